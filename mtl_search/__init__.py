@@ -1,0 +1,52 @@
+"""Multi-task architecture search: how much should the tasks share, layer by layer?
+
+Everything below is loaded when it is first used, so that ``import mtl_search`` is quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtl_search.architecture import Architecture as Architecture
+    from mtl_search.architecture import Backbone as Backbone
+    from mtl_search.architecture import LayerChoice as LayerChoice
+    from mtl_search.architecture import Stage as Stage
+    from mtl_search.datasets import load_dataset as load_dataset
+    from mtl_search.evaluation import evaluate as evaluate
+    from mtl_search.experiment import Training as Training
+    from mtl_search.experiment import load_experiment as load_experiment
+    from mtl_search.experiment import load_space as load_space
+    from mtl_search.networks.network import build_model as build_model
+    from mtl_search.report import write_report as write_report
+    from mtl_search.run_folder import load_run as load_run
+    from mtl_search.runner import search as search
+    from mtl_search.space import LayerSpace as LayerSpace
+    from mtl_search.space import SearchSpace as SearchSpace
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Architecture": "architecture",
+    "Backbone": "architecture",
+    "LayerChoice": "architecture",
+    "Stage": "architecture",
+    "load_dataset": "datasets",
+    "evaluate": "evaluation",
+    "Training": "experiment",
+    "load_experiment": "experiment",
+    "load_space": "experiment",
+    "build_model": "networks.network",
+    "write_report": "report",
+    "load_run": "run_folder",
+    "search": "runner",
+    "LayerSpace": "space",
+    "SearchSpace": "space",
+}
+
+__all__ = list(_HOMES)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

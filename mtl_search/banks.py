@@ -1,0 +1,61 @@
+"""Banks: named sets of primitives.
+
+Where an architecture asks for a bank it takes a name of this table, a single primitive, or an expression that joins
+primitives with ``+`` and repeats them with ``*``: ``random*3+average_pool+shift``. A repeated primitive is drawn that
+many times, each draw different.
+"""
+
+import re
+
+from mtl_search.errors import FieldError, UnknownNameError
+from mtl_search.registry import PRIMITIVES
+
+CONVOLUTION = "conv"
+"""In the place of a bank: no primitives, but an ordinary convolution with learned 3x3 kernels, to compare with."""
+
+BANKS: dict[str, str] = {
+    "paper": "random+dilated_random+average_pool+shift+perturbation",
+    "linear": "identity+average_pool+shift+sobel+laplacian",
+    "derivatives": "identity+gaussian+sobel*2+laplacian",
+    "orthonormal": "random*5",
+    "orthonormal7": "random*7",
+    "sparse": "sparse_binary*5",
+    "pooling": "identity+average_pool+max_pool",
+    "nonlinear": "random*3+max_pool+perturbation",
+}
+"""Name of the bank -> its primitives, as an expression."""
+
+
+def bank_names() -> list[str]:
+    """Every single name that a layer can ask for: banks, primitives, and ``conv``."""
+    return sorted({CONVOLUTION, *BANKS, *PRIMITIVES.names()})
+
+
+def primitives_of(bank: str) -> tuple[str, ...]:
+    """The primitives of a bank, repeats written out.
+
+    :param bank: A name of :data:`BANKS`, a primitive, or an expression of primitives.
+    :raises UnknownNameError: If a name in it is neither a bank nor a primitive.
+    :raises FieldError: If it is no such expression.
+    """
+    members: list[str] = []
+    for term in BANKS.get(bank, bank).split("+"):
+        name, repeat = _split_term(bank, term.strip())
+        members += [name] * repeat
+    return tuple(members)
+
+
+def check_bank(bank: str) -> None:
+    """Raise what :func:`primitives_of` would raise. ``conv`` passes."""
+    if bank != CONVOLUTION:
+        primitives_of(bank)
+
+
+def _split_term(bank: str, term: str) -> tuple[str, int]:
+    match = re.fullmatch(r"([\w.:]+)(?:\*([1-9]\d?))?", term)
+    if match is None:
+        raise FieldError("bank", "must be a bank, a primitive, or primitives joined as in `random*3+shift`", bank)
+    name, repeat = match[1], int(match[2] or 1)
+    if ":" not in name and name not in PRIMITIVES.names():
+        raise UnknownNameError("bank or primitive", name, bank_names())
+    return name, repeat

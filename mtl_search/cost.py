@@ -1,0 +1,169 @@
+"""What a network costs: parameters and MACs, computed from the architecture or measured on the built network."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mtl_search.architecture import Architecture
+from mtl_search.banks import CONVOLUTION, primitives_of
+from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, LayerGeometry, geometry
+from mtl_search.networks.operators import Operator, terms_of
+from mtl_search.primitives import LinearPrimitive, NonlinearPrimitive
+from mtl_search.registry import PRIMITIVES
+from mtl_search.tasks import Task
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a network.
+
+    :param learnable_parameters: Values that training changes.
+    :param fixed_parameters: Frozen values: kernels and masks of the primitives.
+    :param macs: Multiply-accumulates of convolutions and linear layers in one forward pass for all tasks, one sample.
+        One MAC is two FLOPs. What does not depend on the batch (folding kernels) is not counted.
+    """
+
+    learnable_parameters: int = 0
+    fixed_parameters: int = 0
+    macs: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.learnable_parameters + other.learnable_parameters,
+            self.fixed_parameters + other.fixed_parameters,
+            self.macs + other.macs,
+        )
+
+    @property
+    def total_parameters(self) -> int:
+        """Learnable and fixed parameters together."""
+        return self.learnable_parameters + self.fixed_parameters
+
+
+def measure(model: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
+    """The cost of a built network, counted on its tensors and, for MACs, by torch's own counter on a forward pass.
+
+    :param input_shape: ``(channels, height, width)`` of a sample.
+    """
+    operators = [module for module in model.modules() if isinstance(module, Operator)]
+    return Cost(
+        sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        sum(operator.fixed_parameters() for operator in operators),
+        _counted_macs(model, input_shape, batch=2) - _counted_macs(model, input_shape, batch=1),
+    )
+
+
+def _counted_macs(model: nn.Module, input_shape: tuple[int, int, int], batch: int) -> int:
+    training = model.training
+    reference = next(model.parameters())
+    model.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(batch, *input_shape, dtype=reference.dtype, device=reference.device))
+    model.train(training)
+    return counter.get_total_flops() // 2
+
+
+def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tuple[int, int, int]) -> Cost:
+    """The cost of the (fused) network of an architecture, without building it: equal to what :func:`measure` finds."""
+    network = geometry(architecture, len(tasks), input_shape)
+    total = _heads(network, tasks, architecture.backbone.head_pool)
+    if network.stem:
+        total += _stem(network)
+    for block in network.blocks:
+        for layer in block.layers:
+            total += sum(_layer(layer, len(tasks), architecture.specific), Cost())
+        if block.residual:
+            total += sum(_skips(block, len(tasks)), Cost())
+    return total
+
+
+def _stem(network: Geometry) -> Cost:
+    weights = network.stem * network.input_shape[0] * 9
+    first = network.blocks[0].before
+    return Cost(weights + 2 * network.stem, 0, weights * first.height * first.width)
+
+
+def _heads(network: Geometry, tasks: Sequence[Task], grid: int) -> Cost:
+    outputs = sum(task.outputs for task in tasks)
+    weights = outputs * (network.after.shared + network.after.own) * grid**2
+    return Cost(weights + outputs, 0, weights)
+
+
+def _layer(layer: LayerGeometry, tasks: int, specific: str) -> Iterator[Cost]:
+    """The parts of a layer, one by one as :class:`~mtl_search.networks.layer.ETRLayer` builds them."""
+    before, after, bank = layer.before, layer.after, layer.choice.bank
+    branch_bank = bank if specific == "nlp" else CONVOLUTION
+    own_outputs = tasks * after.own
+    branch_is_same = layer.makes_own and branch_bank == bank
+    if before.shared and (layer.makes_shared or branch_is_same):
+        yield _operator(bank, before.shared, before.streams, after)
+    if before.shared and layer.makes_own and not branch_is_same:
+        yield _operator(branch_bank, before.shared, before.streams, after)
+    if layer.makes_shared:
+        yield _recombination(bank, after.shared, before.shared, before.streams, after)
+        yield Cost(2 * after.shared)
+    if layer.shared_reads_own:
+        if not branch_is_same:
+            yield _operator(bank, tasks * before.own, 1, after)
+        else:
+            yield _responses(bank, tasks * before.own, after)
+        yield _recombination(bank, after.shared, before.own, tasks, after)
+    if layer.makes_own:
+        yield _recombination(branch_bank, own_outputs, before.shared, 1, after)
+        if before.own:
+            yield _operator(branch_bank, tasks * before.own, 1, after)
+            yield _recombination(branch_bank, own_outputs, before.own, 1, after)
+        yield Cost(2 * own_outputs)
+        for _ in range(layer.choice.branch_depth - 1):
+            yield _operator(branch_bank, own_outputs, 1, after)
+            yield _recombination(branch_bank, own_outputs, after.own, 1, after)
+            yield Cost(2 * own_outputs)
+
+
+def _operator(bank: str, channels: int, streams: int, after: Features) -> Cost:
+    """A bank over ``channels`` channels, applied to each of ``streams`` streams with the same frozen values."""
+    return Cost(0, _fixed(bank) * channels) + _responses(bank, channels * streams, after)
+
+
+def _responses(bank: str, channels: int, after: Features) -> Cost:
+    """The primitives that are applied before their 1x1 convolution, where they are convolutions themselves."""
+    if bank == CONVOLUTION:
+        return Cost()
+    members = [PRIMITIVES.get(name) for name in primitives_of(bank)]
+    first = [members[term.members[0]] for term in terms_of(bank) if term.first]
+    taps = sum(primitive.size**2 for primitive in first if issubclass(primitive, LinearPrimitive))
+    return Cost(macs=taps * channels * after.height * after.width)
+
+
+def _recombination(bank: str, outputs: int, inputs: int, repeats: int, after: Features) -> Cost:
+    """Learned weights from ``inputs`` to ``outputs`` channels, used for ``repeats`` streams."""
+    taps = 9 if bank == CONVOLUTION else len(primitives_of(bank))
+    macs = sum(term.size**2 for term in terms_of(bank)) * outputs * inputs * repeats * after.height * after.width
+    return Cost(outputs * taps * inputs, 0, macs)
+
+
+def _fixed(bank: str) -> int:
+    """Frozen values for each channel."""
+    if bank == CONVOLUTION:
+        return 0
+    members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
+    generator = torch.Generator()
+    return sum(
+        member.buffer(1, generator).numel() if isinstance(member, NonlinearPrimitive) else member.size**2
+        for member in members
+    )
+
+
+def _skips(block: BlockGeometry, tasks: int) -> Iterator[Cost]:
+    before, after = block.before, block.after
+    pixels = after.height * after.width
+    if block.layers[0].makes_shared and (before.shared != after.shared or block.stride != 1):
+        weights = after.shared * before.shared
+        yield Cost(weights + 2 * after.shared, 0, weights * before.streams * pixels)
+    if block.layers[0].makes_own and (before.own != after.own or block.stride != 1):
+        outputs = tasks * after.own
+        weights = outputs * (before.own or before.shared)
+        yield Cost(weights + 2 * outputs, 0, weights * pixels)

@@ -1,0 +1,133 @@
+"""Datasets: inputs, and a target for every task, in splits. One file each, registered under the file's name.
+
+A dataset is held in memory as it is, images as uint8; batches are made and normalised where the network trains.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from mtl_search.errors import DatasetError, suggestion
+from mtl_search.registry import DATASETS
+from mtl_search.tasks import Task
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples.
+
+    :param inputs: ``[samples, channels, height, width]``, uint8.
+    :param targets: Name of the task -> ``[samples]``, int64.
+    """
+
+    inputs: NDArray[np.uint8]
+    targets: Mapping[str, NDArray[np.int64]]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __add__(self, other: "Split") -> "Split":
+        targets = {name: np.concatenate([values, other.targets[name]]) for name, values in self.targets.items()}
+        return Split(np.concatenate([self.inputs, other.inputs]), targets)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs with a target for every task.
+
+    :param name: Name it was loaded by.
+    :param tasks: What is to be predicted.
+    :param splits: ``train``, ``val`` and ``test``; a search is given the first two only.
+    :param mean: ``[channels]``, mean of the training inputs, in units of 0 to 255.
+    :param std: ``[channels]``, their standard deviation.
+    :param options: The options that it was loaded with, besides the defaults.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    splits: Mapping[str, Split]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """``(channels, height, width)``"""
+        _, channels, height, width = self.splits["train"].inputs.shape
+        return channels, height, width
+
+    @property
+    def score_names(self) -> list[str]:
+        """``<task>/<metric>`` for every metric of every task."""
+        return [f"{task.name}/{metric}" for task in self.tasks for metric in ("accuracy", "loss")]
+
+    def without(self, split: str) -> "Dataset":
+        """The same dataset with one split left out."""
+        return dataclasses.replace(self, splits={name: data for name, data in self.splits.items() if name != split})
+
+    def merged(self) -> "Dataset":
+        """Training and validation samples as one training split, beside the test split: for a final training."""
+        splits = {"train": self.splits["train"] + self.splits["val"], "test": self.splits["test"]}
+        return dataclasses.replace(self, splits=splits)
+
+
+def make_dataset(name: str, tasks: tuple[Task, ...], splits: Mapping[str, Split]) -> Dataset:
+    """A dataset with the mean and deviation of its own training inputs."""
+    inputs = splits["train"].inputs
+    mean = inputs.mean(axis=(0, 2, 3), dtype=np.float64).astype(np.float32)
+    std = inputs.std(axis=(0, 2, 3), dtype=np.float64).astype(np.float32)
+    return Dataset(name, tasks, dict(splits), mean, np.maximum(std, 1e-3))
+
+
+@dataclass(frozen=True)
+class DatasetSource(ABC):
+    """Where a dataset comes from. The fields of a subclass are its options, in YAML and in :func:`load_dataset`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    name: ClassVar[str]
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """Read or make the dataset. The same options give the same dataset.
+
+        :raises DatasetError: If its files cannot be found or read.
+        """
+
+
+def dataset_source(name: str, options: Mapping[str, Any]) -> DatasetSource:
+    """The source registered under ``name``, with its options checked; loads nothing.
+
+    :raises UnknownNameError: If there is no such dataset.
+    :raises DatasetError: If an option is unknown or breaks a rule.
+    """
+    source = DATASETS.get(name)
+    valid = [field.name for field in dataclasses.fields(source)]
+    for option in options:
+        if option not in valid:
+            raise DatasetError(f"`dataset.{option}` is no option of `{name}`.{suggestion(option, valid)}")
+    try:
+        checked: DatasetSource = TypeAdapter(source).validate_python(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"])
+        rule = first["msg"].replace("Input should be", "must be")
+        raise DatasetError(f"`dataset.{option}` {rule}, but got {first['input']!r}.") from error
+    return checked
+
+
+def load_dataset(name: str, **options: Any) -> Dataset:
+    """Load a dataset by name; it brings its tasks.
+
+    :param options: Options of that dataset, see ``mtl-search list datasets``.
+    :raises UnknownNameError: If there is no such dataset.
+    :raises DatasetError: If an option breaks a rule, or files cannot be found or read.
+    """
+    return dataclasses.replace(dataset_source(name, options).load(), name=name, options=dict(options))

@@ -1,0 +1,85 @@
+"""The errors of the package.
+
+::
+
+    MTLSearchError
+    ├── UserError (also a ValueError)   what the user gave is wrong; the command line ends with status 2
+    │   ├── FieldError                  one field of one object breaks a rule
+    │   ├── UnknownNameError            a name that nothing is registered under
+    │   ├── ExperimentError             an experiment file: file, dotted key, rule, what was found
+    │   ├── DatasetError                a dataset that cannot be read or found
+    │   └── RunFolderError              a run's folder that cannot be used or read
+    ├── DivergedError                   a training whose loss is no longer finite
+    └── SearchInterruptedError          a search stopped by a signal before its last trial
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class MTLSearchError(Exception):
+    """Whatever this package raises on purpose."""
+
+
+class UserError(MTLSearchError, ValueError):
+    """The input breaks a rule. The message names it, the rule, and what was found."""
+
+
+class FieldError(UserError):
+    """One field breaks a rule.
+
+    :param field: Name of the field, as it stands in YAML and JSON.
+    :param rule: What must hold, as the rest of the sentence "`field` ...".
+    :param found: The value that breaks the rule.
+    """
+
+    def __init__(self, field: str, rule: str, found: object) -> None:
+        super().__init__(f"`{field}` {rule}, but got {found!r}.")
+        self.field = field
+        self.rule = rule
+        self.found = found
+
+
+class UnknownNameError(UserError):
+    """A name that nothing is registered under; the message says which valid name is nearest."""
+
+    def __init__(self, kind: str, name: object, valid: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.valid = sorted(valid)
+        super().__init__(f"there is no {kind} `{name}`.{suggestion(name, self.valid)}")
+
+
+class ExperimentError(UserError):
+    """An experiment that cannot be run as it is written."""
+
+
+class DatasetError(UserError):
+    """A dataset that cannot be found or read."""
+
+
+class RunFolderError(UserError):
+    """A run's folder that cannot be used or read."""
+
+
+class DivergedError(MTLSearchError):
+    """The loss of a training is no longer finite.
+
+    :param step: The first step (counted from 1) whose loss was not finite.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"training diverged: the loss was not finite at step {step}")
+        self.step = step
+
+
+class SearchInterruptedError(MTLSearchError):
+    """A search was stopped by a signal before its last trial."""
+
+
+def suggestion(name: object, valid: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest valid one, and all of them."""
+    names = sorted(valid)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f" Did you mean `{nearest[0]}`?" if nearest else ""
+    return f"{hint} Valid: {', '.join(names)}."

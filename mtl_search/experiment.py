@@ -1,0 +1,413 @@
+"""An experiment: the YAML file that says what to search, on what data, with what budget. The only home of YAML.
+
+Everything a user writes is checked here, once. A broken rule becomes one
+:class:`~mtl_search.errors.ExperimentError` that names the file, the dotted key, the rule, what was found, and for an
+unknown name the nearest valid one.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mtl_search.architecture import Backbone, Routing, Specific, Stage
+from mtl_search.banks import check_bank
+from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, suggestion
+from mtl_search.pareto import COSTS
+from mtl_search.registry import DATASETS
+from mtl_search.space import Granularity, LayerSpace, SearchSpace
+
+PACKAGE = Path(__file__).parent
+
+
+def _as_list(value: Any) -> Any:
+    """One option may be written without a list."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Banks = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Ratios = Annotated[tuple[Ratio, ...], BeforeValidator(_as_list)]
+Depths = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list)]
+Widths = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list)]
+
+
+class Section(BaseModel):
+    """A part of an experiment: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class StageSettings(Section):
+    """One stage: as :class:`~mtl_search.architecture.Stage`."""
+
+    width: int = Field(ge=1)
+    depth: int = Field(1, ge=1)
+    stride: int = Field(1, ge=1)
+
+
+class BackboneSettings(Section):
+    """As :class:`~mtl_search.architecture.Backbone`."""
+
+    kind: Literal["plain", "residual"] = "plain"
+    stem: int = Field(0, ge=0)
+    stem_stride: int = Field(1, ge=1)
+    stages: tuple[StageSettings, ...] = Field(min_length=1)
+    head_pool: int = Field(1, ge=1)
+
+    def build(self) -> Backbone:
+        """The backbone that these settings describe."""
+        stages = tuple(Stage(stage.width, stage.depth, stage.stride) for stage in self.stages)
+        return Backbone(stages, self.kind, self.stem, self.stem_stride, self.head_pool)
+
+
+class Options(Section):
+    """The options of a layer; what is left out is taken from the experiment's ``space``."""
+
+    bank: Banks | None = None
+    shared_ratio: Ratios | None = None
+    branch_depth: Depths | None = None
+
+    @field_validator("bank")
+    @classmethod
+    def _banks_exist(cls, banks: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for bank in banks or ():
+            check_bank(bank)
+        return banks
+
+    @field_validator("bank", "shared_ratio", "branch_depth")
+    @classmethod
+    def _offers_options(cls, options: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if options is not None and (not options or len(set(options)) != len(options)):
+            raise ValueError("must offer at least one option, none of them twice")
+        return options
+
+
+class SpaceSettings(Options):
+    """What is left to choose.
+
+    :param layers: Options of single layers, by their number from 0, instead of the general ones.
+    """
+
+    width_multiplier: Widths = (1.0,)
+    granularity: Granularity = "layer"
+    specific: Specific = "nlp"
+    routing: Routing = "strict"
+    layers: dict[int, Options] = {}
+
+    def build(self, backbone: Backbone) -> SearchSpace:
+        """The space over ``backbone`` that these settings describe."""
+        layers = [self._layer(self.layers.get(number, Options())) for number in range(backbone.layers)]
+        return SearchSpace(
+            backbone, tuple(layers), self.width_multiplier, self.granularity, self.specific, self.routing
+        )
+
+    def _layer(self, own: Options) -> LayerSpace:
+        given = {
+            name: value
+            for name in ("bank", "shared_ratio", "branch_depth")
+            if (value := getattr(own, name) or getattr(self, name)) is not None
+        }
+        return LayerSpace(**given)
+
+
+class DatasetSettings(BaseModel):
+    """A dataset by name; the other keys are options of that dataset."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        DATASETS.check(name)
+        return name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys besides ``name``."""
+        return dict(self.model_extra or {})
+
+
+class Training(Section):
+    """How one network is trained.
+
+    :param epochs: Passes over the training split.
+    :param batch_size: Samples per step; a last incomplete batch is left out.
+    :param learning_rate: Highest learning rate of AdamW.
+    :param weight_decay: Of AdamW, on weights; biases and norms are not decayed.
+    :param schedule: ``one_cycle`` (Smith & Topin, 2018) or ``cosine``, both stepped every batch.
+    :param label_smoothing: Of the cross entropy, 0 to below 1.
+    :param device: ``auto`` takes CUDA where there is one.
+    """
+
+    epochs: int = Field(5, ge=1)
+    batch_size: int = Field(128, ge=2)
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Constraints(Section):
+    """Upper limits, checked from the computed cost before anything is trained. ``null`` is no limit."""
+
+    learnable_parameters: int | None = Field(None, ge=1)
+    total_parameters: int | None = Field(None, ge=1)
+    macs: int | None = Field(None, ge=1)
+
+    def limits(self) -> dict[str, int]:
+        """Name of the cost -> its limit, without those that have none."""
+        return {name: limit for name, limit in self.model_dump().items() if limit is not None}
+
+
+class Search(Section):
+    """How the space is searched.
+
+    :param trials: Candidates to train.
+    :param workers: Trials at the same time; ``auto``: as many as the processors allow; 0: in this process, one by one.
+    :param sampler: What proposes candidates.
+    :param seed: Seed of the sampler and of every training.
+    :param cpus: Processors, and threads, of each trial.
+    :param gpus: GPUs of each trial; a fraction puts several trials on one.
+    """
+
+    trials: int = Field(24, ge=1)
+    workers: int | Literal["auto"] = "auto"
+    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    seed: int = Field(0, ge=0, lt=2**31)
+    cpus: int = Field(1, ge=1)
+    gpus: float = Field(0, ge=0)
+
+    @field_validator("workers")
+    @classmethod
+    def _not_negative(cls, workers: int | str) -> int | str:
+        if isinstance(workers, int) and workers < 0:
+            raise ValueError("must be `auto` or at least 0")
+        return workers
+
+
+class Experiment(Section):
+    """Everything a search needs, checked.
+
+    :param objectives: Two or more of ``accuracy``, ``<task>/<metric>`` and the costs ``learnable_parameters``,
+        ``fixed_parameters``, ``total_parameters``, ``macs``; at least one quality and one cost.
+    """
+
+    name: str = "experiment"
+    description: str = ""
+    dataset: DatasetSettings
+    backbone: BackboneSettings
+    space: SpaceSettings = SpaceSettings()
+    training: Training = Training()
+    objectives: tuple[str, ...] = ("accuracy", "learnable_parameters")
+    constraints: Constraints = Constraints()
+    search: Search = Search()
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_are_known(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
+        known = ["accuracy", *COSTS]
+        for objective in objectives:
+            if objective not in known and "/" not in objective:
+                raise UnknownNameError("objective", objective, [*known, "<task>/<metric>"])
+        qualities = [objective for objective in objectives if objective not in COSTS]
+        if not qualities or len(qualities) == len(objectives) or len(set(objectives)) != len(objectives):
+            raise ValueError("must name at least one quality and at least one cost, none of them twice")
+        return objectives
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> "Experiment":
+        layers = self.backbone.build().layers
+        for number in self.space.layers:
+            if not 0 <= number < layers:
+                raise FieldError("space.layers", f"must use layer numbers from 0 to {layers - 1}", number)
+        if self.search_space.size == 1:
+            raise ValueError("`space` leaves nothing to choose: give at least one key two options or more")
+        return self
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """What is left to choose, over the backbone."""
+        return self.space.build(self.backbone.build())
+
+    def with_search(self, **settings: object) -> "Experiment":
+        """A copy with other settings of the search, checked.
+
+        :raises ExperimentError: If one of them breaks a rule.
+        """
+        return parse_experiment({**self.to_dict(), "search": {**self.search.model_dump(), **settings}}, "search")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain dictionaries and lists, every default written out."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        data["space"]["layers"] = {number: options for number, options in data["space"]["layers"].items() if options}
+        return data
+
+    def to_yaml(self) -> str:
+        """As YAML text, every default written out."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+
+
+def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment:
+    """Read an experiment.
+
+    :param name: Path of a YAML file, or the name of one that comes with the package.
+    :param changes: Changes to it, each ``dotted.key=value`` with the value in YAML.
+    :raises ExperimentError: If there is no such file, or something in it breaks a rule.
+    """
+    path = find_yaml("search_spaces", "experiment", name)
+    data = read_yaml(path)
+    for change in changes:
+        _apply(data, change)
+    return parse_experiment({"name": path.stem, **data}, str(path))
+
+
+def load_space(name: str | Path) -> SearchSpace:
+    """The search space of an experiment, by path or by name: ``load_space("quickstart")``.
+
+    :raises ExperimentError: As :func:`load_experiment`.
+    """
+    return load_experiment(name).search_space
+
+
+def parse_experiment(data: Mapping[str, Any], source: str) -> Experiment:
+    """Check plain data.
+
+    :param source: What messages begin with: the path of the file.
+    :raises ExperimentError: For the first rule that is broken.
+    """
+    try:
+        return Experiment.model_validate(data)
+    except ValidationError as error:
+        raise ExperimentError(f"{source}: {_explain(error, data)}") from error
+
+
+def experiment_names() -> dict[str, Path]:
+    """The experiments that come with the package: name -> file."""
+    return yaml_files("search_spaces")
+
+
+def yaml_files(folder: str) -> dict[str, Path]:
+    """The YAML files of a folder that comes with the package: inside it when installed, beside it in a checkout."""
+    place = PACKAGE / folder if (PACKAGE / folder).is_dir() else PACKAGE.parent / folder
+    return {path.stem: path for path in sorted(place.glob("*.yaml"))}
+
+
+def find_yaml(folder: str, kind: str, name: str | Path) -> Path:
+    """The file at a path, or the one of that name in ``folder``.
+
+    :raises ExperimentError: If there is neither.
+    """
+    known = yaml_files(folder)
+    if str(name) in known:
+        return known[str(name)]
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
+        raise ExperimentError(f"{name}: there is no such file.")
+    raise ExperimentError(f"there is no {kind} `{name}`, and no file of that name.{suggestion(name, known)}")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    :raises ExperimentError: If it cannot be read, is no YAML, has a key twice, or is not a mapping.
+    """
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    except yaml.YAMLError as error:
+        raise ExperimentError(f"{path}: is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(data, dict):
+        raise ExperimentError(f"{path}: must be a mapping with keys, but got {_short(data)}.")
+    return data
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """The safe loader, refusing what it would pass over in silence: a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [cast(Any, self.construct_object(key, deep=True)) for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _apply(data: dict[str, Any], change: str) -> None:
+    """Set one value: ``dotted.key=value``."""
+    key, equals, text = change.partition("=")
+    names = [int(name) if name.isdigit() else name for name in key.strip().split(".")]
+    if not equals or "" in names:
+        raise ExperimentError(f"--set {change}: must be `dotted.key=value`.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ExperimentError(f"--set {change}: the value is not YAML: {' '.join(str(error).split())}.") from error
+    place: Any = data
+    try:
+        for name in names[:-1]:
+            place = place[name] if isinstance(place, list) else place.setdefault(name, {})
+        place[names[-1]] = value
+    except (IndexError, TypeError, KeyError, AttributeError) as error:
+        raise ExperimentError(f"--set {change}: there is no such key in the experiment.") from error
+
+
+def _explain(error: ValidationError, data: Any) -> str:
+    """The first broken rule as one sentence: dotted key, rule, what was found, nearest valid name."""
+    first = error.errors()[0]
+    place = tuple(part for part in first["loc"] if not (isinstance(part, str) and part in {"int", "literal['auto']"}))
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UnknownNameError):
+        return f"`{_dotted(place)}`: {cause}"
+    if isinstance(cause, FieldError):
+        return str(cause)
+    if first["type"] == "extra_forbidden":
+        valid = _valid_keys(Experiment, place[:-1], data)
+        return f"`{_dotted(place)}` is no key of an experiment.{suggestion(place[-1], valid)}"
+    if first["type"] == "missing":
+        return f"`{_dotted(place)}` is missing."
+    if not place:
+        return f"{cause or first['msg']}."
+    rule = str(cause) if cause else _rule(first["msg"], first.get("ctx", {}))
+    return f"`{_dotted(place)}` {rule}, but got {_short(first['input'])}."
+
+
+def _rule(message: str, context: Mapping[str, Any]) -> str:
+    """A message of pydantic as the rest of a sentence, with the nearest valid name where there are names."""
+    rule = message.replace("Input should be", "must be").replace("Input should have", "must have")
+    return rule[:1].lower() + rule[1:]
+
+
+def _valid_keys(model: type[BaseModel], place: Sequence[Any], data: Any) -> list[str]:
+    """The keys that may stand at a place, found by walking the models along it."""
+    for part in place:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        inner = [kind for kind in _types(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if inner:
+            model = inner[0]
+    return list(model.model_fields)
+
+
+def _types(annotation: Any) -> list[Any]:
+    arguments = getattr(annotation, "__args__", ())
+    return [annotation, *(kind for argument in arguments for kind in _types(argument))]
+
+
+def _dotted(place: Sequence[Any]) -> str:
+    return ".".join(str(part) for part in place)
+
+
+def _short(value: Any) -> str:
+    text = f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > 8 else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+

@@ -1,0 +1,33 @@
+"""Scores over tasks."""
+
+import math
+from collections.abc import Sequence
+
+from mtl_search.errors import FieldError
+
+
+def delta_m(scores: Sequence[float], reference: Sequence[float], higher_is_better: Sequence[bool]) -> float:
+    """Mean relative gain over single-task networks, in percent (Maninis et al., CVPR 2019).
+
+    ``100 / T * sum_t s_t (M_t - B_t) / B_t`` with ``s_t = -1`` where lower is better.
+
+    Of the variants in circulation this is the one with a single headline metric for each task.
+
+    :param scores: ``M``, one per task.
+    :param reference: ``B``, the same metric of a single-task network on the same backbone; none of them 0.
+    :param higher_is_better: One per task.
+    :raises FieldError: If the three differ in length, are empty, hold what is not finite, or a reference of 0.
+    """
+    if not len(scores) == len(reference) == len(higher_is_better) or not scores:
+        lengths = (len(scores), len(reference), len(higher_is_better))
+        raise FieldError("scores", "must have a reference and a direction for every task", lengths)
+    for name, values in (("scores", scores), ("reference", reference)):
+        if not all(math.isfinite(value) for value in values):
+            raise FieldError(name, "must be finite", list(values))
+    if 0 in reference:
+        raise FieldError("reference", "must not hold 0, the gain over which has no meaning", list(reference))
+    gains = [
+        (score - base) / base * (1 if higher else -1)
+        for score, base, higher in zip(scores, reference, higher_is_better, strict=True)
+    ]
+    return 100 * sum(gains) / len(gains)

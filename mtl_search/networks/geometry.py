@@ -1,0 +1,169 @@
+"""Which features an architecture has at every layer: the one place where ratios become channels. Needs no torch.
+
+A network carries two kinds of features: the shared ones ``S``, and for every task its own ``P``. Rules at a layer of
+``C`` channels with shared ratio ``gamma`` and branch depth ``d``:
+
+- ``int(gamma * C)`` shared channels are made. If that is 0, the shared features are carried on, as long as a later layer
+  still makes shared ones or a task has nothing of its own; otherwise they end here: all tasks have left the trunk.
+- The rest are specific channels of every task, made if ``d`` is at least 1. Otherwise each task's own features are
+  carried on.
+- What is carried on is averaged over the stride.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mtl_search.architecture import Architecture, LayerChoice, Stage, scaled
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features between two layers.
+
+    :param shared: Shared channels; 0 where all tasks have left the trunk.
+    :param own: Channels that each task has for itself.
+    :param streams: 1, or the number of tasks where (with mixed routing) every task has its own shared features.
+    :param height: In pixels.
+    :param width: In pixels.
+    """
+
+    shared: int
+    own: int
+    streams: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class LayerGeometry:
+    """One ETR-NLP layer with all its numbers.
+
+    :param choice: The bank and the branch depth are used as they stand there.
+    :param before: Features that it reads.
+    :param after: Features that it puts out.
+    :param stride: Stride of all that it makes and carries.
+    :param makes_shared: Whether it makes shared features.
+    :param makes_own: Whether it makes features of the tasks' own.
+    :param shared_reads_own: Whether the shared branch reads the tasks' own features: mixed routing.
+    """
+
+    choice: LayerChoice
+    before: Features
+    after: Features
+    stride: int
+    makes_shared: bool
+    makes_own: bool
+    shared_reads_own: bool
+
+
+@dataclass(frozen=True)
+class BlockGeometry:
+    """What one choice of an architecture decides: a layer, or in a residual backbone two layers and a skip.
+
+    :param stage: Number of the stage, from 0.
+    :param layers: One layer, or two.
+    :param residual: Whether the input is added to the output of the second layer.
+    """
+
+    stage: int
+    layers: tuple[LayerGeometry, ...]
+    residual: bool
+
+    @property
+    def before(self) -> Features:
+        """Features that the block reads."""
+        return self.layers[0].before
+
+    @property
+    def after(self) -> Features:
+        """Features that the block puts out."""
+        return self.layers[-1].after
+
+    @property
+    def stride(self) -> int:
+        """Stride of the block."""
+        return self.layers[0].stride
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A whole network.
+
+    :param input_shape: ``(channels, height, width)`` of a sample.
+    :param stem: Channels of the stem, scaled; 0 for none.
+    :param blocks: One for every choice of the architecture.
+    """
+
+    input_shape: tuple[int, int, int]
+    stem: int
+    blocks: tuple[BlockGeometry, ...]
+
+    @property
+    def after(self) -> Features:
+        """What the heads read."""
+        return self.blocks[-1].after
+
+
+def shared_width(choice: LayerChoice, width: int) -> int:
+    """Shared channels of a layer with ``width`` channels: ``int(gamma * C)``, with .3 x 10 = 3 in spite of rounding."""
+    return int(choice.shared_ratio * width + 1e-9)
+
+
+def own_width(choice: LayerChoice, width: int) -> int:
+    """New specific channels of each task in a layer with ``width`` channels."""
+    return width - shared_width(choice, width) if choice.branch_depth else 0
+
+
+def stages_of(architecture: Architecture) -> Iterator[tuple[int, Stage, LayerChoice, int]]:
+    """Every choice with its place: (number of the stage, the stage, the choice, its stride)."""
+    choices = iter(architecture.layers)
+    for number, stage in enumerate(architecture.backbone.stages):
+        for place in range(stage.depth):
+            yield number, stage, next(choices), stage.stride if place == 0 else 1
+
+
+def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, int, int]) -> Geometry:
+    """Walk through an architecture and note the features at every layer.
+
+    :param tasks: Number of tasks.
+    :param input_shape: ``(channels, height, width)`` of a sample.
+    """
+    backbone = architecture.backbone
+    channels, height, width = input_shape
+    stem = scaled(backbone.stem, architecture.width_multiplier) if backbone.stem else 0
+    stem_stride = backbone.stem_stride if stem else 1
+    features = Features(stem or channels, 0, 1, -(-height // stem_stride), -(-width // stem_stride))
+    places = list(stages_of(architecture))
+    makes_shared = [shared_width(choice, architecture.width(stage)) > 0 for _, stage, choice, _ in places]
+    residual = backbone.kind == "residual"
+    blocks = []
+    for index, (number, stage, choice, stride) in enumerate(places):
+        layers: list[LayerGeometry] = []
+        for layer_stride in (stride, 1) if residual else (stride,):
+            later = any(makes_shared[index + 1 :])
+            layers.append(_layer(architecture, choice, architecture.width(stage), features, layer_stride, tasks, later))
+            features = layers[-1].after
+        blocks.append(BlockGeometry(number, tuple(layers), residual))
+    return Geometry(input_shape, stem, tuple(blocks))
+
+
+def _layer(
+    architecture: Architecture,
+    choice: LayerChoice,
+    width: int,
+    before: Features,
+    stride: int,
+    tasks: int,
+    later_shared: bool,
+) -> LayerGeometry:
+    shared, own = shared_width(choice, width), own_width(choice, width)
+    reads_own = architecture.routing == "mixed" and shared > 0 and before.own > 0
+    trunk_ends = not shared and own > 0 and not later_shared
+    after = Features(
+        shared=0 if trunk_ends else shared or before.shared,
+        own=own or before.own,
+        streams=tasks if reads_own else before.streams,
+        height=-(-before.height // stride),
+        width=-(-before.width // stride),
+    )
+    return LayerGeometry(choice, before, after, stride, shared > 0, own > 0, reads_own)

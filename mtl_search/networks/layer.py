@@ -1,0 +1,190 @@
+"""The ETR-NLP layer (Ding et al., CVPR 2023, arXiv 2308.02066), fused.
+
+With shared features ``S`` and own features ``P_t`` of every task ``t``, a layer makes (strict routing)
+
+    S'   = act(norm(F_s(S)))            P_t' = act(norm(F_t([S, P_t])))
+
+where each ``F`` is a bank of non-learnable primitives followed by a learned 1x1 recombination. As no ``S`` depends on
+the task, one pass serves all tasks: ``S`` to ``S'``, ``S`` to all ``P'``, and one grouped convolution ``P`` to ``P'``, with
+the tasks stacked along the channels.
+
+:mod:`mtl_search.networks.reference` is the definition that this must equal.
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from mtl_search.banks import CONVOLUTION
+from mtl_search.networks.geometry import LayerGeometry
+from mtl_search.networks.norm import Norm
+from mtl_search.networks.operators import Operator, make_operator
+
+State = tuple[Tensor | None, Tensor | None]
+"""Shared features ``[batch, streams * shared, height, width]`` and own ones ``[batch, tasks * own, height, width]``."""
+
+
+class SubLayer(nn.Module):
+    """One further learned layer in the branches of all tasks: ``P_t' = act(norm(F_t(P_t)))``.
+
+    :param bank: Bank, or ``conv``.
+    :param tasks: Number of tasks.
+    :param channels: Own channels of each task, in and out.
+    """
+
+    def __init__(self, bank: str, tasks: int, channels: int, weights: Generator, primitives: Generator) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.operator = make_operator(bank, tasks * channels, primitives)
+        self.weight = _recombination(tasks * channels, self.operator, channels, channels, weights)
+        self.norm = Norm(tasks * channels)
+
+    def forward(self, own: Tensor, activate: bool) -> Tensor:
+        features = self.operator.features(own, 1)
+        return _act(self.norm(self.operator.convolve(features, self.weight, 1, self.tasks)), activate)
+
+
+class ETRLayer(nn.Module):
+    """One layer: what it makes and what it carries on.
+
+    :param geometry: Its channels.
+    :param tasks: Number of tasks.
+    :param specific: ``nlp`` or ``conv``, see :class:`~mtl_search.architecture.Architecture`.
+    :param weights: What the initial weights are drawn from.
+    :param primitives: What the frozen values are drawn from.
+    """
+
+    def __init__(
+        self, geometry: LayerGeometry, tasks: int, specific: str, weights: Generator, primitives: Generator
+    ) -> None:
+        super().__init__()
+        before, after = geometry.before, geometry.after
+        bank = geometry.choice.bank
+        branch_bank = bank if specific == "nlp" else CONVOLUTION
+        self.geometry, self.tasks = geometry, tasks
+        self.operator: Operator | None = None
+        self.branch_operator: Operator | None = None
+        self.own_operator: Operator | None = None
+        self.mixed_operator: Operator | None = None
+        same = bank == branch_bank
+        if before.shared and (geometry.makes_shared or (geometry.makes_own and same)):
+            self.operator = make_operator(bank, before.shared, primitives)
+        if before.shared and geometry.makes_own and not same:
+            self.branch_operator = make_operator(branch_bank, before.shared, primitives)
+        if before.own and geometry.makes_own:
+            self.own_operator = make_operator(branch_bank, tasks * before.own, primitives)
+        if geometry.shared_reads_own and not (self.own_operator and same):
+            self.mixed_operator = make_operator(bank, tasks * before.own, primitives)
+        if geometry.makes_shared:
+            self._make_shared_weights(weights)
+        if geometry.makes_own:
+            self._make_own_weights(branch_bank, weights, primitives)
+
+    @property
+    def shared_own_operator(self) -> Operator | None:
+        """What the shared branch applies to the tasks' own features, where it reads them (mixed routing)."""
+        return (self.mixed_operator or self.own_operator) if self.geometry.shared_reads_own else None
+
+    def _make_shared_weights(self, weights: Generator) -> None:
+        before, after = self.geometry.before, self.geometry.after
+        inputs = before.shared + (before.own if self.geometry.shared_reads_own else 0)
+        assert self.operator is not None
+        self.shared_weight = _recombination(after.shared, self.operator, before.shared, inputs, weights)
+        if self.shared_own_operator is not None:
+            self.shared_own_weight = _recombination(
+                after.shared, self.shared_own_operator, before.own, inputs, weights
+            )
+        self.shared_norm = Norm(after.shared, after.streams)
+
+    def _make_own_weights(self, bank: str, weights: Generator, primitives: Generator) -> None:
+        before, after = self.geometry.before, self.geometry.after
+        outputs, inputs = self.tasks * after.own, before.shared + before.own
+        reads = self.branch_operator or self.operator
+        if before.shared:
+            assert reads is not None
+            self.branch_weight = _recombination(outputs, reads, before.shared, inputs, weights)
+        if self.own_operator is not None:
+            self.own_weight = _recombination(outputs, self.own_operator, before.own, inputs, weights)
+        self.own_norm = Norm(outputs)
+        self.deeper = nn.ModuleList(
+            SubLayer(bank, self.tasks, after.own, weights, primitives)
+            for _ in range(self.geometry.choice.branch_depth - 1)
+        )
+
+    def forward(self, state: State, activate: bool = True) -> State:
+        """The fused form.
+
+        :param activate: Whether the last thing that is made goes through the ReLU; not before a skip is added.
+        """
+        shared, own = state
+        stride = self.geometry.stride
+        features = None if self.operator is None or shared is None else self.operator.features(shared, stride)
+        return self._shared(shared, own, features, activate), self._own(shared, own, features, activate)
+
+    def _shared(
+        self, shared: Tensor | None, own: Tensor | None, features: list[Tensor] | None, activate: bool
+    ) -> Tensor | None:
+        geometry = self.geometry
+        if not geometry.makes_shared:
+            return carry(shared, geometry.stride) if geometry.after.shared else None
+        assert self.operator is not None and features is not None
+        made = self._from_streams(self.operator, features, self.shared_weight)
+        if self.shared_own_operator is not None:
+            assert own is not None
+            made = made.repeat(1, geometry.after.streams // geometry.before.streams, 1, 1)
+            weight = self.shared_own_weight.repeat(self.tasks, 1, 1)
+            own_features = self.shared_own_operator.features(own, geometry.stride)
+            made = made + self.shared_own_operator.convolve(own_features, weight, geometry.stride, self.tasks)
+        return _act(self.shared_norm(made), activate)
+
+    def _from_streams(self, operator: Operator, features: list[Tensor], weight: Tensor) -> Tensor:
+        """The shared features recombined with the same weight in every stream."""
+        streams = self.geometry.before.streams
+        weight = weight.repeat(streams, 1, 1) if streams > 1 else weight
+        return operator.convolve(features, weight, self.geometry.stride, streams)
+
+    def _own(
+        self, shared: Tensor | None, own: Tensor | None, features: list[Tensor] | None, activate: bool
+    ) -> Tensor | None:
+        geometry = self.geometry
+        if not geometry.makes_own:
+            return carry(own, geometry.stride)
+        parts = []
+        if shared is not None:
+            operator = self.branch_operator or self.operator
+            assert operator is not None
+            read = operator.features(shared, geometry.stride) if self.branch_operator else features
+            assert read is not None
+            parts.append(operator.convolve(read, self.branch_weight, geometry.stride, geometry.before.streams))
+        if self.own_operator is not None:
+            assert own is not None
+            read = self.own_operator.features(own, geometry.stride)
+            parts.append(self.own_operator.convolve(read, self.own_weight, geometry.stride, self.tasks))
+        made = _act(self.own_norm(sum(parts[1:], parts[0])), activate or len(self.deeper) > 0)
+        for number, layer in enumerate(self.deeper, start=1):
+            made = layer(made, activate or number < len(self.deeper))
+        return made
+
+
+def carry(features: Tensor | None, stride: int) -> Tensor | None:
+    """Features that are carried on, averaged over the stride; the output has ``ceil(size / stride)`` pixels."""
+    if features is None or stride == 1:
+        return features
+    return F.avg_pool2d(features, stride, stride, ceil_mode=True, count_include_pad=False)
+
+
+def _recombination(
+    outputs: int, operator: Operator, channels: int, inputs: int, generator: Generator
+) -> nn.Parameter:
+    """Initial weights ``[outputs, taps, channels]``: He et al. (ICCV 2015) for kernels of unit energy.
+
+    :param inputs: All channels that one output reads, by this weight and others.
+    """
+    deviation = math.sqrt(2 / (operator.taps * inputs))
+    return nn.Parameter(torch.randn(outputs, operator.taps, channels, generator=generator) * deviation)
+
+
+def _act(x: Tensor, activate: bool) -> Tensor:
+    return F.relu(x, inplace=True) if activate else x

@@ -1,0 +1,214 @@
+"""The network: stem, blocks, heads. One forward pass gives the outputs of all tasks."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from mtl_search.architecture import Architecture
+from mtl_search.errors import FieldError
+from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, geometry
+from mtl_search.networks.layer import ETRLayer, State, carry
+from mtl_search.networks.norm import Norm
+from mtl_search.networks.reference import reference_layer
+from mtl_search.seeds import generator
+from mtl_search.tasks import Task
+
+Implementation = Literal["fused", "reference"]
+
+
+class Projection(nn.Module):
+    """A learned 1x1 convolution and norm on a skip, after averaging over the stride.
+
+    :param outputs: Channels out, of one stream.
+    :param inputs: Channels in, of one stream.
+    :param streams: Streams that are projected with the same weights.
+    :param groups: Parts of the channels with weights of their own.
+    """
+
+    def __init__(self, outputs: int, inputs: int, streams: int, groups: int, stride: int, weights: Generator) -> None:
+        super().__init__()
+        self.streams, self.groups, self.stride = streams, groups, stride
+        deviation = (1 / (inputs // groups)) ** 0.5
+        drawn = torch.randn(outputs, inputs // groups, 1, 1, generator=weights)
+        self.weight = nn.Parameter(drawn * deviation)
+        self.norm = Norm(outputs, streams)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = carry(x, self.stride)
+        assert pooled is not None
+        weight = self.weight.repeat(self.streams, 1, 1, 1) if self.streams > 1 else self.weight
+        return self.norm(F.conv2d(pooled, weight, groups=self.streams * self.groups))
+
+
+class Block(nn.Module):
+    """What one choice decides: a layer, or in a residual backbone two layers with a skip around them.
+
+    The skip of the shared features comes from the shared ones; that of a task's own from its own where it has some,
+    otherwise from the shared ones (our reading: the paper does not say how its branches are made residual).
+    """
+
+    def __init__(self, block: BlockGeometry, tasks: int, specific: str, weights: Generator, primitives: Generator):
+        super().__init__()
+        self.geometry = block
+        self.layers = nn.ModuleList(ETRLayer(layer, tasks, specific, weights, primitives) for layer in block.layers)
+        self.shared_skip: nn.Module | None = None
+        self.own_skip: nn.Module | None = None
+        if block.residual and block.layers[0].makes_shared:
+            self.shared_skip = _shared_skip(block, weights)
+        if block.residual and block.layers[0].makes_own:
+            self.own_skip = _own_skip(block, tasks, weights)
+
+    def forward(self, state: State, implementation: Implementation) -> State:
+        after = state
+        for layer in self.layers:
+            last_of_residual = self.geometry.residual and layer is self.layers[-1]
+            after = self._layer(layer, after, implementation, not last_of_residual)
+        return (self._add(after[0], state, self.shared_skip, own=False), self._add(after[1], state, self.own_skip, True))
+
+    def _layer(self, layer: nn.Module, state: State, implementation: Implementation, activate: bool) -> State:
+        assert isinstance(layer, ETRLayer)
+        return layer(state, activate) if implementation == "fused" else reference_layer(layer, state, activate)
+
+    def _add(self, made: Tensor | None, state: State, skip: nn.Module | None, own: bool) -> Tensor | None:
+        if skip is None:
+            return made
+        assert made is not None
+        source = state[1] if own and state[1] is not None else state[0]
+        skipped = skip(source)
+        if skipped.shape[1] < made.shape[1]:
+            skipped = skipped.repeat(1, made.shape[1] // skipped.shape[1], 1, 1)
+        return F.relu(made + skipped)
+
+
+def _shared_skip(block: BlockGeometry, weights: Generator) -> nn.Module:
+    before, after = block.before, block.after
+    if before.shared == after.shared and block.stride == 1:
+        return nn.Identity()
+    return Projection(after.shared, before.shared, before.streams, 1, block.stride, weights)
+
+
+def _own_skip(block: BlockGeometry, tasks: int, weights: Generator) -> nn.Module:
+    before, after = block.before, block.after
+    if not before.own:
+        return Projection(tasks * after.own, before.shared, 1, 1, block.stride, weights)
+    if before.own == after.own and block.stride == 1:
+        return nn.Identity()
+    return Projection(tasks * after.own, tasks * before.own, 1, tasks, block.stride, weights)
+
+
+class Heads(nn.Module):
+    """A linear head for each task on the pooled features that it may read: the shared ones and its own.
+
+    The weights of all heads are stacked along the outputs, so that one product serves all tasks.
+
+    :param features: What the last block puts out.
+    :param tasks: The tasks; only the number of their outputs matters.
+    :param grid: Features are averaged over ``grid`` x ``grid`` cells.
+    """
+
+    task_of_output: Tensor
+
+    def __init__(self, features: Features, tasks: Sequence[Task], grid: int, weights: Generator) -> None:
+        super().__init__()
+        self.features, self.grid = features, grid
+        self.outputs = {task.name: task.outputs for task in tasks}
+        total = sum(self.outputs.values())
+        shared, own = features.shared * grid**2, features.own * grid**2
+        deviation = (1 / (shared + own)) ** 0.5
+        if shared:
+            self.shared_weight = nn.Parameter(torch.randn(total, shared, generator=weights) * deviation)
+        if own:
+            self.own_weight = nn.Parameter(torch.randn(total, own, generator=weights) * deviation)
+        self.bias = nn.Parameter(torch.zeros(total))
+        counts = torch.tensor(list(self.outputs.values()))
+        task_of_output = torch.arange(len(tasks)).repeat_interleave(counts)
+        self.register_buffer("task_of_output", task_of_output, persistent=False)
+
+    def forward(self, state: State) -> dict[str, Tensor]:
+        shared, own = state
+        logits = self.bias
+        if shared is not None:
+            logits = logits + self._read(shared, self.features.streams, self.shared_weight)
+        if own is not None:
+            logits = logits + self._read(own, len(self.outputs), self.own_weight)
+        return dict(zip(self.outputs, logits.split(list(self.outputs.values()), dim=1), strict=True))
+
+    def _read(self, features: Tensor, streams: int, weight: Tensor) -> Tensor:
+        pooled = F.adaptive_avg_pool2d(features, self.grid).unflatten(1, (streams, -1)).flatten(2)
+        if streams == 1:
+            return F.linear(pooled[:, 0], weight)
+        return torch.einsum("bof,of->bo", pooled[:, self.task_of_output], weight)
+
+
+class MultiTaskNetwork(nn.Module):
+    """An ETR-NLP network for several tasks.
+
+    :param architecture: Every choice.
+    :param tasks: What to predict.
+    :param input_shape: ``(channels, height, width)``.
+    :param seed: Of the initial weights and, independently, of the primitives.
+    :param implementation: ``fused`` for use; ``reference`` for the layer as the paper writes it, the same numbers.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        tasks: Sequence[Task],
+        input_shape: tuple[int, int, int],
+        seed: int = 0,
+        implementation: Implementation = "fused",
+    ) -> None:
+        super().__init__()
+        if implementation not in get_args(Implementation):
+            raise FieldError("implementation", "must be `fused` or `reference`", implementation)
+        if not tasks or len({task.name for task in tasks}) != len(tasks):
+            raise FieldError("tasks", "must be at least one task, each with its own name", [t.name for t in tasks])
+        self.architecture, self.tasks, self.implementation = architecture, tuple(tasks), implementation
+        self.geometry: Geometry = geometry(architecture, len(tasks), input_shape)
+        weights = generator(seed, "weights")
+        self.stem: nn.Module | None = None
+        if self.geometry.stem:
+            self.stem = _stem(input_shape[0], self.geometry.stem, architecture.backbone.stem_stride, weights)
+        self.blocks = nn.ModuleList(
+            Block(block, len(tasks), architecture.specific, weights, generator(seed, f"primitives of block {number}"))
+            for number, block in enumerate(self.geometry.blocks)
+        )
+        self.heads = Heads(self.geometry.after, tasks, architecture.backbone.head_pool, weights)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Outputs of all tasks.
+
+        :param x: ``[batch, channels, height, width]``
+        :returns: Name of the task -> ``[batch, outputs]``.
+        """
+        x = x.contiguous(memory_format=torch.channels_last)
+        state: State = (x if self.stem is None else self.stem(x), None)
+        for block in self.blocks:
+            state = block(state, self.implementation)
+        return self.heads(state)
+
+
+def build_model(
+    architecture: Architecture,
+    tasks: Sequence[Task],
+    input_shape: tuple[int, int, int],
+    seed: int = 0,
+    implementation: Implementation = "fused",
+) -> MultiTaskNetwork:
+    """Build the network of an architecture.
+
+    Both implementations hold the same ``state_dict`` and compute the same numbers; see :class:`MultiTaskNetwork`.
+
+    :raises FieldError: If ``implementation`` is neither, or the tasks do not have names of their own.
+    """
+    return MultiTaskNetwork(architecture, tasks, input_shape, seed, implementation)
+
+
+def _stem(inputs: int, outputs: int, stride: int, weights: Generator) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    drawn = torch.randn(convolution.weight.shape, generator=weights) * (2 / (9 * inputs)) ** 0.5
+    convolution.weight = nn.Parameter(drawn)
+    return nn.Sequential(convolution, Norm(outputs), nn.ReLU(inplace=True))

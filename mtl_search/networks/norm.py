@@ -1,0 +1,52 @@
+"""Batch normalisation that the fused and the reference form can share."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Norm(nn.Module):
+    """Batch normalisation (Ioffe & Szegedy, ICML 2015) over one or several streams of equal channels.
+
+    Scale and offset are the same for all streams; the statistics are each stream's own.
+
+    :param channels: Channels of one stream.
+    :param streams: Streams that are stacked along the channels.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    momentum = 0.1
+    epsilon = 1e-5
+
+    def __init__(self, channels: int, streams: int = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.streams = streams
+        self.register_buffer("running_mean", torch.zeros(streams * channels))
+        self.register_buffer("running_var", torch.ones(streams * channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, streams * channels, height, width]``, normalised."""
+        weight, bias = self.weight, self.bias
+        if self.streams > 1:
+            weight, bias = weight.repeat(self.streams), bias.repeat(self.streams)
+        return self._normalise(x, self.running_mean, self.running_var, weight, bias)
+
+    def stream(self, x: Tensor, number: int) -> Tensor:
+        """``[batch, channels, height, width]`` of one stream, normalised."""
+        size = len(self.weight)
+        part = slice(number * size, (number + 1) * size)
+        return self._normalise(x, self.running_mean[part], self.running_var[part], self.weight, self.bias)
+
+    def part(self, x: Tensor, number: int) -> Tensor:
+        """Some channels of the only stream, the ``number``-th of equal parts, normalised."""
+        size = x.shape[1]
+        part = slice(number * size, (number + 1) * size)
+        return self._normalise(
+            x, self.running_mean[part], self.running_var[part], self.weight[part], self.bias[part]
+        )
+
+    def _normalise(self, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.batch_norm(x, mean, var, weight, bias, self.training, self.momentum, self.epsilon)

@@ -1,0 +1,256 @@
+"""What turns the features of a layer before the learned recombination: a bank of primitives, or an ordinary convolution.
+
+A bank of linear primitives followed by a learned 1x1 recombination ``w[o, p, c]`` is one convolution with the kernel
+``W[o, c] = sum_p w[o, p, c] * K_p[c]``. So the fused form folds the weights first and convolves once, instead of
+filtering with each primitive, concatenating, and recombining.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from mtl_search.banks import CONVOLUTION, primitives_of
+from mtl_search.errors import UserError
+from mtl_search.primitives import LinearPrimitive, NonlinearPrimitive, Primitive
+from mtl_search.registry import PRIMITIVES
+
+INDEPENDENCE = 1e-3
+"""Smallest singular value that the unit-energy kernels of a channel may have and still count as independent."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One convolution of the fused form.
+
+    :param members: Places in the bank of the primitives that it serves.
+    :param size: Height and width of its kernel.
+    :param dilation: Distance of its taps.
+    :param first: Whether its one primitive is applied first, and a 1x1 convolution after it, instead of folding the
+        primitive into the kernel. So it is with every primitive that is not linear, and with a kernel that would have a
+        convolution for itself: a depth-wise filter and a 1x1 have about a ninth of its MACs.
+    """
+
+    members: tuple[int, ...]
+    size: int
+    dilation: int = 1
+    first: bool = False
+
+
+class Operator(nn.Module, ABC):
+    """Turns features before they are recombined.
+
+    The features may be those of several streams stacked along the channels, each recombined by itself. The learned
+    weight has the shape ``[outputs of all streams, taps, channels of one stream]``.
+    """
+
+    taps: int
+    """Learned weights for each pair of input and output channel."""
+    terms: tuple[Term, ...]
+    """The convolutions of the fused form."""
+
+    def features(self, x: Tensor, stride: int) -> list[Tensor]:
+        """What the convolutions of the fused form read, one tensor per term."""
+        everything = slice(None)
+        return [self._response(term.members[0], x, stride, everything) if term.first else x for term in self.terms]
+
+    def convolve(self, features: Sequence[Tensor], weight: Tensor, stride: int, groups: int) -> Tensor:
+        """The fused form: one convolution for each term.
+
+        :param features: What :meth:`features` returned for ``[batch, groups * channels, height, width]``.
+        :param weight: ``[groups * outputs, taps, channels]``
+        :returns: ``[batch, groups * outputs, ceil(height / stride), ceil(width / stride)]``
+        """
+        total: Tensor | None = None
+        for term, x in zip(self.terms, features, strict=True):
+            kernel = self._fold(term, weight)
+            padding = term.dilation * (term.size // 2)
+            step = 1 if term.first else stride
+            part = F.conv2d(x, kernel, None, step, padding, term.dilation, groups)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def responses(self, x: Tensor, stride: int, channels: slice) -> list[Tensor]:
+        """The reference form: the outputs of the primitives, one by one, ``taps`` tensors.
+
+        :param x: ``[batch, channels, height, width]``
+        :param channels: Which channels of the operator these are.
+        """
+        return [self._response(place, x, stride, channels) for place in range(self.taps)]
+
+    @abstractmethod
+    def fixed_parameters(self) -> int:
+        """Frozen values that it holds."""
+
+    @abstractmethod
+    def _response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+        """The output of one primitive."""
+
+    @abstractmethod
+    def _fold(self, term: Term, weight: Tensor) -> Tensor:
+        """The kernel of a term, ``[groups * outputs, channels, size, size]``."""
+
+
+class Convolution(Operator):
+    """An ordinary 3x3 convolution: nine taps, nothing frozen."""
+
+    taps = 9
+    terms = (Term(tuple(range(9)), 3),)
+
+    def _response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+        row, column = divmod(place, 3)
+        height, width = x.shape[-2:]
+        return F.pad(x, (1, 1, 1, 1))[:, :, row : row + height : stride, column : column + width : stride]
+
+    def fixed_parameters(self) -> int:
+        return 0
+
+    def _fold(self, term: Term, weight: Tensor) -> Tensor:
+        return weight.unflatten(1, (3, 3)).permute(0, 3, 1, 2)
+
+
+class Bank(Operator):
+    """A bank of primitives with everything that is frozen in them.
+
+    :param names: Its primitives, in the order of the learned weights.
+    :param channels: Channels to hold frozen values for: those of all streams together, or of one stream, in which case
+        all streams are treated alike.
+    :param generator: What the frozen values are drawn from.
+    :raises UserError: If its linear kernels depend on each other in some channel: one of them is a wasted parameter.
+    """
+
+    def __init__(self, names: Sequence[str], channels: int, generator: Generator) -> None:
+        super().__init__()
+        primitives = [PRIMITIVES.get(name)() for name in names]
+        self.channels = channels
+        self.taps = len(primitives)
+        self.primitives: list[Primitive] = primitives
+        self.terms = fold_plan(primitives)
+        linear = [place for place, primitive in enumerate(primitives) if isinstance(primitive, LinearPrimitive)]
+        kernels = draw_kernels([names[place] for place in linear], channels, generator)
+        for place, primitive in enumerate(primitives):
+            if isinstance(primitive, NonlinearPrimitive):
+                frozen = primitive.buffer(channels, generator)
+            else:
+                frozen = kernels[linear.index(place)]
+            self.register_buffer(f"primitive{place}", frozen)
+
+    def fixed_parameters(self) -> int:
+        return sum(buffer.numel() for buffer in self.buffers())
+
+    def _response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+        primitive = self.primitives[place]
+        frozen = self.get_buffer(f"primitive{place}")[channels]
+        if len(frozen) < x.shape[1]:
+            frozen = frozen.repeat(x.shape[1] // len(frozen), *[1] * (frozen.ndim - 1))
+        if isinstance(primitive, LinearPrimitive):
+            padding = primitive.dilation * (primitive.size // 2)
+            return F.conv2d(x, frozen[:, None], None, stride, padding, primitive.dilation, groups=x.shape[1])
+        assert isinstance(primitive, NonlinearPrimitive)
+        return primitive(x, frozen, stride)
+
+    def _fold(self, term: Term, weight: Tensor) -> Tensor:
+        """As a sum over primitives, made in the channels-last layout that the convolution wants."""
+        if term.first:
+            return weight[:, term.members[0], :, None, None]
+        outputs, _, channels = weight.shape
+        groups = self.channels // channels
+        by_group = weight.view(groups, outputs // groups, self.taps, 1, channels)
+        folded: Tensor | None = None
+        for member in term.members:
+            frozen = self._padded(member, term.size).view(groups, 1, channels, term.size**2).transpose(2, 3)
+            part = by_group[:, :, member] * frozen
+            folded = part if folded is None else folded + part
+        assert folded is not None
+        return folded.view(outputs, term.size, term.size, channels).permute(0, 3, 1, 2)
+
+    def _padded(self, member: int, size: int) -> Tensor:
+        kernel = self.get_buffer(f"primitive{member}")
+        border = (size - kernel.shape[-1]) // 2
+        return F.pad(kernel, (border,) * 4) if border else kernel
+
+
+def make_operator(bank: str, channels: int, generator: Generator) -> Operator:
+    """The operator of a bank, or of ``conv``, over ``channels`` channels of all streams together."""
+    return Convolution() if bank == CONVOLUTION else Bank(primitives_of(bank), channels, generator)
+
+
+def terms_of(bank: str) -> tuple[Term, ...]:
+    """The convolutions that the fused form of a bank takes, without drawing anything."""
+    if bank == CONVOLUTION:
+        return Convolution.terms
+    return fold_plan([PRIMITIVES.get(name)() for name in primitives_of(bank)])
+
+
+def fold_plan(primitives: Sequence[Primitive]) -> tuple[Term, ...]:
+    """Which primitives share a convolution: linear ones of equal dilation; each other one has a 1x1 of its own.
+
+    The identity fits into the middle of any larger kernel, so it takes a convolution only where it is alone.
+    """
+    by_dilation: dict[int, list[int]] = {}
+    pointwise: list[int] = []
+    for place, primitive in enumerate(primitives):
+        if isinstance(primitive, LinearPrimitive):
+            if primitive.size == 1:
+                pointwise.append(place)
+            else:
+                by_dilation.setdefault(primitive.dilation, []).append(place)
+    if by_dilation:
+        by_dilation[min(by_dilation)] += pointwise
+        pointwise = []
+    terms = [Term((place,), 1) for place in pointwise]
+    for dilation, members in sorted(by_dilation.items()):
+        alone = len(members) == 1
+        terms.append(Term(tuple(members), 1, first=True) if alone else Term(tuple(members), 3, dilation))
+    terms += [
+        Term((place,), 1, first=True)
+        for place, primitive in enumerate(primitives)
+        if isinstance(primitive, NonlinearPrimitive)
+    ]
+    return tuple(terms)
+
+
+def draw_kernels(names: Sequence[str], channels: int, generator: Generator, tries: int = 20) -> list[Tensor]:
+    """Kernels of linear primitives, each ``[channels, size, size]`` of unit energy in every channel.
+
+    Channels in which they happen to depend on each other are drawn again.
+
+    :raises UserError: If they still do after ``tries`` draws.
+    """
+    kernels = _draw(names, channels, generator)
+    for _ in range(tries):
+        dependent = dependent_channels(names, kernels)
+        if not dependent.any():
+            return kernels
+        for kernel, again in zip(kernels, _draw(names, channels, generator), strict=True):
+            kernel[dependent] = again[dependent]
+    raise UserError(
+        f"the kernels of the bank {'+'.join(names)} depend on each other, so that learned weights are wasted: "
+        "leave one of its primitives out."
+    )
+
+
+def dependent_channels(names: Sequence[str], kernels: Sequence[Tensor]) -> Tensor:
+    """In which channels some kernel is a combination of the others, ``[channels]``, bool."""
+    if not kernels:
+        return torch.zeros(0, dtype=torch.bool)
+    field = torch.zeros(kernels[0].shape[0], len(kernels), 5, 5, dtype=torch.float64)
+    for place, (name, kernel) in enumerate(zip(names, kernels, strict=True)):
+        reach = PRIMITIVES.get(name).dilation * (kernel.shape[-1] // 2)
+        step = PRIMITIVES.get(name).dilation
+        field[:, place, 2 - reach : 3 + reach : step, 2 - reach : 3 + reach : step] = kernel
+    smallest = torch.linalg.svdvals(field.flatten(2))[:, -1] if len(kernels) <= 25 else torch.zeros(len(field))
+    return smallest < INDEPENDENCE
+
+
+def _draw(names: Sequence[str], channels: int, generator: Generator) -> list[Tensor]:
+    drawn: dict[str, list[Tensor]] = {}
+    for name in dict.fromkeys(names):
+        kernels = PRIMITIVES.get(name)().kernels(names.count(name), channels, generator)
+        energy = kernels.square().sum(dim=(2, 3), keepdim=True).sqrt()
+        drawn[name] = list((kernels / energy).unbind(0))
+    return [drawn[name].pop(0) for name in names]

@@ -1,0 +1,87 @@
+"""The ETR-NLP layer written as the paper writes it: the definition that the fused form must equal.
+
+Task by task: concatenate what the branch reads, apply each primitive in turn, concatenate the responses, recombine them
+with a learned 1x1 convolution, normalise, activate.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mtl_search.networks.layer import ETRLayer, State, carry
+from mtl_search.networks.operators import Operator
+
+Part = tuple[Operator, slice, Tensor, Tensor]
+"""One input of a branch: its operator, which of the operator's channels these are, the features, the weight."""
+
+
+def reference_layer(layer: ETRLayer, state: State, activate: bool) -> State:
+    """What ``layer(state, activate)`` returns, computed by definition."""
+    geometry, tasks = layer.geometry, layer.tasks
+    streams = _streams(state[0], geometry.before.streams)
+    own = _streams(state[1], tasks) if geometry.before.own else [None] * tasks
+    made_shared: list[Tensor | None] = [None]
+    if geometry.makes_shared:
+        made_shared = [
+            _shared_branch(layer, streams[task % len(streams)], own[task], task, activate)
+            for task in range(geometry.after.streams)
+        ]
+    elif geometry.after.shared:
+        made_shared = [carry(stream, geometry.stride) for stream in streams]
+    if geometry.makes_own:
+        made_own: list[Tensor | None] = [
+            _own_branch(layer, streams[task % len(streams)], own[task], task, activate) for task in range(tasks)
+        ]
+    else:
+        made_own = [carry(features, geometry.stride) for features in own]
+    return _stack(made_shared), _stack(made_own)
+
+
+def _shared_branch(layer: ETRLayer, shared: Tensor | None, own: Tensor | None, task: int, activate: bool) -> Tensor:
+    assert layer.operator is not None and shared is not None
+    parts: list[Part] = [(layer.operator, slice(None), shared, layer.shared_weight)]
+    if layer.shared_own_operator is not None:
+        assert own is not None
+        parts.append((layer.shared_own_operator, _part(own, task), own, layer.shared_own_weight))
+    made = layer.shared_norm.stream(_recombine(parts, layer.geometry.stride), task)
+    return F.relu(made) if activate else made
+
+
+def _own_branch(layer: ETRLayer, shared: Tensor | None, own: Tensor | None, task: int, activate: bool) -> Tensor:
+    outputs = slice(task * layer.geometry.after.own, (task + 1) * layer.geometry.after.own)
+    parts: list[Part] = []
+    if shared is not None:
+        operator = layer.branch_operator or layer.operator
+        assert operator is not None
+        parts.append((operator, slice(None), shared, layer.branch_weight[outputs]))
+    if layer.own_operator is not None:
+        assert own is not None
+        parts.append((layer.own_operator, _part(own, task), own, layer.own_weight[outputs]))
+    made = layer.own_norm.part(_recombine(parts, layer.geometry.stride), task)
+    made = F.relu(made) if activate or len(layer.deeper) else made
+    for number, deeper in enumerate(layer.deeper, start=1):
+        part = (deeper.operator, _part(made, task), made, deeper.weight[outputs])
+        made = deeper.norm.part(_recombine([part], 1), task)
+        made = F.relu(made) if activate or number < len(layer.deeper) else made
+    return made
+
+
+def _recombine(parts: list[Part], stride: int) -> Tensor:
+    """Every primitive on the concatenated inputs, in turn; concatenate the responses; 1x1 convolution."""
+    responses = [operator.responses(x, stride, channels) for operator, channels, x, _ in parts]
+    by_primitive = [torch.cat(of_parts, dim=1) for of_parts in zip(*responses, strict=True)]
+    weight = torch.cat([weight for _, _, _, weight in parts], dim=2)
+    return F.conv2d(torch.cat(by_primitive, dim=1), weight.flatten(1)[:, :, None, None])
+
+
+def _part(features: Tensor, task: int) -> slice:
+    return slice(task * features.shape[1], (task + 1) * features.shape[1])
+
+
+def _streams(features: Tensor | None, count: int) -> list[Tensor | None]:
+    return [None] * count if features is None else list(features.chunk(count, dim=1))
+
+
+def _stack(features: list[Tensor | None]) -> Tensor | None:
+    present = [part for part in features if part is not None]
+    return torch.cat(present, dim=1) if present else None

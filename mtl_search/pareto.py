@@ -1,0 +1,89 @@
+"""Dominance between points of several objectives: front, hypervolume, knee.
+
+Dominance and hypervolume come from moocore (López-Ibáñez et al.), which is exact.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mtl_search.errors import FieldError
+
+Direction = Literal["maximize", "minimize"]
+
+COSTS = ("learnable_parameters", "fixed_parameters", "total_parameters", "macs")
+"""Objectives that are known before anything is trained; lower is better."""
+
+
+def direction_of(objective: str) -> Direction:
+    """Whether an objective is to be maximised (``accuracy``, ``<task>/accuracy``) or minimised (costs, losses)."""
+    return "minimize" if objective in COSTS or objective.endswith("/loss") else "maximize"
+
+
+def front_mask(points: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.bool_]:
+    """Which points no other point dominates.
+
+    :param points: ``[points, objectives]``, finite.
+    :param directions: One per objective.
+    :returns: ``[points]``, True on the front. Of equal points on the front all are True.
+    :raises FieldError: If the shape does not fit ``directions`` or a value is not finite.
+    """
+    losses = _as_losses(points, directions)
+    if len(losses) == 0:
+        return np.zeros(0, dtype=bool)
+    return np.asarray(moocore.is_nondominated(losses, keep_weakly=True), dtype=bool)
+
+
+def hypervolume(points: ArrayLike, reference_point: ArrayLike, directions: Sequence[Direction]) -> float:
+    """The volume that ``points`` dominate, up to the reference point.
+
+    :param points: ``[points, objectives]``, finite. Points that are no better than the reference point add nothing.
+    :param reference_point: ``[objectives]``, the worst value of each objective that counts.
+    :param directions: One per objective.
+    :returns: The product of the objectives' units; 0 for no points.
+    :raises FieldError: As :func:`front_mask`.
+    """
+    losses = _as_losses(points, directions)
+    reference = _as_losses(np.asarray(reference_point, dtype=float)[None], directions)[0]
+    return float(moocore.hypervolume(losses, ref=reference)) if len(losses) else 0.0
+
+
+def knee(points: ArrayLike, directions: Sequence[Direction]) -> int:
+    """The index of the point where giving up a little of one objective stops to pay in the others.
+
+    Every objective is scaled to 0..1 over the points on the front, minimised ones that are positive on a logarithmic
+    scale (costs differ by factors); the knee is the point of the front with the smallest sum of losses, which for two
+    objectives is the one farthest from the line between the two ends (Das, 1999).
+
+    :param points: ``[points, objectives]``, finite; at least one.
+    :param directions: One per objective.
+    :raises FieldError: As :func:`front_mask`, and if there are no points.
+    """
+    losses = _as_losses(points, directions)
+    if len(losses) == 0:
+        raise FieldError("points", "must hold at least one point", points)
+    for column, direction in enumerate(directions):
+        if direction == "minimize" and (losses[:, column] > 0).all():
+            losses[:, column] = np.log(losses[:, column])
+    front = np.flatnonzero(front_mask(points, directions))
+    low, high = losses[front].min(axis=0), losses[front].max(axis=0)
+    scaled = (losses[front] - low) / np.where(high > low, high - low, 1.0)
+    return int(front[scaled.sum(axis=1).argmin()])
+
+
+def _as_losses(points: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.float64]:
+    """``points`` with the maximised objectives negated, so that lower is better throughout."""
+    for direction in directions:
+        if direction not in get_args(Direction):
+            raise FieldError("directions", "must hold `maximize` or `minimize`", direction)
+    values = np.array(points, dtype=float, ndmin=2)
+    if values.size == 0:
+        return np.zeros((0, len(directions)))
+    if values.ndim != 2 or values.shape[1] != len(directions):
+        raise FieldError("points", f"must have shape [points, {len(directions)}]", values.shape)
+    if not np.isfinite(values).all():
+        raise FieldError("points", "must be finite", values[~np.isfinite(values).all(axis=1)][0].tolist())
+    return values * np.array([1.0 if direction == "minimize" else -1.0 for direction in directions])

@@ -1,0 +1,27 @@
+"""Additive perturbation (Juefei-Xu et al., CVPR 2018, arXiv 1806.01817)."""
+
+import torch
+from torch import Generator, Tensor
+
+from mtl_search.primitives import NonlinearPrimitive
+
+TILE = 8
+
+
+class Perturbation(NonlinearPrimitive):
+    """``ReLU(x + N)`` with a fixed noise mask ``N``. Without the ReLU it would be a bias and nothing else.
+
+    The paper's mask has the shape of the input, which ties a network to one resolution; ours is an 8x8 tile for each
+    channel, repeated over the picture. Its entries are uniform in -1 to 1, the scale of a normalised channel.
+    """
+
+    name = "perturbation"
+
+    def buffer(self, channels: int, generator: Generator) -> Tensor:
+        return 2 * torch.rand(channels, TILE, TILE, generator=generator) - 1
+
+    def __call__(self, x: Tensor, buffer: Tensor, stride: int) -> Tensor:
+        height, width = x.shape[-2:]
+        tiles = (-(-height // TILE), -(-width // TILE))
+        mask = buffer.repeat(1, *tiles)[:, :height:stride, :width:stride]
+        return torch.relu(x[:, :, ::stride, ::stride] + mask)

@@ -1,0 +1,285 @@
+"""A run as one page that works offline, and as one JSON file with every number on the page.
+
+The page is a function of the JSON, and the JSON of the run's folder.
+"""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from mtl_search.architecture import Architecture
+from mtl_search.drawing import layer_table, svg_drawing
+from mtl_search.figures import figure_html, is_percent, objective_label, pareto_data, pareto_figure, run_reference
+from mtl_search.pareto import direction_of
+from mtl_search.run_folder import Run, load_run, write_json, write_text
+from mtl_search.trial import State, Trial
+
+PAGE = "pareto.html"
+DATA = "report.json"
+
+MANY = 6
+"""From this many trials on, the list of those without a result is folded, and tasks have no column of their own."""
+
+
+def write_report(run: Run | str | Path) -> Path:
+    """Write ``pareto.html`` and ``report.json`` into a run's folder, each in one step.
+
+    :param run: A run, or the path of its folder.
+    :returns: The path of ``pareto.html``.
+    :raises RunFolderError: If the folder is not a run's.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    data = report_data(run)
+    write_json(run.path / DATA, data)
+    write_text(run.path / PAGE, report_page(data))
+    return run.path / PAGE
+
+
+def report_data(run: Run) -> dict[str, Any]:
+    """Everything that the page shows, as plain data for JSON.
+
+    A report is made to be passed on: absolute paths in it are shortened to their last part.
+    """
+    pareto = pareto_data(run)
+    data = {
+        "name": run.experiment.name,
+        "description": run.experiment.description,
+        "summary": _summary(run, pareto["quality"]["name"], pareto["cost"]["name"]),
+        "caption": _caption(pareto),
+        "pareto": pareto,
+        "tasks": _tasks(run),
+        "score_columns": _score_columns(run),
+        "front": [_front_row(run, trial) for trial in run.front],
+        "not_complete": [_not_complete(trial) for trial in run.trials if trial.state is not State.COMPLETE],
+        "made": _made(run),
+    }
+    shortened: dict[str, Any] = without_machine_paths(data)
+    return shortened
+
+
+def report_page(data: Mapping[str, Any]) -> str:
+    """The page, as HTML that loads nothing.
+
+    :param data: From :func:`report_data`.
+    """
+    templates = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(
+        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(score=score_text, thousands=lambda number: f"{number:,.0f}")
+    drawings = {row["trial"]: Markup(_drawing(row, data["tasks"])) for row in data["front"]}
+    plot = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot")) if data["front"] else ""
+    return environment.get_template(PAGE).render(data, plot=plot, drawings=drawings, many=MANY)
+
+
+def _drawing(row: Mapping[str, Any], tasks: Sequence[str]) -> str:
+    return svg_drawing(Architecture.from_dict(row["architecture"]), tasks)
+
+
+def without_machine_paths(data: Any) -> Any:
+    """The same data with each absolute path in its texts cut to its last part: ``/home/me/x.csv`` to ``…/x.csv``."""
+    if isinstance(data, str):
+        return re.sub(r"(?<![\w.:/…])/(?:[^\s/'\"]+/)+(?=[^\s/'\"])", "…/", data)
+    if isinstance(data, Mapping):
+        return {key: without_machine_paths(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [without_machine_paths(value) for value in data]
+    return data
+
+
+# What the numbers say
+
+
+def score_text(value: float | None, name: str) -> str:
+    """The value of a score for reading: accuracies in percent, a dash where there is none."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value * 100:.1f}\N{NO-BREAK SPACE}%" if is_percent(name) else f"{value:.4g}"
+
+
+def _summary(run: Run, quality: str, cost: str) -> list[str]:
+    if run.knee is None:
+        return [f"No candidate was trained to its end: {_states(run)}."]
+    best = _best(run, quality)
+    return [_what_was_found(run, best, quality, cost), _what_the_knee_is(run.knee, best, quality, cost)]
+
+
+def _best(run: Run, quality: str) -> Trial:
+    """The complete trial with the best quality; of equal ones the cheapest."""
+    sign = 1 if direction_of(quality) == "maximize" else -1
+    return max(run.complete, key=lambda trial: (sign * _number(trial, quality), -trial.learnable_parameters))
+
+
+def _what_was_found(run: Run, best: Trial, quality: str, cost: str) -> str:
+    trained = _count(len(run.complete), "candidate was", "candidates were")
+    front = _count(len(run.front), "of them is", "of them are")
+    costs = [_number(trial, cost) for trial in run.front]
+    span = f"{costs[0]:,.0f}" if min(costs) == max(costs) else f"{min(costs):,.0f} to {max(costs):,.0f}"
+    return (
+        f"{trained} trained on {run.experiment.dataset.name}; {front} on the front, with {span} {_noun(cost)}."
+        f" The best, trial {best.number}, reaches {_quality(best, quality)} with {_number(best, cost):,.0f}."
+    )
+
+
+def _what_the_knee_is(knee: Trial, best: Trial, quality: str, cost: str) -> str:
+    if best.number == knee.number:
+        return f"The knee of the front, after which more cost stops to pay, is the same trial {knee.number}."
+    own, other = _number(knee, cost), _number(best, cost)
+    fewer = f", {other / own:.1f} times fewer than the best" if 0 < own < other else ""
+    return f"The knee, trial {knee.number}, reaches {_quality(knee, quality)} with {own:,.0f} {_noun(cost)}{fewer}."
+
+
+def _number(trial: Trial, objective: str) -> float:
+    value = trial.value(objective)
+    assert value is not None, "a complete trial has a value for every objective"
+    return value
+
+
+def _noun(cost: str) -> str:
+    """A cost as it stands after a number."""
+    return {"macs": "MACs", "total_parameters": "parameters"}.get(cost, cost.replace("_", " "))
+
+
+def _quality(trial: Trial, name: str) -> str:
+    """The quality of a trial as it stands in a sentence."""
+    task, _, metric = name.partition("/")
+    text = score_text(_number(trial, name), name)
+    return f"{text} {metric} in task {task}" if metric else f"{text} mean accuracy"
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
+
+
+def _caption(pareto: Mapping[str, Any]) -> str:
+    better = "up" if pareto["quality"]["direction"] == "maximize" else "down"
+    text = f"Each point is a candidate trained for its whole budget; {better} and to the left is better."
+    objectives = [axis["label"] for axis in pareto["objectives"]]
+    if len(objectives) == 2:
+        return f"{text} The line is the front: the best that was found for each cost."
+    return (
+        f"{text} The search had {len(objectives)} objectives: {'; '.join(objectives)}. The plot shows two of them; the"
+        " front is that of all, so that some of its points look as if others were better."
+    )
+
+
+# The tables
+
+
+def _tasks(run: Run) -> list[str]:
+    """Names of the tasks, in the order of their columns."""
+    return list(dict.fromkeys(name.partition("/")[0] for trial in run.complete for name in trial.scores))
+
+
+def _score_columns(run: Run) -> list[str]:
+    """The scores to show: every metric but the losses, and what the search had as an objective."""
+    names = dict.fromkeys(name for trial in run.complete for name in trial.scores)
+    return [name for name in names if direction_of(name) == "maximize" or name in run.experiment.objectives]
+
+
+def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "knee": trial is run.knee,
+        "accuracy": trial.accuracy,
+        "delta_m": trial.delta_m,
+        "scores": dict(trial.scores),
+        "learnable_parameters": trial.learnable_parameters,
+        "fixed_parameters": trial.fixed_parameters,
+        "macs": trial.macs,
+        "seconds": trial.seconds,
+        "seed": trial.seed,
+        "id": trial.architecture.id,
+        "summary": str(trial.architecture),
+        "architecture": trial.architecture.to_dict(),
+        "layers": [asdict(row) for row in layer_table(trial.architecture)],
+        "commands": _commands(run, trial),
+    }
+
+
+def _commands(run: Run, trial: Trial) -> list[dict[str, str]]:
+    """What to type to see a trial and to train its architecture again."""
+    folder = run_reference(run.path)
+    shown = shlex.quote(f"{folder}:{trial.number}")
+    file = shlex.quote(f"{folder}/architectures/{trial.number}.json")
+    dataset = shlex.quote(run.experiment.dataset.name)
+    return [
+        {"does": "Show it", "command": f"mtl-search show {shown}"},
+        {"does": "Train it again", "command": f"mtl-search train {file} --dataset {dataset}"},
+    ]
+
+
+def _not_complete(trial: Trial) -> dict[str, Any]:
+    reason = trial.error or f"stopped after {_count(trial.epochs, 'epoch', 'epochs')}"
+    summary = str(trial.architecture)
+    return {"trial": trial.number, "state": trial.state.value, "reason": reason, "architecture": summary}
+
+
+# How the numbers were made
+
+
+def _made(run: Run) -> list[dict[str, str]]:
+    """What someone needs to judge the numbers and to make them again, as pairs of a name and a text."""
+    pairs = {**_made_by_experiment(run), **_made_by_machine(run.environment)}
+    return [{"name": name, "text": text} for name, text in pairs.items() if text]
+
+
+def _made_by_experiment(run: Run) -> dict[str, str]:
+    experiment, training, search = run.experiment, run.experiment.training, run.experiment.search
+    limits = [f"{name.replace('_', ' ')} at most {limit:,}" for name, limit in experiment.constraints.limits().items()]
+    seconds = sum(trial.seconds for trial in run.trials)
+    return {
+        "Dataset": ", ".join([experiment.dataset.name, *_pairs(experiment.dataset.options)]),
+        "Measured on": "the validation split, which no candidate was trained on. The test split was not read.",
+        "Trained": f"once each, {_count(training.epochs, 'epoch', 'epochs')}, batches of {training.batch_size}, AdamW,"
+        f" learning rate up to {training.learning_rate:g} ({training.schedule.replace('_', ' ')}), weight decay"
+        f" {training.weight_decay:g}",
+        "Searched": f"{experiment.search_space.size:,} architectures with the sampler {search.sampler},"
+        f" workers: {search.workers}, seed {search.seed}",
+        "Objectives": "; ".join(_objective(name) for name in experiment.objectives),
+        "Constraints": "; ".join(limits) or "none",
+        "Trials": f"{len(run.trials):,} of {search.trials:,} asked for: {_states(run)}",
+        "Training time": f"{seconds:,.0f} s, all trials and workers added up",
+    }
+
+
+def _objective(name: str) -> str:
+    return f"{objective_label(name)} ({'less' if direction_of(name) == 'minimize' else 'more'} is better)"
+
+
+def _states(run: Run) -> str:
+    counts = Counter(trial.state for trial in run.trials)
+    return ", ".join(f"{counts[state]:,} {state.value.lower()}" for state in State if counts[state]) or "none has ended"
+
+
+def _made_by_machine(environment: Mapping[str, Any]) -> dict[str, str]:
+    """What the run wrote down about itself; whatever of it is there."""
+    names = {
+        "command": "Command",
+        "source_revision": "Source revision",
+        "started": "Started",
+        "finished": "Finished",
+        "python": "Python",
+        "versions": "Versions",
+        "hardware": "Hardware",
+    }
+    return {label: _as_text(environment.get(name)) for name, label in names.items()}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(_pairs(value))
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _pairs(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name} {_as_text(value)}" for name, value in values.items() if value is not None]
