@@ -1,5 +1,6 @@
 """What a network costs: parameters and MACs, computed from the architecture or measured on the built network."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -145,6 +146,7 @@ def _recombination(bank: str, outputs: int, inputs: int, repeats: int, after: Fe
     return Cost(outputs * taps * inputs, 0, macs)
 
 
+@functools.cache
 def _fixed(bank: str) -> int:
     """Frozen values for each channel."""
     if bank == CONVOLUTION:

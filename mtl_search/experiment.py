@@ -6,6 +6,7 @@ unknown name the nearest valid one.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -234,12 +235,16 @@ class Experiment(Section):
         """What is left to choose, over the backbone."""
         return self.space.build(self.backbone.build())
 
-    def with_search(self, **settings: object) -> "Experiment":
-        """A copy with other settings of the search, checked.
+    def changed(self, sections: Mapping[str, Mapping[str, Any]]) -> "Experiment":
+        """A copy with other values, section by section, checked. A dataset of another name replaces the section.
 
         :raises ExperimentError: If one of them breaks a rule.
         """
-        return parse_experiment({**self.to_dict(), "search": {**self.search.model_dump(), **settings}}, "search")
+        data = self.to_dict()
+        for section, values in sections.items():
+            kept = {} if section == "dataset" else data.get(section, {})
+            data[section] = {**kept, **values}
+        return parse_experiment(data, self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain dictionaries and lists, every default written out."""
@@ -272,6 +277,27 @@ def load_space(name: str | Path) -> SearchSpace:
     :raises ExperimentError: As :func:`load_experiment`.
     """
     return load_experiment(name).search_space
+
+
+def experiment_of(space: SearchSpace, dataset: str, options: Mapping[str, Any]) -> Experiment:
+    """The experiment that searches a bare space: everything besides space and dataset has its default."""
+    layers = {
+        number: {name: list(getattr(layer, name)) for name in ("bank", "shared_ratio", "branch_depth")}
+        for number, layer in enumerate(space.layers)
+    }
+    data = {
+        "name": dataset,
+        "dataset": {"name": dataset, **options},
+        "backbone": asdict(space.backbone),
+        "space": {
+            "width_multiplier": list(space.width_multiplier),
+            "granularity": space.granularity,
+            "specific": space.specific,
+            "routing": space.routing,
+            "layers": layers,
+        },
+    }
+    return parse_experiment(data, "space")
 
 
 def parse_experiment(data: Mapping[str, Any], source: str) -> Experiment:

@@ -140,7 +140,8 @@ class Heads(nn.Module):
         pooled = F.adaptive_avg_pool2d(features, self.grid).unflatten(1, (streams, -1)).flatten(2)
         if streams == 1:
             return F.linear(pooled[:, 0], weight)
-        return torch.einsum("bof,of->bo", pooled[:, self.task_of_output], weight)
+        by_output = pooled.transpose(0, 1)[self.task_of_output]
+        return torch.bmm(by_output, weight[:, :, None]).squeeze(2).T
 
 
 class MultiTaskNetwork(nn.Module):

@@ -5,6 +5,7 @@ A bank of linear primitives followed by a learned 1x1 recombination ``w[o, p, c]
 filtering with each primitive, concatenating, and recombining.
 """
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -179,6 +180,15 @@ def make_operator(bank: str, channels: int, generator: Generator) -> Operator:
     return Convolution() if bank == CONVOLUTION else Bank(primitives_of(bank), channels, generator)
 
 
+def check_independence(bank: str) -> None:
+    """Check that the linear kernels of a bank do not depend on each other, by drawing them for some channels.
+
+    :raises UserError: If they do.
+    """
+    make_operator(bank, 8, torch.Generator().manual_seed(0))
+
+
+@functools.cache
 def terms_of(bank: str) -> tuple[Term, ...]:
     """The convolutions that the fused form of a bank takes, without drawing anything."""
     if bank == CONVOLUTION:

@@ -1,0 +1,335 @@
+"""The command line. Each command is one call of a public function; what is heavy is imported where it is used."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mtl_search.errors import ExperimentError, MTLSearchError, SearchInterruptedError, UserError
+
+if TYPE_CHECKING:
+    from mtl_search.architecture import Architecture
+    from mtl_search.datasets import Dataset
+    from mtl_search.experiment import Experiment, Training
+    from mtl_search.run_folder import Run
+
+app = typer.Typer(
+    name="mtl-search",
+    help="Multi-task architecture search: how much should the tasks share, layer by layer?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the experiment: training.epochs=3. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+
+
+def main() -> None:
+    """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted)."""
+    try:
+        app()
+    except UserError as error:
+        _end(f"error: {error}", 2)
+    except SearchInterruptedError as error:
+        _end(str(error), 130)
+    except KeyboardInterrupt:
+        _end("interrupted", 130)
+    except MTLSearchError as error:
+        _end(f"error: {error}", 1)
+
+
+def _end(message: str, status: int) -> None:
+    print(message, file=sys.stderr)
+    raise SystemExit(status)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        import mtl_search
+
+        print(mtl_search.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def search(
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="A name (see `list spaces`) or a YAML file.")],
+    trials: Annotated[int | None, typer.Option(help="Candidates to train.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Trials at the same time; 0: in this process.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampler and of every training.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run, new or empty.")] = None,
+    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
+    changes: SetOption = None,
+) -> None:
+    """Search a space: train candidates on Ray Tune workers, keep the Pareto front, draw it."""
+    from mtl_search.experiment import load_experiment
+
+    options = {"search.trials": trials, "search.workers": workers, "training.epochs": epochs, "search.seed": seed}
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    checked = load_experiment(experiment, [*(changes or []), *given])
+
+    from mtl_search.report import write_report
+    from mtl_search.runner import search as run_search
+
+    run = run_search(checked, out=out, address=address, show_progress=True)
+    page = write_report(run)
+    _print_run(run)
+    print(f"\nrun:  {run.path}\npage: {page}")
+    _exit_if_short(run)
+
+
+@app.command()
+def status(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Trials by state, and the front."""
+    from mtl_search.run_folder import load_run
+
+    loaded = load_run(run)
+    if as_json:
+        _print_json(_status_data(loaded))
+    else:
+        _print_run(loaded)
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Render pareto.html and report.json again from the folder."""
+    from mtl_search.report import write_report
+
+    print(write_report(run))
+
+
+@app.command()
+def show(
+    target: Annotated[str, typer.Argument(metavar="ARCHITECTURE.json|RUN[:ID]", help="A RUN alone shows its knee.")],
+    svg: Annotated[Path | None, typer.Option(help="Write the drawing to this SVG file, too.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """An architecture: layers, sharing, cost, as a table and a picture."""
+    from mtl_search.drawing import svg_drawing, text_drawing
+
+    architecture, experiment = _target(target)
+    dataset = _small_dataset(experiment)
+    tasks = [task.name for task in dataset.tasks] if dataset else ["a", "b"]
+    if as_json:
+        _print_json(_architecture_data(architecture, dataset))
+    else:
+        print(f"{architecture.id}  {architecture}\n\n{text_drawing(architecture, tasks)}", end="")
+        _print_cost(architecture, dataset)
+    if svg is not None:
+        svg.write_text(svg_drawing(architecture, tasks), encoding="utf-8")
+        print(f"picture: {svg}", file=sys.stderr)
+
+
+@app.command()
+def train(
+    target: Annotated[str, typer.Argument(metavar="ARCHITECTURE.json|RUN[:ID]", help="A RUN alone trains its knee.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset by name, with its default options.")] = None,
+    like: Annotated[str | None, typer.Option(help="Take dataset and training from this experiment.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings.")] = 1,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
+    split: Annotated[
+        Literal["test", "val"],
+        typer.Option(help="test: train on training and validation samples, measure on the test split."),
+    ] = "test",
+    out: Annotated[Path | None, typer.Option(help="Write weights and scores here, a new or empty folder.")] = None,
+) -> None:
+    """Train an architecture from scratch and measure it. Data and settings of a RUN are its own."""
+    from mtl_search.retrain import FinalWriter, retrain
+
+    architecture, experiment = _target(target)
+    data, training = _data_for_training(experiment, dataset, like, epochs)
+    writer = FinalWriter(out, architecture, data.name, split) if out else None
+    rows = []
+    for final in retrain(architecture, data, training, seeds, split):
+        rows.append(final.trial)
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in final.trial.scores.items())
+        print(f"seed {final.trial.seed}: {final.trial.accuracy:.2%} on {split} ({scores})", flush=True)
+        if writer is not None:
+            writer.add(final)
+    mean = sum(trial.accuracy or 0.0 for trial in rows) / len(rows)
+    print(f"mean {mean:.2%} over {len(rows)} seed(s), {rows[0].learnable_parameters:,} learnable parameters")
+
+
+@app.command("list")
+def list_names(
+    what: Annotated[Literal["spaces", "baselines", "datasets", "primitives", "methods"], typer.Argument()],
+    as_json: JsonOption = False,
+) -> None:
+    """What can be used by name."""
+    from mtl_search.listing import listing
+
+    found = listing(what)
+    if as_json:
+        _print_json(found)
+    elif not found:
+        print(f"there are no {what} yet")
+    else:
+        width = max(map(len, found))
+        print("\n".join(f"{name:{width}}  {about}" for name, about in found.items()))
+
+
+@app.command()
+def check(
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="A name (see `list spaces`) or a YAML file.")],
+    changes: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate an experiment without training: the size of the space, the range of costs."""
+    from mtl_search.experiment import load_experiment
+
+    checked = load_experiment(experiment, changes or [])
+
+    from mtl_search.datasets import load_dataset
+    from mtl_search.runner import check_experiment, cost_range
+
+    dataset = load_dataset(checked.dataset.name, **checked.dataset.options)
+    check_experiment(checked, dataset)
+    low, high = cost_range(checked, dataset)
+    if as_json:
+        samples = {name: len(split) for name, split in dataset.splits.items()}
+        costs = {name: [getattr(low, name), getattr(high, name)] for name in vars(low)}
+        _print_json({"name": checked.name, "architectures": checked.search_space.size, "samples": samples, **costs})
+        return
+    print(f"{checked.name}: valid")
+    print(f"  dataset       {dataset.name}, {', '.join(f'{len(s):,} {n}' for n, s in dataset.splits.items())}")
+    print(f"  tasks         {', '.join(f'{task.name} ({task.outputs} classes)' for task in dataset.tasks)}")
+    print(f"  architectures {checked.search_space.size:,}")
+    for name, text in (("learnable_parameters", "learnable"), ("fixed_parameters", "fixed"), ("macs", "MACs")):
+        print(f"  {text:13} {getattr(low, name):,} to {getattr(high, name):,}")
+    print(f"  search        {checked.search.trials} trials of {checked.training.epochs} epochs, {checked.search.sampler}")
+
+
+def _target(target: str) -> "tuple[Architecture, Experiment | None]":
+    """The architecture of a file or of a run's trial; for a run its experiment too."""
+    from mtl_search.architecture import Architecture
+    from mtl_search.run_folder import load_run
+
+    path, colon, number = target.rpartition(":")
+    if colon and number.isdigit() and Path(path).is_dir():
+        run = load_run(path)
+        return run.trial(int(number)).architecture, run.experiment
+    if Path(target).is_dir():
+        run = load_run(target)
+        if run.knee is None:
+            raise UserError(f"{target}: no trial of this run is complete; name one as {target}:ID.")
+        return run.knee.architecture, run.experiment
+    return Architecture.load(target), None
+
+
+def _data_for_training(
+    experiment: "Experiment | None", dataset: str | None, like: str | None, epochs: int | None
+) -> "tuple[Dataset, Training]":
+    from mtl_search.datasets import load_dataset
+    from mtl_search.experiment import Training, load_experiment
+
+    source = load_experiment(like) if like else experiment
+    if dataset is None and source is None:
+        raise UserError("a file holds no data: say `--dataset NAME`, or `--like EXPERIMENT` for its data and settings.")
+    training = source.training if source else Training()
+    if epochs is not None:
+        if epochs < 1:
+            raise ExperimentError(f"`--epochs` must be at least 1, but got {epochs}.")
+        training = training.model_copy(update={"epochs": epochs})
+    if dataset is not None:
+        return load_dataset(dataset), training
+    assert source is not None
+    return load_dataset(source.dataset.name, **source.dataset.options), training
+
+
+def _small_dataset(experiment: "Experiment | None") -> "Dataset | None":
+    """The experiment's dataset, for its tasks and shape."""
+    from mtl_search.datasets import load_dataset
+
+    return load_dataset(experiment.dataset.name, **experiment.dataset.options) if experiment else None
+
+
+def _architecture_data(architecture: "Architecture", dataset: "Dataset | None") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from mtl_search import cost
+    from mtl_search.drawing import layer_table
+
+    data = {**architecture.to_dict(), "id": architecture.id}
+    data["channels"] = [asdict(row) for row in layer_table(architecture)]
+    if dataset is not None:
+        data["cost"] = asdict(cost.estimate(architecture, dataset.tasks, dataset.input_shape))
+    return data
+
+
+def _print_cost(architecture: "Architecture", dataset: "Dataset | None") -> None:
+    from mtl_search import cost
+
+    if dataset is None:
+        print("(cost depends on the tasks and the size of the inputs: show it from its run, as RUN:ID)")
+        return
+    found = cost.estimate(architecture, dataset.tasks, dataset.input_shape)
+    print(
+        f"cost on {dataset.name}: {found.learnable_parameters:,} learnable parameters, {found.fixed_parameters:,} fixed, "
+        f"{found.macs:,} MACs for all {len(dataset.tasks)} tasks"
+    )
+
+
+def _status_data(run: "Run") -> dict[str, Any]:
+    states: dict[str, int] = {}
+    for trial in run.trials:
+        states[trial.state.value] = states.get(trial.state.value, 0) + 1
+    front = [
+        {"trial": t.number, "accuracy": t.accuracy, "learnable_parameters": t.learnable_parameters, "macs": t.macs}
+        for t in run.front
+    ]
+    return {
+        "path": str(run.path),
+        "asked": run.experiment.search.trials,
+        "states": states,
+        "front": front,
+        "knee": run.knee.number if run.knee else None,
+        "started": run.environment.get("started"),
+        "finished": run.environment.get("finished"),
+    }
+
+
+def _print_run(run: "Run") -> None:
+    data = _status_data(run)
+    states = ", ".join(f"{count} {state}" for state, count in data["states"].items()) or "no trial has ended"
+    print(f"{run.experiment.name}: {states} of {data['asked']} asked for")
+    for trial in run.trials:
+        if trial.state == "FAILED":
+            print(f"  trial {trial.number} FAILED: {trial.error}")
+    if run.front:
+        print(f"front ({len(run.front)}), cheapest first:")
+        print(f"  {'trial':>5}  {'accuracy':>8}  {'learnable':>10}  architecture")
+    for trial in run.front:
+        knee = "  <- knee" if trial is run.knee else ""
+        quality = f"{trial.accuracy:8.2%}  {trial.learnable_parameters:>10,}"
+        print(f"  {trial.number:>5}  {quality}  {trial.architecture}{knee}")
+
+
+def _exit_if_short(run: "Run") -> None:
+    """Status 1 where trials failed or are missing; a space that holds no more architectures is no failure."""
+    complete, asked = len(run.complete), run.experiment.search.trials
+    failed = [trial.number for trial in run.trials if trial.state == "FAILED"]
+    if failed:
+        _end(f"{len(failed)} of {asked} trials failed: {', '.join(map(str, failed))}", 1)
+    if complete < asked:
+        if len(run.trials) == run.experiment.search_space.size:
+            print(f"the space holds {len(run.trials)} architectures: all were tried")
+            return
+        _end(f"only {complete} of {asked} trials are complete", 1)
+
+
+def _print_json(data: object) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""Runs jobs one after the other in this process, or on Ray Tune workers. The only home of Ray.
+
+The engine knows nothing of architectures: it asks a *source* for jobs and tells it what became of them. On Ray, a job is
+a Tune trial, and one step of the trial is one report (an epoch). Workers are reused from job to job.
+"""
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from mtl_search.architecture import Architecture
+from mtl_search.datasets import Dataset
+from mtl_search.errors import UserError
+from mtl_search.evaluation import Evaluate, Report
+from mtl_search.experiment import Search, Training
+
+RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "1e9",
+}
+"""No usage statistics, no output, no files of Tune's own; Ctrl+C reaches us. Ray reads these when it is imported."""
+
+os.environ.update(RAY_SETTINGS)
+
+import ray  # noqa: E402
+from ray import tune  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
+
+OBJECT_STORE_BYTES = 256 * 2**20
+DATASET_ROOM = 3
+"""The object store of a local cluster holds this many times the dataset, and the bytes above."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training to be done.
+
+    :param number: Number of the trial.
+    :param architecture: What to train.
+    :param seed: Seed of the training.
+    """
+
+    number: int
+    architecture: Architecture
+    seed: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is the same for all jobs: sent to every worker once."""
+
+    evaluate: Evaluate
+    dataset: Dataset
+    training: Training
+    threads: int
+
+    def reports(self, job: Job) -> Iterator[Report]:
+        """Do a job, report by report, with as many threads as it was given processors."""
+        torch.set_num_threads(self.threads)
+        yield from self.evaluate(job.architecture, self.dataset, self.training, job.seed)
+
+
+class Source(Protocol):
+    """Where jobs come from, and where their results go."""
+
+    def ask(self) -> Job | None:
+        """The next job; ``None`` when there is none left."""
+
+    def report(self, number: int, report: Report) -> None:
+        """What is known of a job after an epoch, also after its last."""
+
+    def fail(self, number: int, reason: str) -> None:
+        """That a job ended by an error."""
+
+
+def run_here(source: Source, work: Work) -> None:
+    """Do all jobs in this process, one by one: for debugging."""
+    threads = torch.get_num_threads()
+    try:
+        with signals_interrupt():
+            while (job := source.ask()) is not None:
+                try:
+                    for report in work.reports(job):
+                        source.report(job.number, report)
+                except Exception as error:
+                    source.fail(job.number, reason_of(error))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def run_on_ray(source: Source, work: Work, settings: Search, workers: int, address: str | None = None) -> None:
+    """Do all jobs on Ray Tune workers.
+
+    :param settings: Processors and GPUs of each job.
+    :param workers: Jobs at the same time.
+    :param address: Of a running Ray cluster; a local one is started and stopped without it.
+    :raises UserError: If there is no cluster at the address.
+    :raises KeyboardInterrupt: On SIGINT or SIGTERM, after the workers were stopped.
+    """
+    with signals_interrupt(), _cluster(work, settings, workers, address) as folder:
+        try:
+            tune.run(
+                JobTrainable,
+                config={"work": ray.put(work)},
+                search_alg=_Bridge(source),
+                num_samples=-1,
+                max_concurrent_trials=workers,
+                resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
+                reuse_actors=True,
+                max_failures=0,
+                raise_on_failed_trial=False,
+                storage_path=str(folder / "tune"),
+                trial_dirname_creator=lambda trial: trial.trial_id,
+                verbose=0,
+            )
+        except _Carrier as carrier:
+            assert carrier.__cause__ is not None
+            raise carrier.__cause__ from None
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception as the one line that stands in the table of trials."""
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    return f"{name}: {text[:500]}" if text else name
+
+
+class JobTrainable(tune.Trainable):
+    """One worker process: fetches the work once, then does one job after the other."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.work: Work | None = None
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.config = new_config
+        self.reports: Iterator[Report] | None = None
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One report. An error of the training ends the trial, not the worker."""
+        try:
+            if self.work is None:
+                self.work = ray.get(self.config["work"])
+            if self.reports is None:
+                self.reports = self.work.reports(self.config["job"][0])
+            report = next(self.reports, None)
+            if report is None:
+                raise RuntimeError("the evaluation ended without a last report")
+        except Exception as error:
+            return {"done": True, "failure": reason_of(error)}
+        weights = ray.put(dict(report.weights)) if report.weights else None
+        return {"done": report.done, "report": [replace(report, weights={})], "weights": [weights]}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        return {}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        return None
+
+
+class _Carrier(BaseException):
+    """Carries an exception of ours through Tune, which catches every ``Exception``; its cause is the error."""
+
+
+class _Bridge(Searcher):
+    """Shows a source to Ray Tune. Tune asks it for a job only when a worker is free."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+        self.numbers: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        with _carried():
+            job = self.source.ask()
+        if job is None:
+            return str(Searcher.FINISHED)
+        self.numbers[trial_id] = job.number
+        return {"job": [job]}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        with _carried():
+            self.source.report(self.numbers[trial_id], result["report"][0])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        number = self.numbers.pop(trial_id, None)
+        if number is None:
+            return
+        with _carried():
+            if error or result is None:
+                self.source.fail(number, "the worker process died")
+            elif "failure" in result:
+                self.source.fail(number, result["failure"])
+            else:
+                weights = ray.get(result["weights"][0]) if result["weights"][0] is not None else {}
+                self.source.report(number, replace(result["report"][0], weights=weights))
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Tune asks for a snapshot of the searcher; ours is the run's folder."""
+
+
+@contextmanager
+def _carried() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise _Carrier from error
+
+
+@contextmanager
+def _cluster(work: Work, settings: Search, workers: int, address: str | None) -> Iterator[Path]:
+    """A local cluster, or the one at ``address``; gives a folder for Tune, of which nothing is left afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="mtl-"))
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
+    try:
+        if address:
+            _join(address, quiet)
+        else:
+            data = sum(split.inputs.nbytes for split in work.dataset.splits.values())
+            ray.init(
+                address="local",
+                num_cpus=workers * settings.cpus,
+                object_store_memory=OBJECT_STORE_BYTES + DATASET_ROOM * data,
+                include_dashboard=False,
+                _temp_dir=str(folder),
+                **quiet,
+            )
+        with _no_worker_deaths_printed():
+            yield folder
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    host, colon, port = address.rpartition(":")
+    try:
+        if colon and "://" not in address:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        ray.init(address=address, **quiet)
+    except (OSError, ValueError, ConnectionError, RuntimeError) as error:
+        raise UserError(f"--address {address}: there is no Ray cluster to join: {reason_of(error)}.") from error
+
+
+@contextmanager
+def _no_worker_deaths_printed() -> Iterator[None]:
+    """Ray prints the death of a worker in spite of ``log_to_driver=False``; the source is told, and that is enough."""
+    module: Any = ray._private.worker
+    module._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        module._worker_logs_enabled = True
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, as SIGINT does. Signals can be handled in the main thread only."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[signal.Signals, Callable[..., Any] | int | None] = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

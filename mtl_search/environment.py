@@ -1,0 +1,66 @@
+"""What a run was made with: versions, hardware, source revision."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("mtl_search", "torch", "optuna", "ray", "numpy", "pandas", "plotly", "moocore")
+
+
+def describe_environment(seed: int) -> dict[str, Any]:
+    """What stands in ``environment.json`` when a run starts.
+
+    :param seed: Seed of the run.
+    """
+    return {
+        "command": " ".join(["mtl-search", *sys.argv[1:]]) if "mtl-search" in Path(sys.argv[0]).name else None,
+        "seed": seed,
+        "started": now(),
+        "finished": None,
+        "source_revision": source_revision(),
+        "python": platform.python_version(),
+        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
+    }
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def source_revision() -> str | None:
+    """The git revision of the package's source, with ``+changes`` where files differ from it; ``None`` outside git."""
+    folder = Path(__file__).parent
+    revision = _git(folder, "rev-parse", "HEAD")
+    if revision is None or _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    return revision + ("+changes" if _git(folder, "status", "--porcelain", ".") else "")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The model of the processor, as Linux tells it, else the kind of machine."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()

@@ -1,0 +1,32 @@
+"""What can be used by name, with a line about each."""
+
+from typing import Literal
+
+from mtl_search.banks import BANKS, CONVOLUTION
+from mtl_search.experiment import read_yaml, yaml_files
+from mtl_search.registry import DATASETS, METHODS, PRIMITIVES, Registry
+
+Kind = Literal["spaces", "baselines", "datasets", "primitives", "methods"]
+
+
+def listing(what: Kind) -> dict[str, str]:
+    """Name -> a line about it."""
+    if what == "spaces":
+        return _yaml_folder("search_spaces")
+    if what == "baselines":
+        return _yaml_folder("baselines")
+    if what == "datasets":
+        return _registered(DATASETS)
+    if what == "methods":
+        return _registered(METHODS)
+    banks = {name: f"bank: {members}" for name, members in BANKS.items()}
+    return {**_registered(PRIMITIVES), **banks, CONVOLUTION: "no primitives: an ordinary learned 3x3 convolution"}
+
+
+def _yaml_folder(folder: str) -> dict[str, str]:
+    return {name: str(read_yaml(path).get("description", "")) for name, path in yaml_files(folder).items()}
+
+
+def _registered(registry: Registry) -> dict[str, str]:
+    documents = {name: registry.get(name).__doc__ or "" for name in registry.names()}
+    return {name: text.strip().partition("\n")[0] for name, text in documents.items()}

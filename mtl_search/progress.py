@@ -1,0 +1,123 @@
+"""What a search shows while it runs: on a terminal a display that is redrawn, elsewhere a line per trial."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from mtl_search.trial import State, Trial
+
+
+class Progress:
+    """Shows a search. Used as a context; silent with ``console=None``.
+
+    :param asked: Trials asked for.
+    :param epochs: Epochs of each trial.
+    """
+
+    def __init__(self, asked: int, epochs: int, console: Console | None) -> None:
+        self.asked, self.epochs, self.console = asked, epochs, console
+        self.running: dict[int, int] = {}
+        self.front: Sequence[Trial] = ()
+        self.counts = dict.fromkeys(State, 0)
+        self.epochs_done = 0
+        self.started: float | None = None
+        self.live: Live | None = None
+
+    def __enter__(self) -> "Progress":
+        if self.console is not None and self.console.is_terminal:
+            self.live = Live(get_renderable=self._draw, console=self.console, refresh_per_second=2)
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def start(self, number: int) -> None:
+        """A trial starts."""
+        self.started = self.started or time.monotonic()
+        self.running[number] = 0
+
+    def epoch(self, number: int, epoch: int) -> None:
+        """A trial has trained an epoch more."""
+        self.running[number] = epoch
+        self.epochs_done += 1
+
+    def end(self, trial: Trial, front: Sequence[Trial]) -> None:
+        """A trial has ended; ``front`` is the front now."""
+        self.running.pop(trial.number, None)
+        self.front = front
+        self.counts[trial.state] += 1
+        if self.console is None or (self.live is not None and trial.state is State.COMPLETE):
+            return
+        if trial.state is not State.INFEASIBLE:
+            self.console.print(self._line(trial), highlight=False, soft_wrap=True)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated from the epochs so far; ``None`` before the first."""
+        if self.started is None or not self.epochs_done:
+            return None
+        left = (self.asked - self.counts[State.COMPLETE] - self.counts[State.FAILED]) * self.epochs
+        left -= sum(self.running.values())
+        return (time.monotonic() - self.started) / self.epochs_done * max(0, left)
+
+    def _line(self, trial: Trial) -> str:
+        done = self.counts[State.COMPLETE] + self.counts[State.FAILED]
+        place = f"[{done}/{self.asked}]"
+        if trial.state is State.FAILED:
+            return escape(f"{place} trial {trial.number} FAILED: {trial.error}")
+        star = " *" if trial in self.front else ""
+        assert trial.accuracy is not None
+        text = f"{place} trial {trial.number}: {trial.accuracy:.1%}, {trial.learnable_parameters:,} parameters{star}"
+        left = f"  ({_duration(self.seconds_left)} left)" if self.seconds_left else ""
+        return escape(text + left)
+
+    def _draw(self) -> RenderableType:
+        parts: list[RenderableType] = [self._summary()]
+        if self.front:
+            parts.append(self._front_table())
+        return Group(*parts)
+
+    def _summary(self) -> Text:
+        done = self.counts[State.COMPLETE] + self.counts[State.FAILED]
+        share = min(1.0, (done * self.epochs + sum(self.running.values())) / (self.asked * self.epochs))
+        bar = "━" * round(30 * share)
+        text = Text.assemble((bar, "green"), ("━" * (30 - len(bar)), "bright_black"), f" {done}/{self.asked} trials")
+        if self.running:
+            text.append(f", {len(self.running)} running")
+        for state in (State.FAILED, State.INFEASIBLE):
+            if self.counts[state]:
+                text.append(f", {self.counts[state]} {state.value.lower()}")
+        if self.seconds_left is not None:
+            text.append(f", {_duration(self.seconds_left)} left")
+        elif not done:
+            text.append(", workers are starting" if not self.running else "")
+        return text
+
+    def _front_table(self) -> Table:
+        table = Table(title="front so far", title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for name in ("trial", "accuracy", "parameters"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("architecture", overflow="ellipsis", no_wrap=True)
+        for trial in self.front:
+            accuracy = "" if trial.accuracy is None else f"{trial.accuracy:.1%}"
+            cells = (str(trial.number), accuracy, f"{trial.learnable_parameters:,}", str(trial.architecture))
+            table.add_row(*(escape(cell) for cell in cells))
+        return table
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
