@@ -157,13 +157,18 @@ class Architecture:
         if not isinstance(data, dict):
             raise UserError(f"an architecture must be a JSON object, but got {type(data).__name__}.")
         data = dict(data)
-        if data.pop("format", None) != JSON_FORMAT:
-            raise UserError(f"`format` must be {JSON_FORMAT}: this is no architecture of this version.")
-        if isinstance(data.get("backbone"), dict):
+        found = data.pop("format", None)
+        if found != JSON_FORMAT:
+            raise UserError(f"`format` must be {JSON_FORMAT}, that of this version, but got {found!r}.")
+        if "backbone" in data:
+            if not isinstance(data["backbone"], dict):
+                raise UserError(f"`backbone` must be an object, but got {data['backbone']!r}.")
             backbone = dict(data["backbone"])
-            backbone["stages"] = _each(Stage, backbone.get("stages"), "backbone.stages")
+            if "stages" in backbone:
+                backbone["stages"] = _each(Stage, backbone["stages"], "backbone.stages")
             data["backbone"] = _build(Backbone, backbone, "backbone")
-        data["layers"] = _each(LayerChoice, data.get("layers"), "layers")
+        if "layers" in data:
+            data["layers"] = _each(LayerChoice, data["layers"], "layers")
         return _build(cls, data, "")
 
     @classmethod

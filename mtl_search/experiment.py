@@ -5,6 +5,7 @@ Everything a user writes is checked here, once. A broken rule becomes one
 unknown name the nearest valid one.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,7 +33,7 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 Banks = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 Ratios = Annotated[tuple[Ratio, ...], BeforeValidator(_as_list)]
 Depths = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list)]
-Widths = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_as_list)]
+Widths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], BeforeValidator(_as_list)]
 
 
 class Section(BaseModel):
@@ -183,11 +184,11 @@ class Search(Section):
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0, ge=0)
 
-    @field_validator("workers")
+    @field_validator("workers", mode="before")
     @classmethod
-    def _not_negative(cls, workers: int | str) -> int | str:
-        if isinstance(workers, int) and workers < 0:
-            raise ValueError("must be `auto` or at least 0")
+    def _not_negative(cls, workers: Any) -> Any:
+        if workers != "auto" and (not isinstance(workers, int) or workers < 0):
+            raise ValueError("must be `auto` or a whole number of at least 0")
         return workers
 
 
@@ -348,7 +349,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-01
         raise ExperimentError(f"{path}: is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(data, dict):
         raise ExperimentError(f"{path}: must be a mapping with keys, but got {_short(data)}.")
@@ -359,7 +360,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """The safe loader, refusing what it would pass over in silence: a key that stands twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [cast(Any, self.construct_object(key, deep=True)) for key, _ in node.value]
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [cast(Any, self.construct_object(key, deep=True)) for key in own]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
             raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands twice", node.start_mark)
@@ -369,12 +371,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def _apply(data: dict[str, Any], change: str) -> None:
     """Set one value: ``dotted.key=value``."""
     key, equals, text = change.partition("=")
-    names = [int(name) if name.isdigit() else name for name in key.strip().split(".")]
+    names = [int(name) if name.isdecimal() else name for name in key.strip().split(".")]
     if not equals or "" in names:
         raise ExperimentError(f"--set {change}: must be `dotted.key=value`.")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ExperimentError(f"--set {change}: the value is not YAML: {' '.join(str(error).split())}.") from error
     place: Any = data
     try:
@@ -388,12 +390,12 @@ def _apply(data: dict[str, Any], change: str) -> None:
 def _explain(error: ValidationError, data: Any) -> str:
     """The first broken rule as one sentence: dotted key, rule, what was found, nearest valid name."""
     first = error.errors()[0]
-    place = tuple(part for part in first["loc"] if not (isinstance(part, str) and part in {"int", "literal['auto']"}))
+    place = tuple(part for part in first["loc"] if part != "[key]")
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, UnknownNameError):
         return f"`{_dotted(place)}`: {cause}"
     if isinstance(cause, FieldError):
-        return str(cause)
+        return f"`{_dotted(place) or cause.field}` {cause.rule}, but got {_short(cause.found)}."
     if first["type"] == "extra_forbidden":
         valid = _valid_keys(Experiment, place[:-1], data)
         return f"`{_dotted(place)}` is no key of an experiment.{suggestion(place[-1], valid)}"
@@ -401,14 +403,28 @@ def _explain(error: ValidationError, data: Any) -> str:
         return f"`{_dotted(place)}` is missing."
     if not place:
         return f"{cause or first['msg']}."
-    rule = str(cause) if cause else _rule(first["msg"], first.get("ctx", {}))
-    return f"`{_dotted(place)}` {rule}, but got {_short(first['input'])}."
+    found = f"but got {_short(first['input'])}."
+    if first["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return f"`{_dotted(place)}` must be a valid name, {found}{suggestion(first['input'], valid)}"
+    rule = str(cause) if cause else RULES.get(first["type"]) or first["msg"].replace("Input should", "must")
+    return f"`{_dotted(place)}` {rule}, {found}"
 
 
-def _rule(message: str, context: Mapping[str, Any]) -> str:
-    """A message of pydantic as the rest of a sentence, with the nearest valid name where there are names."""
-    rule = message.replace("Input should be", "must be").replace("Input should have", "must have")
-    return rule[:1].lower() + rule[1:]
+RULES = {
+    "model_type": "must be a mapping with keys",
+    "dict_type": "must be a mapping with keys",
+    "tuple_type": "must be a list",
+    "string_type": "must be a text",
+    "invalid_key": "must be a text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "too_short": "must hold at least one item",
+}
+"""Type of an error of pydantic -> the rule in the words of a YAML file."""
 
 
 def _valid_keys(model: type[BaseModel], place: Sequence[Any], data: Any) -> list[str]:

@@ -2,8 +2,8 @@
 
 import gzip
 import hashlib
+import http.client
 import os
-import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
@@ -41,6 +41,8 @@ def fashion_mnist(root: str | None) -> tuple[Labelled, Labelled]:
     for part in ("train", "t10k"):
         pictures = _read_idx(folder, f"{part}-images-idx3-ubyte", dimensions=3)
         classes = _read_idx(folder, f"{part}-labels-idx1-ubyte", dimensions=1)
+        if pictures.shape[1:] != (28, 28):
+            raise DatasetError(f"{folder}: {part} must have pictures of 28x28, but got {pictures.shape[1:]}.")
         if len(pictures) != len(classes):
             raise DatasetError(f"{folder}: {part} has {len(pictures)} pictures, but {len(classes)} labels.")
         parts.append((pictures, classes.astype(np.int64)))
@@ -52,7 +54,7 @@ def _find(root: str | None) -> Path:
         if not _has_all(Path(root)):
             raise DatasetError(f"`dataset.root` must hold the four Fashion-MNIST files, but {_missing(Path(root))}.")
         return Path(root)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mtl_search" / "fashion-mnist"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtl_search" / "fashion-mnist"
     for folder in (DEBIAN_FOLDER, cache):
         if _has_all(folder):
             return folder
@@ -65,15 +67,25 @@ def _download(cache: Path) -> None:
         try:
             with urllib.request.urlopen(f"{SOURCE}/{name}.gz", timeout=TIMEOUT_SECONDS) as answer:
                 data: bytes = answer.read()
-        except (urllib.error.URLError, OSError) as error:
+        except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise DatasetError(_three_ways(f"the download failed ({reason})")) from error
-        if hashlib.sha256(_unpacked(data)).hexdigest() != checksum:
+        if not _has_checksum(data, checksum):
             raise DatasetError(_three_ways(f"the downloaded {name}.gz does not have the expected SHA-256"))
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = cache / f".{name}.{os.getpid()}.tmp"
-        temporary.write_bytes(data)
-        temporary.replace(cache / f"{name}.gz")
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            temporary = cache / f".{name}.{os.getpid()}.tmp"
+            temporary.write_bytes(data)
+            temporary.replace(cache / f"{name}.gz")
+        except OSError as error:
+            raise DatasetError(_three_ways(f"the cache {cache} cannot be written ({error.strerror})")) from error
+
+
+def _has_checksum(data: bytes, checksum: str) -> bool:
+    try:
+        return hashlib.sha256(_unpacked(data)).hexdigest() == checksum
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def _three_ways(what_happened: str) -> str:

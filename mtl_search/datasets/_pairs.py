@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.datasets import Dataset, Split, make_dataset
+from mtl_search.errors import DatasetError
 from mtl_search.tasks import Classification
 
 SIDE = 36
@@ -41,7 +42,10 @@ def disjoint(pictures: Labelled, sizes: Mapping[str, int], seed: int) -> dict[st
     """Divide single pictures by lot into splits that have none in common.
 
     :param sizes: Split -> number of pictures.
+    :raises DatasetError: If there are fewer pictures than that.
     """
+    if len(pictures[0]) < sum(sizes.values()):
+        raise DatasetError(f"the splits need {sum(sizes.values()):,} single pictures, but got {len(pictures[0]):,}.")
     order = np.random.default_rng(seed).permutation(len(pictures[0]))
     parts: dict[str, Labelled] = {}
     start = 0

@@ -185,11 +185,21 @@ class MultiTaskNetwork(nn.Module):
         :param x: ``[batch, channels, height, width]``
         :returns: Name of the task -> ``[batch, outputs]``.
         """
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = channels_last(x)
         state: State = (x if self.stem is None else self.stem(x), None)
         for block in self.blocks:
             state = block(state, self.implementation)
         return self.heads(state)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """``x`` with its channels innermost in memory, by strides that say so even of a single channel.
+
+    The strides of ``[batch, 1, height, width]`` fit both layouts, and convolutions would go on in the other one.
+    """
+    _, channels, height, width = x.shape
+    x = x.contiguous(memory_format=torch.channels_last)
+    return x.as_strided(x.shape, (channels * height * width, 1, width * channels, channels))
 
 
 def build_model(

@@ -144,13 +144,17 @@ class Bank(Operator):
         return sum(buffer.numel() for buffer in self.buffers())
 
     def _response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+        """A strided kernel whose taps fall on every stride-th pixel only is applied to just those pixels."""
         primitive = self.primitives[place]
         frozen = self.get_buffer(f"primitive{place}")[channels]
         if len(frozen) < x.shape[1]:
             frozen = frozen.repeat(x.shape[1] // len(frozen), *[1] * (frozen.ndim - 1))
         if isinstance(primitive, LinearPrimitive):
-            padding = primitive.dilation * (primitive.size // 2)
-            return F.conv2d(x, frozen[:, None], None, stride, padding, primitive.dilation, groups=x.shape[1])
+            dilation = primitive.dilation
+            if stride > 1 and dilation % stride == 0:
+                x, dilation, stride = x[:, :, ::stride, ::stride], dilation // stride, 1
+            padding = dilation * (primitive.size // 2)
+            return F.conv2d(x, frozen[:, None], None, stride, padding, dilation, groups=x.shape[1])
         assert isinstance(primitive, NonlinearPrimitive)
         return primitive(x, frozen, stride)
 
@@ -163,7 +167,7 @@ class Bank(Operator):
         by_group = weight.view(groups, outputs // groups, self.taps, 1, channels)
         folded: Tensor | None = None
         for member in term.members:
-            frozen = self._padded(member, term.size).view(groups, 1, channels, term.size**2).transpose(2, 3)
+            frozen = self._padded(member, term.size).view(groups, 1, channels, term.size**2).transpose(2, 3).contiguous()
             part = by_group[:, :, member] * frozen
             folded = part if folded is None else folded + part
         assert folded is not None
