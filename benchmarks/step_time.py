@@ -1,8 +1,8 @@
 """Training steps of the fused network against the layer written as the paper writes it.
 
 Both networks are whole (stem, four layers, heads), hold the same weights, and are given the same batches; steps of the
-two alternate, so that a machine whose speed drifts slows both. A step is forward, backward and AdamW. What counts is the
-ratio: the reference's median over the fused one's.
+two alternate, so that a machine whose speed drifts slows both. A step is forward, backward and AdamW. What counts is
+the ratio: the reference's median over the fused one's.
 
     python benchmarks/step_time.py [--threads N] [--batch N] [--steps N]
 
@@ -77,7 +77,7 @@ def step(model: MultiTaskNetwork, optimiser: torch.optim.Optimizer, inputs: torc
     optimiser.zero_grad()
     outputs = model(inputs)
     loss = torch.stack([task.loss(outputs[task.name], target) for task in model.tasks]).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimiser.step()
 
 

@@ -43,7 +43,7 @@ _HOMES = {
     "SearchSpace": "space",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0604
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -206,7 +206,9 @@ def check(
     print(f"  architectures {checked.search_space.size:,}")
     for name, text in (("learnable_parameters", "learnable"), ("fixed_parameters", "fixed"), ("macs", "MACs")):
         print(f"  {text:13} {getattr(low, name):,} to {getattr(high, name):,}")
-    print(f"  search        {checked.search.trials} trials of {checked.training.epochs} epochs, {checked.search.sampler}")
+    print(
+        f"  search        {checked.search.trials} trials of {checked.training.epochs} epochs, {checked.search.sampler}"
+    )
 
 
 def _target(target: str) -> "tuple[Architecture, Experiment | None]":
@@ -274,8 +276,8 @@ def _print_cost(architecture: "Architecture", dataset: "Dataset | None") -> None
         return
     found = cost.estimate(architecture, dataset.tasks, dataset.input_shape)
     print(
-        f"cost on {dataset.name}: {found.learnable_parameters:,} learnable parameters, {found.fixed_parameters:,} fixed, "
-        f"{found.macs:,} MACs for all {len(dataset.tasks)} tasks"
+        f"cost on {dataset.name}: {found.learnable_parameters:,} learnable parameters, "
+        f"{found.fixed_parameters:,} fixed, {found.macs:,} MACs for all {len(dataset.tasks)} tasks"
     )
 
 

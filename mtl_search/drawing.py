@@ -341,10 +341,7 @@ def _svg_row(before: _Column, columns: Sequence[_Column], last: bool, sheet: _Sh
     boxes_height = max(box.top + box.height for column in columns for box in column.boxes.values())
     placed = [(4.0, GHOST, before)]
     placed += [(LEFT + index * PITCH, column.width, column) for index, column in enumerate(columns)]
-    edges = [
-        _svg_edges(left[0] + left[1], left[2], right[0], right[2], sheet)
-        for left, right in pairwise(placed)
-    ]
+    edges = [_svg_edges(left[0] + left[1], left[2], right[0], right[2], sheet) for left, right in pairwise(placed)]
     if not last:
         edges.append(_svg_stubs(placed[-1][0] + placed[-1][1], columns[-1], sheet))
     drawn = [_svg_ghost(before, sheet), *(_svg_column(x, column, boxes_height, sheet) for x, _, column in placed[1:])]
@@ -476,7 +473,7 @@ def _svg(architecture: Architecture, rows: Sequence[LayerRow], sheet: _Sheet, bo
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {VIEW_WIDTH:g} {height:.1f}" role="img"'
-        f" aria-label={quoteattr(name)} font-size=\"{FONT:g}\" font-family=\"system-ui, sans-serif\""
+        f' aria-label={quoteattr(name)} font-size="{FONT:g}" font-family="system-ui, sans-serif"'
         f' fill="currentColor" style="display:block;width:100%;max-width:640px;height:auto">'
         f"<title>{escape(name)}</title><desc>{escape(_described(architecture, rows, sheet.tasks))}</desc>"
         f"{hatching if sheet.collapsed else ''}{body}</svg>"

@@ -1,7 +1,7 @@
 """Runs jobs one after the other in this process, or on Ray Tune workers. The only home of Ray.
 
-The engine knows nothing of architectures: it asks a *source* for jobs and tells it what became of them. On Ray, a job is
-a Tune trial, and one step of the trial is one report (an epoch). Workers are reused from job to job.
+The engine asks a *source* for jobs and tells it what became of them. On Ray, a job is a Tune trial, and one step of the
+trial is one report (an epoch). Workers are reused from job to job.
 """
 
 import logging
@@ -133,8 +133,7 @@ def run_on_ray(source: Source, work: Work, settings: Search, workers: int, addre
                 verbose=0,
             )
         except _Carrier as carrier:
-            assert carrier.__cause__ is not None
-            raise carrier.__cause__ from None
+            raise carrier.cause from None
 
 
 def reason_of(error: BaseException) -> str:
@@ -179,7 +178,11 @@ class JobTrainable(tune.Trainable):
 
 
 class _Carrier(BaseException):
-    """Carries an exception of ours through Tune, which catches every ``Exception``; its cause is the error."""
+    """Carries an exception of ours through Tune, which catches every ``Exception``."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class _Bridge(Searcher):
@@ -190,11 +193,11 @@ class _Bridge(Searcher):
         self.source = source
         self.numbers: dict[str, int] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> Any:
         with _carried():
             job = self.source.ask()
         if job is None:
-            return str(Searcher.FINISHED)
+            return Searcher.FINISHED
         self.numbers[trial_id] = job.number
         return {"job": [job]}
 
@@ -224,14 +227,14 @@ def _carried() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise _Carrier from error
+        raise _Carrier(error) from error
 
 
 @contextmanager
 def _cluster(work: Work, settings: Search, workers: int, address: str | None) -> Iterator[Path]:
     """A local cluster, or the one at ``address``; gives a folder for Tune, of which nothing is left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="mtl-"))
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     try:
         if address:
             _join(address, quiet)

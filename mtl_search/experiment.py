@@ -227,7 +227,11 @@ class Experiment(Section):
         for number in self.space.layers:
             if not 0 <= number < layers:
                 raise FieldError("space.layers", f"must use layer numbers from 0 to {layers - 1}", number)
-        if self.search_space.size == 1:
+        try:
+            space = self.search_space
+        except FieldError as error:
+            raise FieldError(f"space.{error.field}", error.rule, error.found) from error
+        if space.size == 1:
             raise ValueError("`space` leaves nothing to choose: give at least one key two options or more")
         return self
 
@@ -451,5 +455,3 @@ def _dotted(place: Sequence[Any]) -> str:
 def _short(value: Any) -> str:
     text = f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > 8 else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-

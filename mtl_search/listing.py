@@ -29,4 +29,4 @@ def _yaml_folder(folder: str) -> dict[str, str]:
 
 def _registered(registry: Registry) -> dict[str, str]:
     documents = {name: registry.get(name).__doc__ or "" for name in registry.names()}
-    return {name: text.strip().partition("\n")[0] for name, text in documents.items()}
+    return {name: text.strip().partition("\n")[0].replace("``", "") for name, text in documents.items()}

@@ -54,9 +54,8 @@ def hypervolume(points: ArrayLike, reference_point: ArrayLike, directions: Seque
 def knee(points: ArrayLike, directions: Sequence[Direction]) -> int:
     """The index of the point where giving up a little of one objective stops to pay in the others.
 
-    Every objective is scaled to 0..1 over the points on the front, minimised ones that are positive on a logarithmic
-    scale (costs differ by factors); the knee is the point of the front with the smallest sum of losses, which for two
-    objectives is the one farthest from the line between the two ends (Das, 1999).
+    Every objective is scaled to 0..1 over the points of the front; the knee is the point with the smallest sum of
+    losses, which for two objectives is the one farthest from the line between the two ends (Das, 1999).
 
     :param points: ``[points, objectives]``, finite; at least one.
     :param directions: One per objective.
@@ -65,9 +64,6 @@ def knee(points: ArrayLike, directions: Sequence[Direction]) -> int:
     losses = _as_losses(points, directions)
     if len(losses) == 0:
         raise FieldError("points", "must hold at least one point", points)
-    for column, direction in enumerate(directions):
-        if direction == "minimize" and (losses[:, column] > 0).all():
-            losses[:, column] = np.log(losses[:, column])
     front = np.flatnonzero(front_mask(points, directions))
     low, high = losses[front].min(axis=0), losses[front].max(axis=0)
     scaled = (losses[front] - low) / np.where(high > low, high - low, 1.0)

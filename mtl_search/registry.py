@@ -70,7 +70,7 @@ class Registry:
         module_name, _, attribute = path.partition(":")
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
             raise UserError(f"{self.kind} `{path}` cannot be imported: {error}.") from error
 
 
@@ -78,7 +78,8 @@ class Registry:
 def _files(package: str) -> list[str]:
     """The modules of a package that register something, without importing it."""
     spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.submodule_search_locations is not None
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
     modules = pkgutil.iter_modules(spec.submodule_search_locations)
     return [module.name for module in modules if not module.name.startswith("_")]
 

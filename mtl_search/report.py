@@ -206,13 +206,13 @@ def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
 
 def _commands(run: Run, trial: Trial) -> list[dict[str, str]]:
     """What to type to see a trial and to train its architecture again."""
-    folder = run_reference(run.path)
-    shown = shlex.quote(f"{folder}:{trial.number}")
-    file = shlex.quote(f"{folder}/architectures/{trial.number}.json")
-    dataset = shlex.quote(run.experiment.dataset.name)
+    target = shlex.quote(f"{run_reference(run.path)}:{trial.number}")
     return [
-        {"does": "Show it", "command": f"mtl-search show {shown}"},
-        {"does": "Train it again", "command": f"mtl-search train {file} --dataset {dataset}"},
+        {"does": "Show it", "command": f"mtl-search show {target}"},
+        {
+            "does": "Train it again, three seeds, measured on the test split",
+            "command": f"mtl-search train {target} --seeds 3",
+        },
     ]
 
 

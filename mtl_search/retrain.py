@@ -33,8 +33,8 @@ def retrain(
 ) -> Iterator[Final]:
     """Train an architecture from scratch, once for each seed from 0.
 
-    With ``test`` it is trained on the training and validation samples, and the test split is read once, at the end; with
-    ``val`` on the training samples, and scored on the validation samples.
+    With ``test`` it is trained on the training and validation samples, and the test split is read once, at the end;
+    with ``val`` on the training samples, and scored on the validation samples.
 
     :param seeds: Number of trainings.
     """

@@ -171,9 +171,7 @@ def default_folder(name: str) -> Path:
 class Campaign:
     """One search under way: proposes candidates, books results, writes the folder. A source for the engine."""
 
-    def __init__(
-        self, experiment: Experiment, dataset: Dataset, folder: Path, console: Console | None
-    ) -> None:
+    def __init__(self, experiment: Experiment, dataset: Dataset, folder: Path, console: Console | None) -> None:
         environment = describe_environment(experiment.search.seed)
         self.writer = RunWriter(folder, experiment, environment, dataset.score_names)
         self.experiment, self.dataset = experiment, dataset

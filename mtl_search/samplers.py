@@ -4,8 +4,9 @@ The study lives in the run's ``journal.log``. Every suggestion that is asked for
 with its reason, or that it breaks a constraint. None stays open.
 """
 
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,7 @@ class Proposals:
     :param journal: File for Optuna's journal.
     """
 
-    def __init__(
-        self, space: SearchSpace, objectives: Sequence[str], sampler: str, seed: int, journal: Path
-    ) -> None:
+    def __init__(self, space: SearchSpace, objectives: Sequence[str], sampler: str, seed: int, journal: Path) -> None:
         self.space, self.seed = space, seed
         self.study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
@@ -54,14 +53,14 @@ class Proposals:
             return None
         for _ in range(REPEATS):
             trial = self.study.ask()
-            architecture = self.space.resolve(lambda name, options, trial=trial: _suggest(trial, name, options))
+            architecture = self.space.resolve(functools.partial(_suggest, trial))
             if architecture not in self._seen:
                 return self._propose(architecture, trial)
             self._close(trial, "proposed before")
         architecture = self._unseen()
         self.study.enqueue_trial(_answers(self.space, architecture))
         trial = self.study.ask()
-        again = self.space.resolve(lambda name, options: _suggest(trial, name, options))
+        again = self.space.resolve(functools.partial(_suggest, trial))
         assert again == architecture
         return self._propose(architecture, trial)
 
@@ -98,7 +97,7 @@ class Proposals:
     def _unseen(self) -> Architecture:
         """Drawn by lot where the space is large, else the first one left."""
         if self.space.size > 2 * len(self._seen) + 1000:
-            drawn = (self.space.sample(self.seed + number) for number in itertools.count())
+            drawn: Iterator[Architecture] = (self.space.sample(self.seed + number) for number in itertools.count())
         else:
             drawn = self.space.architectures()
         return next(architecture for architecture in drawn if architecture not in self._seen)

@@ -4,6 +4,7 @@ Everything here rests on :meth:`SearchSpace.resolve`, which asks one question af
 and returns the architecture that the answers make. Samplers answer by suggesting, :meth:`SearchSpace.sample` by lot.
 """
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +119,7 @@ class SearchSpace:
         starts = [0]
         for stage in self.backbone.stages:
             starts.append(starts[-1] + stage.depth)
-        return [range(*pair) for pair in zip(starts, starts[1:], strict=False)]
+        return [range(*pair) for pair in itertools.pairwise(starts)]
 
     def resolve(self, choose: Choose) -> Architecture:
         """Ask every question that applies, and return the architecture that the answers make.
@@ -144,9 +145,7 @@ class SearchSpace:
             architecture.backbone == self.backbone
             and architecture.width_multiplier in self.width_multiplier
             and (architecture.specific, architecture.routing) == (self.specific, self.routing)
-            and all(
-                space.contains(choice) for space, choice in zip(self.layers, architecture.layers, strict=True)
-            )
+            and all(space.contains(choice) for space, choice in zip(self.layers, architecture.layers, strict=True))
             and all(len({architecture.layers[layer] for layer in group}) == 1 for group in self.groups())
         )
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +114,7 @@ class Trainer:
         losses = [task.loss(outputs[task.name].float(), targets[task.name], smoothing) for task in self.tasks]
         loss = torch.stack(losses).sum()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimiser.step()
         self.schedule.step()
         return loss.detach()
@@ -162,16 +162,14 @@ def autocast(device: torch.device) -> torch.autocast:
 def _optimiser(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter, ICLR 2019), with decay on the weights only."""
     parameters = list(model.parameters())
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
         {"params": [parameter for parameter in parameters if parameter.ndim == 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
-def _schedule(
-    optimiser: torch.optim.Optimizer, settings: Training, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
+def _schedule(optimiser: torch.optim.Optimizer, settings: Training, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
     if settings.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, steps)
@@ -180,4 +178,4 @@ def _schedule(
 def _tensor(array: np.typing.NDArray[np.generic], device: torch.device) -> Tensor:
     """On the device; copied where it lies in memory that workers share and may not write to."""
     writable = array if array.flags.writeable else array.copy()
-    return cast(Tensor, torch.from_numpy(writable)).to(device)
+    return torch.from_numpy(writable).to(device)

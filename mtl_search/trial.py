@@ -60,5 +60,5 @@ class Trial:
         return self.learnable_parameters + self.fixed_parameters
 
     def value(self, objective: str) -> float | None:
-        """The value of an objective: ``accuracy``, a cost, or ``<task>/<metric>``; ``None`` where it was not measured."""
+        """The value of an objective: ``accuracy``, a cost, or ``<task>/<metric>``; ``None`` where not measured."""
         return self.scores.get(objective) if "/" in objective else getattr(self, objective)

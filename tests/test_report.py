@@ -53,7 +53,7 @@ def test_page_shows_every_architecture_of_the_front(run: Run) -> None:
     for trial in run.front:
         assert f"{trial.learnable_parameters:,}" in page.text
         assert f"mtl-search show demo:{trial.number}" in page.text
-        assert f"mtl-search train demo/architectures/{trial.number}.json --dataset multi_mnist" in page.text
+        assert f"mtl-search train demo:{trial.number} --seeds 3" in page.text
 
 
 def test_report_json_holds_the_drawn_numbers(run: Run) -> None:

@@ -169,7 +169,7 @@ def test_contains_refuses_what_the_space_does_not_offer() -> None:
 
 
 def test_a_space_checks_its_options() -> None:
-    with pytest.raises(FieldError, match="`shared_ratio` must be a number from 0 to 1, but got 1.3"):
+    with pytest.raises(FieldError, match=r"`shared_ratio` must be a number from 0 to 1, but got 1\.3"):
         LayerSpace(shared_ratio=(1.3,))
     with pytest.raises(FieldError, match="`bank` must not offer the same option twice"):
         LayerSpace(bank=("paper", "paper"))

@@ -109,6 +109,8 @@ def dataset_source(name: str, options: Mapping[str, Any]) -> DatasetSource:
     :raises DatasetError: If an option is unknown or breaks a rule.
     """
     source = DATASETS.get(name)
+    if not (isinstance(source, type) and issubclass(source, DatasetSource)):
+        raise DatasetError(f"`dataset.name` must name a DatasetSource, but `{name}` is none.")
     valid = [field.name for field in dataclasses.fields(source)]
     for option in options:
         if option not in valid:

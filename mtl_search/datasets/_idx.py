@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.client
 import os
+import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
@@ -68,6 +69,8 @@ def _download(cache: Path) -> None:
             with urllib.request.urlopen(f"{SOURCE}/{name}.gz", timeout=TIMEOUT_SECONDS) as answer:
                 data: bytes = answer.read()
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             reason = getattr(error, "reason", None) or error
             raise DatasetError(_three_ways(f"the download failed ({reason})")) from error
         if not _has_checksum(data, checksum):

@@ -1,4 +1,4 @@
-"""Two pictures in one: the MultiMNIST construction (Sabour et al., NeurIPS 2017; the layout of Lin et al., NeurIPS 2019).
+"""Two pictures in one: MultiMNIST (Sabour et al., NeurIPS 2017), in the layout of Lin et al. (NeurIPS 2019).
 
 One 28x28 picture stands in the upper left corner of a 36x36 canvas, another in the lower right; where they overlap the
 brighter pixel is kept. The task ``left`` asks for the class of the first, ``right`` for that of the second.

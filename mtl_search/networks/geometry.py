@@ -3,8 +3,8 @@
 A network carries two kinds of features: the shared ones ``S``, and for every task its own ``P``. Rules at a layer of
 ``C`` channels with shared ratio ``gamma`` and branch depth ``d``:
 
-- ``int(gamma * C)`` shared channels are made. If that is 0, the shared features are carried on, as long as a later layer
-  still makes shared ones or a task has nothing of its own; otherwise they end here: all tasks have left the trunk.
+- ``int(gamma * C)`` shared channels are made. If that is 0, the shared features are carried on, as long as a later
+  layer still makes shared ones or no task has anything of its own; otherwise they end here: all have left the trunk.
 - The rest are specific channels of every task, made if ``d`` is at least 1. Otherwise each task's own features are
   carried on.
 - What is carried on is averaged over the stride.

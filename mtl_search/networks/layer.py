@@ -5,8 +5,8 @@ With shared features ``S`` and own features ``P_t`` of every task ``t``, a layer
     S'   = act(norm(F_s(S)))            P_t' = act(norm(F_t([S, P_t])))
 
 where each ``F`` is a bank of non-learnable primitives followed by a learned 1x1 recombination. As no ``S`` depends on
-the task, one pass serves all tasks: ``S`` to ``S'``, ``S`` to all ``P'``, and one grouped convolution ``P`` to ``P'``, with
-the tasks stacked along the channels.
+the task, one pass serves all tasks: ``S`` to ``S'``, ``S`` to all ``P'``, and one grouped convolution ``P`` to ``P'``,
+with the tasks stacked along the channels.
 
 :mod:`mtl_search.networks.reference` is the definition that this must equal.
 """
@@ -60,7 +60,7 @@ class ETRLayer(nn.Module):
         self, geometry: LayerGeometry, tasks: int, specific: str, weights: Generator, primitives: Generator
     ) -> None:
         super().__init__()
-        before, after = geometry.before, geometry.after
+        before = geometry.before
         bank = geometry.choice.bank
         branch_bank = bank if specific == "nlp" else CONVOLUTION
         self.geometry, self.tasks = geometry, tasks
@@ -93,9 +93,7 @@ class ETRLayer(nn.Module):
         assert self.operator is not None
         self.shared_weight = _recombination(after.shared, self.operator, before.shared, inputs, weights)
         if self.shared_own_operator is not None:
-            self.shared_own_weight = _recombination(
-                after.shared, self.shared_own_operator, before.own, inputs, weights
-            )
+            self.shared_own_weight = _recombination(after.shared, self.shared_own_operator, before.own, inputs, weights)
         self.shared_norm = Norm(after.shared, after.streams)
 
     def _make_own_weights(self, bank: str, weights: Generator, primitives: Generator) -> None:
@@ -129,7 +127,8 @@ class ETRLayer(nn.Module):
         geometry = self.geometry
         if not geometry.makes_shared:
             return carry(shared, geometry.stride) if geometry.after.shared else None
-        assert self.operator is not None and features is not None
+        assert self.operator is not None
+        assert features is not None
         made = self._from_streams(self.operator, features, self.shared_weight)
         if self.shared_own_operator is not None:
             assert own is not None
@@ -175,9 +174,7 @@ def carry(features: Tensor | None, stride: int) -> Tensor | None:
     return F.avg_pool2d(features, stride, stride, ceil_mode=True, count_include_pad=False)
 
 
-def _recombination(
-    outputs: int, operator: Operator, channels: int, inputs: int, generator: Generator
-) -> nn.Parameter:
+def _recombination(outputs: int, operator: Operator, channels: int, inputs: int, generator: Generator) -> nn.Parameter:
     """Initial weights ``[outputs, taps, channels]``: He et al. (ICCV 2015) for kernels of unit energy.
 
     :param inputs: All channels that one output reads, by this weight and others.

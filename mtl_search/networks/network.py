@@ -66,7 +66,10 @@ class Block(nn.Module):
         for layer in self.layers:
             last_of_residual = self.geometry.residual and layer is self.layers[-1]
             after = self._layer(layer, after, implementation, not last_of_residual)
-        return (self._add(after[0], state, self.shared_skip, own=False), self._add(after[1], state, self.own_skip, True))
+        return (
+            self._add(after[0], state, self.shared_skip, own=False),
+            self._add(after[1], state, self.own_skip, True),
+        )
 
     def _layer(self, layer: nn.Module, state: State, implementation: Implementation, activate: bool) -> State:
         assert isinstance(layer, ETRLayer)
@@ -129,7 +132,7 @@ class Heads(nn.Module):
 
     def forward(self, state: State) -> dict[str, Tensor]:
         shared, own = state
-        logits = self.bias
+        logits: Tensor = self.bias
         if shared is not None:
             logits = logits + self._read(shared, self.features.streams, self.shared_weight)
         if own is not None:

@@ -29,7 +29,8 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, streams * channels, height, width]``, normalised."""
-        weight, bias = self.weight, self.bias
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
         if self.streams > 1:
             weight, bias = weight.repeat(self.streams), bias.repeat(self.streams)
         return self._normalise(x, self.running_mean, self.running_var, weight, bias)
@@ -44,9 +45,7 @@ class Norm(nn.Module):
         """Some channels of the only stream, the ``number``-th of equal parts, normalised."""
         size = x.shape[1]
         part = slice(number * size, (number + 1) * size)
-        return self._normalise(
-            x, self.running_mean[part], self.running_var[part], self.weight[part], self.bias[part]
-        )
+        return self._normalise(x, self.running_mean[part], self.running_var[part], self.weight[part], self.bias[part])
 
     def _normalise(self, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.batch_norm(x, mean, var, weight, bias, self.training, self.momentum, self.epsilon)

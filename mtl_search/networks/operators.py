@@ -1,4 +1,4 @@
-"""What turns the features of a layer before the learned recombination: a bank of primitives, or an ordinary convolution.
+"""What a layer applies before the learned recombination: a bank of primitives, or the taps of a convolution.
 
 A bank of linear primitives followed by a learned 1x1 recombination ``w[o, p, c]`` is one convolution with the kernel
 ``W[o, c] = sum_p w[o, p, c] * K_p[c]``. So the fused form folds the weights first and convolves once, instead of
@@ -167,7 +167,9 @@ class Bank(Operator):
         by_group = weight.view(groups, outputs // groups, self.taps, 1, channels)
         folded: Tensor | None = None
         for member in term.members:
-            frozen = self._padded(member, term.size).view(groups, 1, channels, term.size**2).transpose(2, 3).contiguous()
+            frozen = (
+                self._padded(member, term.size).view(groups, 1, channels, term.size**2).transpose(2, 3).contiguous()
+            )
             part = by_group[:, :, member] * frozen
             folded = part if folded is None else folded + part
         assert folded is not None

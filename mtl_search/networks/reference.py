@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtl_search.networks.layer import ETRLayer, State, carry
+from mtl_search.networks.layer import ETRLayer, State, SubLayer, carry
 from mtl_search.networks.operators import Operator
 
 Part = tuple[Operator, slice, Tensor, Tensor]
@@ -38,7 +38,8 @@ def reference_layer(layer: ETRLayer, state: State, activate: bool) -> State:
 
 
 def _shared_branch(layer: ETRLayer, shared: Tensor | None, own: Tensor | None, task: int, activate: bool) -> Tensor:
-    assert layer.operator is not None and shared is not None
+    assert layer.operator is not None
+    assert shared is not None
     parts: list[Part] = [(layer.operator, slice(None), shared, layer.shared_weight)]
     if layer.shared_own_operator is not None:
         assert own is not None
@@ -60,6 +61,7 @@ def _own_branch(layer: ETRLayer, shared: Tensor | None, own: Tensor | None, task
     made = layer.own_norm.part(_recombine(parts, layer.geometry.stride), task)
     made = F.relu(made) if activate or len(layer.deeper) else made
     for number, deeper in enumerate(layer.deeper, start=1):
+        assert isinstance(deeper, SubLayer)
         part = (deeper.operator, _part(made, task), made, deeper.weight[outputs])
         made = deeper.norm.part(_recombine([part], 1), task)
         made = F.relu(made) if activate or number < len(layer.deeper) else made

@@ -1,0 +1,106 @@
+"""Small networks to test on: tasks, architectures made by hand and by lot, and what is asserted of them."""
+
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mtl_search.architecture import Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
+from mtl_search.banks import bank_names
+from mtl_search.networks.network import Implementation, MultiTaskNetwork, build_model
+from mtl_search.tasks import Classification
+
+SHAPE = (3, 16, 18)
+BATCH = 16
+WIDTHS = (8, 12)
+
+
+def made_tasks(count: int = 2) -> tuple[Classification, ...]:
+    """Tasks ``a``, ``b``, ... of 3, 4, ... classes."""
+    return tuple(Classification("abcdefghij"[number], classes=3 + number) for number in range(count))
+
+
+def made_architecture(
+    bank: str | Sequence[str] = "paper",
+    ratio: float | Sequence[float] = 0.5,
+    depth: int | Sequence[int] = 1,
+    *,
+    widths: Sequence[int] = WIDTHS,
+    strides: Sequence[int] = (1, 2),
+    kind: Kind = "plain",
+    stem: int = 0,
+    stem_stride: int = 1,
+    head_pool: int = 1,
+    specific: Specific = "nlp",
+    routing: Routing = "strict",
+) -> Architecture:
+    """One layer for each width; what is given once holds for all layers."""
+    stages = tuple(Stage(width, 1, stride) for width, stride in zip(widths, strides, strict=True))
+    banks = [bank] * len(stages) if isinstance(bank, str) else bank
+    ratios = [ratio] * len(stages) if isinstance(ratio, int | float) else ratio
+    depths = [depth] * len(stages) if isinstance(depth, int) else depth
+    layers = tuple(LayerChoice(*choice) for choice in zip(banks, ratios, depths, strict=True))
+    return Architecture(Backbone(stages, kind, stem, stem_stride, head_pool), layers, 1.0, specific, routing)
+
+
+def random_architecture(seed: int) -> Architecture:
+    """An architecture drawn by lot: two to four layers, anything that an architecture may hold."""
+    lot = random.Random(seed)
+    layers = lot.randint(2, 4)
+    return made_architecture(
+        [lot.choice(bank_names()) for _ in range(layers)],
+        [lot.choice([0.0, 0.25, 0.5, 0.75, 1.0]) for _ in range(layers)],
+        [lot.choice([0, 1, 1, 2, 3]) for _ in range(layers)],
+        widths=[lot.choice([8, 12]) for _ in range(layers)],
+        strides=[lot.choice([1, 1, 2, 3]) for _ in range(layers)],
+        kind=lot.choice(["plain", "residual"]),
+        stem=lot.choice([0, 6]),
+        stem_stride=lot.choice([1, 2]),
+        head_pool=lot.choice([1, 2]),
+        specific=lot.choice(["nlp", "conv"]),
+        routing=lot.choice(["strict", "strict", "mixed"]),
+    )
+
+
+def generic_model(
+    architecture: Architecture,
+    tasks: Sequence[Classification],
+    shape: tuple[int, int, int] = SHAPE,
+    implementation: Implementation = "fused",
+    dtype: torch.dtype = torch.float64,
+) -> MultiTaskNetwork:
+    """A network none of whose values is special: scales and offsets, too, and running statistics are drawn by lot."""
+    model = build_model(architecture, tasks, shape, 0, implementation)
+    lot = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=lot))
+        for name, buffer in model.named_buffers():
+            if "running" in name:
+                buffer.add_(0.2 * torch.rand(buffer.shape, generator=lot))
+    return model.to(dtype)
+
+
+def made_inputs(dtype: torch.dtype = torch.float64, batch: int = BATCH, shape: Sequence[int] = SHAPE) -> Tensor:
+    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+
+
+def weighted_sum(outputs: dict[str, Tensor]) -> Tensor:
+    """A loss in which every output counts, each differently."""
+    lot = torch.Generator().manual_seed(3)
+    return sum(
+        ((output * torch.randn(output.shape, generator=lot).to(output.dtype)).sum() for output in outputs.values()),
+        torch.zeros((), dtype=torch.float64),
+    )
+
+
+def gradients(model: MultiTaskNetwork, x: Tensor) -> dict[str, Tensor]:
+    """The gradient of :func:`weighted_sum` for every parameter, after one forward pass in training mode."""
+    model.train()
+    model.zero_grad()
+    weighted_sum(model(x)).backward()
+    missing = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert not missing, f"no output depends on {missing}"
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}

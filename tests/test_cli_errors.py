@@ -1,0 +1,125 @@
+"""What a user sees of a wrong input: one line, status 2, nothing written. The real command line, in a process each."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mtl_search.architecture import Architecture, Backbone, LayerChoice, Stage
+
+EXPERIMENT = """\
+dataset: {name: multi_mnist, train: 500}
+backbone: {stages: [{width: 8}, {width: 16, stride: 2}]}
+space: {bank: [paper, linear], shared_ratio: [1.0, 0.5]}
+search: {trials: 2, workers: 0}
+"""
+ARCHITECTURE = Architecture(Backbone((Stage(8),)), (LayerChoice("paper", 0.5),))
+
+WRONG_EXPERIMENTS = {
+    "unknown key": (
+        EXPERIMENT.replace("trials: 2", "trails: 2"),
+        ["wrong.yaml: ", "`search.trails` is no key", "Did you mean `trials`?"],
+    ),
+    "unknown primitive": (
+        EXPERIMENT.replace("[paper, linear]", "[paper, gausian]"),
+        ["wrong.yaml: ", "`space.bank`", "no bank or primitive `gausian`", "Did you mean `gaussian`?"],
+    ),
+    "unknown dataset": (
+        EXPERIMENT.replace("multi_mnist", "multi_mnst"),
+        ["wrong.yaml: ", "`dataset.name`", "no dataset `multi_mnst`", "Did you mean `multi_mnist`?"],
+    ),
+    "misspelt sampler": (
+        EXPERIMENT.replace("workers: 0", "sampler: tpee"),
+        ["wrong.yaml: ", "`search.sampler`", "but got 'tpee'", "Did you mean `tpe`?"],
+    ),
+    "ratio of 1.3": (
+        EXPERIMENT.replace("0.5", "1.3"),
+        ["wrong.yaml: ", "`space.shared_ratio.1`", "less than or equal to 1", "but got 1.3"],
+    ),
+    "nothing to choose": (
+        EXPERIMENT.replace("[paper, linear]", "paper").replace("[1.0, 0.5]", "0.5"),
+        ["wrong.yaml: ", "`space` leaves nothing to choose", "two options or more"],
+    ),
+    "a list": ("- dataset\n- space\n", ["wrong.yaml: ", "must be a mapping with keys", "['dataset', 'space']"]),
+    "not YAML": ("dataset: {name: [\nspace: }\n", ["wrong.yaml: ", "is not YAML", "line 2"]),
+}
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Every file and folder below, with its bytes."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mtl_search.cli", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+def assert_refused(folder: Path, arguments: list[str], fragments: list[str]) -> None:
+    """Status 2, one line on standard error with every fragment, nothing on standard output, nothing written."""
+    before = contents(folder)
+    done = run(folder, *arguments)
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    for fragment in fragments:
+        assert fragment in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("command", ["search", "check"])
+@pytest.mark.parametrize(("text", "fragments"), WRONG_EXPERIMENTS.values(), ids=WRONG_EXPERIMENTS)
+def test_wrong_experiment(tmp_path: Path, command: str, text: str, fragments: list[str]) -> None:
+    (tmp_path / "wrong.yaml").write_text(text, encoding="utf-8")
+    assert_refused(tmp_path, [command, "wrong.yaml"], fragments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["search", "missing.yaml"], ["missing.yaml: there is no such file"]),
+        (["check", "missing.yaml"], ["missing.yaml: there is no such file"]),
+        (["search", "quickstrt"], ["there is no experiment `quickstrt`", "Did you mean `quickstart`?"]),
+        (["search", "quickstart", "--workers", "-1"], ["`search.workers`", "at least 0", "but got -1"]),
+        (["search", "quickstart", "--trials", "0"], ["`search.trials`", "but got 0"]),
+        (["search", "quickstart", "--set", "training.epoch=3"], ["`training.epoch` is no key", "`epochs`?"]),
+        (["check", "quickstart", "--set", "training.epochs"], ["--set training.epochs", "must be `dotted.key=value`"]),
+        (["status", "nowhere"], ["nowhere: there is no such folder"]),
+        (["show", "missing.json"], ["missing.json: cannot be read: No such file or directory"]),
+    ],
+    ids=lambda value: " ".join(value) if "`" not in value[0] else "",
+)
+def test_wrong_argument(tmp_path: Path, arguments: list[str], fragments: list[str]) -> None:
+    assert_refused(tmp_path, arguments, fragments)
+
+
+def test_output_folder_that_is_used(tmp_path: Path) -> None:
+    (tmp_path / "ok.yaml").write_text(EXPERIMENT, encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine", encoding="utf-8")
+    fragments = ["out: the output folder must be new or empty", "it holds files already"]
+    assert_refused(tmp_path, ["search", "ok.yaml", "--out", "out"], fragments)
+
+
+def test_status_of_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert_refused(tmp_path, ["status", "empty"], ["empty: is not the folder of a run", "no experiment.yaml"])
+
+
+def test_show_of_a_wrong_architecture(tmp_path: Path) -> None:
+    wrong = ARCHITECTURE.to_json().replace("0.5", "1.3")
+    (tmp_path / "wrong.json").write_text(wrong, encoding="utf-8")
+    assert_refused(tmp_path, ["show", "wrong.json"], ["wrong.json: ", "`layers.0.shared_ratio`", "but got 1.3"])
+
+
+def test_train_of_a_file_needs_data(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(ARCHITECTURE.to_json(), encoding="utf-8")
+    assert_refused(tmp_path, ["train", "a.json"], ["a file holds no data", "`--dataset NAME`", "`--like EXPERIMENT`"])
+
+
+def test_check_of_options_that_the_dataset_has_not(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text(EXPERIMENT.replace("train: 500", "trian: 500"), encoding="utf-8")
+    fragments = ["`dataset.trian` is no option of `multi_mnist`", "Did you mean `train`?"]
+    assert_refused(tmp_path, ["check", "wrong.yaml"], fragments)
