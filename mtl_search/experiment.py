@@ -375,7 +375,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def _apply(data: dict[str, Any], change: str) -> None:
     """Set one value: ``dotted.key=value``."""
     key, equals, text = change.partition("=")
-    names = [int(name) if name.isdecimal() else name for name in key.strip().split(".")]
+    names: list[Any] = [int(name) if name.isdecimal() else name for name in key.strip().split(".")]
     if not equals or "" in names:
         raise ExperimentError(f"--set {change}: must be `dotted.key=value`.")
     try:
