@@ -7,8 +7,8 @@ would write it, and with channels innermost, as the fused network does.
 
     python benchmarks/step_time.py [--threads N] [--batch N] [--steps N] [--banks linear,paper]
 
-A bank of linear primitives folds whole. Two of the five primitives of the bank ``paper`` do not: the perturbation is not
-linear, and the dilated kernel would need a convolution for itself; there the fused form gains less.
+A bank of linear primitives folds whole. Two of the five primitives of the bank ``paper`` do not: the perturbation is
+not linear, and the dilated kernel would need a convolution for itself; there the fused form gains less.
 
 TABLE
 """

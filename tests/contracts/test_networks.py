@@ -39,6 +39,15 @@ both_specifics = pytest.mark.parametrize("specific", ["nlp", "conv"])
 RANDOM = range(60)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing by a second thread, and wait for it where the processors are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 class Convolutions(TorchDispatchMode):
     """Counts the convolutions that run."""
 
