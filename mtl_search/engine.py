@@ -74,9 +74,13 @@ class Work:
     threads: int
 
     def reports(self, job: Job) -> Iterator[Report]:
-        """Do a job, report by report, with as many threads as it was given processors."""
+        """Do a job, report by report up to the last one, with as many threads as it was given processors."""
         torch.set_num_threads(self.threads)
-        yield from self.evaluate(job.architecture, self.dataset, self.training, job.seed)
+        for report in self.evaluate(job.architecture, self.dataset, self.training, job.seed):
+            yield report
+            if report.done:
+                return
+        raise RuntimeError("the evaluation ended without a last report")
 
 
 class Source(Protocol):
@@ -98,13 +102,22 @@ def run_here(source: Source, work: Work) -> None:
     try:
         with signals_interrupt():
             while (job := source.ask()) is not None:
-                try:
-                    for report in work.reports(job):
-                        source.report(job.number, report)
-                except Exception as error:
-                    source.fail(job.number, reason_of(error))
+                _run_here(source, job.number, work.reports(job))
     finally:
         torch.set_num_threads(threads)
+
+
+def _run_here(source: Source, number: int, reports: Iterator[Report]) -> None:
+    """Do one job. Only its own errors end it: those of the source end the search."""
+    done = False
+    while not done:
+        try:
+            report = next(reports)
+        except Exception as error:
+            source.fail(number, reason_of(error))
+            return
+        source.report(number, report)
+        done = report.done
 
 
 def run_on_ray(source: Source, work: Work, settings: Search, workers: int, address: str | None = None) -> None:
@@ -162,9 +175,7 @@ class JobTrainable(tune.Trainable):
                 self.work = ray.get(self.config["work"])
             if self.reports is None:
                 self.reports = self.work.reports(self.config["job"][0])
-            report = next(self.reports, None)
-            if report is None:
-                raise RuntimeError("the evaluation ended without a last report")
+            report = next(self.reports)
         except Exception as error:
             return {"done": True, "failure": reason_of(error)}
         weights = ray.put(dict(report.weights)) if report.weights else None

@@ -1,5 +1,6 @@
 """Searches: asks for candidates, has them trained, keeps the front, writes the run's folder."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import astuple, replace
@@ -210,6 +211,10 @@ class Campaign:
         self.epochs[number] = report
         if not report.done:
             return
+        wrong = self._wrong_scores(report.scores)
+        if wrong:
+            self.fail(number, wrong)
+            return
         architecture, known = self.open[number]
         accuracy = mean_headline(self.dataset.tasks, report.scores)
         trial = self._trial(number, State.COMPLETE, architecture, known, accuracy=accuracy, scores=report.scores)
@@ -227,6 +232,14 @@ class Campaign:
         self.proposals.tell_failed(architecture, reason)
         self.failed += 1
         self._end(self._trial(number, State.FAILED, architecture, known, error=reason))
+
+    def _wrong_scores(self, scores: Mapping[str, float]) -> str:
+        """What is wrong with the scores of a last report; empty if nothing is."""
+        missing = [name for name in self.dataset.score_names if name not in scores]
+        if missing:
+            return f"the evaluation gave no score {', '.join(missing)}"
+        endless = [f"{name} = {value}" for name, value in scores.items() if not math.isfinite(value)]
+        return f"the scores are not finite: {', '.join(endless)}" if endless else ""
 
     def front(self) -> tuple[Trial, ...]:
         """The front of the trials so far."""

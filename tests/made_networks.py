@@ -1,7 +1,7 @@
 """Small networks to test on: tasks, architectures made by hand and by lot, and what is asserted of them."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -104,3 +104,11 @@ def gradients(model: MultiTaskNetwork, x: Tensor) -> dict[str, Tensor]:
     missing = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert not missing, f"no output depends on {missing}"
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+def single_threaded() -> Iterator[None]:
+    """A fixture: networks this small gain nothing by a second thread, and wait for it where processors are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from made_networks import SHAPE, made_architecture, made_tasks, random_architecture
 from torch.utils.flop_counter import FlopCounterMode
 
+from made_networks import SHAPE, made_architecture, made_tasks, random_architecture, single_threaded
 from mtl_search import cost
 from mtl_search.architecture import Architecture, Routing, Specific
 from mtl_search.banks import bank_names
@@ -14,6 +14,8 @@ from mtl_search.networks.network import build_model
 from mtl_search.tasks import Classification
 
 QUICKSTART_SHAPE = (1, 36, 36)
+one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
+
 DIGITS = (Classification("left"), Classification("right"))
 
 PINNED = {

@@ -135,7 +135,7 @@ class ETRLayer(nn.Module):
             made = made.repeat(1, geometry.after.streams // geometry.before.streams, 1, 1)
             weight = self.shared_own_weight.repeat(self.tasks, 1, 1)
             own_features = self.shared_own_operator.features(own, geometry.stride)
-            made = made + self.shared_own_operator.convolve(own_features, weight, geometry.stride, self.tasks)
+            made = made.add_(self.shared_own_operator.convolve(own_features, weight, geometry.stride, self.tasks))
         return _act(self.shared_norm(made), activate)
 
     def _from_streams(self, operator: Operator, features: list[Tensor], weight: Tensor) -> Tensor:
@@ -150,18 +150,20 @@ class ETRLayer(nn.Module):
         geometry = self.geometry
         if not geometry.makes_own:
             return carry(own, geometry.stride)
-        parts = []
+        made: Tensor | None = None
         if shared is not None:
             operator = self.branch_operator or self.operator
             assert operator is not None
             read = operator.features(shared, geometry.stride) if self.branch_operator else features
             assert read is not None
-            parts.append(operator.convolve(read, self.branch_weight, geometry.stride, geometry.before.streams))
+            made = operator.convolve(read, self.branch_weight, geometry.stride, geometry.before.streams)
         if self.own_operator is not None:
             assert own is not None
             read = self.own_operator.features(own, geometry.stride)
-            parts.append(self.own_operator.convolve(read, self.own_weight, geometry.stride, self.tasks))
-        made = _act(self.own_norm(sum(parts[1:], parts[0])), activate or len(self.deeper) > 0)
+            from_own = self.own_operator.convolve(read, self.own_weight, geometry.stride, self.tasks)
+            made = from_own if made is None else made.add_(from_own)
+        assert made is not None
+        made = _act(self.own_norm(made), activate or len(self.deeper) > 0)
         for number, layer in enumerate(self.deeper, start=1):
             made = layer(made, activate or number < len(self.deeper))
         return made

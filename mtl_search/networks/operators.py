@@ -71,7 +71,7 @@ class Operator(nn.Module, ABC):
             padding = term.dilation * (term.size // 2)
             step = 1 if term.first else stride
             part = F.conv2d(x, kernel, None, step, padding, term.dilation, groups)
-            total = part if total is None else total + part
+            total = part if total is None else total.add_(part)
         assert total is not None
         return total
 

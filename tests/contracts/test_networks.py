@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
 from made_networks import (
     SHAPE,
     generic_model,
@@ -16,12 +20,9 @@ from made_networks import (
     made_inputs,
     made_tasks,
     random_architecture,
+    single_threaded,
     weighted_sum,
 )
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-
 from mtl_search.architecture import Architecture, Kind, LayerChoice, Routing, Specific
 from mtl_search.banks import bank_names
 from mtl_search.errors import FieldError
@@ -39,13 +40,7 @@ both_specifics = pytest.mark.parametrize("specific", ["nlp", "conv"])
 RANDOM = range(60)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing by a second thread, and wait for it where the processors are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 
 
 class Convolutions(TorchDispatchMode):
@@ -258,7 +253,9 @@ def test_sharing_everything_gives_all_tasks_the_same_features(bank: str, routing
         assert own is None
     features = [parameter for name, parameter in model.named_parameters() if not name.startswith("heads")]
     for output in model(made_inputs()).values():
-        assert all(gradient.any() for gradient in torch.autograd.grad(output.square().sum(), features, retain_graph=True))
+        assert all(
+            gradient.any() for gradient in torch.autograd.grad(output.square().sum(), features, retain_graph=True)
+        )
 
 
 @both_kinds
