@@ -189,11 +189,9 @@ def check(
 
     checked = load_experiment(experiment, changes or [])
 
-    from mtl_search.datasets import load_dataset
-    from mtl_search.runner import check_experiment, cost_range
+    from mtl_search.runner import cost_range, prepare
 
-    dataset = load_dataset(checked.dataset.name, **checked.dataset.options)
-    check_experiment(checked, dataset)
+    dataset = prepare(checked)
     low, high = cost_range(checked, dataset)
     if as_json:
         samples = {name: len(split) for name, split in dataset.splits.items()}

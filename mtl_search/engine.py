@@ -96,57 +96,75 @@ class Source(Protocol):
         """That a job ended by an error."""
 
 
-def run_here(source: Source, work: Work) -> None:
+@contextmanager
+def engine(
+    work: Work, settings: Search, workers: int, address: str | None = None
+) -> Iterator[Callable[[Source], None]]:
+    """What does all jobs of a source, ready to start: in this process with no workers, else on Ray Tune workers.
+
+    :param settings: Processors and GPUs of each job.
+    :param workers: Jobs at the same time.
+    :param address: Of a running Ray cluster; a local one is started, and stopped at the end, without it.
+    :raises UserError: If there is no cluster at the address.
+    :raises KeyboardInterrupt: On SIGINT or SIGTERM, after the workers were stopped.
+    """
+    with signals_interrupt():
+        if workers:
+            with _cluster(work, settings, workers, address) as folder:
+                yield lambda source: _run_on_ray(source, work, settings, workers, folder)
+        else:
+            yield lambda source: _run_here(source, work)
+
+
+def _run_here(source: Source, work: Work) -> None:
     """Do all jobs in this process, one by one: for debugging."""
     threads = torch.get_num_threads()
     try:
-        with signals_interrupt():
-            while (job := source.ask()) is not None:
-                _run_here(source, job.number, work.reports(job))
+        while (job := source.ask()) is not None:
+            _do(job, source, work)
     finally:
         torch.set_num_threads(threads)
 
 
-def _run_here(source: Source, number: int, reports: Iterator[Report]) -> None:
-    """Do one job. Only its own errors end it: those of the source end the search."""
-    done = False
-    while not done:
+def _do(job: Job, source: Source, work: Work) -> None:
+    """Do one job. An error of the training is told to the source; one of the source ends the run."""
+    reports = work.reports(job)
+    while True:
         try:
             report = next(reports)
-        except Exception as error:
-            source.fail(number, reason_of(error))
+        except StopIteration:
+            source.fail(job.number, "RuntimeError: the evaluation ended without a last report")
             return
-        source.report(number, report)
-        done = report.done
+        except Exception as error:
+            source.fail(job.number, reason_of(error))
+            return
+        source.report(job.number, report)
+        if report.done:
+            return
 
 
-def run_on_ray(source: Source, work: Work, settings: Search, workers: int, address: str | None = None) -> None:
+def _run_on_ray(source: Source, work: Work, settings: Search, workers: int, folder: Path) -> None:
     """Do all jobs on Ray Tune workers.
 
-    :param settings: Processors and GPUs of each job.
-    :param workers: Jobs at the same time.
-    :param address: Of a running Ray cluster; a local one is started and stopped without it.
-    :raises UserError: If there is no cluster at the address.
-    :raises KeyboardInterrupt: On SIGINT or SIGTERM, after the workers were stopped.
+    :param folder: For what Tune writes.
     """
-    with signals_interrupt(), _cluster(work, settings, workers, address) as folder:
-        try:
-            tune.run(
-                JobTrainable,
-                config={"work": ray.put(work)},
-                search_alg=_Bridge(source),
-                num_samples=-1,
-                max_concurrent_trials=workers,
-                resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
-                reuse_actors=True,
-                max_failures=0,
-                raise_on_failed_trial=False,
-                storage_path=str(folder / "tune"),
-                trial_dirname_creator=lambda trial: trial.trial_id,
-                verbose=0,
-            )
-        except _Carrier as carrier:
-            raise carrier.cause from None
+    try:
+        tune.run(
+            JobTrainable,
+            config={"work": ray.put(work)},
+            search_alg=_Bridge(source),
+            num_samples=-1,
+            max_concurrent_trials=workers,
+            resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
+            reuse_actors=True,
+            max_failures=0,
+            raise_on_failed_trial=False,
+            storage_path=str(folder / "tune"),
+            trial_dirname_creator=lambda trial: trial.trial_id,
+            verbose=0,
+        )
+    except _Carrier as carrier:
+        raise carrier.cause from None
 
 
 def reason_of(error: BaseException) -> str:

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mtl_search.architecture import Backbone, Routing, Specific, Stage
 from mtl_search.banks import check_bank
@@ -208,6 +217,7 @@ class Experiment(Section):
     objectives: tuple[str, ...] = ("accuracy", "learnable_parameters")
     constraints: Constraints = Constraints()
     search: Search = Search()
+    _source: str | None = PrivateAttr(None)
 
     @field_validator("objectives")
     @classmethod
@@ -235,6 +245,18 @@ class Experiment(Section):
             raise ValueError("`space` leaves nothing to choose: give at least one key two options or more")
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both ask for the same, wherever they were read from."""
+        return isinstance(other, Experiment) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.to_yaml())
+
+    @property
+    def source(self) -> str | None:
+        """Where it was read from, for messages; ``None`` where it was made in Python."""
+        return self._source
+
     @property
     def search_space(self) -> SearchSpace:
         """What is left to choose, over the backbone."""
@@ -249,7 +271,7 @@ class Experiment(Section):
         for section, values in sections.items():
             kept = {} if section == "dataset" else data.get(section, {})
             data[section] = {**kept, **values}
-        return parse_experiment(data, self.name)
+        return parse_experiment(data, self.source or self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain dictionaries and lists, every default written out."""
@@ -312,9 +334,11 @@ def parse_experiment(data: Mapping[str, Any], source: str) -> Experiment:
     :raises ExperimentError: For the first rule that is broken.
     """
     try:
-        return Experiment.model_validate(data)
+        experiment = Experiment.model_validate(data)
     except ValidationError as error:
         raise ExperimentError(f"{source}: {_explain(error, data)}") from error
+    experiment._source = source
+    return experiment
 
 
 def experiment_names() -> dict[str, Path]:

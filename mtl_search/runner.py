@@ -13,9 +13,16 @@ from mtl_search import cost
 from mtl_search.architecture import Architecture
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.engine import Job, Work, run_here, run_on_ray
+from mtl_search.engine import Job, Work, engine
 from mtl_search.environment import describe_environment, now
-from mtl_search.errors import DatasetError, ExperimentError, FieldError, SearchInterruptedError, UnknownNameError
+from mtl_search.errors import (
+    DatasetError,
+    ExperimentError,
+    FieldError,
+    SearchInterruptedError,
+    UnknownNameError,
+    UserError,
+)
 from mtl_search.evaluation import Evaluate, Report, evaluate_by_epoch, mean_headline
 from mtl_search.experiment import Experiment, Training, experiment_of
 from mtl_search.networks.operators import check_independence
@@ -68,26 +75,40 @@ def search(
     experiment = _experiment(space, dataset, settings, training, epochs)
     folder = Path(out) if out is not None else default_folder(experiment.name)
     check_free(folder)
-    dataset = (dataset or load_dataset(experiment.dataset.name, **experiment.dataset.options)).without("test")
-    check_experiment(experiment, dataset)
+    dataset = prepare(experiment, dataset).without("test")
     count = worker_count(experiment)
     console = Console(stderr=True) if show_progress else None
-    campaign = Campaign(experiment, dataset, folder, console)
     work = Work(evaluate, dataset, experiment.training, experiment.search.cpus)
-    try:
-        with campaign.progress:
-            if count:
-                run_on_ray(campaign, work, experiment.search, count, address)
-            else:
-                run_here(campaign, work)
-    except KeyboardInterrupt as error:
-        done, asked = len(campaign.complete), experiment.search.trials
-        raise SearchInterruptedError(
-            f"interrupted after {done} of {asked} trials; what they gave is in {folder}."
-        ) from error
-    finally:
-        campaign.finish()
+    with engine(work, experiment.search, count, address) as run_jobs:
+        campaign = Campaign(experiment, dataset, folder, console)
+        try:
+            with campaign.progress:
+                run_jobs(campaign)
+        except KeyboardInterrupt as error:
+            done, asked = len(campaign.complete), experiment.search.trials
+            raise SearchInterruptedError(
+                f"interrupted after {done} of {asked} trials; what they gave is in {folder}."
+            ) from error
+        finally:
+            campaign.finish()
     return load_run(folder)
+
+
+def prepare(experiment: Experiment, dataset: Dataset | None = None) -> Dataset:
+    """Load the experiment's dataset, and check what needs it, before anything is written or trained.
+
+    :param dataset: Used instead of loading one.
+    :raises UserError: As :func:`check_experiment`, or if the dataset cannot be loaded; the message names the file.
+    """
+    try:
+        if dataset is None:
+            dataset = load_dataset(experiment.dataset.name, **experiment.dataset.options)
+        check_experiment(experiment, dataset)
+    except UserError as error:
+        if experiment.source is None:
+            raise
+        raise ExperimentError(f"{experiment.source}: {error}") from error
+    return dataset
 
 
 def _experiment(
@@ -104,7 +125,7 @@ def _experiment(
         space = experiment_of(space, dataset.name, dataset.options)
     changes = {
         "search": {name: value for name, value in settings.items() if value is not None},
-        "training": {**(training.model_dump() if training else {}), **({"epochs": epochs} if epochs else {})},
+        "training": {**(training.model_dump() if training else {}), **({} if epochs is None else {"epochs": epochs})},
     }
     if dataset is not None:
         changes["dataset"] = {"name": dataset.name, **dataset.options}

@@ -313,15 +313,6 @@ def test_the_test_split_is_not_given_to_trials(dataset: Dataset, tmp_path: Path)
     assert seen == [{"train", "val"}] * 6
 
 
-def test_the_searcher_takes_little_of_the_workers_time(dataset: Dataset, tmp_path: Path) -> None:
-    """Forty trials of a second on two workers: twenty seconds of work, from the first start to the last end."""
-    changes = [*SMALL, "search.trials=40"]
-    run = searched(dataset, tmp_path / "run", changes, workers=2, evaluate=sleep_a_second)
-    starts = [trial.scores["left/loss"] for trial in run.trials]
-    assert len(run.complete) == 40
-    assert max(starts) + 1 - min(starts) <= 28
-
-
 def processes_with(mark: str) -> list[int]:
     """Processes that inherited the mark in their environment, whatever session they are in."""
     folders = [folder for folder in Path("/proc").iterdir() if folder.name.isdigit()]
