@@ -1,7 +1,7 @@
 """What the search engine adds to the trainings: 40 trials that sleep one second, on two workers.
 
-Twenty seconds of sleep are due on each worker. Everything above is the engine's: proposing, starting a trial on a worker
-that another one has left, booking the result, writing the run's folder.
+Twenty seconds of sleep are due on each worker. Everything above is the engine's: proposing, starting a trial on a
+worker that another one has left, booking the result, writing the run's folder.
 
     python benchmarks/orchestration.py [--trials N] [--workers N]
 

@@ -33,7 +33,11 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a ru
 
 
 def main() -> None:
-    """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted)."""
+    """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted).
+
+    The current folder comes last on the import path, so that `my_package.module:Name` is found there.
+    """
+    sys.path.append(str(Path.cwd()))
     try:
         app()
     except UserError as error:

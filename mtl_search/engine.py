@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -169,7 +170,7 @@ def _run_on_ray(source: Source, work: Work, settings: Search, workers: int, fold
 
 def reason_of(error: BaseException) -> str:
     """An exception as the one line that stands in the table of trials."""
-    text = " ".join(str(error).split())
+    text = " ".join((str(error).strip().splitlines() or [""])[0].split())
     name = type(error).__name__
     return f"{name}: {text[:500]}" if text else name
 
@@ -269,6 +270,7 @@ def _cluster(work: Work, settings: Search, workers: int, address: str | None) ->
             _join(address, quiet)
         else:
             data = sum(split.inputs.nbytes for split in work.dataset.splits.values())
+            _let_workers_import_what_we_can()
             ray.init(
                 address="local",
                 num_cpus=workers * settings.cpus,
@@ -282,6 +284,11 @@ def _cluster(work: Work, settings: Search, workers: int, address: str | None) ->
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _let_workers_import_what_we_can() -> None:
+    """Put our import path into the environment that the workers of a local cluster inherit."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
 
 
 def _join(address: str, quiet: dict[str, Any]) -> None:

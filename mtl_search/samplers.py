@@ -6,6 +6,7 @@ with its reason, or that it breaks a constraint. None stays open.
 
 import functools
 import itertools
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from mtl_search.architecture import Architecture
 from mtl_search.pareto import direction_of
 from mtl_search.space import SearchSpace
 
-REPEATS = 20
-"""Suggestions in a row that were made before, after which an architecture is drawn by lot instead."""
+REPEATS = 3
+"""Suggestions in a row that were made before, after which a neighbour of the last one is proposed instead."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -57,7 +58,7 @@ class Proposals:
             if architecture not in self._seen:
                 return self._propose(architecture, trial)
             self._close(trial, "proposed before")
-        architecture = self._unseen()
+        architecture = self._unseen(architecture)
         self.study.enqueue_trial(_answers(self.space, architecture))
         trial = self.study.ask()
         again = self.space.resolve(functools.partial(_suggest, trial))
@@ -94,10 +95,14 @@ class Proposals:
         trial.set_user_attr("error", reason)
         self.study.tell(trial, state=TrialState.FAIL)
 
-    def _unseen(self) -> Architecture:
-        """Drawn by lot where the space is large, else the first one left."""
+    def _unseen(self, suggested: Architecture) -> Architecture:
+        """Near what was suggested: by lot among its neighbours; where these are used up, by lot among all."""
+        lot = random.Random(f"{self.seed} {len(self._seen)}")
+        near = [neighbour for neighbour in self.space.neighbours(suggested) if neighbour not in self._seen]
+        if near:
+            return lot.choice(near)
         if self.space.size > 2 * len(self._seen) + 1000:
-            drawn: Iterator[Architecture] = (self.space.sample(self.seed + number) for number in itertools.count())
+            drawn: Iterator[Architecture] = (self.space.sample(lot.getrandbits(31)) for _ in itertools.count())
         else:
             drawn = self.space.architectures()
         return next(architecture for architecture in drawn if architecture not in self._seen)
