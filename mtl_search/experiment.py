@@ -5,7 +5,6 @@ Everything a user writes is checked here, once. A broken rule becomes one
 unknown name the nearest valid one.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +25,7 @@ from pydantic import (
 from mtl_search.architecture import Backbone, Routing, Specific, Stage
 from mtl_search.banks import check_bank
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, suggestion
+from mtl_search.messages import explain, short
 from mtl_search.pareto import COSTS
 from mtl_search.registry import DATASETS
 from mtl_search.space import Granularity, LayerSpace, SearchSpace
@@ -336,7 +336,7 @@ def parse_experiment(data: Mapping[str, Any], source: str) -> Experiment:
     try:
         experiment = Experiment.model_validate(data)
     except ValidationError as error:
-        raise ExperimentError(f"{source}: {_explain(error, data)}") from error
+        raise ExperimentError(f"{source}: {explain(error, Experiment)}") from error
     experiment._source = source
     return experiment
 
@@ -380,7 +380,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-01
         raise ExperimentError(f"{path}: is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(data, dict):
-        raise ExperimentError(f"{path}: must be a mapping with keys, but got {_short(data)}.")
+        raise ExperimentError(f"{path}: must be a mapping with keys, but got {short(data)}.")
     return data
 
 
@@ -413,69 +413,3 @@ def _apply(data: dict[str, Any], change: str) -> None:
         place[names[-1]] = value
     except (IndexError, TypeError, KeyError, AttributeError) as error:
         raise ExperimentError(f"--set {change}: there is no such key in the experiment.") from error
-
-
-def _explain(error: ValidationError, data: Any) -> str:
-    """The first broken rule as one sentence: dotted key, rule, what was found, nearest valid name."""
-    first = error.errors()[0]
-    place = tuple(part for part in first["loc"] if part != "[key]")
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, UnknownNameError):
-        return f"`{_dotted(place)}`: {cause}"
-    if isinstance(cause, FieldError):
-        return f"`{_dotted(place) or cause.field}` {cause.rule}, but got {_short(cause.found)}."
-    if first["type"] == "extra_forbidden":
-        valid = _valid_keys(Experiment, place[:-1], data)
-        return f"`{_dotted(place)}` is no key of an experiment.{suggestion(place[-1], valid)}"
-    if first["type"] == "missing":
-        return f"`{_dotted(place)}` is missing."
-    if not place:
-        return f"{cause or first['msg']}."
-    found = f"but got {_short(first['input'])}."
-    if first["type"] == "literal_error":
-        valid = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-        return f"`{_dotted(place)}` must be a valid name, {found}{suggestion(first['input'], valid)}"
-    rule = str(cause) if cause else RULES.get(first["type"]) or first["msg"].replace("Input should", "must")
-    return f"`{_dotted(place)}` {rule}, {found}"
-
-
-RULES = {
-    "model_type": "must be a mapping with keys",
-    "dict_type": "must be a mapping with keys",
-    "tuple_type": "must be a list",
-    "string_type": "must be a text",
-    "invalid_key": "must be a text",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "too_short": "must hold at least one item",
-}
-"""Type of an error of pydantic -> the rule in the words of a YAML file."""
-
-
-def _valid_keys(model: type[BaseModel], place: Sequence[Any], data: Any) -> list[str]:
-    """The keys that may stand at a place, found by walking the models along it."""
-    for part in place:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        inner = [kind for kind in _types(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if inner:
-            model = inner[0]
-    return list(model.model_fields)
-
-
-def _types(annotation: Any) -> list[Any]:
-    arguments = getattr(annotation, "__args__", ())
-    return [annotation, *(kind for argument in arguments for kind in _types(argument))]
-
-
-def _dotted(place: Sequence[Any]) -> str:
-    return ".".join(str(part) for part in place)
-
-
-def _short(value: Any) -> str:
-    text = f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > 8 else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -19,6 +19,7 @@ LAYERS = (
     "space",
     "pareto",
     "metrics",
+    "messages",
     "experiment",
     "trial",
     "primitives",

@@ -1,0 +1,79 @@
+"""Turns what pydantic says of a broken rule into one sentence for the user."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mtl_search.errors import FieldError, UnknownNameError, suggestion
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first broken rule as one sentence: dotted key, rule, what was found, nearest valid name.
+
+    :param model: What the data was checked against.
+    """
+    first = error.errors()[0]
+    place = tuple(part for part in first["loc"] if part != "[key]")
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UnknownNameError):
+        return f"`{_dotted(place)}`: {cause}"
+    if isinstance(cause, FieldError):
+        return f"`{_dotted(place) or cause.field}` {cause.rule}, but got {short(cause.found)}."
+    if first["type"] == "extra_forbidden":
+        valid = _valid_keys(model, place[:-1])
+        return f"`{_dotted(place)}` is no key of an experiment.{suggestion(place[-1], valid)}"
+    if first["type"] == "missing":
+        return f"`{_dotted(place)}` is missing."
+    if not place:
+        return f"{cause or first['msg']}."
+    found = f"but got {short(first['input'])}."
+    if first["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return f"`{_dotted(place)}` must be a valid name, {found}{suggestion(first['input'], valid)}"
+    rule = str(cause) if cause else RULES.get(first["type"]) or first["msg"].replace("Input should", "must")
+    return f"`{_dotted(place)}` {rule}, {found}"
+
+
+RULES = {
+    "model_type": "must be a mapping with keys",
+    "dict_type": "must be a mapping with keys",
+    "tuple_type": "must be a list",
+    "string_type": "must be a text",
+    "invalid_key": "must be a text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "too_short": "must hold at least one item",
+}
+"""Type of an error of pydantic -> the rule in the words of a YAML file."""
+
+
+def _valid_keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
+    """The keys that may stand at a place, found by walking the models along it."""
+    for part in place:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        inner = [kind for kind in _types(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if inner:
+            model = inner[0]
+    return list(model.model_fields)
+
+
+def _types(annotation: Any) -> list[Any]:
+    arguments = getattr(annotation, "__args__", ())
+    return [annotation, *(kind for argument in arguments for kind in _types(argument))]
+
+
+def _dotted(place: Sequence[Any]) -> str:
+    return ".".join(str(part) for part in place)
+
+
+def short(value: Any) -> str:
+    """A value for a message, at most 80 characters."""
+    text = f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > 8 else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
