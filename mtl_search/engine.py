@@ -170,7 +170,7 @@ def _run_on_ray(source: Source, work: Work, settings: Search, workers: int, fold
 
 def reason_of(error: BaseException) -> str:
     """An exception as the one line that stands in the table of trials."""
-    text = " ".join((str(error).strip().splitlines() or [""])[0].split())
+    text = " ".join(str(error).split())
     name = type(error).__name__
     return f"{name}: {text[:500]}" if text else name
 
