@@ -122,7 +122,7 @@ def show(
     from mtl_search.drawing import svg_drawing, text_drawing
 
     architecture, experiment = _target(target)
-    dataset = _small_dataset(experiment)
+    dataset = _dataset_of(experiment)
     tasks = [task.name for task in dataset.tasks] if dataset else ["a", "b"]
     if as_json:
         _print_json(_architecture_data(architecture, dataset))
@@ -250,7 +250,7 @@ def _data_for_training(
     return load_dataset(source.dataset.name, **source.dataset.options), training
 
 
-def _small_dataset(experiment: "Experiment | None") -> "Dataset | None":
+def _dataset_of(experiment: "Experiment | None") -> "Dataset | None":
     """The experiment's dataset, for its tasks and shape."""
     from mtl_search.datasets import load_dataset
 

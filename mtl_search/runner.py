@@ -205,7 +205,7 @@ class Campaign:
         self.open: dict[int, tuple[Architecture, Cost]] = {}
         self.epochs: dict[int, Report] = {}
         self.complete: list[Trial] = []
-        self.started = self.numbers = self.failed = 0
+        self.started = self.numbers = 0
 
     def ask(self) -> Job | None:
         """The next candidate that keeps the constraints; those that do not are booked as infeasible."""
@@ -251,7 +251,6 @@ class Campaign:
         """A trial ended by an error."""
         architecture, known = self.open[number]
         self.proposals.tell_failed(architecture, reason)
-        self.failed += 1
         self._end(self._trial(number, State.FAILED, architecture, known, error=reason))
 
     def _wrong_scores(self, scores: Mapping[str, float]) -> str:
