@@ -53,8 +53,13 @@ def measure(model: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
     return Cost(
         sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         sum(operator.fixed_parameters() for operator in operators),
-        _counted_macs(model, input_shape, batch=2) - _counted_macs(model, input_shape, batch=1),
+        count_macs(model, input_shape),
     )
+
+
+def count_macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
+    """MACs of a forward pass, for one more sample in the batch: what does not depend on the batch is not counted."""
+    return _counted_macs(model, input_shape, batch=2) - _counted_macs(model, input_shape, batch=1)
 
 
 def _counted_macs(model: nn.Module, input_shape: tuple[int, int, int], batch: int) -> int:

@@ -27,7 +27,7 @@ from mtl_search.banks import check_bank
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, suggestion
 from mtl_search.messages import explain, short
 from mtl_search.pareto import COSTS
-from mtl_search.registry import DATASETS
+from mtl_search.registry import BALANCINGS, DATASETS
 from mtl_search.space import Granularity, LayerSpace, SearchSpace
 
 PACKAGE = Path(__file__).parent
@@ -142,6 +142,29 @@ class DatasetSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+class BalancingSettings(BaseModel):
+    """How the tasks are balanced, by name; the other keys are options of that balancing."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = "equal"
+
+    @field_validator("name")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        BALANCINGS.check(name)
+        return name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys besides ``name``."""
+        return dict(self.model_extra or {})
+
+
+def _by_name(value: Any) -> Any:
+    """A mapping with a name may be written as the name alone."""
+    return {"name": value} if isinstance(value, str) else value
+
+
 class Training(Section):
     """How one network is trained.
 
@@ -151,6 +174,8 @@ class Training(Section):
     :param weight_decay: Of AdamW, on weights; biases and norms are not decayed.
     :param schedule: ``one_cycle`` (Smith & Topin, 2018) or ``cosine``, both stepped every batch.
     :param label_smoothing: Of the cross entropy, 0 to below 1.
+    :param balancing: How the losses or gradients of the tasks are combined: a name, or a mapping of ``name`` and its
+        options, see ``mtl-search list balancings``.
     :param device: ``auto`` takes CUDA where there is one.
     """
 
@@ -160,6 +185,7 @@ class Training(Section):
     weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    balancing: Annotated[BalancingSettings, BeforeValidator(_by_name)] = BalancingSettings()
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

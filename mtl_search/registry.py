@@ -93,3 +93,4 @@ def _announced(package: str) -> dict[str, EntryPoint]:
 PRIMITIVES = Registry("primitive", "mtl_search.primitives")
 DATASETS = Registry("dataset", "mtl_search.datasets")
 METHODS = Registry("method", "mtl_search.methods")
+BALANCINGS = Registry("balancing", "mtl_search.balancing")

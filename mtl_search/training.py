@@ -1,14 +1,17 @@
 """Trains one network, nothing else."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mtl_search import cost
+from mtl_search.balancing import make_balancing
 from mtl_search.datasets import Dataset, Split
 from mtl_search.errors import DatasetError, DivergedError, FieldError
 from mtl_search.experiment import Training
@@ -16,24 +19,42 @@ from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
 TEST_BATCH = 512
-MACS_PER_STEP = 3
-"""MACs of forward and backward together, in those of the forward pass (the backward pass takes about two)."""
+BACKWARD_MACS = 2
+"""MACs of one backward pass, in those of the forward pass."""
 
 
 @dataclass(frozen=True)
 class Epoch:
     """One pass over the training split.
 
-    :param number: From 1.
+    :param number: From 1, within its phase.
     :param loss: Mean over its steps of the sum of the tasks' losses.
     :param samples: Samples seen.
     :param seconds: Since the previous epoch.
+    :param macs: Multiply-accumulates spent, forward and backward.
+    :param phase: What is trained: ``training`` is that of the network that is measured in the end.
     """
 
     number: int
     loss: float
     samples: int
     seconds: float
+    macs: int = 0
+    phase: str = "training"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that the optimiser treats in their own way.
+
+    :param parameters: Of the network, or learned besides it.
+    :param rate: Their learning rate, in that of all others.
+    :param weight_decay: Their weight decay.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+    weight_decay: float = 0.0
 
 
 class DeviceSplit:
@@ -59,65 +80,101 @@ class DeviceSplit:
 
 
 class Trainer:
-    """The training of one network.
+    """The training of one network: the common loop of all methods.
+
+    A method that trains in its own way overrides :meth:`step` or :meth:`backward`; the budget, the optimiser and the
+    order of the samples stay the same.
 
     :param model: Maps inputs to a dictionary of outputs, task by task. Moved to the device.
     :param tasks: What to predict.
     :param dataset: Trained on its split ``train``.
-    :param settings: Epochs, batch, optimiser, schedule, device.
+    :param settings: Epochs, batch, optimiser, schedule, balancing, device.
     :param seed: Of the order of the samples.
+    :param groups: Parameters with a learning rate or weight decay of their own.
+    :param phase: Name of the phase, in the epochs.
     :raises DatasetError: If the split holds less than one batch.
     """
 
-    def __init__(self, model: nn.Module, tasks: tuple[Task, ...], dataset: Dataset, settings: Training, seed: int):
+    def __init__(
+        self,
+        model: nn.Module,
+        tasks: tuple[Task, ...],
+        dataset: Dataset,
+        settings: Training,
+        seed: int,
+        groups: Sequence[Group] = (),
+        phase: str = "training",
+    ) -> None:
         self.device = device_of(settings.device)
         self.model = model.to(self.device)
-        self.tasks, self.dataset, self.settings = tasks, dataset, settings
+        self.tasks, self.dataset, self.settings, self.phase = tasks, dataset, settings, phase
         self.data = DeviceSplit(dataset.splits["train"], dataset, self.device)
         self.steps = len(self.data) // settings.batch_size
         if not self.steps:
             raise DatasetError(f"{len(self.data)} training samples are less than one batch of {settings.batch_size}.")
         self.order = generator(seed, "order of the samples")
-        self.optimiser = _optimiser(model, settings)
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.balancing = make_balancing(settings.balancing.name, settings.balancing.options)
+        self.balancing.start([task.name for task in tasks], self.parameters, seed)
+        groups = [*groups, Group(self.balancing.parameters())]
+        self.optimiser = _optimiser(self.parameters, groups, settings)
         self.schedule = _schedule(self.optimiser, settings, self.steps * settings.epochs)
+
+    @cached_property
+    def macs_per_sample(self) -> int:
+        """Multiply-accumulates of one sample's part in a step; a backward pass takes two forward ones."""
+        forward = cost.count_macs(self.model, self.dataset.input_shape)
+        return forward * (1 + BACKWARD_MACS * self.balancing.passes)
 
     def epochs(self) -> Iterator[Epoch]:
         """Train, epoch by epoch.
 
         :raises DivergedError: At the end of the epoch in which the loss was not finite; the message says the step.
         """
+        samples = self.steps * self.settings.batch_size
         start = time.perf_counter()
         for number in range(1, self.settings.epochs + 1):
             losses = self._epoch()
-            if not bool(losses.isfinite().all()):
-                first = int(losses.isfinite().logical_not().nonzero()[0])
+            finite = losses.isfinite().all(dim=1)
+            if not bool(finite.all()):
+                first = int(finite.logical_not().nonzero()[0])
                 raise DivergedError((number - 1) * self.steps + first + 1)
+            self.balancing.end_epoch(losses.mean(dim=0))
             now = time.perf_counter()
-            samples = self.steps * self.settings.batch_size
-            yield Epoch(number, float(losses.mean()), samples, now - start)
-            start = now
+            loss = float(losses.sum(dim=1).mean())
+            yield Epoch(number, loss, samples, now - start, samples * self.macs_per_sample, self.phase)
+            start = time.perf_counter()
 
     def _epoch(self) -> Tensor:
-        """The losses of all steps, ``[steps]``, on the device: nothing waits for a number."""
+        """The tasks' losses in all steps, ``[steps, tasks]``, on the device: nothing waits for a number."""
         self.model.train()
         order = torch.randperm(len(self.data), generator=self.order).to(self.device)
-        losses = torch.zeros(self.steps, device=self.device)
+        losses = torch.zeros(self.steps, len(self.tasks), device=self.device)
         for step, samples in enumerate(order[: self.steps * self.settings.batch_size].chunk(self.steps)):
-            losses[step] = self._step(samples)
+            losses[step] = self.step(*self.data.batch(samples))
+            self.schedule.step()
         return losses
 
-    def _step(self, samples: Tensor) -> Tensor:
-        inputs, targets = self.data.batch(samples)
+    def step(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """One step of the optimiser; the tasks' losses before it, ``[tasks]``."""
+        losses = self.losses(inputs, targets)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.backward(losses)
+        self.optimiser.step()
+        return losses.detach()
+
+    def losses(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """The tasks' mean losses over a batch, ``[tasks]``, with their graph."""
         with autocast(self.device):
             outputs = self.model(inputs)
         smoothing = self.settings.label_smoothing
-        losses = [task.loss(outputs[task.name].float(), targets[task.name], smoothing) for task in self.tasks]
-        loss = torch.stack(losses).sum()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        self.schedule.step()
-        return loss.detach()
+        return torch.stack(
+            [task.loss(outputs[task.name].float(), targets[task.name], smoothing) for task in self.tasks]
+        )
+
+    def backward(self, losses: Tensor) -> None:
+        """Write the gradients of a step."""
+        self.balancing.backward(losses)
 
 
 @torch.no_grad()
@@ -159,20 +216,23 @@ def autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
-def _optimiser(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+def _optimiser(parameters: Sequence[nn.Parameter], own: Sequence[Group], settings: Training) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter, ICLR 2019), with decay on the weights only."""
-    parameters = list(model.parameters())
+    elsewhere = {id(parameter) for group in own for parameter in group.parameters}
+    common = [parameter for parameter in parameters if id(parameter) not in elsewhere]
     groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
-        {"params": [parameter for parameter in parameters if parameter.ndim == 1], "weight_decay": 0.0},
+        {"params": [parameter for parameter in common if parameter.ndim > 1]},
+        {"params": [parameter for parameter in common if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    rate, decay = settings.learning_rate, settings.weight_decay
+    groups += [{"params": list(g.parameters), "lr": rate * g.rate, "weight_decay": g.weight_decay} for g in own]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=rate, weight_decay=decay, fused=True)
 
 
 def _schedule(optimiser: torch.optim.Optimizer, settings: Training, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
     if settings.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, steps)
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, [group["lr"] for group in optimiser.param_groups], steps)
 
 
 def _tensor(array: np.typing.NDArray[np.generic], device: torch.device) -> Tensor:

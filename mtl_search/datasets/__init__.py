@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
-from mtl_search.errors import DatasetError, suggestion
+from mtl_search.errors import DatasetError, UserError
+from mtl_search.options import build
 from mtl_search.registry import DATASETS
 from mtl_search.tasks import Task
 
@@ -111,18 +112,10 @@ def dataset_source(name: str, options: Mapping[str, Any]) -> DatasetSource:
     source = DATASETS.get(name)
     if not (isinstance(source, type) and issubclass(source, DatasetSource)):
         raise DatasetError(f"`dataset.name` must name a DatasetSource, but `{name}` is none.")
-    valid = [field.name for field in dataclasses.fields(source)]
-    for option in options:
-        if option not in valid:
-            raise DatasetError(f"`dataset.{option}` is no option of `{name}`.{suggestion(option, valid)}")
     try:
-        checked: DatasetSource = TypeAdapter(source).validate_python(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = ".".join(str(part) for part in first["loc"])
-        rule = first["msg"].replace("Input should be", "must be")
-        raise DatasetError(f"`dataset.{option}` {rule}, but got {first['input']!r}.") from error
-    return checked
+        return build(source, options, "dataset", name)
+    except UserError as error:
+        raise DatasetError(str(error)) from error
 
 
 def load_dataset(name: str, **options: Any) -> Dataset:

@@ -1,0 +1,143 @@
+"""Methods: how a network shares between tasks, and how such a network is trained. One file each, named as its paper.
+
+A method builds a network on the experiment's backbone. Most are trained by the common loop and are done; some train in
+several phases, the last of which, ``training``, is that of the network that is measured in the end. It has the same
+budget for all methods; what the other phases cost is counted and reported.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from mtl_search import cost
+from mtl_search.architecture import Backbone
+from mtl_search.datasets import Dataset
+from mtl_search.errors import UserError
+from mtl_search.experiment import Training
+from mtl_search.networks.paths import ModuleShape, Path, PathNetwork, module_shapes
+from mtl_search.options import build
+from mtl_search.registry import METHODS
+from mtl_search.tasks import Task
+from mtl_search.training import Epoch, Trainer
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method has to solve, and with what means.
+
+    :param backbone: Stages, widths and strides, without any sharing.
+    :param dataset: Trained on its split ``train``; it brings the tasks.
+    :param training: Budget and optimiser of the last phase, and of every other that has no own.
+    :param seed: Of initial weights, primitives, and order of the samples.
+    :param width_multiplier: Factor on every width of the backbone.
+    :param given: Weights from elsewhere that a method may start from, see :attr:`Method.starts_from`.
+    """
+
+    backbone: Backbone
+    dataset: Dataset
+    training: Training = Training()
+    seed: int = 0
+    width_multiplier: float = 1.0
+    given: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is to be predicted."""
+        return self.dataset.tasks
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """``(channels, height, width)`` of a sample."""
+        return self.dataset.input_shape
+
+    @property
+    def shapes(self) -> tuple[ModuleShape, ...]:
+        """The modules of the backbone, input to output."""
+        return module_shapes(self.backbone, self.input_shape[0], self.width_multiplier)
+
+    def trainer(self, model: nn.Module) -> Trainer:
+        """The common loop for a network, at the full budget."""
+        return Trainer(model, self.tasks, self.dataset, self.training, self.seed)
+
+    def with_training(self, **changes: Any) -> "Problem":
+        """The same problem with other training settings, for a phase of its own: ``epochs=3``."""
+        return replace(self, training=self.training.model_copy(update=changes))
+
+    def path_network(self, paths: list[Path]) -> PathNetwork:
+        """The network in which the tasks take these paths through the backbone."""
+        return PathNetwork(self.backbone, paths, self.tasks, self.input_shape, self.seed, self.width_multiplier)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a method ends with.
+
+    :param model: The trained network that is measured; maps inputs to a dictionary of outputs.
+    :param details: What the report shows of the method besides its scores: plain data for JSON.
+    """
+
+    model: nn.Module
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A method. The fields of a subclass are its options, in recipes."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    name: ClassVar[str]
+    starts_from: ClassVar[str] = ""
+    """Name of a method whose trained weights, of the same seed, it starts from; empty for none. Where a problem brings
+    none it trains them itself. A comparison trains them once, for both."""
+
+    @abstractmethod
+    def build(self, problem: Problem) -> nn.Module:
+        """The network of the method's first phase, untrained: ``[batch, channels, height, width]`` to a dictionary of
+        outputs."""
+
+    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
+        """Train from scratch, epoch by epoch; returns what it ends with.
+
+        By default the common loop trains what :meth:`build` built.
+
+        :raises DivergedError: If the loss is no longer finite.
+        """
+        model = self.build(problem)
+        yield from problem.trainer(model).epochs()
+        return Finished(model)
+
+    def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
+        """MACs of a forward pass of the finished network for one task alone, one sample; the mean over tasks.
+
+        By default the network's ``forward`` is taken to have an argument ``only``, names of the tasks to compute.
+        """
+        shape = problem.input_shape
+        each = [cost.count_macs(_Only(model, task.name), shape) for task in problem.tasks]
+        return round(sum(each) / len(each))
+
+
+class _Only(nn.Module):
+    """A network, asked for one task."""
+
+    def __init__(self, model: nn.Module, task: str) -> None:
+        super().__init__()
+        self.model, self.task = model, task
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return self.model(x, only=(self.task,))
+
+
+def make_method(name: str, options: Mapping[str, Any]) -> Method:
+    """A method with its options.
+
+    :param name: A registered one, or ``my_package.module:Name``.
+    :raises UnknownNameError: If there is none of that name.
+    :raises UserError: If an option is unknown or breaks a rule.
+    """
+    found = METHODS.get(name)
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise UserError(f"`method` must name a Method, but `{name}` is none.")
+    return build(found, options, "options", name)

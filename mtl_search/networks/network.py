@@ -194,6 +194,11 @@ class MultiTaskNetwork(nn.Module):
             state = block(state, self.implementation)
         return self.heads(state)
 
+    def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """``stem``, ``layer 0`` and so on -> their parameters."""
+        found = {"stem": list(self.stem.parameters())} if self.stem is not None else {}
+        return found | {f"layer {number}": list(block.parameters()) for number, block in enumerate(self.blocks)}
+
 
 def channels_last(x: Tensor) -> Tensor:
     """``x`` with its channels innermost in memory, by strides that say so even of a single channel.

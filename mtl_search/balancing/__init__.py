@@ -1,0 +1,110 @@
+"""Balancing: how the losses of the tasks, or their gradients, become one step. Works with any method.
+
+Each is one file here, registered under its name; the fields of its dataclass are its options. Those that combine
+gradients leave the algorithm to TorchJD, an extra: ``pip install mtl-search[balancing]``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from pydantic import ConfigDict
+from torch import Tensor
+from torch.nn import Parameter
+
+from mtl_search.errors import UserError
+from mtl_search.gradients import flat, shared_rows, task_gradients, unflatten
+from mtl_search.options import build
+from mtl_search.registry import BALANCINGS
+
+
+@dataclass
+class Balancing(ABC):
+    """Turns the losses of all tasks into the gradients of one step. One instance serves one training.
+
+    Without balancing the losses are added up; so the weights of a weighing add up to the number of tasks.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    name: ClassVar[str]
+    passes: ClassVar[int] = 1
+    """Backward passes in a step."""
+
+    def start(self, tasks: Sequence[str], parameters: Sequence[Parameter], seed: int) -> None:
+        """Called once, before the first step.
+
+        :param tasks: Names of the tasks, in the order of the losses.
+        :param parameters: All of the network that is trained.
+        :param seed: Of the training, for a balancing that draws.
+        """
+        self.tasks, self.trained, self.seed = list(tasks), list(parameters), seed
+
+    def parameters(self) -> list[Parameter]:
+        """What is learned besides the network, after :meth:`start`; given to the optimiser without weight decay."""
+        return []
+
+    @abstractmethod
+    def backward(self, losses: Tensor) -> None:
+        """Write the gradients of a step into ``.grad``, which is ``None`` everywhere before.
+
+        :param losses: ``[tasks]``, mean losses over the batch.
+        """
+
+    def end_epoch(self, losses: Tensor) -> None:
+        """Called after every epoch.
+
+        :param losses: ``[tasks]``, their means over the epoch.
+        """
+
+
+class LossBalancing(Balancing):
+    """Weighs the losses; one backward pass."""
+
+    @abstractmethod
+    def combine(self, losses: Tensor) -> Tensor:
+        """One loss ``[]`` from those of all tasks ``[tasks]``."""
+
+    def backward(self, losses: Tensor) -> None:
+        self.combine(losses).backward()
+
+
+class GradientBalancing(Balancing):
+    """Combines the tasks' gradients of what they share; what a task has for itself gets its own gradient.
+
+    What is shared is found once, in the first step: the rows of each parameter that several tasks have a gradient in.
+    """
+
+    def start(self, tasks: Sequence[str], parameters: Sequence[Parameter], seed: int) -> None:
+        super().start(tasks, parameters, seed)
+        self.passes = len(tasks)  # type: ignore[misc]
+        self.rows: list[Tensor] | None = None
+
+    @abstractmethod
+    def aggregate(self, jacobian: Tensor) -> Tensor:
+        """One gradient ``[values]`` from those of all tasks ``[tasks, values]``, at what they share."""
+
+    def backward(self, losses: Tensor) -> None:
+        gradients = task_gradients(losses, self.trained)
+        if self.rows is None:
+            self.rows = shared_rows(gradients)
+        total = [torch.stack(of_parameter).sum(dim=0) for of_parameter in zip(*gradients, strict=True)]
+        if any(bool(mask.any()) for mask in self.rows):
+            jacobian = torch.stack([flat(of_task, self.rows) for of_task in gradients])
+            unflatten(self.aggregate(jacobian), total, self.rows)
+        for parameter, gradient in zip(self.trained, total, strict=True):
+            parameter.grad = gradient
+
+
+def make_balancing(name: str, options: Mapping[str, Any]) -> Balancing:
+    """A balancing for one training.
+
+    :param name: A registered one, or ``my_package.module:Name``.
+    :raises UnknownNameError: If there is none of that name.
+    :raises UserError: If an option is unknown or breaks a rule, or TorchJD is wanted and not installed.
+    """
+    found = BALANCINGS.get(name)
+    if not (isinstance(found, type) and issubclass(found, Balancing)):
+        raise UserError(f"`balancing.name` must name a Balancing, but `{name}` is none.")
+    return build(found, options, "balancing", name)

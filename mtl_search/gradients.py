@@ -1,0 +1,91 @@
+"""Gradients task by task: what balancing, conflict counting and the report's cosines are made of."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+
+def task_gradients(losses: Tensor, parameters: Sequence[Tensor]) -> list[list[Tensor]]:
+    """The gradient of every task's loss by itself: one backward pass for each task, ``gradients[task][parameter]``.
+
+    :param losses: ``[tasks]``, from one forward pass, of which the graph is used up.
+    :param parameters: A parameter that a loss does not depend on gets zeros.
+    """
+    last = len(losses) - 1
+    return [
+        [
+            torch.zeros_like(parameter) if gradient is None else gradient
+            for gradient, parameter in zip(
+                torch.autograd.grad(loss, parameters, retain_graph=task < last, allow_unused=True),
+                parameters,
+                strict=True,
+            )
+        ]
+        for task, loss in enumerate(losses.unbind())
+    ]
+
+
+def shared_rows(gradients: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """Which rows (along the first dimension) of each parameter two tasks or more have a gradient in, ``[rows]`` bool.
+
+    Weights of several tasks may lie stacked in one parameter, each task's in rows of its own; the gradients tell.
+
+    :param gradients: From :func:`task_gradients`.
+    """
+    return [
+        torch.stack([_rows(gradient).any(dim=1) for gradient in of_parameter]).sum(dim=0) > 1
+        for of_parameter in zip(*gradients, strict=True)
+    ]
+
+
+def flat(gradients: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
+    """One task's gradients at some rows of its parameters, ``[values]``."""
+    return torch.cat([_rows(one)[mask].flatten() for one, mask in zip(gradients, rows, strict=True)])
+
+
+def unflatten(values: Tensor, into: Sequence[Tensor], rows: Sequence[Tensor]) -> None:
+    """Write what :func:`flat` gave back to the rows that it was taken from."""
+    start = 0
+    for one, mask in zip(into, rows, strict=True):
+        view = _rows(one)
+        count = int(mask.sum()) * view.shape[1]
+        view[mask] = values[start : start + count].view(-1, view.shape[1])
+        start += count
+
+
+def mean_cosine(jacobian: Tensor) -> float | None:
+    """The mean over pairs of tasks of the cosine between their gradients; ``None`` where one of them is zero.
+
+    :param jacobian: ``[tasks, values]``, at least two tasks.
+    """
+    norms = jacobian.norm(dim=1)
+    if not jacobian.shape[1] or not bool(norms.gt(0).all()):
+        return None
+    unit = jacobian / norms[:, None]
+    first, second = torch.triu_indices(len(jacobian), len(jacobian), offset=1)
+    return float((unit @ unit.T)[first, second].mean())
+
+
+def layer_cosines(losses: Tensor, layers: Mapping[str, Sequence[Parameter]]) -> dict[str, float | None]:
+    """How much the tasks agree on each layer: the mean cosine between their gradients at what they share of it.
+
+    :param losses: ``[tasks]``, with their graph.
+    :param layers: Name of the layer -> its parameters.
+    :returns: Name of the layer -> -1 (opposed) to 1 (agreed); ``None`` where nothing of it is shared.
+    """
+    parameters = [parameter for layer in layers.values() for parameter in layer]
+    gradients = task_gradients(losses, parameters)
+    rows = shared_rows(gradients)
+    found: dict[str, float | None] = {}
+    start = 0
+    for name, layer in layers.items():
+        part = slice(start, start + len(layer))
+        found[name] = mean_cosine(torch.stack([flat(of_task[part], rows[part]) for of_task in gradients]))
+        start += len(layer)
+    return found
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    return tensor.view(len(tensor), -1) if tensor.ndim else tensor.view(1, 1)

@@ -1,0 +1,61 @@
+"""ETR-NLP (Ding, Lu, Wang, Cheng & Boddeti, CVPR 2023, arXiv 2308.02066)."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+
+from mtl_search import cost
+from mtl_search.architecture import Architecture, LayerChoice, Routing, Specific
+from mtl_search.methods import Method, Problem
+from mtl_search.networks.network import MultiTaskNetwork, build_model
+
+
+@dataclass(frozen=True)
+class Candidate(Method):
+    """Any ETR-NLP architecture: what a search proposes.
+
+    :param architecture: Its backbone and width stand in it; those of the problem are not used.
+    """
+
+    architecture: Architecture
+
+    def build(self, problem: Problem) -> MultiTaskNetwork:
+        return build_model(self.architecture, problem.tasks, problem.input_shape, problem.seed)
+
+    def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
+        each = [cost.estimate(self.architecture, [task], problem.input_shape).macs for task in problem.tasks]
+        return round(sum(each) / len(each))
+
+
+@dataclass(frozen=True)
+class ETRNLP(Method):
+    """The paper's fixed architecture: one sharing ratio and one bank of non-learnable primitives in all layers.
+
+    :param shared_ratio: Shared channels / all channels, gamma in the paper.
+    :param bank: The primitives. Those of the paper's figures, as re-implementations agree on them, are ``paper``.
+    :param branch_depth: Learned sub-layers in each task's branch.
+    :param specific: What the branches are made of: ``nlp`` (the paper's wording) or ``conv`` (as re-implemented).
+    :param routing: ``strict``, or ``mixed`` as re-implemented: a pass for each task.
+    """
+
+    name = "etr_nlp"
+    shared_ratio: Annotated[float, Field(ge=0, le=1)] = 0.9
+    bank: str = "paper"
+    branch_depth: Annotated[int, Field(ge=1)] = 1
+    specific: Specific = "nlp"
+    routing: Routing = "strict"
+
+    def build(self, problem: Problem) -> MultiTaskNetwork:
+        return self._candidate(problem).build(problem)
+
+    def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
+        return self._candidate(problem).macs_of_one_task(model, problem)
+
+    def _candidate(self, problem: Problem) -> Candidate:
+        choice = LayerChoice(self.bank, self.shared_ratio, self.branch_depth)
+        layers = (choice,) * problem.backbone.layers
+        return Candidate(
+            Architecture(problem.backbone, layers, problem.width_multiplier, self.specific, self.routing)
+        )

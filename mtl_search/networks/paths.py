@@ -1,0 +1,200 @@
+"""Networks of ordinary convolutions in which every task takes its own path through the modules of a backbone.
+
+A backbone is a row of modules: its stem, if it has one, and its blocks. For each place in the row there may be several
+modules of the same shape, numbered from 0; a task's path says which of them it uses at every place. Hard sharing, one
+network per task, branching trees and shared layers behind separate ones are all paths.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from mtl_search.architecture import Backbone, scaled
+from mtl_search.networks.layer import carry
+from mtl_search.networks.network import channels_last
+from mtl_search.networks.norm import Norm
+from mtl_search.seeds import generator
+from mtl_search.tasks import Task
+
+Path = tuple[int, ...]
+"""Number of the module that a task uses at every place."""
+
+
+@dataclass(frozen=True)
+class ModuleShape:
+    """One place in a backbone.
+
+    :param name: ``stem``, or ``layer 0`` and so on.
+    :param inputs: Channels in.
+    :param outputs: Channels out.
+    :param stride: Stride of its first convolution.
+    :param residual: Whether it is two convolutions with a skip around them, instead of one.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    stride: int
+    residual: bool
+
+
+def module_shapes(backbone: Backbone, inputs: int, width_multiplier: float = 1.0) -> tuple[ModuleShape, ...]:
+    """The modules of a backbone, input to output.
+
+    :param inputs: Channels of a sample.
+    """
+    shapes = []
+    if backbone.stem:
+        stem = scaled(backbone.stem, width_multiplier)
+        shapes.append(ModuleShape("stem", inputs, stem, backbone.stem_stride, False))
+        inputs = stem
+    for stage in backbone.stages:
+        for place in range(stage.depth):
+            width, stride = scaled(stage.width, width_multiplier), stage.stride if place == 0 else 1
+            name = f"layer {len(shapes) - bool(backbone.stem)}"
+            shapes.append(ModuleShape(name, inputs, width, stride, backbone.kind == "residual"))
+            inputs = width
+    return tuple(shapes)
+
+
+class ConvModule(nn.Module):
+    """A 3x3 convolution, norm and ReLU; or a basic residual block of two (He et al., CVPR 2016).
+
+    The weight is that of ``conv`` in an architecture, and so is its skip: averaged over the stride and projected.
+
+    :param streams: Inputs of different origin that it is applied to, each with batch statistics of its own.
+    :param weights: What the initial weights are drawn from.
+    """
+
+    def __init__(self, shape: ModuleShape, weights: Generator, streams: int = 1) -> None:
+        super().__init__()
+        self.shape = shape
+        ins = (shape.inputs, shape.outputs) if shape.residual else (shape.inputs,)
+        strides = (shape.stride, 1)
+        self.convolutions = nn.ModuleList(
+            _convolution(inputs, shape.outputs, 3, stride, weights)
+            for inputs, stride in zip(ins, strides, strict=False)
+        )
+        self.norms = nn.ModuleList(Norm(shape.outputs, streams) for _ in ins)
+        self.projection: nn.Conv2d | None = None
+        if shape.residual and (shape.stride != 1 or shape.inputs != shape.outputs):
+            self.projection = _convolution(shape.inputs, shape.outputs, 1, 1, weights, gain=1)
+            self.projection_norm = Norm(shape.outputs, streams)
+
+    def forward(self, x: Tensor, stream: int = 0) -> Tensor:
+        """``[batch, inputs, height, width]`` to ``[batch, outputs, ceil(height / stride), ceil(width / stride)]``."""
+        made = x
+        for convolution, norm in zip(self.convolutions[:-1], self.norms[:-1], strict=True):
+            made = F.relu(norm.stream(convolution(made), stream), inplace=True)
+        made = self.norms[-1].stream(self.convolutions[-1](made), stream)
+        return F.relu(made + self._skip(x, stream) if self.shape.residual else made)
+
+    def _skip(self, x: Tensor, stream: int) -> Tensor:
+        if self.projection is None:
+            return x
+        return self.projection_norm.stream(self.projection(carry(x, self.shape.stride)), stream)
+
+
+class LinearHead(nn.Module):
+    """A linear layer on features averaged over a grid.
+
+    :param channels: Channels of the features.
+    :param grid: Features are averaged over ``grid`` x ``grid`` cells.
+    """
+
+    def __init__(self, channels: int, grid: int, outputs: int, weights: Generator) -> None:
+        super().__init__()
+        self.grid = grid
+        self.linear = nn.Linear(channels * grid**2, outputs)
+        drawn = torch.randn(self.linear.weight.shape, generator=weights) * self.linear.in_features**-0.5
+        self.linear.weight = nn.Parameter(drawn)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, channels, height, width]`` to ``[batch, outputs]``."""
+        return self.linear(F.adaptive_avg_pool2d(x, self.grid).flatten(1))
+
+
+class PathNetwork(nn.Module):
+    """Every task takes its own path through the modules of a backbone.
+
+    Features that several tasks reach by the same way are computed once. A module that tasks reach by different ways
+    has the same weights for all of them, but batch statistics for each way.
+
+    :param paths: One for each task.
+    :param tasks: What to predict.
+    :param input_shape: ``(channels, height, width)``.
+    :param seed: Of the initial weights. Those of a module depend on its place and number only.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        paths: Sequence[Path],
+        tasks: Sequence[Task],
+        input_shape: tuple[int, int, int],
+        seed: int = 0,
+        width_multiplier: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.paths = {task.name: tuple(path) for task, path in zip(tasks, paths, strict=True)}
+        self.shapes = module_shapes(backbone, input_shape[0], width_multiplier)
+        ways = sorted({path[: place + 1] for path in self.paths.values() for place in range(len(self.shapes))})
+        ways_to: dict[tuple[int, int], list[Path]] = {}
+        for way in ways:
+            ways_to.setdefault((len(way) - 1, way[-1]), []).append(way)
+        self.streams = {way: number for found in ways_to.values() for number, way in enumerate(found)}
+        self.places = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    str(number): ConvModule(shape, generator(seed, f"module {place}.{number}"), len(found))
+                    for (at, number), found in sorted(ways_to.items())
+                    if at == place
+                }
+            )
+            for place, shape in enumerate(self.shapes)
+        )
+        last, grid = self.shapes[-1].outputs, backbone.head_pool
+        self.heads = nn.ModuleList(
+            LinearHead(last, grid, task.outputs, generator(seed, f"head {number}")) for number, task in enumerate(tasks)
+        )
+
+    def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Outputs of the tasks.
+
+        :param x: ``[batch, channels, height, width]``
+        :param only: Names of the tasks to compute; all if left out.
+        :returns: Name of the task -> ``[batch, outputs]``.
+        """
+        reached: dict[Path, Tensor] = {(): channels_last(x)}
+        outputs = {}
+        for head, (task, path) in zip(self.heads, self.paths.items(), strict=True):
+            if only is None or task in only:
+                outputs[task] = head(self._walk(path, reached))
+        return outputs
+
+    def _walk(self, way: Path, reached: dict[Path, Tensor]) -> Tensor:
+        """The features at the end of a way, computed where no other task has been there."""
+        if way not in reached:
+            module = self.places[len(way) - 1][str(way[-1])]
+            reached[way] = module(self._walk(way[:-1], reached), self.streams[way])
+        return reached[way]
+
+    def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Name of the place -> the parameters of all modules there."""
+        return {
+            shape.name: list(place.parameters()) for shape, place in zip(self.shapes, self.places, strict=True)
+        }
+
+
+def _convolution(
+    inputs: int, outputs: int, size: int, stride: int, weights: Generator, gain: float = 2
+) -> nn.Conv2d:
+    """A convolution without bias, drawn as He et al. (ICCV 2015) do."""
+    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    deviation = (gain / (size**2 * inputs)) ** 0.5
+    convolution.weight = nn.Parameter(torch.randn(convolution.weight.shape, generator=weights) * deviation)
+    return convolution
