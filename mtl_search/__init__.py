@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mtl_search.architecture import Backbone as Backbone
     from mtl_search.architecture import LayerChoice as LayerChoice
     from mtl_search.architecture import Stage as Stage
+    from mtl_search.comparison import compare as compare
     from mtl_search.datasets import load_dataset as load_dataset
     from mtl_search.evaluation import evaluate as evaluate
     from mtl_search.experiment import Training as Training
@@ -30,6 +31,7 @@ _HOMES = {
     "Backbone": "architecture",
     "LayerChoice": "architecture",
     "Stage": "architecture",
+    "compare": "comparison",
     "load_dataset": "datasets",
     "evaluate": "evaluation",
     "Training": "experiment",

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mtl_search.errors import ExperimentError, MTLSearchError, SearchInterruptedError, UserError
+from mtl_search.errors import MTLSearchError, SearchInterruptedError, UserError
 
 if TYPE_CHECKING:
     from mtl_search.architecture import Architecture
     from mtl_search.datasets import Dataset
-    from mtl_search.experiment import Experiment, Training
+    from mtl_search.experiment import Experiment
+    from mtl_search.outcomes import Comparison
     from mtl_search.run_folder import Run
 
 app = typer.Typer(
@@ -135,10 +136,65 @@ def show(
 
 
 @app.command()
+def compare(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run.")] = None,
+    baselines: Annotated[
+        str, typer.Option(help="Names (see `list baselines`), NAME@VARIANT or YAML files, with commas; all; none.")
+    ] = "all",
+    pick: Annotated[
+        str | None,
+        typer.Option(help="knee, best, smallest, matched:BASELINE or numbers of trials, with commas; none."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 3,
+    workers: Annotated[int | None, typer.Option(min=0, help="Trainings at the same time; 0: in this process.")] = None,
+    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Without a run: on this dataset, and its backbone.")] = None,
+    like: Annotated[str | None, typer.Option(help="Without a run: on this experiment's data and backbone.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Without a run: epochs of each training.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Without a run: folder, new or empty.")] = None,
+) -> None:
+    """Train picks of the front and baselines from scratch, at equal budget, over seeds; measure on the test split.
+
+    The same command again goes on where it stopped, and trains again what failed.
+    """
+    from mtl_search.comparison import compare as run_comparison
+    from mtl_search.run_folder import load_run
+
+    if run is not None:
+        without = {"--dataset": dataset, "--like": like, "--epochs": epochs, "--out": out}
+        for option, value in without.items():
+            if value is not None:
+                raise UserError(f"{option} is for a comparison without a run; {run} brings its own.")
+        subject: Run | Experiment = load_run(run)
+    else:
+        subject = _experiment_for(dataset, like, epochs)
+
+    from mtl_search.report import write_report
+
+    comparison = run_comparison(
+        subject,
+        baselines=_names(baselines),
+        picks=None if pick is None else _names(pick),
+        seeds=seeds,
+        workers=workers,
+        out=out,
+        address=address,
+        show_progress=True,
+    )
+    _print_comparison(comparison)
+    page = write_report(comparison.path)
+    print(f"\npage: {page.with_name('report.html')}")
+    _exit_if_trainings_are_missing(comparison)
+
+
+@app.command()
 def train(
-    target: Annotated[str, typer.Argument(metavar="ARCHITECTURE.json|RUN[:ID]", help="A RUN alone trains its knee.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="ARCHITECTURE.json|RUN[:ID]|BASELINE", help="A RUN alone trains its knee."),
+    ],
     dataset: Annotated[str | None, typer.Option(help="Dataset by name, with its default options.")] = None,
-    like: Annotated[str | None, typer.Option(help="Take dataset and training from this experiment.")] = None,
+    like: Annotated[str | None, typer.Option(help="Take dataset, backbone and training from this experiment.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of trainings.")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     split: Annotated[
@@ -147,26 +203,22 @@ def train(
     ] = "test",
     out: Annotated[Path | None, typer.Option(help="Write weights and scores here, a new or empty folder.")] = None,
 ) -> None:
-    """Train an architecture from scratch and measure it. Data and settings of a RUN are its own."""
-    from mtl_search.retrain import FinalWriter, retrain
+    """Train an architecture or a baseline from scratch and measure it. Data and settings of a RUN are its own."""
+    from mtl_search.comparison import train_alone
 
-    architecture, experiment = _target(target)
-    data, training = _data_for_training(experiment, dataset, like, epochs)
-    writer = FinalWriter(out, architecture, data.name, split) if out else None
-    rows = []
-    for final in retrain(architecture, data, training, seeds, split):
-        rows.append(final.trial)
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in final.trial.scores.items())
-        print(f"seed {final.trial.seed}: {final.trial.accuracy:.2%} on {split} ({scores})", flush=True)
-        if writer is not None:
-            writer.add(final)
-    mean = sum(trial.accuracy or 0.0 for trial in rows) / len(rows)
-    print(f"mean {mean:.2%} over {len(rows)} seed(s), {rows[0].learnable_parameters:,} learnable parameters")
+    architecture, experiment = _trained(target, dataset, like, epochs)
+    comparison = train_alone(architecture or target, experiment, seeds=seeds, split=split, out=out)
+    _print_comparison(comparison)
+    if out is not None:
+        print(f"\nfolder: {out}")
+    _exit_if_trainings_are_missing(comparison)
 
 
 @app.command("list")
 def list_names(
-    what: Annotated[Literal["spaces", "baselines", "datasets", "primitives", "methods"], typer.Argument()],
+    what: Annotated[
+        Literal["spaces", "baselines", "datasets", "primitives", "methods", "balancings"], typer.Argument()
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """What can be used by name."""
@@ -230,24 +282,73 @@ def _target(target: str) -> "tuple[Architecture, Experiment | None]":
     return Architecture.load(target), None
 
 
-def _data_for_training(
-    experiment: "Experiment | None", dataset: str | None, like: str | None, epochs: int | None
-) -> "tuple[Dataset, Training]":
-    from mtl_search.datasets import load_dataset
-    from mtl_search.experiment import Training, load_experiment
+def _trained(
+    target: str, dataset: str | None, like: str | None, epochs: int | None
+) -> "tuple[Architecture | None, Experiment]":
+    """What to train, ``None`` for a baseline, and the experiment that brings data, backbone and training."""
+    is_file = target.endswith(".json")
+    if is_file or Path(target.rpartition(":")[0] or target).is_dir():
+        architecture, own = _target(target)
+        if own is not None and dataset is None and like is None:
+            return architecture, _with_epochs(own, epochs)
+    else:
+        architecture = None
+    if dataset is None and like is None:
+        raise UserError(
+            f"{'a file' if is_file else 'a baseline'} holds no data: say `--dataset NAME`, "
+            "or `--like EXPERIMENT` for its data and settings."
+        )
+    return architecture, _experiment_for(dataset, like, epochs)
 
-    source = load_experiment(like) if like else experiment
-    if dataset is None and source is None:
-        raise UserError("a file holds no data: say `--dataset NAME`, or `--like EXPERIMENT` for its data and settings.")
-    training = source.training if source else Training()
-    if epochs is not None:
-        if epochs < 1:
-            raise ExperimentError(f"`--epochs` must be at least 1, but got {epochs}.")
-        training = training.model_copy(update={"epochs": epochs})
-    if dataset is not None:
-        return load_dataset(dataset), training
-    assert source is not None
-    return load_dataset(source.dataset.name, **source.dataset.options), training
+
+def _experiment_for(dataset: str | None, like: str | None, epochs: int | None) -> "Experiment":
+    """An experiment by name or path, or the one that comes with the package for a dataset."""
+    from mtl_search.experiment import experiment_on, load_experiment
+
+    if like is None and dataset is None:
+        raise UserError("give the folder of a run, or `--dataset NAME`, or `--like EXPERIMENT`.")
+    found = load_experiment(like) if like is not None else experiment_on(str(dataset))
+    if like is not None and dataset is not None and dataset != found.dataset.name:
+        found = found.changed({"dataset": {"name": dataset}})
+    return _with_epochs(found, epochs)
+
+
+def _with_epochs(experiment: "Experiment", epochs: int | None) -> "Experiment":
+    return experiment if epochs is None else experiment.changed({"training": {"epochs": epochs}})
+
+
+def _names(text: str) -> list[str]:
+    """Names with commas between them; ``none`` is no name."""
+    return [] if text.strip() == "none" else [name for part in text.split(",") if (name := part.strip())]
+
+
+def _print_comparison(comparison: "Comparison") -> None:
+    """A line per entrant: accuracy and Delta_m, their means over seeds."""
+    width = max(map(len, comparison.entrants))
+    split = comparison.asked["split"]
+    print(f"{'':{width}}  {split + ' accuracy':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
+    for key in comparison.entrants:
+        found = comparison.of(key)
+        if not found:
+            print(f"{key:{width}}  no training is complete")
+            continue
+        accuracy, learnable, macs = (
+            sum(getattr(one, name) for one in found) / len(found)
+            for name in ("accuracy", "learnable_parameters", "macs")
+        )
+        gains = [one.delta_m for one in found if one.delta_m is not None]
+        gain = f"{sum(gains) / len(gains):+.2f} %" if gains else "-"
+        print(f"{key:{width}}  {accuracy:13.2%}  {gain:>8}  {learnable:>10,.0f}  {macs:>12,.0f}  {len(found)}")
+    for name, reason in comparison.asked["unresolved"].items():
+        print(f"pick {name}: {reason}")
+
+
+def _exit_if_trainings_are_missing(comparison: "Comparison") -> None:
+    """Status 1 where trainings failed, each named."""
+    for one in comparison.failed:
+        print(f"{one.entrant}, seed {one.seed} FAILED: {one.error}")
+    if comparison.missing:
+        _end(f"{len(comparison.missing)} trainings are missing; the same command trains them again", 1)
 
 
 def _dataset_of(experiment: "Experiment | None") -> "Dataset | None":

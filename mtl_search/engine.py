@@ -23,7 +23,7 @@ import torch
 from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
-from mtl_search.evaluation import Evaluate, Report
+from mtl_search.evaluation import Entrant, Evaluate, Report
 from mtl_search.experiment import Search, Training
 
 RAY_SETTINGS = {
@@ -56,13 +56,17 @@ class Job:
     """One training to be done.
 
     :param number: Number of the trial.
-    :param architecture: What to train.
+    :param what: What to train.
     :param seed: Seed of the training.
     """
 
     number: int
-    architecture: Architecture
+    what: Architecture | Entrant
     seed: int
+
+
+class Wait:
+    """The answer of a source whose next job depends on one that is not done yet."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Work:
     def reports(self, job: Job) -> Iterator[Report]:
         """Do a job, report by report up to the last one, with as many threads as it was given processors."""
         torch.set_num_threads(self.threads)
-        for report in self.evaluate(job.architecture, self.dataset, self.training, job.seed):
+        for report in self.evaluate(job.what, self.dataset, self.training, job.seed):
             yield report
             if report.done:
                 return
@@ -87,7 +91,7 @@ class Work:
 class Source(Protocol):
     """Where jobs come from, and where their results go."""
 
-    def ask(self) -> Job | None:
+    def ask(self) -> Job | Wait | None:
         """The next job; ``None`` when there is none left."""
 
     def report(self, number: int, report: Report) -> None:
@@ -122,6 +126,7 @@ def _run_here(source: Source, work: Work) -> None:
     threads = torch.get_num_threads()
     try:
         while (job := source.ask()) is not None:
+            assert isinstance(job, Job), "with nothing under way there is nothing to wait for"
             _do(job, source, work)
     finally:
         torch.set_num_threads(threads)
@@ -228,6 +233,8 @@ class _Bridge(Searcher):
             job = self.source.ask()
         if job is None:
             return Searcher.FINISHED
+        if isinstance(job, Wait):
+            return None
         self.numbers[trial_id] = job.number
         return {"job": [job]}
 

@@ -1,68 +1,157 @@
-"""Evaluates one candidate: build, train, score. Everything that is compared goes through here."""
+"""Evaluates one entrant: build, train, score. Everything that is compared goes through here."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from mtl_search import cost
-from mtl_search.architecture import Architecture
+from mtl_search.architecture import Architecture, Backbone
+from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset
-from mtl_search.experiment import Training
-from mtl_search.networks.network import build_model
+from mtl_search.experiment import BalancingSettings, Training
+from mtl_search.gradients import layer_cosines
+from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods._candidate import Candidate
 from mtl_search.tasks import Task
-from mtl_search.training import MACS_PER_STEP, Trainer, scores_on
+from mtl_search.training import Epoch, Trainer, device_of, scores_on
 from mtl_search.trial import State, Trial
+
+COSINE_BATCHES = 4
+"""Batches of training samples over which the cosines between the tasks' gradients are averaged."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Something to be trained and measured: a method, and what it is built on.
+
+    :param method: With its options.
+    :param backbone: Stages, widths and strides.
+    :param width_multiplier: Factor on every width of the backbone.
+    :param balancing: Instead of the one that the training settings name.
+    :param given: Weights that the method may start from.
+    :param cosines: Whether to follow the cosines between the tasks' gradients, layer by layer.
+    """
+
+    method: Method
+    backbone: Backbone
+    width_multiplier: float = 1.0
+    balancing: BalancingSettings | None = None
+    given: Mapping[str, Tensor] = field(default_factory=dict)
+    cosines: bool = False
+
+    def problem(self, dataset: Dataset, training: Training, seed: int) -> Problem:
+        """What its method has to solve."""
+        if self.balancing is not None:
+            training = training.model_copy(update={"balancing": self.balancing})
+        return Problem(self.backbone, dataset, training, seed, self.width_multiplier, self.given)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What one phase of a training took.
+
+    :param epochs: Passes over its training samples.
+    :param samples: Samples seen.
+    :param seconds: Spent on training.
+    :param macs: Multiply-accumulates, forward and backward.
+    """
+
+    epochs: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    macs: int = 0
+
+    def __add__(self, epoch: Epoch) -> "Phase":
+        return Phase(
+            self.epochs + 1, self.samples + epoch.samples, self.seconds + epoch.seconds, self.macs + epoch.macs
+        )
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is known of a training after an epoch.
+    """What is known of a training after an epoch, or at its end.
 
-    :param epoch: Epochs trained.
-    :param seconds: Seconds spent so far.
+    :param epoch: Epochs trained in this phase.
+    :param seconds: Seconds spent so far, in all phases.
     :param loss: Mean training loss of the epoch.
-    :param scores: ``"<task>/<metric>"`` -> value; empty before the last epoch.
-    :param training_macs: MACs spent on training so far, forward and backward.
-    :param weights: The trained ``state_dict``; empty before the last epoch.
-    :param done: Whether this was the last epoch.
+    :param phase: Name of the phase; the last one is ``training``.
+    :param phases: Name of each phase so far -> what it took.
+    :param scores: ``"<task>/<metric>"`` -> value; empty before the end.
+    :param cost: Of the network that was measured; ``None`` before the end.
+    :param macs_of_one_task: MACs for one task alone, the mean over tasks.
+    :param details: What the method has to tell besides.
+    :param weights: The trained ``state_dict``; empty before the end.
+    :param done: Whether this is the end.
     """
 
     epoch: int
     seconds: float
     loss: float
+    phase: str = "training"
+    phases: Mapping[str, Phase] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
-    training_macs: int = 0
+    cost: Cost | None = None
+    macs_of_one_task: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     done: bool = False
 
+    @property
+    def training_macs(self) -> int:
+        """MACs spent on training so far, forward and backward, in all phases."""
+        return sum(phase.macs for phase in self.phases.values())
 
-Evaluate = Callable[[Architecture, Dataset, Training, int], Iterator[Report]]
-"""Trains an architecture with a seed and reports after every epoch; the last report is ``done``."""
+
+Evaluate = Callable[[Architecture | Entrant, Dataset, Training, int], Iterator[Report]]
+"""Trains with a seed and reports after every epoch, then once more, ``done``, with the scores."""
+
+
+def entrant_of(what: Architecture | Entrant) -> Entrant:
+    """An architecture as an entrant; an entrant as it is."""
+    return Entrant(Candidate(what), what.backbone) if isinstance(what, Architecture) else what
 
 
 def evaluate_by_epoch(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, split: str = "val"
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, split: str = "val"
 ) -> Iterator[Report]:
-    """Train an architecture from scratch and score it once, at the end.
+    """Train an architecture or an entrant from scratch and score it once, at the end.
 
     :param dataset: Trained on its split ``train``.
     :param seed: Of initial weights, primitives, and order of the samples.
     :param split: What it is scored on.
     :raises DivergedError: If the loss is no longer finite.
     """
-    model = build_model(architecture, dataset.tasks, dataset.input_shape, seed)
-    macs = cost.estimate(architecture, dataset.tasks, dataset.input_shape).macs
-    trainer = Trainer(model, dataset.tasks, dataset, training, seed)
-    seconds, spent = 0.0, 0
-    for epoch in trainer.epochs():
-        seconds += epoch.seconds
-        spent += MACS_PER_STEP * macs * epoch.samples
-        if epoch.number < training.epochs:
-            yield Report(epoch.number, seconds, epoch.loss, training_macs=spent)
-    scores = scores_on(model, dataset.tasks, dataset, split, trainer.device)
-    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    yield Report(epoch.number, seconds, epoch.loss, scores, spent, weights, done=True)
+    entrant = entrant_of(what)
+    observer = CosineObserver() if entrant.cosines else None
+    problem = entrant.problem(dataset, training, seed).observed_by(observer)
+    epochs = entrant.method.train(problem)
+    phases: dict[str, Phase] = {}
+    while True:
+        try:
+            epoch = next(epochs)
+        except StopIteration as end:
+            finished: Finished = end.value
+            break
+        phases = {**phases, epoch.phase: phases.get(epoch.phase, Phase()) + epoch}
+        last = Report(phases[epoch.phase].epochs, _seconds(phases), epoch.loss, epoch.phase, phases)
+        yield last
+    details = {**finished.details, **({"cosines": observer.found} if observer else {})}
+    yield Report(
+        last.epoch,
+        last.seconds,
+        last.loss,
+        phases=phases,
+        scores=scores_on(finished.model, dataset.tasks, dataset, split, device_of(training.device)),
+        cost=cost.measure(finished.model, dataset.input_shape),
+        macs_of_one_task=entrant.method.macs_of_one_task(finished.model, problem),
+        details=details,
+        weights={name: value.detach().cpu() for name, value in finished.model.state_dict().items()},
+        done=True,
+    )
 
 
 def evaluate(
@@ -80,23 +169,18 @@ def evaluate(
     :raises DivergedError: If the loss is no longer finite.
     """
     *_, last = evaluate_by_epoch(architecture, dataset, training or Training(), seed, split)
-    return trial_of(0, architecture, dataset, seed, last)
-
-
-def trial_of(number: int, architecture: Architecture, dataset: Dataset, seed: int, last: Report) -> Trial:
-    """The complete trial that ends with a report."""
-    known = cost.estimate(architecture, dataset.tasks, dataset.input_shape)
+    assert last.cost is not None
     return Trial(
-        number,
+        0,
         State.COMPLETE,
         architecture,
         seed=seed,
         epochs=last.epoch,
         seconds=last.seconds,
         accuracy=mean_headline(dataset.tasks, last.scores),
-        learnable_parameters=known.learnable_parameters,
-        fixed_parameters=known.fixed_parameters,
-        macs=known.macs,
+        learnable_parameters=last.cost.learnable_parameters,
+        fixed_parameters=last.cost.fixed_parameters,
+        macs=last.cost.macs,
         scores=dict(last.scores),
     )
 
@@ -104,3 +188,45 @@ def trial_of(number: int, architecture: Architecture, dataset: Dataset, seed: in
 def mean_headline(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
     """Mean over tasks of each task's headline metric."""
     return sum(scores[f"{task.name}/{task.headline}"] for task in tasks) / len(tasks)
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A network that says which parameters belong to which layer."""
+
+    def layer_parameters(self) -> dict[str, list[Parameter]]:
+        """Name of the layer -> its parameters."""
+
+
+class CosineObserver:
+    """Follows how much the tasks agree, layer by layer: the cosines between their gradients after every epoch.
+
+    Always on the same few batches of training samples, with batch statistics; the network is left as it was.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, float | None]] = []
+        """An entry per epoch: name of the layer -> mean cosine over batches and pairs of tasks."""
+
+    def __call__(self, trainer: Trainer) -> None:
+        buffers = {name: value.clone() for name, value in trainer.model.named_buffers()}
+        size = trainer.settings.batch_size
+        assert isinstance(trainer.model, Layered)
+        layers = trainer.model.layer_parameters()
+        seen = [
+            layer_cosines(trainer.losses(*trainer.data.batch(slice(number * size, (number + 1) * size))), layers)
+            for number in range(min(COSINE_BATCHES, trainer.steps))
+        ]
+        with torch.no_grad():
+            for name, value in trainer.model.named_buffers():
+                value.copy_(buffers[name])
+        self.found.append({name: _mean([one[name] for one in seen]) for name in layers})
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _seconds(phases: Mapping[str, Phase]) -> float:
+    return sum(phase.seconds for phase in phases.values())

@@ -160,7 +160,7 @@ class BalancingSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
-def _by_name(value: Any) -> Any:
+def by_name(value: Any) -> Any:
     """A mapping with a name may be written as the name alone."""
     return {"name": value} if isinstance(value, str) else value
 
@@ -185,7 +185,7 @@ class Training(Section):
     weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    balancing: Annotated[BalancingSettings, BeforeValidator(_by_name)] = BalancingSettings()
+    balancing: Annotated[BalancingSettings, BeforeValidator(by_name)] = BalancingSettings()
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -322,6 +322,23 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     for change in changes:
         _apply(data, change)
     return parse_experiment({"name": path.stem, **data}, str(path))
+
+
+def experiment_on(dataset: str) -> Experiment:
+    """The experiment that comes with the package for a dataset: that of the same name, else the first one on it.
+
+    :raises UnknownNameError: If there is no such dataset.
+    :raises ExperimentError: If no experiment is on it.
+    """
+    DATASETS.check(dataset)
+    names = sorted(yaml_files("search_spaces"), key=lambda name: (name != dataset, name))
+    for name in names:
+        if (found := load_experiment(name)).dataset.name == dataset:
+            return found
+    raise ExperimentError(
+        f"no experiment that comes with the package is on `{dataset}`: say which backbone to use with "
+        "`--like EXPERIMENT`."
+    )
 
 
 def load_space(name: str | Path) -> SearchSpace:

@@ -16,7 +16,7 @@ def task_gradients(losses: Tensor, parameters: Sequence[Tensor]) -> list[list[Te
     last = len(losses) - 1
     return [
         [
-            torch.zeros_like(parameter) if gradient is None else gradient
+            torch.zeros_like(parameter) if gradient is None else gradient.contiguous()
             for gradient, parameter in zip(
                 torch.autograd.grad(loss, parameters, retain_graph=task < last, allow_unused=True),
                 parameters,

@@ -4,9 +4,9 @@ from typing import Literal
 
 from mtl_search.banks import BANKS, CONVOLUTION
 from mtl_search.experiment import read_yaml, yaml_files
-from mtl_search.registry import DATASETS, METHODS, PRIMITIVES, Registry
+from mtl_search.registry import BALANCINGS, DATASETS, METHODS, PRIMITIVES, Registry
 
-Kind = Literal["spaces", "baselines", "datasets", "primitives", "methods"]
+Kind = Literal["spaces", "baselines", "datasets", "primitives", "methods", "balancings"]
 
 
 def listing(what: Kind) -> dict[str, str]:
@@ -19,6 +19,8 @@ def listing(what: Kind) -> dict[str, str]:
         return _registered(DATASETS)
     if what == "methods":
         return _registered(METHODS)
+    if what == "balancings":
+        return _registered(BALANCINGS)
     banks = {name: f"bank: {members}" for name, members in BANKS.items()}
     return {**_registered(PRIMITIVES), **banks, CONVOLUTION: "no primitives: an ordinary learned 3x3 convolution"}
 

@@ -1,4 +1,4 @@
-"""What a search shows while it runs: on a terminal a display that is redrawn, elsewhere a line per trial."""
+"""What searches and comparisons show while they run: on a terminal a display that is redrawn, else a line per trial."""
 
 import time
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mtl_search.outcomes import Outcome
 from mtl_search.trial import State, Trial
 
 
@@ -121,3 +122,59 @@ def _duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class Trainings:
+    """Shows trainings of any kind, a line each as they end; on a terminal also what is under way. Used as a context.
+
+    :param asked: Trainings to be done.
+    """
+
+    def __init__(self, asked: int, console: Console | None = None) -> None:
+        self.asked, self.console = asked, console
+        self.running: dict[int, str] = {}
+        self.phases: dict[int, str] = {}
+        self.done = 0
+        self.started = time.monotonic()
+        self.live: Live | None = None
+
+    def __enter__(self) -> "Trainings":
+        self.started = time.monotonic()
+        if self.console is not None and self.console.is_terminal:
+            self.live = Live(get_renderable=self._draw, console=self.console, refresh_per_second=2)
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def start(self, number: int, name: str) -> None:
+        """A training starts."""
+        self.running[number] = name
+
+    def epoch(self, number: int, phase: str, epoch: int) -> None:
+        """A training has trained an epoch more."""
+        self.phases[number] = f"{phase}, epoch {epoch}"
+
+    def end(self, number: int, outcome: Outcome) -> None:
+        """A training has ended."""
+        self.running.pop(number, None)
+        self.phases.pop(number, None)
+        self.done += 1
+        if self.console is None:
+            return
+        found = f"FAILED: {outcome.error}" if outcome.accuracy is None else f"{outcome.accuracy:.2%}"
+        text = f"[{self.done}/{self.asked}] {outcome.entrant}, seed {outcome.seed}: {found}{self._left()}"
+        self.console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def _left(self) -> str:
+        seconds = (time.monotonic() - self.started) / max(1, self.done) * (self.asked - self.done)
+        return f"  ({_duration(seconds)} left)" if seconds else ""
+
+    def _draw(self) -> RenderableType:
+        lines = [f"{self.done}/{self.asked} trainings{self._left() if self.done else ''}"]
+        lines += [f"  {name}: {self.phases.get(number, 'starts')}" for number, name in self.running.items()]
+        return Text("\n".join(lines))

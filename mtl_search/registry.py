@@ -57,7 +57,8 @@ class Registry:
         if name not in self.names():
             raise UnknownNameError(self.kind, name, self.names())
         module = importlib.import_module(f"{self.package}.{name}")
-        return next(thing for thing in vars(module).values() if getattr(thing, "name", None) == name)
+        own = (thing for thing in vars(module).values() if getattr(thing, "__module__", None) == module.__name__)
+        return next(thing for thing in own if getattr(thing, "name", None) == name)
 
     def check(self, name: str) -> None:
         """Raise what :meth:`get` would raise for an unknown name, without importing a registered one."""

@@ -28,7 +28,7 @@ import pandas as pd
 from mtl_search.architecture import Architecture
 from mtl_search.errors import RunFolderError
 from mtl_search.experiment import Experiment, parse_experiment, read_yaml
-from mtl_search.pareto import direction_of, front_mask, knee
+from mtl_search.pareto import COSTS, direction_of, front_mask, knee
 from mtl_search.trial import State, Trial
 
 EXPERIMENT = "experiment.yaml"
@@ -85,6 +85,11 @@ class Run:
             return None
         points = _points(self.front, self.experiment.objectives)
         return self.front[knee(points, [direction_of(name) for name in self.experiment.objectives])]
+
+    @property
+    def qualities(self) -> list[str]:
+        """The objectives that are no costs; at least one."""
+        return [name for name in self.experiment.objectives if name not in COSTS]
 
     def trial(self, number: int) -> Trial:
         """The trial of that number.
@@ -152,7 +157,7 @@ class RunWriter:
             (self.path / "checkpoints").mkdir()
             write_text(self.path / EXPERIMENT, experiment.to_yaml())
             write_json(self.path / ENVIRONMENT, self.environment)
-            write_text(self.path / TRIALS, _csv_line(self.columns))
+            write_text(self.path / TRIALS, csv_line(self.columns))
         except OSError as error:
             raise RunFolderError(f"{path}: cannot be written: {error.strerror}.") from error
 
@@ -163,7 +168,7 @@ class RunWriter:
     def add(self, trial: Trial) -> None:
         """Write a trial that ended: its architecture, then its row, in one write each."""
         write_text(self.path / "architectures" / f"{trial.number}.json", trial.architecture.to_json())
-        append_line(self.path / TRIALS, _csv_line(_row(trial, self.columns)))
+        append_line(self.path / TRIALS, csv_line(_row(trial, self.columns)))
 
     def keep_checkpoints(self, numbers: Sequence[int]) -> None:
         """Remove the weights of every trial but these."""
@@ -212,10 +217,27 @@ def append_line(path: Path, line: str) -> None:
         os.close(descriptor)
 
 
-def _csv_line(values: Sequence[Any]) -> str:
+def csv_line(values: Sequence[Any]) -> str:
+    """A line of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(values)
     return text.getvalue()
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file, every value as its text.
+
+    :param columns: Columns that it must have.
+    :raises RunFolderError: If it cannot be read, or has not all of them.
+    """
+    try:
+        table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise RunFolderError(f"{path}: cannot be read: {error}.") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise RunFolderError(f"{path}: has no column `{missing[0]}`.")
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _row(trial: Trial, columns: Sequence[str]) -> list[Any]:
@@ -228,15 +250,8 @@ def _row(trial: Trial, columns: Sequence[str]) -> list[Any]:
 
 
 def _read_trials(folder: Path) -> tuple[Trial, ...]:
-    try:
-        table = pd.read_csv(folder / TRIALS, keep_default_na=False, dtype=str)
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise RunFolderError(f"{folder / TRIALS}: cannot be read: {error}.") from error
-    missing = [column for column in COLUMNS if column not in table.columns]
-    if missing:
-        raise RunFolderError(f"{folder / TRIALS}: has no column `{missing[0]}`.")
     trials = []
-    for line, row in enumerate(table.to_dict("records"), start=2):
+    for line, row in enumerate(read_table(folder / TRIALS, COLUMNS), start=2):
         try:
             trials.append(_trial(row, folder))
         except (ValueError, KeyError) as error:

@@ -180,7 +180,12 @@ def worker_count(experiment: Experiment) -> int:
     asked = experiment.search.workers
     if isinstance(asked, int):
         return min(asked, experiment.search.trials)
-    return max(1, min((os.cpu_count() or 1) // experiment.search.cpus, experiment.search.trials))
+    return max(1, min(processors() // experiment.search.cpus, experiment.search.trials))
+
+
+def processors() -> int:
+    """Processors of this machine."""
+    return os.cpu_count() or 1
 
 
 def default_folder(name: str) -> Path:
@@ -228,9 +233,9 @@ class Campaign:
 
     def report(self, number: int, report: Report) -> None:
         """An epoch of a trial; after the last one the trial is complete."""
-        self.progress.epoch(number, report.epoch)
         self.epochs[number] = report
         if not report.done:
+            self.progress.epoch(number, report.epoch)
             return
         wrong = self._wrong_scores(report.scores)
         if wrong:

@@ -1,7 +1,7 @@
 """Trains one network, nothing else."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -92,6 +92,7 @@ class Trainer:
     :param seed: Of the order of the samples.
     :param groups: Parameters with a learning rate or weight decay of their own.
     :param phase: Name of the phase, in the epochs.
+    :param observer: Called with the trainer after every epoch, outside the time that is counted; must change nothing.
     :raises DatasetError: If the split holds less than one batch.
     """
 
@@ -104,10 +105,12 @@ class Trainer:
         seed: int,
         groups: Sequence[Group] = (),
         phase: str = "training",
+        observer: "Observer | None" = None,
     ) -> None:
         self.device = device_of(settings.device)
         self.model = model.to(self.device)
-        self.tasks, self.dataset, self.settings, self.phase = tasks, dataset, settings, phase
+        self.tasks, self.dataset, self.settings = tasks, dataset, settings
+        self.phase, self.observer = phase, observer
         self.data = DeviceSplit(dataset.splits["train"], dataset, self.device)
         self.steps = len(self.data) // settings.batch_size
         if not self.steps:
@@ -140,9 +143,11 @@ class Trainer:
                 first = int(finite.logical_not().nonzero()[0])
                 raise DivergedError((number - 1) * self.steps + first + 1)
             self.balancing.end_epoch(losses.mean(dim=0))
-            now = time.perf_counter()
             loss = float(losses.sum(dim=1).mean())
-            yield Epoch(number, loss, samples, now - start, samples * self.macs_per_sample, self.phase)
+            seconds = time.perf_counter() - start
+            if self.observer is not None:
+                self.observer(self)
+            yield Epoch(number, loss, samples, seconds, samples * self.macs_per_sample, self.phase)
             start = time.perf_counter()
 
     def _epoch(self) -> Tensor:
@@ -175,6 +180,9 @@ class Trainer:
     def backward(self, losses: Tensor) -> None:
         """Write the gradients of a step."""
         self.balancing.backward(losses)
+
+
+Observer = Callable[[Trainer], None]
 
 
 @torch.no_grad()

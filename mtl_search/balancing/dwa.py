@@ -1,0 +1,42 @@
+"""Dynamic weight average (Liu, Johns & Davison, CVPR 2019, arXiv 1803.10704)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import Parameter
+
+from mtl_search.balancing import LossBalancing
+
+SMALLEST = 1e-12
+"""A loss that has come to zero is divided by this instead."""
+
+
+@dataclass
+class DWA(LossBalancing):
+    """Losses that fell least from the last epoch but one to the last weigh most (the paper's equation 7).
+
+    The weights are a softmax of loss / loss before, times the number of tasks. They are 1 in the first two epochs.
+
+    :param temperature: Of the softmax; the higher, the more equal the weights.
+    """
+
+    name = "dwa"
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+
+    def start(self, tasks: Sequence[str], parameters: Sequence[Parameter], seed: int) -> None:
+        super().start(tasks, parameters, seed)
+        self.weights = torch.ones(len(tasks), device=parameters[0].device)
+        self.last: Tensor | None = None
+
+    def combine(self, losses: Tensor) -> Tensor:
+        return losses @ self.weights
+
+    def end_epoch(self, losses: Tensor) -> None:
+        if self.last is not None:
+            ratios = losses / self.last.clamp(min=SMALLEST)
+            self.weights = len(losses) * torch.softmax(ratios / self.temperature, dim=0)
+        self.last = losses

@@ -1,0 +1,26 @@
+"""Random loss weighting (Lin, Ye, Zhang & Tsang, TMLR 2022, arXiv 2111.10603)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from mtl_search.balancing import LossBalancing
+from mtl_search.seeds import generator
+
+
+@dataclass
+class Random(LossBalancing):
+    """Losses weighed anew in every step: a softmax of standard normal draws, times the number of tasks."""
+
+    name = "random"
+
+    def start(self, tasks: Sequence[str], parameters: Sequence[Parameter], seed: int) -> None:
+        super().start(tasks, parameters, seed)
+        self.lot = generator(seed, "balancing")
+
+    def combine(self, losses: Tensor) -> Tensor:
+        weights = len(losses) * torch.softmax(torch.randn(len(losses), generator=self.lot), dim=0)
+        return losses @ weights.to(losses)

@@ -1,0 +1,550 @@
+"""Comparisons: picks from a front and baselines, trained from scratch at equal budget, over seeds.
+
+Trained on the training and validation samples together; the test split is read once, at the end of each training. What
+ended is kept: the same call again goes on where the last one stopped, and trains again what failed.
+"""
+
+import functools
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from mtl_search import cost
+from mtl_search.architecture import Architecture
+from mtl_search.datasets import Dataset
+from mtl_search.engine import Job, Wait, Work, engine
+from mtl_search.environment import describe_environment, now
+from mtl_search.errors import FieldError, RunFolderError, SearchInterruptedError, UnknownNameError, UserError
+from mtl_search.evaluation import Entrant, Evaluate, Phase, Report, entrant_of, evaluate_by_epoch, mean_headline
+from mtl_search.experiment import Experiment, Search, Training
+from mtl_search.outcomes import (
+    COMPARISON,
+    Comparison,
+    Outcome,
+    load_comparison,
+    outcome_folder,
+    write_asked,
+    write_details,
+    write_outcomes,
+)
+from mtl_search.pareto import direction_of
+from mtl_search.progress import Trainings
+from mtl_search.recipes import Baseline, load_baselines
+from mtl_search.run_folder import Run, RunWriter, check_free, load_run
+from mtl_search.runner import default_folder, prepare, processors
+from mtl_search.trial import State, Trial
+from mtl_search.weights import load_weights, save_weights
+
+PICKS = ("knee", "best", "smallest")
+MATCHED = "matched:"
+COSINES = ("hard_sharing",)
+"""Baselines whose gradients are followed, besides all picks."""
+
+FinalSplit = Literal["test", "val"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entrant of a comparison.
+
+    :param key: Name of a baseline, or ``trial-<number>``.
+    :param entrant: What is trained.
+    :param about: What ``comparison.json`` says of it: plain data.
+    :param trial: Number of the trial that it comes from; ``None`` for a baseline.
+    """
+
+    key: str
+    entrant: Entrant
+    about: Mapping[str, Any]
+    trial: int | None = None
+
+
+def compare(
+    run: Run | Experiment | str | Path,
+    dataset: Dataset | None = None,
+    *,
+    baselines: Sequence[str] = ("all",),
+    picks: Sequence[str] | None = None,
+    seeds: int = 3,
+    workers: int | None = None,
+    out: str | Path | None = None,
+    address: str | None = None,
+    show_progress: bool = False,
+    evaluate: Evaluate | None = None,
+) -> Comparison:
+    """Train picks of a run's front and baselines from scratch, and measure them on the test split.
+
+    All of them get the same budget: the same samples in the same order for each seed, the same optimiser and schedule.
+    Methods that train in several phases spend more before; it is counted.
+
+    :param run: A run or its folder; or an experiment, for its dataset, backbone and training, without any search.
+    :param dataset: Loaded as the experiment says if left out.
+    :param baselines: Names of recipes, ``<recipe>@<variant>``, paths of YAML files, or ``all``.
+    :param picks: ``knee``, ``best``, ``smallest``, ``matched:<baseline>`` (the best of the front with at most that
+        baseline's learnable parameters), or numbers of trials; the first three if left out.
+    :param seeds: Trainings of each, seeds 0 to ``seeds - 1``.
+    :param workers: Trainings at the same time; 0: in this process. The experiment's number if left out.
+    :param out: Folder for a comparison without a search, new or empty; ``results/<name>-<time>`` if left out.
+    :param address: Of a running Ray cluster.
+    :param show_progress: Whether to show progress on standard error.
+    :param evaluate: Does a training; for tests.
+    :returns: The comparison. Trainings that failed are in it, with their reasons.
+    :raises UserError: If something given is wrong; nothing is written then.
+    :raises SearchInterruptedError: On SIGINT or SIGTERM. What had ended is in the folder; the same call goes on.
+    """
+    if seeds < 1:
+        raise FieldError("seeds", "must be at least 1", seeds)
+    run = load_run(run) if isinstance(run, str | Path) else run
+    experiment = run.experiment if isinstance(run, Run) else run
+    data = prepare(experiment, dataset)
+    entries = [baseline_entry(one, experiment) for one in load_baselines(baselines)]
+    known = _check_entries(entries, experiment, data)
+    chosen = Picks(run, picks, known) if isinstance(run, Run) else Picks.none()
+    if not entries and not chosen.names:
+        raise UserError("there is nothing to compare: give baselines, or picks of a run.")
+    folder = run.path if isinstance(run, Run) else _new_folder(experiment, data, out)
+    contest = Contest(folder, data, experiment.training, entries, chosen, seeds, "test")
+    contest.progress.console = Console(stderr=True) if show_progress else None
+    count = _worker_count(experiment, workers, len(contest.pending))
+    return _hold(contest, experiment.search, count, address, evaluate)
+
+
+def train_alone(
+    what: Architecture | str,
+    experiment: Experiment,
+    *,
+    seeds: int = 1,
+    split: FinalSplit = "test",
+    out: str | Path | None = None,
+) -> Comparison:
+    """Train one architecture or baseline from scratch, in this process with all its processors, and measure it.
+
+    :param what: An architecture, or the name of a baseline.
+    :param experiment: Brings data, training, and the backbone of a baseline.
+    :param split: What it is measured on: ``test`` after training on training and validation samples, or ``val``.
+    :param out: Folder for weights and scores, new or empty; nothing is kept if left out.
+    :raises UserError: If something given is wrong; nothing is written then.
+    """
+    data = prepare(experiment)
+    entries = (
+        [architecture_entry(what, experiment)]
+        if isinstance(what, Architecture)
+        else [baseline_entry(one, experiment) for one in load_baselines([what])]
+    )
+    _check_entries(entries, experiment, data)
+    if out is not None:
+        check_free(out)
+        Path(out).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mtl-") as scratch:
+        folder = Path(scratch if out is None else out)
+        contest = Contest(folder, data, experiment.training, entries, Picks.none(), seeds, split)
+        contest.progress.console = Console(stderr=True)
+        settings = experiment.search.model_copy(update={"cpus": processors()})
+        return _hold(contest, settings, workers=0)
+
+
+def _hold(
+    contest: "Contest", settings: Search, workers: int, address: str | None = None, evaluate: Evaluate | None = None
+) -> Comparison:
+    """Do the trainings of a contest that are missing."""
+    work = Work(
+        evaluate or functools.partial(evaluate_by_epoch, split=contest.split),
+        contest.data,
+        contest.training,
+        settings.cpus,
+    )
+    with engine(work, settings, workers, address) as run_jobs:
+        contest.begin()
+        try:
+            with contest.progress:
+                run_jobs(contest)
+        except KeyboardInterrupt as error:
+            left = len(contest.missing)
+            raise SearchInterruptedError(
+                f"interrupted: {left} trainings are left; the same command goes on. What was done is in {contest.path}."
+            ) from error
+        finally:
+            contest.finish()
+    found = load_comparison(contest.path)
+    assert found is not None
+    return found
+
+
+def baseline_entry(baseline: Baseline, experiment: Experiment) -> Entry:
+    """A baseline on an experiment's backbone."""
+    entrant = replace(baseline.entrant(experiment.backbone.build()), cosines=baseline.key in COSINES)
+    about = {
+        "key": baseline.key,
+        "kind": "baseline",
+        "recipe": baseline.recipe,
+        "variant": baseline.variant,
+        "description": baseline.description,
+        "method": baseline.method.name,
+        "options": dict(baseline.options),
+        "balancing": (baseline.balancing or experiment.training.balancing).model_dump(mode="json"),
+        "width_multiplier": baseline.width_multiplier,
+        "curve": baseline.curve,
+    }
+    return Entry(baseline.key, entrant, about)
+
+
+def architecture_entry(architecture: Architecture, experiment: Experiment) -> Entry:
+    """An architecture from a file."""
+    key = f"architecture-{architecture.id}"
+    balancing = experiment.training.balancing.model_dump(mode="json")
+    about = {"key": key, "kind": "architecture", "method": "etr_nlp", "balancing": balancing}
+    return Entry(key, entrant_of(architecture), about)
+
+
+def trial_entry(trial: Trial, names: Sequence[str], experiment: Experiment) -> Entry:
+    """A trial of a search, from scratch.
+
+    :param names: What it was picked as.
+    """
+    about = {
+        "key": f"trial-{trial.number}",
+        "kind": "pick",
+        "trial": trial.number,
+        "picks": list(names),
+        "method": "etr_nlp",
+        "balancing": experiment.training.balancing.model_dump(mode="json"),
+    }
+    entrant = replace(entrant_of(trial.architecture), cosines=True)
+    return Entry(f"trial-{trial.number}", entrant, about, trial.number)
+
+
+def _check_entries(entries: Sequence[Entry], experiment: Experiment, dataset: Dataset) -> dict[str, int]:
+    """Build each network once, so that what cannot be built is said before anything is trained.
+
+    :returns: Key -> learnable parameters, of those whose network is known before training.
+    """
+    found = {}
+    for entry in entries:
+        try:
+            model = entry.entrant.method.build(entry.entrant.problem(dataset, experiment.training, seed=0))
+        except UserError as error:
+            raise UserError(f"baseline `{entry.key}`: {error}") from error
+        if entry.entrant.method.measured_as_built:
+            found[entry.key] = cost.measure(model, dataset.input_shape).learnable_parameters
+    return found
+
+
+def _new_folder(experiment: Experiment, dataset: Dataset, out: str | Path | None) -> Path:
+    """The folder of a comparison without a search: that of a run without trials."""
+    folder = Path(out) if out is not None else default_folder(f"{experiment.name}-comparison")
+    check_free(folder)
+    RunWriter(folder, experiment, describe_environment(experiment.search.seed), dataset.score_names)
+    return folder
+
+
+def _worker_count(experiment: Experiment, workers: int | None, trainings: int) -> int:
+    asked = experiment.search.workers if workers is None else workers
+    if asked == 0:
+        return 0
+    most = asked if isinstance(asked, int) else processors() // experiment.search.cpus
+    return max(1, min(most, trainings))
+
+
+class Picks:
+    """Which trials of a run are compared, and as what.
+
+    :param run: Where they are picked from.
+    :param names: As :func:`compare` has them; the default ones of a run with complete trials for ``None``.
+    :param known: Baseline -> learnable parameters, where known before training. Others are known later.
+    :raises UserError: If a name is none, a trial is not there, or none is small enough.
+    """
+
+    def __init__(self, run: Run, names: Sequence[str] | None, known: Mapping[str, int]) -> None:
+        only_compared = not run.trials and (run.path / COMPARISON).exists()
+        self.run = run
+        self.names = list(names if names is not None else () if only_compared else PICKS)
+        self.chosen: dict[int, list[str]] = {}
+        self.waiting: dict[str, str] = {}
+        self.unresolved: dict[str, str] = {}
+        if self.names and not run.front:
+            raise RunFolderError(f"{run.path}: no trial of this run is complete, so there is none to pick.")
+        for name in self.names:
+            self._choose(name, known)
+
+    @classmethod
+    def none(cls) -> "Picks":
+        """No picks: a comparison without a search."""
+        picks = cls.__new__(cls)
+        picks.names, picks.chosen, picks.waiting, picks.unresolved = [], {}, {}, {}
+        return picks
+
+    def baselines_needed(self) -> set[str]:
+        """The baselines that a pick waits for."""
+        return set(self.waiting.values())
+
+    def resolve(self, baseline: str, parameters: int) -> Trial | None:
+        """The pick that waited for a baseline, now that its learnable parameters are known."""
+        name = next(pick for pick, key in self.waiting.items() if key == baseline)
+        del self.waiting[name]
+        trial = self._matched(parameters)
+        if trial is None:
+            self.unresolved[name] = f"no trial of the front has at most the {parameters:,} parameters of {baseline}"
+            return None
+        self.chosen.setdefault(trial.number, []).append(name)
+        return trial
+
+    def _choose(self, name: str, known: Mapping[str, int]) -> None:
+        if name.startswith(MATCHED) and name.removeprefix(MATCHED) not in known:
+            self.waiting[name] = name.removeprefix(MATCHED)
+        else:
+            self.chosen.setdefault(self._pick(name, known).number, []).append(name)
+
+    def _pick(self, name: str, known: Mapping[str, int]) -> Trial:
+        if name.isdecimal():
+            trial = self.run.trial(int(name))
+            if trial.state is not State.COMPLETE:
+                raise RunFolderError(f"{self.run.path}: trial {name} is {trial.state.value}, not complete.")
+            return trial
+        if name.startswith(MATCHED):
+            limit = known[name.removeprefix(MATCHED)]
+            found = self._matched(limit)
+            if found is None:
+                least = self.run.front[0].learnable_parameters
+                raise UserError(
+                    f"pick `{name}`: no trial of the front has at most {limit:,} learnable parameters; "
+                    f"the smallest has {least:,}."
+                )
+            return found
+        if name == "knee":
+            assert self.run.knee is not None
+            return self.run.knee
+        if name == "smallest":
+            return min(self.run.front, key=lambda trial: (trial.learnable_parameters, trial.number))
+        if name == "best":
+            return max(self.run.front, key=self._quality)
+        raise UnknownNameError("pick", name, [*PICKS, f"{MATCHED}<baseline>", "<trial>"])
+
+    def _matched(self, limit: float) -> Trial | None:
+        small = [trial for trial in self.run.front if trial.learnable_parameters <= limit]
+        return max(small, key=self._quality, default=None)
+
+    def _quality(self, trial: Trial) -> float:
+        """The experiment's first quality, higher is better."""
+        quality = self.run.qualities[0]
+        value = trial.value(quality)
+        assert value is not None
+        return float(value) if direction_of(quality) == "maximize" else -float(value)
+
+
+class Contest:
+    """The trainings of a comparison: a source for the engine. What ended before is not done again.
+
+    :param path: The run's folder.
+    :param dataset: With all its splits.
+    :param split: ``test``: trained on training and validation samples; ``val``: on the training samples.
+    :raises UserError: If a pick waits for a baseline that does not take part, or the folder holds a comparison that was
+        made in another way.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        dataset: Dataset,
+        training: Training,
+        entries: Sequence[Entry],
+        picks: Picks,
+        seeds: int,
+        split: FinalSplit,
+    ) -> None:
+        self.path, self.training, self.picks, self.split = path, training, picks, split
+        self.data = dataset.merged() if split == "test" else dataset.without("test")
+        self.entries = {entry.key: entry for entry in entries}
+        for missing in sorted(picks.baselines_needed() - set(self.entries)):
+            raise UnknownNameError("baseline in this comparison to match, named", missing, self.entries)
+        for number, names in picks.chosen.items():
+            self._add(trial_entry(picks.run.trial(number), names, picks.run.experiment))
+        self.before = load_comparison(path)
+        self.seeds = seeds
+        self.outcomes: dict[tuple[str, int], Outcome] = {}
+        if self.before is not None:
+            self._check_same(self.before)
+            self.seeds = max(seeds, self.before.asked["seeds"])
+            self.outcomes = {(one.entrant, one.seed): one for one in self.before.outcomes}
+        self.open: dict[int, tuple[str, int]] = {}
+        self.numbers = 0
+        self.pending = [(key, seed) for seed in range(seeds) for key in self.entries if not self._done(key, seed)]
+        self.progress = Trainings(len(self.pending))
+
+    @property
+    def missing(self) -> list[tuple[str, int]]:
+        """Entrant and seed of the trainings that are not done."""
+        return [*self.pending, *self.open.values()]
+
+    def begin(self) -> None:
+        """Write what is asked for."""
+        self.environment = describe_environment(seed=0)
+        write_asked(self.path, self._asked())
+        self._resolve_waiting()
+
+    def finish(self) -> None:
+        """Write when it ended."""
+        self.environment["finished"] = now()
+        write_asked(self.path, self._asked())
+
+    # What the engine calls
+
+    def ask(self) -> Job | Wait | None:
+        """The next training whose beginning is known."""
+        for place, (key, seed) in enumerate(self.pending):
+            if not self._waits(key, seed):
+                del self.pending[place]
+                number, self.numbers = self.numbers, self.numbers + 1
+                self.open[number] = (key, seed)
+                self.progress.start(number, f"{key}, seed {seed}")
+                return Job(number, self._entrant(key, seed), seed)
+        return Wait() if self.pending or (self.open and self.picks.waiting) else None
+
+    def report(self, number: int, report: Report) -> None:
+        """An epoch of a training, or its end."""
+        self.progress.epoch(number, report.phase, report.epoch)
+        if not report.done:
+            return
+        wrong = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
+        if wrong:
+            self.fail(number, f"the scores are not finite: {', '.join(wrong)}")
+            return
+        key, seed = self.open[number]
+        phases = {**self._phases_before(key, seed), **report.phases}
+        outcome = self._outcome(key, seed, report, phases)
+        details = {**report.details, "phases": {name: asdict(phase) for name, phase in phases.items()}}
+        folder = write_details(self.path, outcome, details)
+        save_weights(folder, report.weights)
+        self._end(number, outcome)
+
+    def fail(self, number: int, reason: str) -> None:
+        """A training ended by an error."""
+        key, seed = self.open[number]
+        entry = self.entries[key]
+        failed = Outcome(key, State.FAILED, entry.entrant.method.name, seed, self.split, entry.trial, error=reason)
+        self._end(number, replace(failed, balancing=entry.about["balancing"]["name"]))
+
+    # Its parts
+
+    def _add(self, entry: Entry) -> None:
+        self.entries[entry.key] = entry
+
+    def _check_same(self, before: Comparison) -> None:
+        """Trainings made in another way are not mixed with new ones."""
+        asked = before.asked
+        now_asked = {"split": self.split, "training": self.training.model_dump(mode="json")}
+        for name, value in now_asked.items():
+            if asked[name] != value:
+                raise RunFolderError(
+                    f"{self.path / COMPARISON}: holds a comparison with `{name}` {asked[name]}, which must be the same "
+                    f"to go on with it, but got {value}."
+                )
+        for about in asked["entrants"]:
+            entry = self.entries.get(about["key"])
+            same = ("method", "options", "balancing", "width_multiplier", "trial")
+            changed = [name for name in same if entry and about.get(name) != entry.about.get(name)]
+            if entry and changed:
+                raise RunFolderError(
+                    f"{self.path / COMPARISON}: `{about['key']}` was trained with {changed[0]} "
+                    f"{about.get(changed[0])}, which must be the same to go on, but got {entry.about.get(changed[0])}."
+                )
+
+    def _asked(self) -> dict[str, Any]:
+        """What ``comparison.json`` says: entrants of earlier calls stay in it."""
+        earlier = {about["key"]: about for about in self.before.asked["entrants"]} if self.before else {}
+        entrants = {**earlier, **{key: dict(entry.about) for key, entry in self.entries.items()}}
+        for key, about in entrants.items():
+            names = [*earlier.get(key, {}).get("picks", []), *about.get("picks", [])]
+            entrants[key] = {**about, **({"picks": list(dict.fromkeys(names))} if names else {})}
+        return {
+            "seeds": self.seeds,
+            "split": self.split,
+            "training": self.training.model_dump(mode="json"),
+            "entrants": list(entrants.values()),
+            "unresolved": self.picks.unresolved,
+            "environment": self.environment,
+            "revisions": self._revisions(),
+        }
+
+    def _revisions(self) -> list[Any]:
+        """The source revisions that trainings were made with, oldest first."""
+        earlier = list(self.before.asked.get("revisions", [])) if self.before else []
+        own = self.environment["source_revision"]
+        return earlier if own in earlier else [*earlier, own]
+
+    def _done(self, key: str, seed: int) -> bool:
+        found = self.outcomes.get((key, seed))
+        return found is not None and found.state is State.COMPLETE
+
+    def _waits(self, key: str, seed: int) -> bool:
+        """Whether it starts from weights that are still being trained."""
+        source = self.entries[key].entrant.method.starts_from
+        return bool(source) and ((source, seed) in self.pending or (source, seed) in self.open.values())
+
+    def _entrant(self, key: str, seed: int) -> Entrant:
+        entrant = self.entries[key].entrant
+        source = entrant.method.starts_from
+        if source and source in self.entries and self._done(source, seed):
+            return replace(entrant, given=load_weights(outcome_folder(self.path, source, seed)))
+        return entrant
+
+    def _phases_before(self, key: str, seed: int) -> dict[str, Phase]:
+        """What the weights took that it started from."""
+        source = self.entries[key].entrant.method.starts_from
+        if not source or source not in self.entries or not self._done(source, seed):
+            return {}
+        found = self.outcomes[source, seed]
+        samples = found.training_samples
+        name = f"{source} initialisation".replace("_", "-")
+        return {name: Phase(found.epochs, samples, found.seconds, found.training_macs)}
+
+    def _outcome(self, key: str, seed: int, report: Report, phases: Mapping[str, Phase]) -> Outcome:
+        entry = self.entries[key]
+        assert report.cost is not None
+        return Outcome(
+            entrant=key,
+            state=State.COMPLETE,
+            method=entry.entrant.method.name,
+            seed=seed,
+            split=self.split,
+            trial=entry.trial,
+            balancing=entry.about["balancing"]["name"],
+            epochs=report.epoch,
+            seconds=sum(phase.seconds for phase in phases.values()),
+            accuracy=mean_headline(self.data.tasks, report.scores),
+            learnable_parameters=report.cost.learnable_parameters,
+            fixed_parameters=report.cost.fixed_parameters,
+            macs=report.cost.macs,
+            macs_of_one_task=report.macs_of_one_task,
+            training_samples=sum(phase.samples for phase in phases.values()),
+            training_macs=sum(phase.macs for phase in phases.values()),
+            scores=dict(report.scores),
+        )
+
+    def _end(self, number: int, outcome: Outcome) -> None:
+        del self.open[number]
+        self.outcomes[outcome.entrant, outcome.seed] = outcome
+        write_outcomes(self.path, list(self.outcomes.values()), self.data.score_names)
+        self.progress.end(number, outcome)
+        self._resolve_waiting()
+
+    def _resolve_waiting(self) -> None:
+        """Pick what waited for a baseline that is now trained."""
+        for baseline in sorted(self.picks.baselines_needed()):
+            missing = {key for key, _ in self.missing}
+            if baseline in missing:
+                continue
+            found = [one for (key, _), one in self.outcomes.items() if key == baseline and one.state is State.COMPLETE]
+            sizes = [one.learnable_parameters for one in found]
+            trial = self.picks.resolve(baseline, round(sum(sizes) / len(sizes)) if sizes else 0)
+            if trial is not None:
+                entry = trial_entry(trial, self.picks.chosen[trial.number], self.picks.run.experiment)
+                self._add(entry)
+                new = [(entry.key, seed) for seed in range(self.seeds) if not self._done(entry.key, seed)]
+                self.pending += [one for one in new if one not in self.missing]
+                self.progress.asked += len(new)
+            write_asked(self.path, self._asked())

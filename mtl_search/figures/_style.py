@@ -1,0 +1,129 @@
+"""What all figures have in common: colours, axes, and the way into a page."""
+
+import html
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io
+
+FRONT_COLOR = "#0072b2"
+KNEE_COLOR = "#d55e00"
+FAINT_COLOR = "#808890"
+NOTE_COLOR = "#7a7f85"
+"""Of text and lines: readable on white and on near-black."""
+
+HEIGHT = 460
+"""Pixels; the width is that of the page."""
+
+
+def figure_html(figure: go.Figure, identifier: str, with_library: bool = True) -> str:
+    """A figure as a piece of a page that loads nothing.
+
+    :param identifier: The ``id`` of its element.
+    :param with_library: Put plotly.js (4.8 MB) into it; wanted for the first figure of a page.
+    """
+    text = plotly.io.to_html(
+        figure,
+        full_html=False,
+        include_plotlyjs=with_library,
+        div_id=identifier,
+        default_height=f"{figure.layout.height or HEIGHT}px",
+        config={
+            "responsive": True,
+            "displaylogo": False,
+            "showSendToCloud": False,  # on by default in plotly 7: a button that uploads the chart
+            "plotlyServerURL": "",
+            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        },
+    )
+    return str(text)
+
+
+def layout(title: str, height: int = HEIGHT, wrap: int = 42) -> dict[str, Any]:
+    """What every figure's layout begins with: a title in place of that of the vertical axis, colours, margins.
+
+    :param title: Wrapped after ``wrap`` characters, so that it fits on a phone.
+    :param height: Pixels.
+    """
+    lines = textwrap.wrap(html.escape(title), wrap)
+    return {
+        "template": "none",
+        "height": height,
+        "title": {"text": "<br>".join(lines), "font": {"size": 13}, "x": 0.01, "y": 1 - 28 / height, "yanchor": "top"},
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": NOTE_COLOR},
+        "margin": {"l": 8, "r": 14, "t": 32 + 17 * len(lines), "b": 8},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": NOTE_COLOR, "activecolor": FRONT_COLOR},
+        "legend": {"orientation": "h", "yref": "container", "y": 0.01, "yanchor": "bottom", "x": 0},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "hoverlabel": {"align": "left", "bgcolor": "#22272e", "font": {"color": "#f2f4f6", "size": 12}},
+        "hovermode": "closest",
+        "dragmode": False,
+    }
+
+
+AXIS = {
+    "automargin": True,
+    "showline": True,
+    "linecolor": NOTE_COLOR,
+    "gridcolor": "rgba(128,136,144,0.25)",
+    "zeroline": False,
+    "ticks": "outside",
+    "tickcolor": NOTE_COLOR,
+}
+"""What both axes have in common."""
+
+
+def cost_axis(costs: Sequence[float], label: str) -> dict[str, Any]:
+    """A logarithmic axis, unless a cost is 0, with few ticks in plain numbers."""
+    title = {"text": f"{label}{', logarithmic' if _is_logarithmic(costs) else ''}", "standoff": 8, "font": {"size": 13}}
+    if not _is_logarithmic(costs):
+        return {**AXIS, "title": title, "rangemode": "tozero", "nticks": 6}
+    low, high = cost_range(costs)
+    ticks = _round_numbers(10**low, 10**high)
+    return {
+        **AXIS,
+        "title": title,
+        "type": "log",
+        "range": [low, high],
+        "tickvals": ticks,
+        "ticktext": [short_number(tick) for tick in ticks],
+    }
+
+
+def _is_logarithmic(costs: Sequence[float]) -> bool:
+    return bool(costs) and min(costs) > 0
+
+
+def on_axis(cost: float, costs: Sequence[float]) -> float:
+    """The coordinate of a cost: on a logarithmic axis its exponent."""
+    return math.log10(cost) if _is_logarithmic(costs) else cost
+
+
+def cost_range(costs: Sequence[float]) -> tuple[float, float]:
+    """The ends of the axis in its coordinates, with room beside the outermost trials."""
+    low, high = on_axis(min(costs), costs), on_axis(max(costs), costs)
+    room = max(0.07 * (high - low), 0.04)
+    return low - room, high + room
+
+
+def _round_numbers(low: float, high: float, most: int = 6) -> list[float]:
+    """At most ``most`` round numbers from ``low`` to ``high``, as many as there can be."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    choices = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+    for mantissas in choices:
+        ticks = [m * 10.0**decade for decade in decades for m in mantissas if low <= m * 10.0**decade <= high]
+        if len(ticks) <= most:
+            break
+    return ticks[:: math.ceil(len(ticks) / most)] if ticks else [low]
+
+
+def short_number(number: float) -> str:
+    """``12000`` as ``12k``, ``2500000`` as ``2.5M``."""
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size * 0.9995:
+            return f"{number / size:.3g}{sign}"
+    return f"{number:.3g}"

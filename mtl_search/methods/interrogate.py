@@ -1,0 +1,221 @@
+"""InterroGate (Bejnordi et al., arXiv 2402.16848; first named GatedMTL): channels that tasks share, found by gates.
+
+The tasks' own branches start from networks trained for one task each, and are trained on together with a shared branch
+and the gates between them. A hinge keeps the share of channels that a task has for itself near a target. Then the
+gates are fixed and what no task reads is removed. Code was never published; what the paper leaves open is our reading,
+and said so where it stands.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mtl_search import cost
+from mtl_search.errors import FieldError
+from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods.single_task import SingleTask
+from mtl_search.networks.gated import GatedNetwork, PrunedNetwork, SlicedModule
+from mtl_search.networks.paths import ConvModule, ModuleShape
+from mtl_search.seeds import generator
+from mtl_search.training import Epoch, Group, Trainer
+
+INITIALISATION = "single-task initialisation"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Interrogate(Method):
+    """Gated training from single-task weights, then pruning.
+
+    :param target: Share of the channels that a task may have for itself without penalty, tau in the paper: one for all
+        tasks, or a mapping of their names. The share is that of the sigmoids, averaged over each place, then over the
+        places (our reading).
+    :param penalty: ``hinge``: nothing below the target. ``l1``: the share itself, whatever the target; a hinge at 0.
+    :param weigh_by: What the average over places weighs them by: ``channels``, each place the same; ``macs``, each by
+        the MACs of its module, so that the target is a ratio of cost (ours).
+    :param sparsity_weight: Factor of the penalty, lambda_s in the paper.
+    :param gate_rate: Learning rate of gates and mixing weights, in that of the weights.
+    :param shared_start: The shared branch starts from ``fresh`` weights or from the ``mean`` of the tasks' (ours; the
+        paper is silent).
+    """
+
+    name = "interrogate"
+    measured_as_built = False
+    starts_from = "single_task"
+    target: Share | dict[str, Share] = 0.25
+    penalty: Literal["hinge", "l1"] = "hinge"
+    weigh_by: Literal["channels", "macs"] = "channels"
+    sparsity_weight: Annotated[float, Field(ge=0)] = 1.0
+    gate_rate: Annotated[float, Field(gt=0)] = 10.0
+    shared_start: Literal["fresh", "mean"] = "fresh"
+
+    def build(self, problem: Problem) -> GatedNetwork:
+        return GatedNetwork(
+            problem.backbone, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier
+        )
+
+    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
+        sparsity = self.sparsity(problem)
+        given = yield from _single_task_weights(problem)
+        model = self.build(problem)
+        self.start(model, given)
+        trainer = GatedTrainer(model, problem, sparsity, self.gate_rate)
+        path = []
+        for epoch in trainer.epochs():
+            path.append(sparsity.shares(model.chosen()))
+            yield epoch
+        return Finished(prune(model), self._details(model, sparsity, path))
+
+    def start(self, model: GatedNetwork, given: Mapping[str, Tensor]) -> None:
+        """Give the tasks' branches and heads the weights of networks for one task each, and the shared branch its own.
+
+        :param given: The ``state_dict`` of a trained :class:`~mtl_search.methods.single_task.SingleTask`.
+        """
+        model.load_state_dict({**model.state_dict(), **given})
+        if self.shared_start == "mean":
+            for place, shared in enumerate(model.shared):
+                states = [model.own(place, number).state_dict() for number in range(len(model.tasks))]
+                shared.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
+
+    def sparsity(self, problem: Problem) -> "Sparsity":
+        """The penalty on the gates, for the tasks of a problem.
+
+        :raises FieldError: If the targets are not those of the tasks.
+        """
+        names = [task.name for task in problem.tasks]
+        targets = self.target if isinstance(self.target, dict) else dict.fromkeys(names, self.target)
+        if set(targets) != set(names):
+            raise FieldError("target", f"must be a number or have one for each of {', '.join(names)}", self.target)
+        if self.penalty == "l1":
+            targets = dict.fromkeys(names, 0.0)
+        weights = [1.0] * len(problem.shapes)
+        if self.weigh_by == "macs":
+            weights = [float(macs) for macs in module_macs(problem.shapes, problem.input_shape)]
+        total = sum(weights)
+        return Sparsity({name: targets[name] for name in names}, [w / total for w in weights], self.sparsity_weight)
+
+    def _details(self, model: GatedNetwork, sparsity: "Sparsity", path: list[dict[str, float]]) -> dict[str, Any]:
+        """What the report shows: plain data."""
+        names, layers = [task.name for task in model.tasks], [shape.name for shape in model.shapes]
+        chosen = model.chosen()
+        by_task = {
+            name: {layer: gates[number] for layer, gates in zip(layers, chosen, strict=True)}
+            for number, name in enumerate(names)
+        }
+        pruned = prune(model)
+        return {
+            "targets": sparsity.targets,
+            "mean_share": sparsity.shares(chosen),
+            "share": {name: {layer: _mean(gates) for layer, gates in of.items()} for name, of in by_task.items()},
+            "shared_channels": {layer: len(kept.shared) for layer, kept in zip(layers, pruned.kept, strict=True)},
+            "share_path": {name: [shares[name] for shares in path] for name in names},
+            "gates": by_task,
+        }
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """How far the tasks are above their targets.
+
+    :param targets: Name of the task -> share of the channels that it may have for itself.
+    :param weights: Of each place in the average over places; they add up to 1.
+    :param factor: Of the penalty.
+    """
+
+    targets: Mapping[str, float]
+    weights: Sequence[float]
+    factor: float
+
+    def penalty(self, gates: Sequence[Tensor]) -> Tensor:
+        """``factor * mean over tasks of max(0, mean over places and channels of sigmoid(alpha) - target)``, ``[]``.
+
+        :param gates: ``[tasks, channels]`` for each place: alpha.
+        """
+        means = torch.stack([alpha.sigmoid().mean(dim=1) * w for alpha, w in zip(gates, self.weights, strict=True)])
+        targets = torch.tensor(list(self.targets.values()), dtype=means.dtype, device=means.device)
+        return self.factor * torch.relu(means.sum(dim=0) - targets).mean()
+
+    def shares(self, chosen: Sequence[Sequence[Sequence[int]]]) -> dict[str, float]:
+        """Name of the task -> share of open gates, averaged as in the penalty.
+
+        :param chosen: See :data:`~mtl_search.networks.gated.Gates`.
+        """
+        return {
+            name: sum(w * _mean(gates[number]) for gates, w in zip(chosen, self.weights, strict=True))
+            for number, name in enumerate(self.targets)
+        }
+
+
+class GatedTrainer(Trainer):
+    """The common loop, with the penalty on the gates besides the losses; it is not balanced against them.
+
+    :param gate_rate: Learning rate of gates and mixing weights, in that of the weights.
+    """
+
+    model: GatedNetwork
+
+    def __init__(self, model: GatedNetwork, problem: Problem, sparsity: Sparsity, gate_rate: float) -> None:
+        group = Group([*model.gates, *model.mixing], rate=gate_rate, weight_decay=0.0)
+        super().__init__(
+            model, problem.tasks, problem.dataset, problem.training, problem.seed, [group], observer=problem.observer
+        )
+        self.sparsity = sparsity
+
+    def backward(self, losses: Tensor) -> None:
+        """The tasks' gradients as they are balanced; those of the penalty are added to the gates'."""
+        super().backward(losses)
+        gates = list(self.model.gates)
+        for gate, gradient in zip(gates, torch.autograd.grad(self.sparsity.penalty(gates), gates), strict=True):
+            gate.grad = gradient if gate.grad is None else gate.grad + gradient
+
+
+@torch.no_grad()
+def prune(model: GatedNetwork) -> PrunedNetwork:
+    """Fix the gates of a network and remove what no task reads. The outputs stay the same.
+
+    :param model: In evaluation mode; in training mode batch statistics, too, stay those of the whole network.
+    """
+    pruned = PrunedNetwork(model.backbone, model.chosen(), model.tasks, model.input_shape, model.width_multiplier)
+    pruned.to(model.gates[0])
+    for place in range(len(model.shapes)):
+        for number in range(len(model.tasks)):
+            if (own := pruned.own(place, number)) is not None:
+                own.take(model.own(place, number))
+    for name, shared in pruned.shared.items():
+        whole = model.shared[int(name)]
+        assert isinstance(shared, SlicedModule)
+        assert isinstance(whole, ConvModule)
+        shared.take(whole)
+    for name, weights in pruned.mixing.items():
+        weights.copy_(model.mixing[int(name)].softmax(dim=0))
+    pruned.heads.load_state_dict(model.heads.state_dict())
+    return pruned.train(model.training)
+
+
+def module_macs(shapes: Sequence[ModuleShape], input_shape: tuple[int, int, int]) -> list[int]:
+    """MACs of one module at every place of a backbone."""
+    _, height, width = input_shape
+    found = []
+    for shape in shapes:
+        found.append(cost.count_macs(ConvModule(shape, generator(0, "counted")), (shape.inputs, height, width)))
+        height, width = -(-height // shape.stride), -(-width // shape.stride)
+    return found
+
+
+def _single_task_weights(problem: Problem) -> Generator[Epoch, None, Mapping[str, Tensor]]:
+    """Those that the problem brings; else trained here, as a phase of its own."""
+    if problem.given:
+        return problem.given
+    model = SingleTask().build(problem)
+    for epoch in problem.observed_by(None).trainer(model).epochs():
+        yield replace(epoch, phase=INITIALISATION)
+    return model.state_dict()
+
+
+def _mean(gates: Sequence[int]) -> float:
+    return sum(gates) / len(gates)

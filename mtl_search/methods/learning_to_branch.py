@@ -1,0 +1,188 @@
+"""Learning to Branch (Guo, Lee & Ulbricht, ICML 2020, arXiv 2006.01895)."""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtl_search.architecture import Backbone
+from mtl_search.experiment import BalancingSettings
+from mtl_search.methods import Finished, Method, Problem
+from mtl_search.networks.network import channels_last
+from mtl_search.networks.paths import Path, PathNetwork
+from mtl_search.seeds import generator
+from mtl_search.tasks import Task
+from mtl_search.training import Epoch, Group, Trainer
+
+
+@dataclass(frozen=True)
+class LearningToBranch(Method):
+    """Searches a tree by Gumbel-softmax: every module draws its parent at the place before; then trains the tree.
+
+    Two phases. ``search`` trains the weights of all modules, and the logits that parents are drawn by, together on the
+    sum of the losses. Then every module keeps its likeliest parent, what no task reaches is dropped, and ``training``
+    trains what is left from scratch.
+
+    Our reading: as many modules at each place as there are tasks; the heads draw their parents, too, so that the last
+    place may be shared; the temperature falls geometrically over the steps. The temperatures and the rate are ours,
+    not checked against the paper's.
+
+    :param search_epochs: Epochs of the search; as many as the training has if left out.
+    :param first_temperature: Of the Gumbel-softmax in the first step: high is nearly uniform in its gradients.
+    :param last_temperature: In the last step.
+    :param rate: Learning rate of the logits, in that of the weights. They start at 0 and have few steps.
+    """
+
+    name = "learning_to_branch"
+    search_epochs: Annotated[int, Field(ge=1)] | None = None
+    first_temperature: Annotated[float, Field(gt=0)] = 5.0
+    last_temperature: Annotated[float, Field(gt=0)] = 0.5
+    rate: Annotated[float, Field(gt=0)] = 10.0
+
+    def build(self, problem: Problem) -> "BranchingNetwork":
+        return BranchingNetwork(
+            problem.backbone, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier
+        )
+
+    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
+        network = self.build(problem)
+        probabilities = []
+        for epoch in _Search(network, problem, self).epochs():
+            probabilities.append(network.probabilities())
+            yield epoch
+        paths = likeliest_paths(network.logits)
+        model = problem.path_network(paths)
+        yield from problem.trainer(model).epochs()
+        names = [*(shape.name for shape in problem.shapes[1:]), "heads"]
+        return Finished(
+            model,
+            {
+                "paths": {task.name: list(path) for task, path in zip(problem.tasks, paths, strict=True)},
+                "parent_probabilities": [dict(zip(names, of_epoch, strict=True)) for of_epoch in probabilities],
+            },
+        )
+
+
+class BranchingNetwork(PathNetwork):
+    """A module for every place and task, and logits for the parent of each. The modules are those of single tasks.
+
+    In training mode every pass draws the parents; in evaluation mode they are the likeliest. Both compute all modules:
+    the gradient of a choice needs what was not chosen.
+
+    :ivar logits: ``[places, tasks, tasks]``: of the choice of each module, row by row, at the places after the first,
+        and of each head, in the last entry.
+    :ivar temperature: Of the Gumbel-softmax.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        tasks: Sequence[Task],
+        input_shape: tuple[int, int, int],
+        seed: int = 0,
+        width_multiplier: float = 1.0,
+    ) -> None:
+        places = backbone.layers + bool(backbone.stem)
+        paths = [(number,) * places for number in range(len(tasks))]
+        super().__init__(backbone, paths, tasks, input_shape, seed, width_multiplier)
+        self.logits = nn.Parameter(torch.zeros(places, len(tasks), len(tasks)))
+        self.temperature = 1.0
+        self.lot = generator(seed, "parents")
+
+    def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """As :meth:`PathNetwork.forward`."""
+        choices = self._drawn() if self.training else one_hot(self.logits)
+        features: list[Tensor] = []
+        for number, place in enumerate(self.places):
+            assert isinstance(place, nn.ModuleDict)
+            modules = place.values()
+            if number:
+                read = [_chosen(features, choice) for choice in choices[number - 1]]
+            else:
+                read = [channels_last(x)] * len(modules)
+            features = [module(one) for module, one in zip(modules, read, strict=True)]
+        return {
+            name: head(_chosen(features, choice))
+            for name, head, choice in zip(self.paths, self.heads, choices[-1], strict=True)
+            if only is None or name in only
+        }
+
+    def probabilities(self) -> list[list[list[float]]]:
+        """``[place][module][parent]``, for the report."""
+        likely = self.logits.detach().softmax(dim=2).cpu()
+        return [[[round(value, 4) for value in row] for row in place] for place in likely.tolist()]
+
+    def _drawn(self) -> Tensor:
+        """Parents drawn by lot, one-hot; the gradient is that of the relaxed choice (straight-through)."""
+        uniform = torch.rand(self.logits.shape, generator=self.lot).clamp_(1e-9, 1 - 1e-7)
+        gumbel = -(-uniform.log()).log()
+        soft = ((self.logits + gumbel.to(self.logits.device)) / self.temperature).softmax(dim=2)
+        return one_hot(soft) - soft.detach() + soft
+
+
+class _Search(Trainer):
+    """Trains weights and logits together on the sum of the losses, at a falling temperature.
+
+    The balancing is for the training: a module is shared by other tasks in every step, as parents are drawn.
+    """
+
+    def __init__(self, network: BranchingNetwork, problem: Problem, method: LearningToBranch) -> None:
+        epochs = method.search_epochs or problem.training.epochs
+        super().__init__(
+            network,
+            problem.tasks,
+            problem.dataset,
+            problem.with_training(epochs=epochs, balancing=BalancingSettings()).training,
+            problem.seed,
+            groups=[Group([network.logits], rate=method.rate)],
+            phase="search",
+        )
+        self.network = network
+        self.first, self.last = method.first_temperature, method.last_temperature
+
+    def step(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        done = self.schedule.last_epoch / max(1, self.steps * self.settings.epochs - 1)
+        self.network.temperature = self.first * (self.last / self.first) ** done
+        return super().step(inputs, targets)
+
+
+def one_hot(values: Tensor) -> Tensor:
+    """1 where the last dimension has its largest value, the first one of equals, and 0 elsewhere."""
+    return F.one_hot(values.argmax(dim=-1), values.shape[-1]).to(values.dtype)
+
+
+def likeliest_paths(logits: Tensor) -> list[Path]:
+    """The path of every task where each module, and each head, has its likeliest parent.
+
+    Modules are numbered anew at each place, in the order in which the tasks reach them: what is the same tree is the
+    same network, with the same initial weights.
+
+    :param logits: ``[places, tasks, tasks]``, see :class:`BranchingNetwork`.
+    """
+    *parents, of_heads = logits.argmax(dim=2).tolist()
+    ways = []
+    for node in of_heads:
+        way = [node]
+        for of_place in reversed(parents):
+            way.append(of_place[way[-1]])
+        ways.append(way[::-1])
+    return list(zip(*(_renumbered(place) for place in zip(*ways, strict=True)), strict=True))
+
+
+def _renumbered(modules: Sequence[int]) -> list[int]:
+    """Numbers from 0 in the order of first appearance."""
+    order = list(dict.fromkeys(modules))
+    return [order.index(module) for module in modules]
+
+
+def _chosen(features: Sequence[Tensor], choice: Tensor) -> Tensor:
+    """The features of the chosen parent, with a gradient for the choice."""
+    weights = choice.to(features[0].dtype)
+    chosen = features[0] * weights[0]
+    for feature, weight in zip(features[1:], weights[1:], strict=True):
+        chosen = torch.addcmul(chosen, feature, weight)
+    return chosen

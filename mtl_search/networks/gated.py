@@ -1,0 +1,372 @@
+"""The networks of InterroGate (Bejnordi et al., arXiv 2402.16848): gated while it trains, pruned when it is done.
+
+At every place of a backbone task ``t`` has a module of its own, that makes ``phi_t``, and there is a shared one, that
+makes ``psi``. A gate for every task and channel chooses between them, and what all tasks chose is mixed for the next
+shared module:
+
+    phi'_t = G_t * phi_t + (1 - G_t) * psi        psi' = sum over t of softmax over t (beta)_t * phi'_t
+
+The next place makes ``phi_t`` from ``phi'_t`` and ``psi`` from ``psi'``; the head of a task reads the last ``phi'_t``.
+Code for the paper was never published: the equations are as they are widely cited; one gate for the output of a
+residual block, so that its skip stays consistent, and a mix everywhere but at the last place are our reading.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtl_search.architecture import Backbone
+from mtl_search.networks.network import channels_last
+from mtl_search.networks.norm import Norm
+from mtl_search.networks.paths import ConvModule, LinearHead, ModuleShape, module_shapes
+from mtl_search.seeds import generator
+from mtl_search.tasks import Task
+
+SPREAD = 0.01
+"""Standard deviation of the gates' values before training: near the threshold, so that both sides learn."""
+
+Gates = Sequence[Sequence[Sequence[int]]]
+"""``gates[place][task][channel]``: 1 where the task has the channel for itself, 0 where it takes the shared one."""
+
+
+class _OpenGates(torch.autograd.Function):
+    """1 where the sigmoid is at least a half, else 0; backward as if it were the sigmoid (Bengio et al., 2013)."""
+
+    @staticmethod
+    def forward(ctx: Any, alpha: Tensor) -> Tensor:
+        ctx.save_for_backward(alpha)
+        return (alpha >= 0).to(alpha.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        soft = ctx.saved_tensors[0].sigmoid()
+        return gradients[0] * soft * (1 - soft)
+
+
+def open_gates(alpha: Tensor) -> Tensor:
+    """``1[sigmoid(alpha) >= 0.5]``, of the same shape, with the straight-through gradient of the sigmoid."""
+    return _OpenGates.apply(alpha)  # type: ignore[no-untyped-call]
+
+
+class GatedNetwork(nn.Module):
+    """The network that is trained: every module once for each task and once shared, and gates between them.
+
+    :param tasks: What to predict.
+    :param input_shape: ``(channels, height, width)``.
+    :param seed: Of the initial weights and gates. A task's own modules and head are those of one network per task.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        tasks: Sequence[Task],
+        input_shape: tuple[int, int, int],
+        seed: int = 0,
+        width_multiplier: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.tasks, self.input_shape = backbone, tuple(tasks), input_shape
+        self.width_multiplier = width_multiplier
+        self.shapes = module_shapes(backbone, input_shape[0], width_multiplier)
+        count = len(self.tasks)
+        self.places = nn.ModuleList(
+            nn.ModuleList(_module(shape, place, number, seed) for number in range(count))
+            for place, shape in enumerate(self.shapes)
+        )
+        self.shared = nn.ModuleList(_module(shape, place, count, seed) for place, shape in enumerate(self.shapes))
+        lot = generator(seed, "gates")
+        drawn = [SPREAD * torch.randn(count, shape.outputs, generator=lot) for shape in self.shapes]
+        self.gates = nn.ParameterList(nn.Parameter(values) for values in drawn)
+        """``[tasks, channels]`` for every place: alpha."""
+        self.mixing = nn.ParameterList(nn.Parameter(torch.zeros(count, shape.outputs)) for shape in self.shapes[:-1])
+        """``[tasks, channels]`` for every place but the last: beta."""
+        self.heads = _heads(self.shapes, backbone, self.tasks, seed)
+
+    def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Outputs of the tasks.
+
+        :param x: ``[batch, channels, height, width]``
+        :param only: Names of the tasks to compute; all if left out. The mix reads all tasks up to the last place.
+        :returns: Name of the task -> ``[batch, outputs]``.
+        """
+        wanted = [number for number, task in enumerate(self.tasks) if only is None or task.name in only]
+        mixed = channels_last(x)
+        own = dict.fromkeys(range(len(self.tasks)), mixed)
+        for place in range(len(self.mixing)):
+            own = self._chosen(place, own, mixed)
+            mixed = mix([*own.values()], self.mixing[place].softmax(dim=0))
+        own = self._chosen(len(self.mixing), {number: own[number] for number in wanted}, mixed)
+        return {self.tasks[number].name: self.heads[number](features) for number, features in own.items()}
+
+    def _chosen(self, place: int, own: dict[int, Tensor], mixed: Tensor) -> dict[int, Tensor]:
+        """``phi'`` of some tasks at a place, from theirs before it and the mix before it."""
+        psi = self.shared[place](mixed)
+        gates = open_gates(self.gates[place])[:, :, None, None].to(psi.dtype)
+        return {number: torch.lerp(psi, self.own(place, number)(x), gates[number]) for number, x in own.items()}
+
+    def own(self, place: int, task: int) -> ConvModule:
+        """The module that a task has for itself at a place."""
+        modules = self.places[place]
+        assert isinstance(modules, nn.ModuleList)
+        module = modules[task]
+        assert isinstance(module, ConvModule)
+        return module
+
+    def chosen(self) -> list[list[list[int]]]:
+        """The gates as they stand, see :data:`Gates`."""
+        return [(alpha.detach() >= 0).int().tolist() for alpha in self.gates]
+
+    def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Name of the place -> the parameters of all modules, gates and mixing weights there."""
+        parts: list[list[nn.Parameter]] = [
+            [*self.places[place].parameters(), *self.shared[place].parameters(), self.gates[place]]
+            for place in range(len(self.shapes))
+        ]
+        for found, weights in zip(parts, self.mixing, strict=False):
+            found.append(weights)
+        return {shape.name: found for shape, found in zip(self.shapes, parts, strict=True)}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left of a place when nobody computes what nobody reads.
+
+    :param own: Channels that each task's own module makes.
+    :param shared: Channels that the shared module makes.
+    :param mixes: Whether the shared features that are read next are a mix, instead of those of the shared module.
+    """
+
+    own: tuple[tuple[int, ...], ...]
+    shared: tuple[int, ...]
+    mixes: bool
+
+
+def kept_channels(gates: Gates) -> tuple[Kept, ...]:
+    """What is read, found from the last place to the first.
+
+    The heads read all tasks' features. Before a place, a task's features are read if its own module makes anything
+    there; all tasks' are, through the mix, if the shared module does.
+    """
+    tasks, kept = range(len(gates[0])), []
+    read, mix_is_read = set(tasks), False
+    for of_tasks in reversed(gates):
+        own = tuple(_where(of_tasks[task], 1) if task in read else () for task in tasks)
+        shared = tuple(sorted({channel for task in read for channel in _where(of_tasks[task], 0)}))
+        kept.append(Kept(own, shared, mixes=mix_is_read and any(own)))
+        mix_is_read = bool(shared)
+        read = set(tasks) if mix_is_read else {task for task in tasks if own[task]}
+    return tuple(reversed(kept))
+
+
+class PrunedNetwork(nn.Module):
+    """A gated network whose gates are fixed, without what no task reads: plain convolutions, and no gates.
+
+    It is given by the gates alone; its tensors are loaded from a ``state_dict``, or by
+    :func:`mtl_search.methods.interrogate.prune`.
+
+    :param gates: See :data:`Gates`, for the modules of the backbone.
+    :param tasks: What to predict.
+    :param input_shape: ``(channels, height, width)``.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        gates: Gates,
+        tasks: Sequence[Task],
+        input_shape: tuple[int, int, int],
+        width_multiplier: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.names = tuple(task.name for task in tasks)
+        self.shapes = module_shapes(backbone, input_shape[0], width_multiplier)
+        self.kept = kept_channels(gates)
+        places = list(zip(self.shapes, self.kept, strict=True))
+        self.places = nn.ModuleList(
+            nn.ModuleDict({str(task): SlicedModule(shape, own) for task, own in enumerate(kept.own) if own})
+            for shape, kept in places
+        )
+        self.shared = nn.ModuleDict(
+            {str(place): SlicedModule(shape, kept.shared) for place, (shape, kept) in enumerate(places) if kept.shared}
+        )
+        self.orders = nn.ModuleList(nn.ModuleList(_orders(shape, kept)) for shape, kept in places)
+        self.mixing = nn.ParameterDict(
+            {
+                str(place): nn.Parameter(torch.full((len(self.names), shape.outputs), 1 / len(self.names)))
+                for place, (shape, kept) in enumerate(places)
+                if kept.mixes
+            }
+        )
+        self.heads = _heads(self.shapes, backbone, tasks, seed=0)
+
+    def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Outputs of the tasks, in one pass.
+
+        :param x: ``[batch, channels, height, width]``
+        :param only: Names of the tasks to compute; all if left out.
+        :returns: Name of the task -> ``[batch, outputs]``.
+        """
+        features = _Features(self, channels_last(x))
+        last = len(self.shapes) - 1
+        return {
+            name: self.heads[number](features.of_task(last, number))
+            for number, name in enumerate(self.names)
+            if only is None or name in only
+        }
+
+    def own(self, place: int, task: int) -> "SlicedModule | None":
+        """What is left of the module that a task has for itself at a place."""
+        modules = self.places[place]
+        assert isinstance(modules, nn.ModuleDict)
+        module = modules[str(task)] if str(task) in modules else None
+        assert module is None or isinstance(module, SlicedModule)
+        return module
+
+    def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Name of the place -> the parameters of all modules, and mixing weights, there."""
+        found = {shape.name: list(place.parameters()) for shape, place in zip(self.shapes, self.places, strict=True)}
+        for place, shape in enumerate(self.shapes):
+            if str(place) in self.shared:
+                found[shape.name] += self.shared[str(place)].parameters()
+            if str(place) in self.mixing:
+                found[shape.name].append(self.mixing[str(place)])
+        return found
+
+
+class _Features:
+    """The features of one forward pass of a pruned network, each computed when it is first read."""
+
+    def __init__(self, network: PrunedNetwork, x: Tensor) -> None:
+        self.network, self.x = network, x
+        self.known: dict[tuple[str, int], Tensor] = {}
+
+    def of_task(self, place: int, task: int) -> Tensor:
+        """``phi'`` of a task at a place, all channels."""
+        if place < 0:
+            return self.x
+        key = (str(task), place)
+        if key not in self.known:
+            own, order = self.network.own(place, task), self.network.orders[place]
+            assert isinstance(order, nn.ModuleList)
+            parts = [] if own is None else [own(self.of_task(place - 1, task))]
+            if len(self.network.kept[place].own[task]) < self.network.shapes[place].outputs:
+                parts.append(self.shared(place))
+            self.known[key] = order[task](torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+        return self.known[key]
+
+    def shared(self, place: int) -> Tensor:
+        """``psi`` at a place, the channels that are kept."""
+        key = ("shared", place)
+        if key not in self.known:
+            self.known[key] = self.network.shared[str(place)](self.mixed(place - 1))
+        return self.known[key]
+
+    def mixed(self, place: int) -> Tensor:
+        """``psi'`` at a place, all channels."""
+        if place < 0:
+            return self.x
+        if not self.network.kept[place].mixes:
+            return self.shared(place)
+        tasks = range(len(self.network.names))
+        return mix([self.of_task(place, task) for task in tasks], self.network.mixing[str(place)])
+
+
+class SlicedModule(ConvModule):
+    """A module that makes some of its output channels only.
+
+    In a residual block the second convolution, its norm and the projection are sliced. The first convolution makes
+    what the second one reads, which is everything.
+
+    :param kept: The channels that it makes.
+    """
+
+    def __init__(self, shape: ModuleShape, kept: Sequence[int]) -> None:
+        super().__init__(shape, generator(0, "sliced"))
+        last, outputs = self.convolutions[-1], len(kept)
+        assert isinstance(last, nn.Conv2d)
+        self.convolutions[-1] = nn.Conv2d(last.in_channels, outputs, 3, last.stride[0], 1, bias=False)
+        self.norms[-1] = Norm(outputs)
+        if self.projection is not None:
+            self.projection = nn.Conv2d(shape.inputs, outputs, 1, bias=False)
+            self.projection_norm = Norm(outputs)
+        self.channels = list(kept)
+        self.pick = _picked(self.channels, shape.outputs)
+
+    def _skip(self, x: Tensor, stream: int) -> Tensor:
+        return self.pick(x) if self.projection is None else super()._skip(x, stream)
+
+    def take(self, module: ConvModule) -> None:
+        """Copy what is kept of a whole module."""
+        whole = ("convolutions.0.", "norms.0.") if self.shape.residual else ()
+        self.load_state_dict(
+            {
+                name: value if name.startswith(whole) else value[self.channels]
+                for name, value in module.state_dict().items()
+            }
+        )
+
+
+class Pick(nn.Module):
+    """Chooses channels, in a given order."""
+
+    channels: Tensor
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("channels", torch.tensor(channels), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, any, height, width]`` to ``[batch, channels, height, width]``; quickest with channels last."""
+        innermost = x.permute(0, 2, 3, 1)
+        picked = innermost.flatten(0, 2).index_select(1, self.channels)
+        return picked.view(*innermost.shape[:3], len(self.channels)).permute(0, 3, 1, 2)
+
+
+def mix(features: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """The weighted sum of all tasks' features.
+
+    :param features: ``[batch, channels, height, width]`` for each task.
+    :param weights: ``[tasks, channels]``
+    """
+    weights = weights[:, :, None, None].to(features[0].dtype)
+    total = features[0] * weights[0]
+    for one, weight in zip(features[1:], weights[1:], strict=True):
+        total = torch.addcmul(total, one, weight)
+    return total
+
+
+def _orders(shape: ModuleShape, kept: Kept) -> list[nn.Module]:
+    """For each task, what brings its own channels, followed by the shared ones, into the order of the backbone."""
+    orders = []
+    for own in kept.own:
+        found = {channel: len(own) + place for place, channel in enumerate(kept.shared)}
+        found |= {channel: place for place, channel in enumerate(own)}
+        joined = len(own) + (len(kept.shared) if len(own) < shape.outputs else 0)
+        is_read = len(found) == shape.outputs
+        orders.append(
+            _picked([found[channel] for channel in range(shape.outputs)], joined) if is_read else nn.Identity()
+        )
+    return orders
+
+
+def _picked(channels: Sequence[int], inputs: int) -> nn.Module:
+    """What picks channels out of ``inputs``; nothing is done where those are all, in their order."""
+    return nn.Identity() if list(channels) == list(range(inputs)) else Pick(channels)
+
+
+def _where(gates: Sequence[int], value: int) -> tuple[int, ...]:
+    return tuple(channel for channel, gate in enumerate(gates) if gate == value)
+
+
+def _module(shape: ModuleShape, place: int, number: int, seed: int) -> ConvModule:
+    return ConvModule(shape, generator(seed, f"module {place}.{number}"))
+
+
+def _heads(shapes: Sequence[ModuleShape], backbone: Backbone, tasks: Sequence[Task], seed: int) -> nn.ModuleList:
+    channels, grid = shapes[-1].outputs, backbone.head_pool
+    return nn.ModuleList(
+        LinearHead(channels, grid, task.outputs, generator(seed, f"head {number}")) for number, task in enumerate(tasks)
+    )

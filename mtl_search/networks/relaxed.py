@@ -1,0 +1,113 @@
+"""A network in which every task has several candidate paths through a backbone, and reads a mixture of what they give."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtl_search.architecture import Backbone
+from mtl_search.networks.network import channels_last
+from mtl_search.networks.paths import Path, PathModules
+from mtl_search.tasks import Task
+
+Place = tuple[int, int]
+"""A module: its place in the backbone, and its number there."""
+
+
+class RelaxedNetwork(PathModules):
+    """Every task reads a weighted sum of the features at the ends of its candidate paths.
+
+    ``z_t = sum_k softmax(alpha_t)_k * features(candidate k of task t)`` and ``y_t = head_t(z_t)``. What candidates have
+    in common from the input on is computed once; a module that they reach by different ways has batch statistics for
+    each. The strengths ``alpha`` are ones at the start, and no part of what a trainer of the weights is given.
+
+    :param candidates: For each task its paths.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        candidates: Sequence[Sequence[Path]],
+        tasks: Sequence[Task],
+        input_shape: tuple[int, int, int],
+        seed: int = 0,
+        width_multiplier: float = 1.0,
+    ) -> None:
+        paths = [path for of_task in candidates for path in of_task]
+        super().__init__(backbone, paths, tasks, input_shape, seed, width_multiplier)
+        self.candidates = {task.name: tuple(paths) for task, paths in zip(tasks, candidates, strict=True)}
+        self.alpha = nn.ParameterList(nn.Parameter(torch.ones(len(paths)), requires_grad=False) for paths in candidates)
+
+    def forward(
+        self, x: Tensor, only: Sequence[str] | None = None, shares: Sequence[Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Outputs of the tasks.
+
+        :param x: ``[batch, channels, height, width]``
+        :param only: Names of the tasks to compute; all if left out.
+        :param shares: Of each task, ``[candidates]``: the weights of the sum; ``softmax(alpha)`` if left out.
+        :returns: Name of the task -> ``[batch, outputs]``.
+        """
+        return self.mixed(self.features(x, only), self.shares() if shares is None else shares)
+
+    def features(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, list[Tensor]]:
+        """Name of the task -> the features at the end of each of its candidates."""
+        reached: dict[Path, Tensor] = {(): channels_last(x)}
+        return {
+            task: [self.walk(path, reached) for path in paths]
+            for task, paths in self.candidates.items()
+            if only is None or task in only
+        }
+
+    def mixed(self, features: Mapping[str, Sequence[Tensor]], shares: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Outputs of the tasks that there are features of.
+
+        :param shares: Of every task, ``[candidates]``.
+        """
+        outputs = {}
+        for head, task, of_task in zip(self.heads, self.candidates, shares, strict=True):
+            if task in features:
+                parts = [share * feature for share, feature in zip(of_task.unbind(), features[task], strict=True)]
+                outputs[task] = head(torch.stack(parts).sum(dim=0) if len(parts) > 1 else features[task][0])
+        return outputs
+
+    def shares(self) -> list[Tensor]:
+        """``softmax(alpha)`` of each task, ``[candidates]``."""
+        return [F.softmax(alpha, dim=0) for alpha in self.alpha]
+
+    def users(self) -> dict[Place, list[int]]:
+        """The modules, input to output -> numbers of the tasks that have a candidate through them."""
+        users: dict[Place, set[int]] = {}
+        for task, paths in enumerate(self.candidates.values()):
+            for place in {place for path in paths for place in enumerate(path)}:
+                users.setdefault(place, set()).add(task)
+        return {place: sorted(users[place]) for place in sorted(users)}
+
+    def module(self, place: Place) -> nn.Module:
+        """One of the modules."""
+        modules = self.places[place[0]]
+        assert isinstance(modules, nn.ModuleDict)
+        return modules[str(place[1])]
+
+    @torch.no_grad()
+    def start_from(self, known: Mapping[str, Tensor]) -> None:
+        """Take over weights by their names; a module without any starts as a copy of that with number 0 at its place.
+
+        :param known: Those of an earlier network, or of this one.
+        """
+        for name, parameter in self._weights():
+            parameter.copy_(known[name] if name in known else known[_of_number_0(name)])
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copies of all weights by their names, for :meth:`start_from`."""
+        return {name: parameter.detach().clone() for name, parameter in self._weights()}
+
+    def _weights(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, parameter) for name, parameter in self.named_parameters() if not name.startswith("alpha."))
+
+
+def _of_number_0(name: str) -> str:
+    """``places.2.1.norms.0.weight`` -> ``places.2.0.norms.0.weight``"""
+    parts = name.split(".")
+    return ".".join([*parts[:2], "0", *parts[3:]])

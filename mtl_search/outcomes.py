@@ -1,0 +1,226 @@
+"""What came out of a comparison: trainings from scratch, over seeds, of picks from the front and of baselines.
+
+In a run's folder::
+
+    comparison.json      what was asked for: entrants, seeds, split, training settings
+    baselines.csv        a row per entrant and seed
+    comparison/<entrant>/seed<k>/details.json, weights.safetensors
+
+Everything that is shown of a comparison is computed from these files.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mtl_search.errors import RunFolderError
+from mtl_search.metrics import delta_m
+from mtl_search.run_folder import COLUMNS, csv_line, read_table, write_json, write_text
+from mtl_search.trial import State
+
+COMPARISON = "comparison.json"
+OUTCOMES = "baselines.csv"
+FOLDER = "comparison"
+REFERENCE = "single_task"
+"""The entrant that Delta_m is taken over."""
+
+OWN_COLUMNS = ("entrant", "balancing", "split", "macs_of_one_task", "training_samples", "training_macs")
+"""Columns of ``baselines.csv`` beside those of ``trials.csv``, before the scores."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One training of one entrant, and what came out of it: a row of ``baselines.csv``.
+
+    :param entrant: Name of a baseline, or ``trial-<number>`` for an architecture from the front.
+    :param state: ``COMPLETE`` or ``FAILED``.
+    :param method: Name of the method.
+    :param seed: Of initial weights, primitives, and order of the samples.
+    :param split: What it was scored on.
+    :param trial: Number of the trial that it comes from; ``None`` for a baseline.
+    :param balancing: Name of the balancing.
+    :param epochs: Epochs of the phase ``training``.
+    :param seconds: Of all phases.
+    :param accuracy: Mean over tasks of each task's headline metric, 0 to 1.
+    :param delta_m: Mean relative gain in percent over the single-task networks, their scores averaged over seeds;
+        ``None`` until these are trained.
+    :param learnable_parameters: Of the network that was measured.
+    :param fixed_parameters: Frozen values in it.
+    :param macs: Multiply-accumulates of one forward pass for all tasks, one sample.
+    :param macs_of_one_task: For one task alone, the mean over tasks.
+    :param training_samples: Samples seen in all phases.
+    :param training_macs: Multiply-accumulates of all phases, forward and backward.
+    :param error: Why it failed; empty otherwise.
+    :param scores: ``"<task>/<metric>"`` -> value.
+    """
+
+    entrant: str
+    state: State
+    method: str
+    seed: int
+    split: str
+    trial: int | None = None
+    balancing: str = "equal"
+    epochs: int = 0
+    seconds: float = 0.0
+    accuracy: float | None = None
+    delta_m: float | None = None
+    learnable_parameters: int = 0
+    fixed_parameters: int = 0
+    macs: int = 0
+    macs_of_one_task: int = 0
+    training_samples: int = 0
+    training_macs: int = 0
+    error: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison, finished or not, as its folder tells it.
+
+    :param path: The run's folder.
+    :param asked: ``comparison.json``: ``entrants`` (a list of mappings with a ``key``), ``seeds``, ``split``,
+        ``training``, ``environment``.
+    :param outcomes: Every training that ended.
+    """
+
+    path: Path
+    asked: Mapping[str, Any]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def entrants(self) -> list[str]:
+        """Names of all entrants, in the order they were asked for."""
+        return [entrant["key"] for entrant in self.asked["entrants"]]
+
+    def of(self, entrant: str) -> tuple[Outcome, ...]:
+        """The complete trainings of an entrant, by seed."""
+        found = [one for one in self.outcomes if one.entrant == entrant and one.state is State.COMPLETE]
+        return tuple(sorted(found, key=lambda one: one.seed))
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """The trainings that failed."""
+        return tuple(one for one in self.outcomes if one.state is State.FAILED)
+
+    @property
+    def missing(self) -> list[tuple[str, int]]:
+        """Entrant and seed of every training that was asked for and is not complete."""
+        done = {(one.entrant, one.seed) for one in self.outcomes if one.state is State.COMPLETE}
+        asked = [(entrant, seed) for entrant in self.entrants for seed in range(self.asked["seeds"])]
+        return [one for one in asked if one not in done]
+
+    def details(self, entrant: str, seed: int) -> dict[str, Any]:
+        """What a training told besides its scores: ``phases``, and what is its method's own.
+
+        :raises RunFolderError: If the file cannot be read.
+        """
+        path = outcome_folder(self.path, entrant, seed) / "details.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{path}: cannot be read: {error}.") from error
+
+
+def outcome_folder(path: Path, entrant: str, seed: int) -> Path:
+    """The folder of one training."""
+    return path / FOLDER / entrant / f"seed{seed}"
+
+
+def load_comparison(path: str | Path) -> Comparison | None:
+    """Read the comparison in a run's folder; ``None`` where there is none.
+
+    :raises RunFolderError: If a file of it cannot be read; the message names it.
+    """
+    folder = Path(path)
+    if not (folder / COMPARISON).exists():
+        return None
+    try:
+        asked = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{folder / COMPARISON}: cannot be read: {error}.") from error
+    outcomes = []
+    if (folder / OUTCOMES).exists():
+        for line, row in enumerate(read_table(folder / OUTCOMES, (*COLUMNS, *OWN_COLUMNS)), start=2):
+            try:
+                outcomes.append(_outcome(row))
+            except (ValueError, KeyError) as error:
+                raise RunFolderError(f"{folder / OUTCOMES}: line {line}: {error}") from error
+    return Comparison(folder, asked, tuple(outcomes))
+
+
+def write_asked(path: Path, asked: Mapping[str, Any]) -> None:
+    """Write ``comparison.json``."""
+    write_json(path / COMPARISON, asked)
+
+
+def write_details(path: Path, outcome: Outcome, details: Mapping[str, Any]) -> Path:
+    """Write what a training tells besides its row; gives its folder."""
+    folder = outcome_folder(path, outcome.entrant, outcome.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "details.json", details)
+    return folder
+
+
+def write_outcomes(path: Path, outcomes: Sequence[Outcome], score_names: Sequence[str]) -> None:
+    """Write ``baselines.csv`` anew, Delta_m included where it is known.
+
+    :param score_names: ``<task>/<metric>``, the last columns.
+    """
+    columns = [*COLUMNS, *OWN_COLUMNS, *score_names]
+    rows = [_row(outcome, columns) for outcome in with_delta_m(outcomes)]
+    write_text(path / OUTCOMES, "".join(csv_line(values) for values in (columns, *rows)))
+
+
+def with_delta_m(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The same outcomes with Delta_m over the single-task networks, whose scores are averaged over their seeds.
+
+    One headline metric stands for each task: its accuracy.
+    """
+    references = [one for one in outcomes if one.entrant == REFERENCE and one.state is State.COMPLETE]
+    if not references:
+        return [replace(outcome, delta_m=None) for outcome in outcomes]
+    headlines = [name for name in references[0].scores if name.endswith("/accuracy")]
+    means = [sum(one.scores[name] for one in references) / len(references) for name in headlines]
+    return [
+        replace(one, delta_m=delta_m([one.scores[name] for name in headlines], means, [True] * len(means)))
+        if one.state is State.COMPLETE
+        else one
+        for one in outcomes
+    ]
+
+
+def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
+    values = {**asdict(outcome), **outcome.scores}
+    values["state"] = outcome.state.value
+    values["error"] = " ".join(outcome.error.split())
+    values["seconds"] = round(outcome.seconds, 3)
+    values["delta_m"] = None if outcome.delta_m is None else round(outcome.delta_m, 6)
+    return [values.get(column) for column in columns]
+
+
+def _outcome(row: Mapping[str, str]) -> Outcome:
+    return Outcome(
+        entrant=row["entrant"],
+        state=State(row["state"]),
+        method=row["method"],
+        seed=int(row["seed"]),
+        split=row["split"],
+        trial=int(row["trial"]) if row["trial"] else None,
+        balancing=row["balancing"],
+        epochs=int(row["epochs"]),
+        seconds=float(row["seconds"]),
+        accuracy=float(row["accuracy"]) if row["accuracy"] else None,
+        delta_m=float(row["delta_m"]) if row["delta_m"] else None,
+        learnable_parameters=int(row["learnable_parameters"]),
+        fixed_parameters=int(row["fixed_parameters"]),
+        macs=int(row["macs"]),
+        macs_of_one_task=int(row["macs_of_one_task"]),
+        training_samples=int(row["training_samples"]),
+        training_macs=int(row["training_macs"]),
+        error=row["error"],
+        scores={name: float(value) for name, value in row.items() if "/" in name and value != ""},
+    )

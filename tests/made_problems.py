@@ -1,0 +1,65 @@
+"""Small problems for methods to solve: random pictures with random targets, in a second or less."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from made_networks import made_tasks
+from mtl_search.architecture import Backbone, Kind, Stage
+from mtl_search.datasets import Dataset, Split, make_dataset
+from mtl_search.experiment import Training
+from mtl_search.methods import Finished, Method, Problem
+from mtl_search.tasks import Classification
+from mtl_search.training import Epoch
+
+TRAINING = Training(epochs=2, batch_size=16, device="cpu")
+SIZES = {"train": 72, "val": 32}
+"""The last 8 training samples of an epoch are less than a batch."""
+
+
+def made_backbone(kind: Kind = "plain", stem: int = 4) -> Backbone:
+    """Two stages, of two modules and of one that strides."""
+    return Backbone((Stage(6, 2), Stage(8, 1, 2)), kind, stem)
+
+
+def made_dataset(
+    tasks: Sequence[Classification], side: int = 10, sizes: Mapping[str, int] | None = None, seed: int = 0
+) -> Dataset:
+    """Pictures of one channel without a test split: no method may ask for it."""
+    lot = np.random.default_rng(seed)
+    splits = {name: _split(lot, size, side, tasks) for name, size in (sizes or SIZES).items()}
+    return make_dataset("made", tuple(tasks), splits)
+
+
+def made_problem(tasks: int = 2, kind: Kind = "plain", stem: int = 4, seed: int = 0, **training: Any) -> Problem:
+    """A problem of so many tasks.
+
+    :param training: Settings other than those of ``TRAINING``.
+    """
+    settings = TRAINING.model_copy(update=training)
+    return Problem(made_backbone(kind, stem), made_dataset(made_tasks(tasks)), settings, seed)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a method did: its epochs, and what it ended with."""
+
+    epochs: list[Epoch]
+    finished: Finished
+
+
+def solve(method: Method, problem: Problem) -> Solved:
+    """Train to the end."""
+    training, epochs = method.train(problem), []
+    while True:
+        try:
+            epochs.append(next(training))
+        except StopIteration as end:
+            return Solved(epochs, end.value)
+
+
+def _split(lot: np.random.Generator, size: int, side: int, tasks: Sequence[Classification]) -> Split:
+    inputs = lot.integers(0, 256, (size, 1, side, side), dtype=np.uint8)
+    return Split(inputs, {task.name: lot.integers(0, task.classes, size) for task in tasks})
