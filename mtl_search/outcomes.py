@@ -178,13 +178,15 @@ def write_outcomes(path: Path, outcomes: Sequence[Outcome], score_names: Sequenc
 def with_delta_m(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The same outcomes with Delta_m over the single-task networks, whose scores are averaged over their seeds.
 
-    One headline metric stands for each task: its accuracy.
+    One headline metric stands for each task: its accuracy. There is no gain over an accuracy of 0.
     """
     references = [one for one in outcomes if one.entrant == REFERENCE and one.state is State.COMPLETE]
     if not references:
         return [replace(outcome, delta_m=None) for outcome in outcomes]
     headlines = [name for name in references[0].scores if name.endswith("/accuracy")]
     means = [sum(one.scores[name] for one in references) / len(references) for name in headlines]
+    if 0 in means:
+        return [replace(outcome, delta_m=None) for outcome in outcomes]
     return [
         replace(one, delta_m=delta_m([one.scores[name] for name in headlines], means, [True] * len(means)))
         if one.state is State.COMPLETE

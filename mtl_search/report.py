@@ -1,9 +1,8 @@
-"""A run as one page that works offline, and as one JSON file with every number on the page.
+"""A run as pages that work offline, and as one JSON file with every number on them.
 
-The page is a function of the JSON, and the JSON of the run's folder.
+The pages are functions of the JSON, and the JSON of the run's folder.
 """
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,32 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mtl_search.architecture import Architecture
+from mtl_search.comparison_report import comparison_data
 from mtl_search.drawing import layer_table, svg_drawing
-from mtl_search.figures import figure_html, is_percent, objective_label, pareto_data, pareto_figure, run_reference
+from mtl_search.figures import (
+    conflicts_figure,
+    cosines_figure,
+    differences_figure,
+    figure_html,
+    hypervolume_figure,
+    importance_figure,
+    objective_label,
+    pareto_data,
+    pareto_figure,
+    paths_figure,
+    run_reference,
+    shares_figure,
+    short_number,
+    standings_figure,
+)
+from mtl_search.outcomes import load_comparison
 from mtl_search.pareto import direction_of
 from mtl_search.run_folder import Run, load_run, write_json, write_text
 from mtl_search.trial import State, Trial
+from mtl_search.wording import as_pairs, count, made_by_machine, rounded, score_text, signed, without_machine_paths
 
 PAGE = "pareto.html"
+COMPARISON_PAGE = "report.html"
 DATA = "report.json"
 
 MANY = 6
@@ -29,25 +47,30 @@ MANY = 6
 
 
 def write_report(run: Run | str | Path) -> Path:
-    """Write ``pareto.html`` and ``report.json`` into a run's folder, each in one step.
+    """Write ``pareto.html``, ``report.json`` and, if the folder holds a comparison, ``report.html``; each in one step.
 
     :param run: A run, or the path of its folder.
-    :returns: The path of ``pareto.html``.
-    :raises RunFolderError: If the folder is not a run's.
+    :returns: The path of the page to read first: ``report.html`` if there is a comparison, otherwise ``pareto.html``.
+    :raises RunFolderError: If the folder is not a run's, or a file of its comparison cannot be read.
     """
     run = run if isinstance(run, Run) else load_run(run)
     data = report_data(run)
     write_json(run.path / DATA, data)
     write_text(run.path / PAGE, report_page(data))
-    return run.path / PAGE
+    if data["comparison"] is None:
+        return run.path / PAGE
+    write_text(run.path / COMPARISON_PAGE, comparison_page(data))
+    return run.path / COMPARISON_PAGE
 
 
 def report_data(run: Run) -> dict[str, Any]:
-    """Everything that the page shows, as plain data for JSON.
+    """Everything that the pages show, as plain data for JSON; ``comparison`` is ``None`` where there is none.
 
     A report is made to be passed on: absolute paths in it are shortened to their last part.
+
+    :raises RunFolderError: If a file of the comparison cannot be read.
     """
-    pareto = pareto_data(run)
+    pareto, comparison = pareto_data(run), load_comparison(run.path)
     data = {
         "name": run.experiment.name,
         "description": run.experiment.description,
@@ -59,49 +82,77 @@ def report_data(run: Run) -> dict[str, Any]:
         "front": [_front_row(run, trial) for trial in run.front],
         "not_complete": [_not_complete(trial) for trial in run.trials if trial.state is not State.COMPLETE],
         "made": _made(run),
+        "comparison": comparison_data(run, comparison) if comparison else None,
     }
-    shortened: dict[str, Any] = without_machine_paths(data)
+    shortened: dict[str, Any] = rounded(without_machine_paths(data))
     return shortened
 
 
 def report_page(data: Mapping[str, Any]) -> str:
-    """The page, as HTML that loads nothing.
+    """The page of the search, as HTML that loads nothing.
 
     :param data: From :func:`report_data`.
     """
+    drawings = {row["trial"]: _drawing(row["architecture"], data["tasks"]) for row in data["front"]}
+    plot = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot")) if data["front"] else ""
+    return _templates().get_template(PAGE).render(data, plot=plot, drawings=drawings, many=MANY)
+
+
+def comparison_page(data: Mapping[str, Any]) -> str:
+    """The page of the comparison, as HTML that loads nothing.
+
+    :param data: From :func:`report_data`, with a comparison.
+    """
+    comparison = data["comparison"]
+    drawings = {pick["trial"]: _drawing(pick["architecture"], pick["tasks"]) for pick in comparison["picks"]}
+    figures = _comparison_figures(comparison)
+    plots = {
+        name: Markup(figure_html(figure, f"plot-{name}", with_library=number == 0))
+        for number, (name, figure) in enumerate(figures.items())
+    }
+    page = _templates().get_template(COMPARISON_PAGE)
+    return page.render(comparison, name=data["name"], description=data["description"], plots=plots, drawings=drawings)
+
+
+def _templates() -> Environment:
     templates = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(
         loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(score=score_text, thousands=lambda number: f"{number:,.0f}")
-    drawings = {row["trial"]: Markup(_drawing(row, data["tasks"])) for row in data["front"]}
-    plot = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot")) if data["front"] else ""
-    return environment.get_template(PAGE).render(data, plot=plot, drawings=drawings, many=MANY)
+    environment.filters.update(
+        score=score_text, thousands=lambda number: f"{number:,.0f}", signed=signed, short=short_number
+    )
+    return environment
 
 
-def _drawing(row: Mapping[str, Any], tasks: Sequence[str]) -> str:
-    return svg_drawing(Architecture.from_dict(row["architecture"]), tasks)
+def _comparison_figures(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """Name -> figure, of those that there is something to draw for."""
+    figures = {}
+    if comparison["standings"]["groups"]:
+        figures["standings"] = standings_figure(comparison["standings"])
+    if comparison["differences"]:
+        figures["differences"] = differences_figure(comparison["differences"])
+    if comparison["shares"]:
+        figures["shares"] = shares_figure(comparison["shares"])
+    for number, data in enumerate(comparison["branch_points"]):
+        if data["alpha"]:
+            figures[f"paths-{number}"] = paths_figure(data)
+        if data["modules"]:
+            figures[f"conflicts-{number}"] = conflicts_figure(data)
+    for number, _ in enumerate(comparison["cosines"]["maps"] if comparison["cosines"] else []):
+        figures[f"cosines-{number}"] = cosines_figure(comparison["cosines"], number)
+    if comparison["hypervolume"]:
+        figures |= {f"hypervolume-{x}": hypervolume_figure(comparison["hypervolume"], x) for x in ("trials", "seconds")}
+    if comparison["importance"]:
+        figures["importance"] = importance_figure(comparison["importance"])
+    return figures
 
 
-def without_machine_paths(data: Any) -> Any:
-    """The same data with each absolute path in its texts cut to its last part: ``/home/me/x.csv`` to ``…/x.csv``."""
-    if isinstance(data, str):
-        return re.sub(r"(?<![\w.:/…])/(?:[^\s/'\"]+/)+(?=[^\s/'\"])", "…/", data)
-    if isinstance(data, Mapping):
-        return {key: without_machine_paths(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [without_machine_paths(value) for value in data]
-    return data
+def _drawing(architecture: Mapping[str, Any], tasks: Sequence[str]) -> Markup:
+    return Markup(svg_drawing(Architecture.from_dict(architecture), tasks))
 
 
 # What the numbers say
-
-
-def score_text(value: float | None, name: str) -> str:
-    """The value of a score for reading: accuracies in percent, a dash where there is none."""
-    if value is None:
-        return "\N{EN DASH}"
-    return f"{value * 100:.1f}\N{NO-BREAK SPACE}%" if is_percent(name) else f"{value:.4g}"
 
 
 def _summary(run: Run, quality: str, cost: str) -> list[str]:
@@ -118,8 +169,8 @@ def _best(run: Run, quality: str) -> Trial:
 
 
 def _what_was_found(run: Run, best: Trial, quality: str, cost: str) -> str:
-    trained = _count(len(run.complete), "candidate was", "candidates were")
-    front = _count(len(run.front), "of them is", "of them are")
+    trained = count(len(run.complete), "candidate was", "candidates were")
+    front = count(len(run.front), "of them is", "of them are")
     costs = [_number(trial, cost) for trial in run.front]
     span = f"{costs[0]:,.0f}" if min(costs) == max(costs) else f"{min(costs):,.0f} to {max(costs):,.0f}"
     return (
@@ -152,10 +203,6 @@ def _quality(trial: Trial, name: str) -> str:
     task, _, metric = name.partition("/")
     text = score_text(_number(trial, name), name)
     return f"{text} {metric} in task {task}" if metric else f"{text} mean accuracy"
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"
 
 
 def _caption(pareto: Mapping[str, Any]) -> str:
@@ -217,7 +264,7 @@ def _commands(run: Run, trial: Trial) -> list[dict[str, str]]:
 
 
 def _not_complete(trial: Trial) -> dict[str, Any]:
-    reason = trial.error or f"stopped after {_count(trial.epochs, 'epoch', 'epochs')}"
+    reason = trial.error or f"stopped after {count(trial.epochs, 'epoch', 'epochs')}"
     summary = str(trial.architecture)
     return {"trial": trial.number, "state": trial.state.value, "reason": reason, "architecture": summary}
 
@@ -227,7 +274,7 @@ def _not_complete(trial: Trial) -> dict[str, Any]:
 
 def _made(run: Run) -> list[dict[str, str]]:
     """What someone needs to judge the numbers and to make them again, as pairs of a name and a text."""
-    pairs = {**_made_by_experiment(run), **_made_by_machine(run.environment)}
+    pairs = {**_made_by_experiment(run), **made_by_machine(run.environment)}
     return [{"name": name, "text": text} for name, text in pairs.items() if text]
 
 
@@ -236,9 +283,9 @@ def _made_by_experiment(run: Run) -> dict[str, str]:
     limits = [f"{name.replace('_', ' ')} at most {limit:,}" for name, limit in experiment.constraints.limits().items()]
     seconds = sum(trial.seconds for trial in run.trials)
     return {
-        "Dataset": ", ".join([experiment.dataset.name, *_pairs(experiment.dataset.options)]),
+        "Dataset": ", ".join([experiment.dataset.name, *as_pairs(experiment.dataset.options)]),
         "Measured on": "the validation split, which no candidate was trained on. The test split was not read.",
-        "Trained": f"once each, {_count(training.epochs, 'epoch', 'epochs')}, batches of {training.batch_size}, AdamW,"
+        "Trained": f"once each, {count(training.epochs, 'epoch', 'epochs')}, batches of {training.batch_size}, AdamW,"
         f" learning rate up to {training.learning_rate:g} ({training.schedule.replace('_', ' ')}), weight decay"
         f" {training.weight_decay:g}",
         "Searched": f"{experiment.search_space.size:,} architectures with the sampler {search.sampler},"
@@ -257,29 +304,3 @@ def _objective(name: str) -> str:
 def _states(run: Run) -> str:
     counts = Counter(trial.state for trial in run.trials)
     return ", ".join(f"{counts[state]:,} {state.value.lower()}" for state in State if counts[state]) or "none has ended"
-
-
-def _made_by_machine(environment: Mapping[str, Any]) -> dict[str, str]:
-    """What the run wrote down about itself; whatever of it is there."""
-    names = {
-        "command": "Command",
-        "source_revision": "Source revision",
-        "started": "Started",
-        "finished": "Finished",
-        "python": "Python",
-        "versions": "Versions",
-        "hardware": "Hardware",
-    }
-    return {label: _as_text(environment.get(name)) for name, label in names.items()}
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(_pairs(value))
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return "" if value is None else str(value)
-
-
-def _pairs(values: Mapping[str, Any]) -> list[str]:
-    return [f"{name} {_as_text(value)}" for name, value in values.items() if value is not None]

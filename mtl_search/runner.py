@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mtl_search import cost
 from mtl_search.architecture import Architecture
+from mtl_search.balancing import make_balancing
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.engine import Job, Work, engine
@@ -135,9 +136,11 @@ def _experiment(
 def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     """Check what needs the primitives or the dataset: before anything is written or trained.
 
-    :raises UserError: For dependent kernels, an objective that the dataset does not measure, a training split of less
-        than a batch, or constraints that no architecture keeps.
+    :raises UserError: For an unknown option of the balancing or a library that it lacks, dependent kernels, an
+        objective that the dataset does not measure, a training split of less than a batch, or constraints that no
+        architecture keeps.
     """
+    make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
     for bank in sorted({bank for layer in experiment.search_space.layers for bank in layer.bank}):
         check_independence(bank)
     for objective in experiment.objectives:

@@ -165,12 +165,18 @@ def nearest_in_size(entrant: Entrant, others: Sequence[Entrant]) -> Entrant | No
 
 def difference(entrant: Entrant, other: Entrant) -> Difference:
     """Entrant minus other, seed by seed, over the seeds that both completed."""
-    own, theirs = _by_seed(entrant), _by_seed(other)
+    points = difference_of(_by_seed(entrant), _by_seed(other))
+    return Difference(entrant, points and points.scaled(100))
+
+
+def difference_of(own: Mapping[int, float], theirs: Mapping[int, float]) -> Interval | None:
+    """Mean and interval of own minus theirs over the seeds that both have; ``None`` without any.
+
+    :param own: Seed -> value.
+    :param theirs: Likewise.
+    """
     seeds = sorted(own.keys() & theirs.keys())
-    if not seeds:
-        return Difference(entrant, None)
-    pairs = paired_difference([own[seed] for seed in seeds], [theirs[seed] for seed in seeds])
-    return Difference(entrant, pairs.scaled(100))
+    return paired_difference([own[seed] for seed in seeds], [theirs[seed] for seed in seeds]) if seeds else None
 
 
 def _by_seed(entrant: Entrant) -> dict[int, float]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from mtl_search.outcomes import Comparison, Outcome, load_comparison, write_asked, write_details, write_outcomes
@@ -81,7 +80,7 @@ def made_outcome(
     key: str, seed: int, accuracy: float, parameters: int, method: str = "hard_sharing", trial: int | None = None
 ) -> Outcome:
     """A complete training: a little noise of its own, and a little that all of a seed have in common."""
-    noise = 0.003 * math.sin(7.3 * seed + 1) + 0.0015 * math.sin(3.1 * seed + len(key) + 1.7 * sum(map(ord, key)))
+    noise = 0.003 * math.sin(7.3 * seed + 1) + 0.0015 * math.sin(3.1 * (seed + 1) * sum(map(ord, key)))
     scores = {}
     for place, task in enumerate(TASKS):
         scores[f"{task}/accuracy"] = round(accuracy + noise + 0.004 * (1 - 2 * place), 4)
@@ -148,7 +147,9 @@ def _conal(seed: int) -> dict[str, Any]:
         "places": list(LAYERS),
         "alpha": alpha,
         "margin": [round(sorted(of_task)[-1] - sorted(of_task)[-2], 5) for of_task in alpha[-1]],
-        "conflicts": [{name: round(0.2 + 0.1 * n + 0.01 * epoch, 4) for n, name in enumerate(LAYERS)} for epoch in range(6)],
+        "conflicts": [
+            {name: round(0.2 + 0.1 * n + 0.01 * epoch, 4) for n, name in enumerate(LAYERS)} for epoch in range(6)
+        ],
         "stages": [],
         "branch_points": {"left": 2, "right": 3},
         "paths": {"left": [0, 0, 1, 1], "right": [0, 0, 0, 2]},

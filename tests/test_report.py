@@ -7,9 +7,10 @@ import pytest
 
 from made_runs import ended, made_experiment, made_run, made_trials, write_run
 from mtl_search.errors import RunFolderError
-from mtl_search.report import report_data, without_machine_paths, write_report
+from mtl_search.report import report_data, write_report
 from mtl_search.run_folder import Run
 from mtl_search.trial import State
+from mtl_search.wording import without_machine_paths
 
 
 class Page(HTMLParser):

@@ -39,7 +39,7 @@ SIX += ["space.branch_depth=[1]", "space.width_multiplier=[0.5, 1.0, 1.5]"]
 
 def made_report(accuracy: float, epoch: int = 1, done: bool = True) -> Report:
     scores = {f"{task}/{metric}": accuracy for task in ("left", "right") for metric in ("accuracy", "loss")}
-    return Report(epoch, 0.5 * epoch, 1.0, scores if done else {}, 10, done=done)
+    return Report(epoch, 0.5 * epoch, 1.0, scores=scores if done else {}, done=done)
 
 
 def accuracy_of(architecture: Architecture) -> float:

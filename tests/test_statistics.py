@@ -2,7 +2,13 @@ import pytest
 from scipy import stats
 
 from mtl_search.errors import FieldError
-from mtl_search.statistics import deviations_to_each_side, explained_share, interval, paired_difference
+from mtl_search.statistics import (
+    chance_share,
+    deviations_to_each_side,
+    explained_share,
+    interval,
+    paired_difference,
+)
 
 FIRST = [0.871, 0.864, 0.869, 0.858]
 SECOND = [0.862, 0.861, 0.871, 0.85]
@@ -73,3 +79,13 @@ def test_explained_share_of_what_groups_decide_is_one() -> None:
 @pytest.mark.parametrize("groups", [[], [[1.0, 2.0]], [[1.0], [2.0]], [[1.0, 1.0], [1.0]]])
 def test_explained_share_is_unknown_without_spread_or_groups(groups: list[list[float]]) -> None:
     assert explained_share(groups) is None
+
+
+def test_chance_reaches_less_than_what_groups_decide_and_more_than_noise() -> None:
+    decided = [[1.0, 1.1, 0.9, 1.05], [2.0, 2.1, 1.9, 2.05], [3.0, 3.1, 2.9, 3.05]]
+    chance = chance_share(decided)
+    assert chance == chance_share(decided), "the lots are the same each time"
+    assert chance is not None
+    assert 0 < chance < (explained_share(decided) or 0)
+    assert chance_share([[1.0, 2.0, 3.0], [1.5, 2.0, 2.5]]) > (explained_share([[1.0, 2.0, 3.0], [1.5, 2.0, 2.5]]) or 0)
+    assert chance_share([[1.0], [2.0]]) is None

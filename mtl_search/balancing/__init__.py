@@ -1,7 +1,7 @@
 """Balancing: how the losses of the tasks, or their gradients, become one step. Works with any method.
 
-Each is one file here, registered under its name; the fields of its dataclass are its options. Those that combine
-gradients leave the algorithm to TorchJD, an extra: ``pip install mtl-search[balancing]``.
+Each is one file here, registered under its name; the fields of its dataclass are its options. Most that combine
+gradients leave the algorithm to TorchJD, an extra: ``pip install 'mtl-search[balancing]'``.
 """
 
 from abc import ABC, abstractmethod

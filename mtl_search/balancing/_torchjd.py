@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from torch.nn import Parameter
 
 from mtl_search.balancing import GradientBalancing
+from mtl_search.balancing._gramian import GramianBalancing
 from mtl_search.errors import UserError
 from mtl_search.seeds import generator
 
@@ -25,8 +26,6 @@ except ImportError as error:
 
 Algorithm = Callable[[Tensor], Tensor]
 """Jacobian ``[tasks, values]`` to gradient ``[values]``, or Gramian ``[tasks, tasks]`` to weights ``[tasks]``."""
-COLUMNS = 2**20
-"""Values of each task's gradient that are in double precision at a time."""
 
 
 class TorchJDBalancing(GradientBalancing):
@@ -34,7 +33,10 @@ class TorchJDBalancing(GradientBalancing):
 
     @abstractmethod
     def algorithm(self, tasks: int) -> Algorithm:
-        """The object of TorchJD that does the work, for this many tasks, with no memory of earlier trainings."""
+        """The object of TorchJD that does the work, for this many tasks.
+
+        :raises ImportError: If something that it needs is not installed.
+        """
 
     def check(self) -> None:
         try:
@@ -44,42 +46,17 @@ class TorchJDBalancing(GradientBalancing):
 
     def start(self, tasks: Sequence[str], parameters: Sequence[Parameter], seed: int) -> None:
         super().start(tasks, parameters, seed)
-        self.solve = self.algorithm(len(tasks))
+        self.made = self.algorithm(len(tasks))
         self.lot = generator(seed, "balancing")
 
-    def aggregate(self, jacobian: Tensor) -> Tensor:
-        with _global_draws_from(self.lot, jacobian.device):
-            return self.solve(jacobian)
+    def solve(self, matrix: Tensor) -> Tensor:
+        """What :meth:`algorithm` makes of a matrix; whatever it draws comes from the seed of the training."""
+        with _global_draws_from(self.lot, matrix.device):
+            return self.made(matrix)
 
 
-class GramianBalancing(TorchJDBalancing):
-    """Combines the gradients with weights that follow from their inner products alone.
-
-    The products are taken in double precision and divided by their trace: TorchJD's tolerances are absolute numbers,
-    and gradients shrink during a training. The weights of all these algorithms are the same at any scale.
-    """
-
-    @abstractmethod
-    def weights(self, gramian: Tensor) -> Tensor:
-        """The weights of the gradients, ``[tasks]``; with weights of 1 they are added up.
-
-        :param gramian: ``[tasks, tasks]``, double, on the CPU, of trace 1.
-        """
-
-    def aggregate(self, jacobian: Tensor) -> Tensor:
-        products = gramian(jacobian)
-        size = products.trace()
-        if not size:
-            return torch.zeros_like(jacobian[0])
-        with _global_draws_from(self.lot, torch.device("cpu")):
-            weights = self.weights(products / size)
-        return weights.to(jacobian) @ jacobian
-
-
-def gramian(jacobian: Tensor) -> Tensor:
-    """The inner products of gradients ``[tasks, values]`` with each other: ``[tasks, tasks]``, double, on the CPU."""
-    parts = [part.double() @ part.double().T for part in jacobian.split(COLUMNS, dim=1)]
-    return torch.stack(parts).sum(dim=0).cpu()
+class TorchJDWeighting(TorchJDBalancing, GramianBalancing):
+    """Leaves the weights of the gradients to TorchJD."""
 
 
 def library() -> ModuleType:

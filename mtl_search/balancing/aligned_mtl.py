@@ -5,11 +5,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from mtl_search.balancing._torchjd import Algorithm, GramianBalancing, library
+from mtl_search.balancing._torchjd import Algorithm, TorchJDWeighting, library
 
 
 @dataclass
-class AlignedMTL(GramianBalancing):
+class AlignedMTL(TorchJDWeighting):
     """The mean of the gradients after their principal components are given the same length (algorithm 1).
 
     TorchJD's ``AlignedMTL``, times the number of tasks. Components that float32, in which the gradients are, cannot

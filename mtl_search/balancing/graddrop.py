@@ -26,4 +26,4 @@ class GradDrop(TorchJDBalancing):
         return library().aggregation.GradDrop()
 
     def aggregate(self, jacobian: Tensor) -> Tensor:
-        return self.leak * jacobian.sum(dim=0) + (1 - self.leak) * super().aggregate(jacobian)
+        return self.leak * jacobian.sum(dim=0) + (1 - self.leak) * self.solve(jacobian)

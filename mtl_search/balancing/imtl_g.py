@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mtl_search.balancing._torchjd import Algorithm, GramianBalancing, library
+from mtl_search.balancing._torchjd import Algorithm, TorchJDWeighting, library
 
 
 @dataclass
-class IMTLG(GramianBalancing):
+class IMTLG(TorchJDWeighting):
     """The combination, of weights that add up to 1, with equal projections onto all gradients' directions.
 
     The gradient part of the paper alone; weights may be negative. TorchJD's ``IMTLG``, times the number of tasks.

@@ -1,8 +1,5 @@
 """Nash-MTL (Navon, Shamsian, Achituve, Maron, Kawaguchi, Chechik & Fetaya, ICML 2022, arXiv 2202.01017)."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,41 +7,37 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mtl_search.balancing._torchjd import Algorithm, GramianBalancing, library
+from mtl_search.balancing._gramian import GramianBalancing
 
-EXPECTED = (
-    "You are solving a parameterized problem that is not DPP",  # it is compiled anew for every solve: slow, not wrong
-    "Solution may be inaccurate",  # one of a row of approximations, when gradients oppose each other almost exactly
-)
-"""What CVXPY has to say about TorchJD's problem, which nobody who trains a network can act on."""
+REGULARISATION = 1e-9
+"""Added to the cosine of each gradient with itself, so that there is a bargain for exactly opposed ones, too."""
+SHORTEST = 1e-12
+"""A gradient shorter than this, all together being of length 1, counts as so long."""
+CONVERGED, MOST_STEPS = 1e-9, 500
 
 
 @dataclass
 class NashMTL(GramianBalancing):
-    """The Nash bargain between the tasks: weights with ``gramian @ weights == 1 / weights`` (the paper's algorithm 1).
+    """The Nash bargain between the tasks: weights with ``gramian @ weights == 1 / weights`` (the paper's claim 3.1).
 
-    TorchJD's ``NashMTL``, which starts from the weights of the step before. Those of the paper make a step of the same
-    length whatever the gradients; like the authors' code, it has them for a Gramian divided by its Frobenius norm,
-    so that tasks that agree take the step that they take without balancing. Where a task has no gradient at all there
-    is nothing to bargain about, and the gradients are added up.
+    The paper finds the weights by a row of convex problems, each around the solution of the one before, and so do its
+    code and TorchJD's copy of it, which end far from the bargain or divide by zero where they begin from weights that
+    some task loses by. We minimise ``weights @ gramian @ weights / 2 - sum(log(weights))``, which is convex, and whose
+    derivative is zero there and only there: by damped Newton, without a memory of earlier steps.
+
+    The paper's weights make a step of the same length whatever the gradients. Like the authors' code, we have them for
+    a Gramian divided by its Frobenius norm: tasks that agree then take the step that they take without balancing.
 
     :param max_norm: Longest step at what is shared; the authors' code has 1. 0 for no limit, as in the paper.
-    :param iterations: Convex problems solved in one step, at most.
     """
 
     name = "nash_mtl"
     max_norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    iterations: Annotated[int, Field(ge=1)] = 20
-
-    def algorithm(self, tasks: int) -> Algorithm:
-        made = library().aggregation.NashMTL(n_tasks=tasks, max_norm=0.0, optim_niter=self.iterations)
-        return made.weighting
 
     def weights(self, gramian: Tensor) -> Tensor:
-        if not bool(gramian.diagonal().all()):
-            return torch.ones_like(gramian[0])
-        with _without_expected_warnings():
-            return self.solve(_root(gramian))
+        lengths = gramian.diagonal().sqrt().clamp(min=SHORTEST)
+        cosines = gramian / torch.outer(lengths, lengths)
+        return gramian.norm().sqrt() * bargain(cosines) / lengths
 
     def aggregate(self, jacobian: Tensor) -> Tensor:
         step = super().aggregate(jacobian)
@@ -52,15 +45,18 @@ class NashMTL(GramianBalancing):
         return step * (self.max_norm / norm) if 0 < self.max_norm < norm else step
 
 
-def _root(gramian: Tensor) -> Tensor:
-    """A small stand-in for the Jacobian, with the same Gramian: ``[tasks, tasks]``."""
-    values, vectors = torch.linalg.eigh(gramian)
-    return vectors * values.clamp(min=0).sqrt()
+def bargain(cosines: Tensor) -> Tensor:
+    """The weights ``[tasks]`` with ``cosines @ weights == 1 / weights``, by damped Newton.
 
-
-@contextmanager
-def _without_expected_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        for message in EXPECTED:
-            warnings.filterwarnings("ignore", message, UserWarning)
-        yield
+    :param cosines: ``[tasks, tasks]``, positive semidefinite.
+    """
+    matrix = cosines + REGULARISATION * torch.eye(len(cosines), dtype=cosines.dtype)
+    weights = torch.ones_like(matrix[0])
+    for _ in range(MOST_STEPS):
+        slope = matrix @ weights - 1 / weights
+        step = torch.linalg.solve(matrix + weights.pow(-2).diag(), slope)
+        decrement = (slope @ step).clamp(min=0).sqrt()
+        weights = weights - step / (1 + decrement)
+        if decrement < CONVERGED:
+            break
+    return weights

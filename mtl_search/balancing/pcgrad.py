@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mtl_search.balancing._torchjd import Algorithm, GramianBalancing, library
+from mtl_search.balancing._torchjd import Algorithm, TorchJDWeighting, library
 
 
 @dataclass
-class PCGrad(GramianBalancing):
+class PCGrad(TorchJDWeighting):
     """From each gradient, what opposes another is taken away; then they are added up (the paper's algorithm 1).
 
     The others are gone through in an order drawn anew for each gradient and step. TorchJD's ``PCGrad``.

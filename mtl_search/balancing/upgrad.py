@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mtl_search.balancing._torchjd import Algorithm, GramianBalancing, library
+from mtl_search.balancing._torchjd import Algorithm, TorchJDWeighting, library
 
 REGULARISATION = 1e-9
 """Added to the diagonal of the Gramian, of trace 1 and double precision, for the solver."""
 
 
 @dataclass
-class UPGrad(GramianBalancing):
+class UPGrad(TorchJDWeighting):
     """Each gradient is projected to where no task gets worse, all others included; the mean of the projections.
 
     TorchJD's ``UPGrad``, times the number of tasks.

@@ -3,7 +3,7 @@
 import html
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -65,6 +65,11 @@ def layout(title: str, height: int = HEIGHT, wrap: int = 42) -> dict[str, Any]:
     }
 
 
+def axis_title(text: str) -> dict[str, Any]:
+    """What stands at a horizontal axis."""
+    return {"text": text, "standoff": 8, "font": {"size": 13}}
+
+
 AXIS = {
     "automargin": True,
     "showline": True,
@@ -79,7 +84,7 @@ AXIS = {
 
 def cost_axis(costs: Sequence[float], label: str) -> dict[str, Any]:
     """A logarithmic axis, unless a cost is 0, with few ticks in plain numbers."""
-    title = {"text": f"{label}{', logarithmic' if _is_logarithmic(costs) else ''}", "standoff": 8, "font": {"size": 13}}
+    title = axis_title(f"{label}{', logarithmic' if _is_logarithmic(costs) else ''}")
     if not _is_logarithmic(costs):
         return {**AXIS, "title": title, "rangemode": "tozero", "nticks": 6}
     low, high = cost_range(costs)

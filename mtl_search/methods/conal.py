@@ -31,37 +31,43 @@ TEMPERATURE = 1.0
 class CoNAL(Method):
     """A branching network, found by gradient descent on a relaxed one and trained anew.
 
-    In the relaxed network there are a trunk and, for every task, a private copy of all its modules. Task t may leave the
-    trunk before any module p, or never, and reads a sum of what all these choices give, weighted by ``softmax(alpha_t)``.
-    On every batch alpha takes a step on validation samples, then the weights take one on training samples (bi-level, first
-    order). Where tasks conflict at a module of the trunk it does not learn, so that validation favours private modules.
+    In the relaxed network there are a trunk and, for every task, a private copy of all its modules. Task t may leave
+    the trunk before any module p, or never, and reads a sum of what all these choices give, weighted by
+    ``softmax(alpha_t)``. On every batch alpha takes a step on held out samples, then the weights take one on training
+    samples (bi-level, first order). Where tasks conflict at a module of the trunk it does not learn, so that private
+    modules do better on what is held out.
 
-    How it works follows the paper and its public code; the code leaves the handling of conflicts uncalled and would erase
-    private gradients, both of which the paper excludes. Private copies start with the trunk's weights, our reading of "copy".
-    The authors' rate of alpha, 5e-5, moves it by less than .1 in a run of theirs; the default here lets it decide within
-    some 500 steps. Balancing is that of the experiment in the last phase, and none in the search, which has its own.
+    The steps follow the paper and its public code. The code never calls the handling of conflicts and would erase
+    private gradients, both against the paper; it is not followed there. Ours: private copies start with the weights of
+    the trunk, and heads with zeros, so that nothing but the tasks tells the choices apart. The authors' rate of alpha,
+    5e-5, moves it by less than .1 in a run of theirs; the default here lets it decide within some 500 steps. Balancing
+    is that of the experiment in the last phase; in the search the handling of conflicts stands in its place.
 
     :param alpha_rate: Learning rate of Adam on alpha.
     :param alpha_decay: Its weight decay (L2).
+    :param alpha_epsilon: Its epsilon. Adam moves alpha at full rate even where nothing but noise tells places apart, as
+        for tasks that are alike; gradients well below a larger epsilon, .01 say, move it little (ours).
     :param relaxation: ``softmax``, or ``gumbel``: one choice in each forward pass, drawn by hard Gumbel-softmax.
     :param conflict: What a conflict does to a module of the trunk, see :func:`resolve_conflicts`.
     :param carry: Whether a conflict counts in all deeper modules of the trunk, too.
-    :param on_conflict: ``zero``: the optimiser gets a gradient of zeros, under which momentum and weight decay still move a
-        module. ``skip``: it leaves the module alone in that step (ours).
+    :param on_conflict: ``zero``: the optimiser gets a gradient of zeros, under which momentum and weight decay still
+        move a module. ``skip``: it leaves the module alone in that step (ours).
     :param clip: Largest norm of the gradient of all weights; ``None`` for any.
     :param validation: Part of the training samples that alpha is learned on. In the last phase they are trained on.
     :param search_epochs: Epochs of the search; ``None``: those of the experiment.
-    :param margin: A task leaves at the deepest place whose share is at most this much below the largest (ours: sharing
-        wins near-ties). 0 is the paper's argmax.
-    :param progressive: For many tasks: one branch point after the other, last one first, with two branches for each task
-        instead of one for every place. The paper shows it in a figure; our reading: at each place the undecided tasks
-        choose between the group's module and modules of their own from there on. Those who stay are decided; they share
-        what follows, a subgroup. Those who leave go on to the place before. The epochs are divided over the places.
+    :param margin: A task leaves at the deepest place whose share is at most this part of the largest below it (ours:
+        sharing wins near-ties). 0 is the paper's argmax.
+    :param progressive: For many tasks: one branch point after the other, last one first, with two branches for each
+        task instead of one for every place. The paper shows it in a figure; our reading: at each place the undecided
+        tasks choose between the group's module and modules of their own from there on. Those who stay are decided;
+        they share what follows, a subgroup. Those who leave go on to the place before. The epochs are divided over the
+        places.
     """
 
     name = "conal"
     alpha_rate: Annotated[float, Field(gt=0)] = 0.01
     alpha_decay: Annotated[float, Field(ge=0)] = 1e-5
+    alpha_epsilon: Annotated[float, Field(gt=0)] = 1e-8
     relaxation: Literal["softmax", "gumbel"] = "softmax"
     conflict: Conflict = "module"
     carry: bool = False
@@ -108,11 +114,10 @@ class CoNAL(Method):
             stay = (0,) * (place + 1) + (_group_after(place, len(tasks)),) * (places - place - 1)
             if known:
                 candidates = [[decided[t]] if t in decided else [leave[t], stay] for t in tasks]
-                model = relaxed_network(problem, candidates)
-                model.start_from(known)
+                model = relaxed_network(problem, candidates, known)
             shares = yield from log.watch(self.search(problem, model, epochs, place), done)
             stayed = [t for t in tasks if t not in decided and self._choice(shares[t]) == 1]
-            decided.update({task: stay if place < places - 1 else (0,) * places for task in stayed})
+            decided.update(dict.fromkeys(stayed, stay))
             log.stage(place, epochs, [problem.tasks[task].name for task in stayed])
             known, done = {**known, **model.weights()}, done + epochs
             if len(decided) == len(tasks):
@@ -130,7 +135,7 @@ class CoNAL(Method):
 
     def _choice(self, shares: Sequence[float]) -> int:
         """Number of the deepest candidate whose share is large enough."""
-        return max(number for number, share in enumerate(shares) if share >= max(shares) - self.margin)
+        return max(number for number, share in enumerate(shares) if share >= (1 - self.margin) * max(shares))
 
 
 class Search(Trainer):
@@ -156,7 +161,9 @@ class Search(Trainer):
         self.held_out = DeviceSplit(dataset.splits["val"], dataset, self.device)
         self.batches = self._held_out_batches(generator(problem.seed, f"order of held out samples {stage}"))
         self.noise = generator(problem.seed, f"gumbel noise {stage}")
-        self.strengths = torch.optim.Adam(model.alpha, method.alpha_rate, weight_decay=method.alpha_decay)
+        self.strengths = torch.optim.Adam(
+            model.alpha, method.alpha_rate, eps=method.alpha_epsilon, weight_decay=method.alpha_decay
+        )
         users = model.users()
         self.shared = {place: tasks for place, tasks in users.items() if len(tasks) > 1}
         self.own = [
@@ -172,12 +179,12 @@ class Search(Trainer):
         return self.method.conflict != "none" and bool(self.shared)
 
     @property
-    def macs_per_sample(self) -> int:  # type: ignore[override]
+    def macs_per_sample(self) -> int:
         """Of a sample trained on and its part of the held out samples: two forward passes, one backward pass for the
         weights or one for every task, and one through the heads for alpha."""
         forward = super().macs_per_sample // (1 + BACKWARD_MACS)
         backward = BACKWARD_MACS * (self.macs_by_task if self.resolves else forward)
-        heads = sum(head.linear.weight.numel() for head in self.network.heads)
+        heads = sum(parameter.numel() for parameter in self.network.heads.parameters() if parameter.ndim > 1)
         held_out = (forward + heads) * self.held_out_size / self.settings.batch_size
         return round(forward + backward + held_out)
 
@@ -366,14 +373,18 @@ def divided(dataset: Dataset, part: float, seed: int) -> Dataset:
     return dataclasses.replace(dataset, splits=splits)
 
 
-def relaxed_network(problem: Problem, candidates: Sequence[Sequence[Path]]) -> RelaxedNetwork:
-    """The relaxed network on a problem's backbone, its private modules with the weights of the trunk.
+def relaxed_network(
+    problem: Problem, candidates: Sequence[Sequence[Path]], known: Mapping[str, Tensor] | None = None
+) -> RelaxedNetwork:
+    """The relaxed network on a problem's backbone; new modules start with the weights of the trunk.
 
     :param candidates: For each task its paths.
+    :param known: Weights of an earlier network to go on from.
     """
     model = RelaxedNetwork(
         problem.backbone, candidates, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier
     )
+    model.start_from(known or {})
     return model
 
 

@@ -42,6 +42,7 @@ class Interrogate(Method):
     :param gate_rate: Learning rate of gates and mixing weights, in that of the weights.
     :param shared_start: The shared branch starts from ``fresh`` weights or from the ``mean`` of the tasks' (ours; the
         paper is silent).
+    :raises FieldError: By what it builds, if the names of the targets are not those of the tasks.
     """
 
     name = "interrogate"
@@ -55,6 +56,7 @@ class Interrogate(Method):
     shared_start: Literal["fresh", "mean"] = "fresh"
 
     def build(self, problem: Problem) -> GatedNetwork:
+        self._targets(problem)
         return GatedNetwork(
             problem.backbone, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier
         )
@@ -69,7 +71,8 @@ class Interrogate(Method):
         for epoch in trainer.epochs():
             path.append(sparsity.shares(model.chosen()))
             yield epoch
-        return Finished(prune(model), self._details(model, sparsity, path))
+        pruned = prune(model)
+        return Finished(pruned, _details(model, pruned, sparsity, path))
 
     def start(self, model: GatedNetwork, given: Mapping[str, Tensor]) -> None:
         """Give the tasks' branches and heads the weights of networks for one task each, and the shared branch its own.
@@ -83,39 +86,26 @@ class Interrogate(Method):
                 shared.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
 
     def sparsity(self, problem: Problem) -> "Sparsity":
-        """The penalty on the gates, for the tasks of a problem.
-
-        :raises FieldError: If the targets are not those of the tasks.
-        """
-        names = [task.name for task in problem.tasks]
-        targets = self.target if isinstance(self.target, dict) else dict.fromkeys(names, self.target)
-        if set(targets) != set(names):
-            raise FieldError("target", f"must be a number or have one for each of {', '.join(names)}", self.target)
-        if self.penalty == "l1":
-            targets = dict.fromkeys(names, 0.0)
+        """The penalty on the gates, for the tasks of a problem."""
         weights = [1.0] * len(problem.shapes)
         if self.weigh_by == "macs":
             weights = [float(macs) for macs in module_macs(problem.shapes, problem.input_shape)]
         total = sum(weights)
-        return Sparsity({name: targets[name] for name in names}, [w / total for w in weights], self.sparsity_weight)
+        return Sparsity(self._targets(problem), [w / total for w in weights], self.sparsity_weight)
 
-    def _details(self, model: GatedNetwork, sparsity: "Sparsity", path: list[dict[str, float]]) -> dict[str, Any]:
-        """What the report shows: plain data."""
-        names, layers = [task.name for task in model.tasks], [shape.name for shape in model.shapes]
-        chosen = model.chosen()
-        by_task = {
-            name: {layer: gates[number] for layer, gates in zip(layers, chosen, strict=True)}
-            for number, name in enumerate(names)
-        }
-        pruned = prune(model)
-        return {
-            "targets": sparsity.targets,
-            "mean_share": sparsity.shares(chosen),
-            "share": {name: {layer: _mean(gates) for layer, gates in of.items()} for name, of in by_task.items()},
-            "shared_channels": {layer: len(kept.shared) for layer, kept in zip(layers, pruned.kept, strict=True)},
-            "share_path": {name: [shares[name] for shares in path] for name in names},
-            "gates": by_task,
-        }
+    def _targets(self, problem: Problem) -> dict[str, float]:
+        """Name of the task -> its target.
+
+        :raises FieldError: If they are not those of the tasks.
+        """
+        names = [task.name for task in problem.tasks]
+        if self.penalty == "l1":
+            return dict.fromkeys(names, 0.0)
+        if not isinstance(self.target, dict):
+            return dict.fromkeys(names, self.target)
+        if set(self.target) != set(names):
+            raise FieldError("target", f"must be a number, or have one for each of {', '.join(names)}", self.target)
+        return {name: self.target[name] for name in names}
 
 
 @dataclass(frozen=True)
@@ -176,10 +166,7 @@ class GatedTrainer(Trainer):
 
 @torch.no_grad()
 def prune(model: GatedNetwork) -> PrunedNetwork:
-    """Fix the gates of a network and remove what no task reads. The outputs stay the same.
-
-    :param model: In evaluation mode; in training mode batch statistics, too, stay those of the whole network.
-    """
+    """Fix the gates of a network and remove what no task reads. In evaluation mode its outputs stay the same."""
     pruned = PrunedNetwork(model.backbone, model.chosen(), model.tasks, model.input_shape, model.width_multiplier)
     pruned.to(model.gates[0])
     for place in range(len(model.shapes)):
@@ -215,6 +202,25 @@ def _single_task_weights(problem: Problem) -> Generator[Epoch, None, Mapping[str
     for epoch in problem.observed_by(None).trainer(model).epochs():
         yield replace(epoch, phase=INITIALISATION)
     return model.state_dict()
+
+
+def _details(
+    model: GatedNetwork, pruned: PrunedNetwork, sparsity: Sparsity, path: Sequence[Mapping[str, float]]
+) -> dict[str, Any]:
+    """What the report shows of the gates: plain data."""
+    layers, chosen = [shape.name for shape in model.shapes], model.chosen()
+    gates = {
+        task.name: {layer: of_tasks[number] for layer, of_tasks in zip(layers, chosen, strict=True)}
+        for number, task in enumerate(model.tasks)
+    }
+    return {
+        "targets": dict(sparsity.targets),
+        "mean_share": sparsity.shares(chosen),
+        "share": {name: {layer: _mean(values) for layer, values in of_task.items()} for name, of_task in gates.items()},
+        "shared_channels": {layer: len(kept.shared) for layer, kept in zip(layers, pruned.kept, strict=True)},
+        "share_path": {name: [shares[name] for shares in path] for name in gates},
+        "gates": gates,
+    }
 
 
 def _mean(gates: Sequence[int]) -> float:

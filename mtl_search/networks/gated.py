@@ -221,8 +221,10 @@ class PrunedNetwork(nn.Module):
         """What is left of the module that a task has for itself at a place."""
         modules = self.places[place]
         assert isinstance(modules, nn.ModuleDict)
-        module = modules[str(task)] if str(task) in modules else None
-        assert module is None or isinstance(module, SlicedModule)
+        if str(task) not in modules:
+            return None
+        module = modules[str(task)]
+        assert isinstance(module, SlicedModule)
         return module
 
     def layer_parameters(self) -> dict[str, list[nn.Parameter]]:

@@ -126,7 +126,7 @@ class LinearHead(nn.Module):
 
 
 class PathModules(nn.Module):
-    """The modules that some paths through a backbone lead over, and a head for each task; says nothing of who goes where.
+    """The modules that some paths through a backbone lead over, and a head for each task.
 
     Features that are reached by the same way are computed once. A module that is reached by different ways has the same
     weights for all of them, but batch statistics for each way.

@@ -1,4 +1,4 @@
-"""A network in which every task has several candidate paths through a backbone, and reads a mixture of what they give."""
+"""A network in which every task has several candidate paths through a backbone and reads a mixture of their ends."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,7 +20,8 @@ class RelaxedNetwork(PathModules):
 
     ``z_t = sum_k softmax(alpha_t)_k * features(candidate k of task t)`` and ``y_t = head_t(z_t)``. What candidates have
     in common from the input on is computed once; a module that they reach by different ways has batch statistics for
-    each. The strengths ``alpha`` are ones at the start, and no part of what a trainer of the weights is given.
+    each. The strengths ``alpha`` are ones at the start, and no part of what a trainer of the weights is given. Heads
+    start with zeros: drawn by lot, they would pull shared features apart even where tasks are the same.
 
     :param candidates: For each task its paths.
     """
@@ -38,6 +39,8 @@ class RelaxedNetwork(PathModules):
         super().__init__(backbone, paths, tasks, input_shape, seed, width_multiplier)
         self.candidates = {task.name: tuple(paths) for task, paths in zip(tasks, candidates, strict=True)}
         self.alpha = nn.ParameterList(nn.Parameter(torch.ones(len(paths)), requires_grad=False) for paths in candidates)
+        for parameter in self.heads.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self, x: Tensor, only: Sequence[str] | None = None, shares: Sequence[Tensor] | None = None
@@ -94,8 +97,9 @@ class RelaxedNetwork(PathModules):
     def start_from(self, known: Mapping[str, Tensor]) -> None:
         """Take over weights by their names; a module without any starts as a copy of that with number 0 at its place.
 
-        :param known: Those of an earlier network, or of this one.
+        :param known: Those of an earlier network; those of the modules with number 0 may be left out.
         """
+        known = {**{name: weight for name, weight in self._weights() if name == _of_number_0(name)}, **known}
         for name, parameter in self._weights():
             parameter.copy_(known[name] if name in known else known[_of_number_0(name)])
 
@@ -108,6 +112,6 @@ class RelaxedNetwork(PathModules):
 
 
 def _of_number_0(name: str) -> str:
-    """``places.2.1.norms.0.weight`` -> ``places.2.0.norms.0.weight``"""
+    """``places.2.1.norms.0.weight`` -> ``places.2.0.norms.0.weight``; other names as they are."""
     parts = name.split(".")
-    return ".".join([*parts[:2], "0", *parts[3:]])
+    return ".".join([*parts[:2], "0", *parts[3:]]) if parts[0] == "places" else name

@@ -1,0 +1,83 @@
+"""Numbers and facts as words: what both pages of a report have in common."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mtl_search.figures import is_percent
+
+
+def score_text(value: float | None, name: str) -> str:
+    """The value of a score for reading: accuracies in percent, a dash where there is none."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value * 100:.1f}\N{NO-BREAK SPACE}%" if is_percent(name) else f"{value:.4g}"
+
+
+def share_text(share: float) -> str:
+    """A part of a whole for reading: ``38 %``."""
+    return f"{share * 100:.0f}\N{NO-BREAK SPACE}%"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A difference for reading, with its sign: ``+1.20``, ``−0.30``."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def capitalised(sentence: str) -> str:
+    """A sentence with its first letter capital, the others as they are."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def count(number: int, one: str, several: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
+def made_by_machine(environment: Mapping[str, Any]) -> dict[str, str]:
+    """What the run wrote down about itself; whatever of it is there."""
+    names = {
+        "command": "Command",
+        "source_revision": "Source revision",
+        "started": "Started",
+        "finished": "Finished",
+        "python": "Python",
+        "versions": "Versions",
+        "hardware": "Hardware",
+    }
+    return {label: _as_text(environment.get(name)) for name, label in names.items()}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(as_pairs(value))
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def as_pairs(values: Mapping[str, Any]) -> list[str]:
+    """``name value`` of each that has one."""
+    return [f"{name} {_as_text(value)}" for name, value in values.items() if value is not None]
+
+
+def without_machine_paths(data: Any) -> Any:
+    """The same data with each absolute path in its texts cut to its last part: ``/home/me/x.csv`` to ``…/x.csv``."""
+    if isinstance(data, str):
+        return re.sub(r"(?<![\w.:/…])/(?:[^\s/'\"]+/)+(?=[^\s/'\"])", "…/", data)
+    if isinstance(data, Mapping):
+        return {key: without_machine_paths(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [without_machine_paths(value) for value in data]
+    return data
+
+
+def rounded(data: Any, digits: int = 9) -> Any:
+    """The same data with its floats cut to so many significant digits."""
+    if isinstance(data, float):
+        return float(f"{data:.{digits}g}")
+    if isinstance(data, Mapping):
+        return {key: rounded(value, digits) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [rounded(value, digits) for value in data]
+    return data

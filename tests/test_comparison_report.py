@@ -1,0 +1,420 @@
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from made_comparisons import (
+    BASELINES,
+    EPOCHS,
+    LAYERS,
+    made_baseline,
+    made_comparison,
+    made_details,
+    made_outcome,
+    made_outcomes,
+    made_pick,
+    write_comparison,
+)
+from made_runs import made_run
+from mtl_search.comparison_report import comparison_data
+from mtl_search.errors import RunFolderError
+from mtl_search.figures import (
+    conflicts_figure,
+    cosines_figure,
+    differences_figure,
+    hypervolume_figure,
+    importance_figure,
+    paths_figure,
+    shares_figure,
+    standings_figure,
+)
+from mtl_search.outcomes import Comparison, Outcome, write_details
+from mtl_search.report import report_data, write_report
+from mtl_search.run_folder import Run
+from mtl_search.trial import State
+from test_report import Page, assert_loads_nothing
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return made_run(tmp_path / "demo", 24)
+
+
+@pytest.fixture
+def comparison(run: Run) -> Comparison:
+    return made_comparison(run)
+
+
+@pytest.fixture
+def data(run: Run, comparison: Comparison) -> dict[str, Any]:
+    return comparison_data(run, comparison)
+
+
+def row(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    return next(one for one in data["entrants"] if one["entrant"] == key)
+
+
+def outcomes_with(values: Mapping[str, list[float]], parameters: Mapping[str, int]) -> list[Outcome]:
+    """Outcomes with these accuracies, one per seed."""
+    found = []
+    for key, accuracies in values.items():
+        trial = int(key.removeprefix("trial-")) if key.startswith("trial-") else None
+        for seed, accuracy in enumerate(accuracies):
+            scores = {"left/accuracy": accuracy, "right/accuracy": accuracy}
+            method = "etr_nlp" if trial is not None else BASELINES[key][0]
+            made = made_outcome(key, seed, accuracy, parameters[key], method, trial)
+            found.append(replace(made, accuracy=accuracy, scores=scores))
+    return found
+
+
+def answer_to(run: Run, pick: list[float], hard: list[float], seeds: int = 3) -> list[str]:
+    """The answer where a pick, matched to hard sharing, has these accuracies."""
+    best = run.front[-1].number
+    entrants = [
+        made_baseline("single_task"),
+        made_baseline("hard_sharing"),
+        made_pick(best, ["best", "matched:hard_sharing"]),
+    ]
+    key = f"trial-{best}"
+    values = {"single_task": [0.88] * len(hard), "hard_sharing": hard, key: pick}
+    outcomes = outcomes_with(values, {"single_task": 90_000, "hard_sharing": 50_000, key: 48_000})
+    return list(comparison_data(run, write_comparison(run, entrants, outcomes, seeds))["answer"])
+
+
+# The answer
+
+
+def test_answer_says_better_where_the_interval_excludes_zero(run: Run) -> None:
+    first, second = answer_to(run, [0.86, 0.87, 0.865], [0.85, 0.859, 0.856])
+    ends = stats.ttest_rel([86, 87, 86.5], [85, 85.9, 85.6]).confidence_interval(0.95)
+    assert f"+1.00 points (95\N{NO-BREAK SPACE}% interval {ends.low:+.2f} to {ends.high:+.2f}, 3 seeds)" in first
+    assert first.endswith("better in this comparison.")
+    assert "86.5\N{NO-BREAK SPACE}% mean accuracy on the test split with 48,000 learnable parameters" in first
+    assert "hard sharing 85.5\N{NO-BREAK SPACE}% with 50,000" in first
+    assert "90,000 together" in second
+    assert second.endswith("worse in this comparison.")
+
+
+def test_answer_stays_open_where_the_interval_includes_zero(run: Run) -> None:
+    first, _ = answer_to(run, [0.86, 0.87, 0.85], [0.85, 0.85, 0.865])
+    assert first.endswith("The interval includes 0: which of them is better stays open.")
+
+
+def test_answer_from_one_seed_says_so(run: Run) -> None:
+    first, _ = answer_to(run, [0.86], [0.85], seeds=1)
+    assert "+1.00 points in one seed" in first
+    assert "interval" not in first
+
+
+def test_answer_uses_common_seeds_only(run: Run) -> None:
+    first, _ = answer_to(run, [0.86, 0.87, 0.865], [0.85, 0.859])
+    assert ", 2 seeds)" in first
+
+
+def test_answer_takes_the_nearest_in_size_where_nothing_was_matched(run: Run) -> None:
+    best = run.front[-1].number
+    keys = ["hard_sharing_widths@0.5", "hard_sharing", "hard_sharing_widths@1.5"]
+    entrants = [*map(made_baseline, keys), made_pick(best, ["best"])]
+    outcomes = made_outcomes(keys, {best: 0.9}, run, 2)
+    outcomes = [replace(one, learnable_parameters=100_000) if one.trial == best else one for one in outcomes]
+    answer = comparison_data(run, write_comparison(run, entrants, outcomes, 2))["answer"]
+    assert "hard sharing widths 1.5" in answer[0]
+    assert "no Delta_m" in answer[1]
+
+
+def test_best_pick_is_chosen_by_validation_not_by_what_is_compared(run: Run) -> None:
+    smallest, best = run.front[0].number, run.front[-1].number
+    entrants = [made_pick(smallest, ["smallest"]), made_pick(best, ["best"])]
+    outcomes = made_outcomes([], {smallest: 0.95, best: 0.80}, run, 2)
+    data = comparison_data(run, write_comparison(run, entrants, outcomes, 2))
+    assert data["differences"]["other"]["entrant"] == f"trial-{best}"
+    assert data["differences"]["rows"][0]["points"]["mean"] > 10
+
+
+# The table
+
+
+def test_intervals_are_over_seeds(data: dict[str, Any], comparison: Comparison) -> None:
+    found = row(data, "recon")
+    values = [outcome.scores["left/accuracy"] for outcome in comparison.of("recon")]
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    interval = found["scores"]["left/accuracy"]
+    assert (interval["low"], interval["high"]) == pytest.approx((expected.low, expected.high))
+    assert interval["count"] == 3
+    assert found["delta_m"]["mean"] == pytest.approx(
+        sum(one.delta_m or 0 for one in comparison.of("recon")) / 3, abs=1e-9
+    )
+    assert row(data, "single_task")["delta_m"]["mean"] == pytest.approx(0, abs=1e-5)
+
+
+def test_cost_of_training_counts_every_phase_in_multiples_of_hard_sharing(data: dict[str, Any]) -> None:
+    assert row(data, "hard_sharing")["relative"] == {"samples": 1.0, "macs": 1.0, "seconds": 1.0}
+    found = row(data, "interrogate@0.5")
+    assert found["relative"]["samples"] == 3.0
+    assert found["relative"]["macs"] == pytest.approx(3 * 82_000 / 53_652)
+    assert [phase["phase"] for phase in found["phases"]] == ["single-task initialisation", "training"]
+
+
+def test_costs_that_differ_between_seeds_have_a_range(run: Run) -> None:
+    outcomes = [
+        replace(one, learnable_parameters=one.learnable_parameters + 100 * one.seed)
+        for one in made_outcomes(["conal"], {}, run, 3)
+    ]
+    data = comparison_data(run, write_comparison(run, [made_baseline("conal")], outcomes))
+    assert row(data, "conal")["learnable_parameters"] == {"mean": 74_100, "least": 74_000, "most": 74_200}
+    assert "74,000 to 74,200" in Page(write_report(run)).text
+
+
+def test_failed_trainings_are_named_and_no_mean_holds_them(run: Run) -> None:
+    keys = ["single_task", "hard_sharing", "recon"]
+    outcomes = made_outcomes(keys, {}, run, 3)
+    kept = [one for one in outcomes if (one.entrant, one.seed) not in {("recon", 1), ("hard_sharing", 2)}]
+    failed = Outcome("recon", State.FAILED, "recon", 1, "test", error="the loss was not finite <at> step 7")
+    data = comparison_data(run, write_comparison(run, [made_baseline(key) for key in keys], [*kept, failed]))
+    assert row(data, "recon")["seeds"] == [0, 2]
+    assert row(data, "recon")["accuracy"]["count"] == 2
+    assert [(one["entrant"], one["seed"], one["failed"]) for one in data["failed"]] == [
+        ("hard_sharing", 2, False),
+        ("recon", 1, True),
+    ]
+    assert data["state"].startswith("2 of 9 trainings are not complete: 1 failed, 1 not trained yet.")
+    assert "failed: the loss was not finite <at> step 7" in Page(write_report(run)).text
+
+
+def test_a_comparison_without_any_complete_training_gives_a_page(run: Run) -> None:
+    failed = Outcome("recon", State.FAILED, "recon", 0, "test", error="no luck")
+    write_comparison(run, [made_baseline("recon")], [failed], seeds=1)
+    page = Page(write_report(run))
+    assert "No training is complete yet, so there is no answer." in page.text
+    assert_loads_nothing(page)
+
+
+def test_without_single_task_there_is_no_delta_m(run: Run) -> None:
+    data = comparison_data(run, made_comparison(run, baselines=["hard_sharing", "recon"]))
+    assert {one["delta_m"] for one in data["entrants"]} == {None}
+    figure = standings_figure(data["standings"])
+    assert not figure.layout.updatemenus
+    assert any("no Delta_m" in note for note in data["notes"])
+
+
+# The figures
+
+
+def test_plot_shows_every_entrant_with_its_interval(data: dict[str, Any]) -> None:
+    groups = data["standings"]["groups"]
+    assert [group["kind"] for group in groups] == ["pick", *["baseline"] * 7]
+    keys = [point["entrant"] for group in groups for point in group["points"]]
+    assert sorted(keys) == sorted(one["entrant"] for one in data["entrants"])
+    figure = standings_figure(data["standings"])
+    interval = row(data, "recon")["accuracy"]
+    trace = next(trace for trace in figure.data if trace.name == "recon")
+    assert trace.x == (90_500,)
+    assert trace.y[0] == pytest.approx(interval["mean"] * 100, abs=1e-3)
+    assert trace.error_y.array[0] == pytest.approx((interval["high"] - interval["mean"]) * 100, abs=1e-3)
+    assert figure.layout.xaxis.type == "log"
+
+
+def test_switch_of_the_plot_fits_its_traces(data: dict[str, Any]) -> None:
+    figure = standings_figure(data["standings"])
+    accuracy, delta_m = (button.args[0] for button in figure.layout.updatemenus[0].buttons)
+    assert [list(heights) for heights in accuracy["y"]] == [list(trace.y) for trace in figure.data]
+    assert len(delta_m["y"]) == len(delta_m["error_y.array"]) == len(figure.data)
+    assert row(data, "recon")["delta_m"]["mean"] == pytest.approx(delta_m["y"][-1][0], abs=1e-3)
+
+
+def test_a_curve_goes_through_what_differs_in_width_alone(data: dict[str, Any]) -> None:
+    group = next(one for one in data["standings"]["groups"] if one["name"] == "hard sharing widths")
+    assert [point["entrant"] for point in group["line"]] == [
+        "hard_sharing_widths@0.5",
+        "hard_sharing",
+        "hard_sharing_widths@1.5",
+    ]
+
+
+def test_differences_are_paired_and_marked(data: dict[str, Any], comparison: Comparison) -> None:
+    other = data["differences"]["other"]["entrant"]
+    means = [one["points"]["mean"] for one in data["differences"]["rows"]]
+    assert means == sorted(means, reverse=True)
+    for found in data["differences"]["rows"]:
+        own = [100 * (one.accuracy or 0) for one in comparison.of(found["entrant"])]
+        theirs = [100 * (one.accuracy or 0) for one in comparison.of(other)]
+        expected = stats.ttest_rel(own, theirs)
+        ends = expected.confidence_interval(0.95)
+        assert (found["points"]["low"], found["points"]["high"]) == pytest.approx((ends.low, ends.high))
+        assert found["excludes_zero"] is bool(expected.pvalue < 0.05)
+    figure = differences_figure(data["differences"])
+    assert sum(len(trace.x) for trace in figure.data) == len(means)
+    assert len(figure.layout.yaxis.ticktext) == len(means)
+
+
+def test_shares_are_means_over_seeds(data: dict[str, Any], comparison: Comparison) -> None:
+    shares = data["shares"]
+    assert shares["layers"] == list(LAYERS)
+    assert len(shares["rows"]) == 4, "two variants, two tasks"
+    told = [comparison.details("interrogate@0.2", seed)["share"]["right"]["layer 1"] for seed in range(3)]
+    found = next(one for one in shares["rows"] if (one["entrant"], one["task"]) == ("interrogate@0.2", "right"))
+    assert found["shares"][2] == pytest.approx(sum(told) / 3)
+    assert shares_figure(shares).data[0].z[1][2] == pytest.approx(100 * sum(told) / 3, abs=0.01)
+
+
+def test_paths_and_conflicts_of_branch_points(data: dict[str, Any]) -> None:
+    (found,) = data["branch_points"]
+    assert found["choices"] == ["before stem", "after stem", "after layer 0", "after layer 1", "never"]
+    assert found["branch_points"] == {"left": [2, 2, 2], "right": [3, 3, 3]}
+    assert len(found["alpha"]) == EPOCHS
+    assert sum(found["alpha"][-1][0]) == pytest.approx(1, abs=1e-4)
+    figure = paths_figure(found)
+    assert len(figure.data) == 2 * 5
+    assert figure.data[2].y[-1] == pytest.approx(100 * found["alpha"][-1][0][2], abs=1e-3)
+    heat = conflicts_figure(found).data[0]
+    assert len(heat.z) == len(LAYERS)
+    assert heat.z[1][2] == pytest.approx(32.0)
+
+
+def test_paths_whose_choices_change_are_left_out(run: Run) -> None:
+    (outcome,) = made_outcomes(["conal"], {}, run, 1)
+    write_comparison(run, [made_baseline("conal")], [outcome], seeds=1)
+    details = made_details(outcome)
+    details["alpha"][0] = [[0.5, 0.5]]
+    details["conflicts"] = [{} for _ in range(EPOCHS)]
+    write_details(run.path, outcome, details)
+    (found,) = report_data(run)["comparison"]["branch_points"]
+    assert found["alpha"] is None
+    assert found["modules"] == []
+    assert "its path is not drawn" in " ".join(Page(write_report(run)).text.split())
+
+
+def test_cosines_share_one_symmetric_scale_and_leave_gaps(data: dict[str, Any]) -> None:
+    cosines = data["cosines"]
+    assert cosines["maps"][0]["entrant"] == "hard_sharing"
+    assert len(cosines["maps"]) == 1 + len(data["picks"])
+    figures = [cosines_figure(cosines, number) for number, _ in enumerate(cosines["maps"])]
+    assert {(figure.data[0].zmin, figure.data[0].zmax) for figure in figures} == {(-cosines["limit"], cosines["limit"])}
+    assert figures[1].data[0].z[-1] == [None] * EPOCHS
+    assert cosines["maps"][0]["cosines"][0][0] == pytest.approx(0.31), "0.3, 0.31, 0.32"
+
+
+def test_sentence_on_interference_follows_the_numbers(run: Run, data: dict[str, Any]) -> None:
+    base, pick = data["cosines"]["sentences"]
+    assert "below 0 in 38\N{NO-BREAK SPACE}% of them" in base
+    assert pick.endswith("Interference fell.")
+    for outcome in made_outcomes([], {run.front[-1].number: 0.9}, run, 3):
+        lower = dict.fromkeys(LAYERS, -0.5 - 0.01 * outcome.seed)
+        write_details(run.path, outcome, {**made_details(outcome), "cosines": [lower] * EPOCHS})
+    again = report_data(run)["comparison"]["cosines"]["sentences"][1]
+    assert again.endswith("Interference did not fall: it grew.")
+
+
+def test_hypervolume_never_falls_and_starts_at_nothing(run: Run, data: dict[str, Any]) -> None:
+    found = data["hypervolume"]
+    shares = [point["share"] for point in found["points"]]
+    assert shares[0] == 0
+    assert shares == sorted(shares)
+    assert 0 < shares[-1] <= 1
+    assert found["points"][-1]["seconds"] == pytest.approx(sum(trial.seconds for trial in run.trials))
+    assert found["reference_point"][1] == max(trial.learnable_parameters for trial in run.complete)
+    assert len(hypervolume_figure(found, "seconds").data[0].x) == 1 + len(run.trials)
+
+
+def test_importance_finds_what_decides(data: dict[str, Any]) -> None:
+    first, *others = data["importance"]["choices"]
+    assert first["choice"] == "width multiplier", "made-up accuracies grow with parameters"
+    assert first["share"] > first["chance"]
+    assert all(first["share"] >= other["share"] for other in others)
+    assert sum(level["trials"] for level in first["levels"]) == data["importance"]["trials"]
+    bars = importance_figure(data["importance"]).data[0]
+    assert bars.x[0] == pytest.approx(100 * first["share"], abs=0.01)
+
+
+def test_few_trials_say_nothing_about_importance(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "few", 4)
+    assert comparison_data(run, made_comparison(run, 1))["importance"] is None
+
+
+# The page
+
+
+def test_page_shows_the_comparison_and_loads_nothing(run: Run, comparison: Comparison) -> None:
+    path = write_report(run)
+    assert path == run.path / "report.html"
+    assert (run.path / "pareto.html").exists()
+    page = Page(path)
+    assert_loads_nothing(page)
+    picks = [about for about in comparison.asked["entrants"] if about["kind"] == "pick"]
+    assert page.count("svg") == len(picks)
+    for heading in ("All entrants", "Differences to trial", "The picks", "How much the tasks agree", "The search"):
+        assert heading in page.text
+    assert "mtl-search compare results/made --seeds 3" in page.text
+    assert "single-task initialisation, 2 times the samples of `training`" in page.text
+
+
+def test_report_json_holds_what_is_drawn(run: Run, comparison: Comparison) -> None:
+    write_report(run)
+    text = (run.path / "report.json").read_text(encoding="utf-8")
+    data = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert data == report_data(run)
+    assert len(data["comparison"]["entrants"]) == len(comparison.entrants)
+    floats: list[str] = []
+    json.loads(text, parse_float=lambda number: floats.append(number))
+    assert max(len(number.partition("e")[0].replace(".", "").strip("-0")) for number in floats) <= 9
+
+
+def test_without_a_comparison_there_is_no_second_page(run: Run) -> None:
+    assert report_data(run)["comparison"] is None
+    assert write_report(run) == run.path / "pareto.html"
+    assert not (run.path / "report.html").exists()
+
+
+def test_comparison_without_a_search(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "none", 0)
+    made_comparison(run, 2, ["single_task", "hard_sharing", "interrogate@0.5"])
+    data = report_data(run)["comparison"]
+    assert data["picks"] == []
+    assert data["hypervolume"] is None
+    assert data["differences"]["other"]["entrant"] == "single_task"
+    assert "It was chosen by these same numbers" in data["differences"]["notes"][0]
+    page = Page(write_report(run))
+    assert "hypervolume" not in page.text
+    assert "The picks" not in page.text
+    assert "The search and the choice" not in page.text
+    assert_loads_nothing(page)
+
+
+def test_names_and_reasons_are_escaped(run: Run, tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    about = {
+        **made_baseline("recon"),
+        "description": evil,
+        "key": evil.replace("/", ""),
+        "recipe": evil,
+        "variant": evil,
+    }
+    outcome = replace(made_outcomes(["recon"], {}, run, 1)[0], entrant=about["key"])
+    failed = replace(outcome, seed=1, state=State.FAILED, error=evil, scores={}, accuracy=None)
+    write_comparison(run, [about], [outcome, failed], seeds=2)
+    page = Page(write_report(run))
+    plain = made_run(tmp_path / "plain", 24)
+    write_comparison(plain, [made_baseline("recon")], made_outcomes(["recon"], {}, plain, 1), seeds=1)
+    assert "alert(1)" in page.text
+    assert page.count("script") == Page(write_report(plain)).count("script")
+
+
+def test_page_names_no_path_of_this_machine(run: Run, tmp_path: Path) -> None:
+    failed = Outcome("recon", State.FAILED, "recon", 0, "test", error=f"no such file: '{tmp_path}/data/x.npz'")
+    write_comparison(run, [made_baseline("recon")], [failed], seeds=1)
+    assert str(tmp_path) not in write_report(run).read_text(encoding="utf-8")
+
+
+def test_missing_details_are_an_error_that_names_the_file(run: Run, comparison: Comparison) -> None:
+    (run.path / "comparison" / "recon" / "seed1" / "details.json").unlink()
+    with pytest.raises(RunFolderError, match=r"recon/seed1/details\.json"):
+        write_report(run)
+
+
+def test_same_folder_gives_the_same_page(run: Run, comparison: Comparison) -> None:
+    first = write_report(run).read_bytes()
+    assert write_report(run.path).read_bytes() == first
