@@ -29,7 +29,7 @@ from mtl_search.standings import (
     single_task,
 )
 from mtl_search.statistics import Interval, deviations_to_each_side
-from mtl_search.wording import as_pairs, capitalised, count, made_by_machine, score_text, share_text, signed
+from mtl_search.wording import as_pairs, capitalised, count, made_by_machine, rounded, score_text, share_text, signed
 
 SPLITS = {"test": "test split", "val": "validation split"}
 
@@ -123,7 +123,8 @@ def _against_single_task(entrants: Sequence[Entrant], best: Entrant) -> str:
 def _answer_without_picks(entrants: Sequence[Entrant], best: Entrant, split: str) -> list[str]:
     trained = [one for one in entrants if one.outcomes]
     sentences = [
-        f"Of {count(len(trained), 'entrant', 'entrants')}, {_reached(best, split, lead=False)}, the highest mean."
+        f"Of {count(len(trained), 'entrant', 'entrants')}, {_reached(best, split, lead=False)}, the highest mean and"
+        " chosen by it."
     ]
     target = by_key(entrants, HARD_SHARING)
     if target and target is not best:
@@ -256,18 +257,23 @@ def _difference_notes(data: Mapping[str, Any], other: Entrant) -> list[str]:
         for number in seeds
         if number > 1
     ]
-    outside = sum(row["excludes_zero"] for row in rows)
-    return [
+    intervals = [row for row in rows if row["points"]["low"] is not None]
+    outside = sum(row["excludes_zero"] for row in intervals)
+    notes = [
         f"Each row is an entrant minus {other.label}, on the same seed, averaged over seeds. {chosen}",
         "The interval is the 95 % interval of Student's t distribution for the mean of these differences."
         + (f" It is wide: {'; '.join(widths)}." if widths else " With one seed there is none."),
-        f"{outside} of {count(len(rows), 'interval excludes', 'intervals exclude')} 0. They are not corrected for their"
-        " number: where nothing differs, about one in twenty would still exclude 0.",
     ]
+    if intervals:
+        notes.append(
+            f"{outside} of {count(len(intervals), 'interval excludes', 'intervals exclude')} 0. They are not corrected"
+            " for their number: where nothing differs, about one in twenty would still exclude 0."
+        )
+    return notes
 
 
 def _cosines(entrants: Sequence[Entrant], other: Entrant | None) -> dict[str, Any] | None:
-    data = cosines_data(entrants, by_key(entrants, HARD_SHARING))
+    data = rounded(cosines_data(entrants, by_key(entrants, HARD_SHARING)))
     return {**data, "sentences": _cosine_sentences(data, other)} if data else None
 
 
@@ -418,5 +424,5 @@ def _spent_besides(entrants: Sequence[Entrant]) -> str:
         last = phases.pop("training", None)
         for name, costs in phases.items():
             share = f", {costs['samples'] / last['samples']:.2g} times the samples of `training`" if last else ""
-            spent.append(f"{entrant.label}: {name}{share}")
-    return "; ".join(spent) + "." if spent else "nothing: no method has a phase before `training`."
+            spent.append(f"{entrant.method.replace('_', ' ')}: {name}{share}")
+    return "; ".join(dict.fromkeys(spent)) + "." if spent else "nothing: no method has a phase before `training`."

@@ -151,7 +151,7 @@ def test_the_same_call_goes_on_where_it_was_interrupted(run: Run) -> None:
     after = load_comparison(run.path)
     assert after is not None
     assert after.missing == []
-    assert after.outcomes[:3] == before.outcomes
+    assert [one.scores for one in after.outcomes[:3]] == [one.scores for one in before.outcomes]
     assert max(Counter(calls).values()) == 1, "none trained twice"
 
 
@@ -198,8 +198,8 @@ def test_one_who_starts_from_single_task_weights_gets_those_of_its_seed(run: Run
 
 
 def test_without_single_task_networks_it_trains_its_own(run: Run) -> None:
-    found = compare(run, baselines=["interrogate@0.5"], picks=[], seeds=1, workers=0, evaluate=succeed)
-    assert found.details("interrogate@0.5", 0)["given"] == []
+    found = compare(run, baselines=["interrogate@0.45"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    assert found.details("interrogate@0.45", 0)["given"] == []
 
 
 def test_a_pick_is_matched_to_a_network_that_is_known_before_training(run: Run) -> None:
@@ -254,7 +254,7 @@ def assert_refused(run: Run, error: type[UserError], match: str, **arguments: ob
 
 def test_wrong_input_is_refused_before_anything_is_written(run: Run) -> None:
     assert_refused(run, ExperimentError, r"`hard_sharin`.*`hard_sharing`", baselines=["hard_sharin"], picks=[])
-    assert_refused(run, UserError, r"variant of baseline `interrogate`.*`0.55`", baselines=["interrogate@0.55"])
+    assert_refused(run, UserError, r"variant of baseline `interrogate`.*`0.44`", baselines=["interrogate@0.44"])
     assert_refused(run, UserError, r"there is no pick `nee`\. Did you mean `knee`", picks=["nee"])
     assert_refused(run, RunFolderError, r"there is no trial 99", picks=["99"])
     assert_refused(run, UserError, r"`hard_sharing`", baselines=["single_task"], picks=["matched:hard_sharing"])
@@ -296,10 +296,11 @@ def test_one_baseline_alone(experiment: Experiment, tmp_path: Path, split: str) 
 
 
 def test_one_architecture_alone_equals_the_same_as_a_pick(run: Run) -> None:
+    """But for rounding: alone it has all processors, in a comparison one."""
     trial = run.front[0]
     picked = compare(run, baselines=[], picks=[str(trial.number)], seeds=1, workers=0)
     alone = train_alone(trial.architecture, run.experiment)
-    assert alone.outcomes[0].scores == picked.outcomes[0].scores
+    assert alone.outcomes[0].scores == pytest.approx(picked.outcomes[0].scores, rel=1e-3)
     assert alone.outcomes[0].state is State.COMPLETE
 
 

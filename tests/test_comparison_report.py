@@ -418,3 +418,10 @@ def test_missing_details_are_an_error_that_names_the_file(run: Run, comparison: 
 def test_same_folder_gives_the_same_page(run: Run, comparison: Comparison) -> None:
     first = write_report(run).read_bytes()
     assert write_report(run.path).read_bytes() == first
+
+
+def test_one_seed_has_no_intervals_to_count(run: Run) -> None:
+    differences = comparison_data(run, made_comparison(run, 1))["differences"]
+    assert "With one seed there is none." in differences["notes"][1]
+    assert len(differences["notes"]) == 2
+    assert not any(trace.error_x.visible for trace in differences_figure(differences).data)

@@ -66,7 +66,7 @@ def shares_figure(data: Mapping[str, Any]) -> go.Figure:
     labels = [_wrapped(f"{row['label']}, {row['task']}") for row in data["rows"]]
     figure = go.Figure(_heat(grid, data["layers"], SHARE_SCALE, (0, 100), " %", numbers=True))
     title = "channels that a task has for itself, in percent of the layer's"
-    figure.update_layout(layout(title, 150 + 34 * len(labels)))
+    figure.update_layout(layout(title, 150 + (34 if len(labels) <= 20 else 16) * len(labels)))
     _rows_axis(figure, labels)
     return figure
 

@@ -249,15 +249,11 @@ def differences_figure(data: Mapping[str, Any]) -> go.Figure:
 
 def _difference_trace(chosen: Sequence[tuple[int, Mapping[str, Any]]], name: str, excludes: bool) -> go.Scatter:
     color = FRONT_COLOR if excludes else FAINT_COLOR
+    reaches = [_reach(row["points"], 1) for _, row in chosen]
     return go.Scatter(
         x=[_times(row["points"], "mean", 1) for _, row in chosen],
         y=[place for place, _ in chosen],
-        error_x={
-            "array": [_reach(row["points"], 1) for _, row in chosen],
-            "color": color,
-            "thickness": 1.6,
-            "width": 5,
-        },
+        error_x={"array": reaches, "color": color, "thickness": 1.6, "width": 5, "visible": any(reaches)},
         mode="markers",
         marker={"color": color, "size": 10, "symbol": "square" if excludes else "square-open"},
         name=name,

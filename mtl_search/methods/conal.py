@@ -65,6 +65,7 @@ class CoNAL(Method):
     """
 
     name = "conal"
+    measured_as_built = False
     alpha_rate: Annotated[float, Field(gt=0)] = 0.01
     alpha_decay: Annotated[float, Field(ge=0)] = 1e-5
     alpha_epsilon: Annotated[float, Field(gt=0)] = 1e-8

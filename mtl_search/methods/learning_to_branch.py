@@ -38,6 +38,7 @@ class LearningToBranch(Method):
     """
 
     name = "learning_to_branch"
+    measured_as_built = False
     search_epochs: Annotated[int, Field(ge=1)] | None = None
     first_temperature: Annotated[float, Field(gt=0)] = 5.0
     last_temperature: Annotated[float, Field(gt=0)] = 0.5

@@ -36,6 +36,7 @@ class Recon(Method):
     """
 
     name = "recon"
+    measured_as_built = False
     threshold: Annotated[float, Field(ge=-1, le=1)] = -0.1
     layers: Annotated[int, Field(ge=1)] | None = None
     counting_epochs: Annotated[int, Field(ge=1)] | None = None
