@@ -1,8 +1,9 @@
 """A pruned InterroGate network against the gated one that it was pruned from: one forward pass, in evaluation mode.
 
 Both have the same weights and give the same outputs. The gates are drawn by lot, each open with the given chance; their
-passes alternate, so that a machine whose speed drifts slows both. What counts is the ratio: the median over the passes
-of the gated network's time over the pruned one's. Beside it stands the ratio of their MACs, which is what it would be
+passes alternate, so that a machine whose speed drifts slows both, and what is counted is processor time, so that other
+work on it does not. What counts is the ratio: the median over the passes of the gated network's time over the pruned
+one's. Beside it stands the ratio of their MACs, which is what it would be
 if nothing but convolutions took time.
 
     python benchmarks/pruned_speed.py [--threads N] [--batch N] [--passes N]
@@ -35,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--passes", type=int, default=9)
+    parser.add_argument("--passes", type=int, default=15)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {platform.machine()}, {arguments.threads} thread(s), batch {arguments.batch}\n")
@@ -69,14 +70,14 @@ def network(kind: Kind, tasks: int, share: float) -> GatedNetwork:
 
 @torch.no_grad()
 def forward_times(gated: nn.Module, pruned: nn.Module, x: Tensor, passes: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each pass of both; a first one of each is not counted."""
+    """Processor time of each pass of both, ms; a first one of each is not counted."""
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(passes + 1):
         for model, found in zip((gated, pruned), times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             model(x)
             if number:
-                found.append(1000 * (time.perf_counter() - start))
+                found.append(1000 * (time.process_time() - start))
     return times
 
 

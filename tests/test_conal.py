@@ -242,10 +242,24 @@ def test_opposed_tasks_end_apart_at_once(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_equal_tasks_end_fully_shared(seed: int) -> None:
-    """In a search of 144 steps. In longer ones the last module often ends private."""
     paths, log = found_by(made_problem("equal", seed, widths=(1, 4), epochs=9), alpha_rate=0.02)
     assert paths == [(0, 0), (0, 0)]
     assert all(rate == 0 for epoch in log.conflicts for rate in epoch.values())
+
+
+def test_equal_tasks_end_fully_shared_however_long_the_search() -> None:
+    """Alpha alone drifts: with this seed it would have the tasks leave."""
+    problem = made_problem("equal", seed=1, widths=(1, 4), epochs=27)
+    shared, _ = found_by(problem, alpha_rate=0.02)
+    assert shared == [(0, 0), (0, 0)]
+    alone, _ = found_by(problem, alpha_rate=0.02, least_conflict=0)
+    assert alone != shared
+
+
+def test_tasks_leave_for_modules_of_conflict_only() -> None:
+    method = CoNAL(least_conflict=0.1)
+    assert [method._with_reason(place, [0.5, 0.0, 0.2, 0.05]) for place in range(5)] == [0, 2, 2, 4, 4]
+    assert CoNAL(least_conflict=0)._with_reason(1, [0.0, 0.0]) == 1
 
 
 def test_sharing_wins_within_the_margin() -> None:

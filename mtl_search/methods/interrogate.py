@@ -48,12 +48,12 @@ class Interrogate(Method):
     name = "interrogate"
     measured_as_built = False
     starts_from = "single_task"
-    target: Share | dict[str, Share] = 0.25
+    target: Share | dict[str, Share] = 0.3
     penalty: Literal["hinge", "l1"] = "hinge"
     weigh_by: Literal["channels", "macs"] = "channels"
-    sparsity_weight: Annotated[float, Field(ge=0)] = 1.0
-    gate_rate: Annotated[float, Field(gt=0)] = 10.0
-    shared_start: Literal["fresh", "mean"] = "fresh"
+    sparsity_weight: Annotated[float, Field(ge=0)] = 3.0
+    gate_rate: Annotated[float, Field(gt=0)] = 30.0
+    shared_start: Literal["fresh", "mean"] = "mean"
 
     def build(self, problem: Problem) -> GatedNetwork:
         self._targets(problem)
