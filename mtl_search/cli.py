@@ -107,7 +107,7 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def report(run: RunArgument) -> None:
-    """Render pareto.html and report.json again from the folder."""
+    """Render the pages and report.json again from the folder."""
     from mtl_search.report import write_report
 
     print(write_report(run))
@@ -145,8 +145,8 @@ def compare(
         str | None,
         typer.Option(help="knee, best, smallest, matched:BASELINE or numbers of trials, with commas; none."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 3,
-    workers: Annotated[int | None, typer.Option(min=0, help="Trainings at the same time; 0: in this process.")] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 3,
+    workers: Annotated[int | None, typer.Option(help="Trainings at the same time; 0: in this process.")] = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Without a run: on this dataset, and its backbone.")] = None,
     like: Annotated[str | None, typer.Option(help="Without a run: on this experiment's data and backbone.")] = None,
@@ -195,7 +195,7 @@ def train(
     ],
     dataset: Annotated[str | None, typer.Option(help="Dataset by name, with its default options.")] = None,
     like: Annotated[str | None, typer.Option(help="Take dataset, backbone and training from this experiment.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Number of trainings.")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     split: Annotated[
         Literal["test", "val"],

@@ -97,8 +97,7 @@ def compare(
     :raises UserError: If something given is wrong; nothing is written then.
     :raises SearchInterruptedError: On SIGINT or SIGTERM. What had ended is in the folder; the same call goes on.
     """
-    if seeds < 1:
-        raise FieldError("seeds", "must be at least 1", seeds)
+    _check_counts(seeds, workers)
     run = load_run(run) if isinstance(run, str | Path) else run
     experiment = run.experiment if isinstance(run, Run) else run
     data = prepare(experiment, dataset)
@@ -130,6 +129,7 @@ def train_alone(
     :param out: Folder for weights and scores, new or empty; nothing is kept if left out.
     :raises UserError: If something given is wrong; nothing is written then.
     """
+    _check_counts(seeds)
     data = prepare(experiment)
     entries = (
         [architecture_entry(what, experiment)]
@@ -216,6 +216,13 @@ def trial_entry(trial: Trial, names: Sequence[str], experiment: Experiment) -> E
     }
     entrant = replace(entrant_of(trial.architecture), cosines=True)
     return Entry(f"trial-{trial.number}", entrant, about, trial.number)
+
+
+def _check_counts(seeds: int, workers: int | None = None) -> None:
+    if seeds < 1:
+        raise FieldError("seeds", "must be at least 1", seeds)
+    if workers is not None and workers < 0:
+        raise FieldError("workers", "must be at least 0", workers)
 
 
 def _check_entries(entries: Sequence[Entry], experiment: Experiment, dataset: Dataset) -> dict[str, int]:

@@ -18,7 +18,7 @@ def describe_environment(seed: int) -> dict[str, Any]:
     :param seed: Seed of the run.
     """
     return {
-        "command": " ".join(["mtl-search", *sys.argv[1:]]) if "mtl-search" in Path(sys.argv[0]).name else None,
+        "command": _command(),
         "seed": seed,
         "started": now(),
         "finished": None,
@@ -27,6 +27,13 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
     }
+
+
+def _command() -> str | None:
+    """The command line, where this process is one of ours."""
+    program = Path(sys.argv[0])
+    ours = "mtl-search" in program.name or program.parts[-2:] == ("mtl_search", "cli.py")
+    return " ".join(["mtl-search", *sys.argv[1:]]) if ours else None
 
 
 def now() -> str:

@@ -39,6 +39,4 @@ class ETRNLP(Method):
     def _candidate(self, problem: Problem) -> Candidate:
         choice = LayerChoice(self.bank, self.shared_ratio, self.branch_depth)
         layers = (choice,) * problem.backbone.layers
-        return Candidate(
-            Architecture(problem.backbone, layers, problem.width_multiplier, self.specific, self.routing)
-        )
+        return Candidate(Architecture(problem.backbone, layers, problem.width_multiplier, self.specific, self.routing))
