@@ -100,8 +100,8 @@ def compare(
     _check_counts(seeds, workers)
     run = load_run(run) if isinstance(run, str | Path) else run
     experiment = run.experiment if isinstance(run, Run) else run
-    data = prepare(experiment, dataset)
     entries = [baseline_entry(one, experiment) for one in load_baselines(baselines)]
+    data = prepare(experiment, dataset)
     known = _check_entries(entries, experiment, data)
     chosen = Picks(run, picks, known) if isinstance(run, Run) else Picks.none()
     if not entries and not chosen.names:
@@ -130,12 +130,12 @@ def train_alone(
     :raises UserError: If something given is wrong; nothing is written then.
     """
     _check_counts(seeds)
-    data = prepare(experiment)
     entries = (
         [architecture_entry(what, experiment)]
         if isinstance(what, Architecture)
         else [baseline_entry(one, experiment) for one in load_baselines([what])]
     )
+    data = prepare(experiment)
     _check_entries(entries, experiment, data)
     if out is not None:
         check_free(out)

@@ -9,12 +9,15 @@ from pydantic import BaseModel, ValidationError
 from mtl_search.errors import FieldError, UnknownNameError, suggestion
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
+def explain(error: ValidationError, model: type[BaseModel], what: str = "an experiment") -> str:
     """The first broken rule as one sentence: dotted key, rule, what was found, nearest valid name.
 
+    An unknown key comes first: it may be a missing one, misspelt.
+
     :param model: What the data was checked against.
+    :param what: What the data describes.
     """
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = tuple(part for part in first["loc"] if part != "[key]")
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, UnknownNameError):
@@ -23,7 +26,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"`{_dotted(place) or cause.field}` {cause.rule}, but got {short(cause.found)}."
     if first["type"] == "extra_forbidden":
         valid = _valid_keys(model, place[:-1])
-        return f"`{_dotted(place)}` is no key of an experiment.{suggestion(place[-1], valid)}"
+        return f"`{_dotted(place)}` is no key of {what}.{suggestion(place[-1], valid)}"
     if first["type"] == "missing":
         return f"`{_dotted(place)}` is missing."
     if not place:

@@ -117,7 +117,8 @@ def _read(name: str) -> list[Baseline]:
     try:
         recipe = Recipe.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise ExperimentError(f"{path}: {explain(error, Recipe)}") from error
+        rule = explain(error, Recipe, "a recipe")
+        raise ExperimentError(f"{path}: {rule}") from error
     try:
         return [_baseline(path.stem, recipe, *one) for one in (recipe.variants or {"": Variant()}).items()]
     except UserError as error:

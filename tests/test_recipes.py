@@ -1,0 +1,75 @@
+"""Recipes: what they say, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from mtl_search.architecture import Backbone, Stage
+from mtl_search.errors import ExperimentError, UnknownNameError
+from mtl_search.experiment import yaml_files
+from mtl_search.recipes import load_baselines
+
+BACKBONE = Backbone((Stage(8),))
+
+
+def test_all_are_those_of_the_folder() -> None:
+    found = load_baselines(["all"])
+    assert {one.recipe for one in found} == set(yaml_files("baselines"))
+    assert len({one.key for one in found}) == len(found)
+
+
+def test_a_recipe_brings_all_its_variants_and_a_name_one_of_them() -> None:
+    every = [one.key for one in load_baselines(["etr_nlp"])]
+    assert every == ["etr_nlp@0.9", "etr_nlp@0.8", "etr_nlp@0.8-mixed"]
+    assert [one.key for one in load_baselines(["etr_nlp@0.8", "etr_nlp@0.8", "recon"])] == ["etr_nlp@0.8", "recon"]
+
+
+def test_a_variant_changes_its_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "method: recon\noptions: {layers: 1}\nbalancing: dwa\nwidth_multiplier: 0.5\nvariants:\n  1: {}\n"
+        "  two: {options: {layers: 2}, balancing: {name: dwa, temperature: 1}, width_multiplier: 2}\n",
+        encoding="utf-8",
+    )
+    one, two = load_baselines([str(path)])
+    assert (one.key, two.key) == ("own@1", "own@two")
+    assert (one.options, two.options) == ({"layers": 1}, {"layers": 2})
+    assert one.balancing is not None
+    assert two.balancing is not None
+    assert (one.balancing.options, two.balancing.options) == ({}, {"temperature": 1})
+    assert [each.entrant(BACKBONE).width_multiplier for each in (one, two)] == [0.5, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "fragments"),
+    [
+        ("method: reckon", ["`method`: there is no method `reckon`", "Did you mean `recon`?"]),
+        ("methd: recon", ["`methd` is no key of a recipe", "Did you mean `method`?"]),
+        ("method: recon\noptions: {layrs: 1}", ["`options.layrs` is no option of `recon`", "Did you mean `layers`?"]),
+        ("method: recon\noptions: {layers: 0}", ["`options.layers`", "but got 0"]),
+        ("method: recon\nbalancing: pcgrd", ["there is no balancing `pcgrd`", "Did you mean `pcgrad`?"]),
+        ("method: recon\nbalancing: {name: dwa, heat: 2}", ["`balancing.heat` is no option of `dwa`"]),
+        ("method: recon\nvariants: {a: {width_multiplier: 0}}", ["`variants.a.width_multiplier`", "but got 0"]),
+        (
+            "method: hard_sharing\noptions: {layers: 2}",
+            ["`options.layers` is no option of `hard_sharing`. It has none."],
+        ),
+        ("options: {}", ["`method` is missing"]),
+        ("method: [", ["is not YAML"]),
+    ],
+)
+def test_a_wrong_recipe_is_refused_by_file_key_and_rule(tmp_path: Path, text: str, fragments: list[str]) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ExperimentError) as caught:
+        load_baselines([str(path)])
+    assert "\n" not in str(caught.value)
+    for fragment in [f"{path}: ", *fragments]:
+        assert fragment in str(caught.value)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ExperimentError, match=r"there is no baseline `recn`.*Did you mean `recon`"):
+        load_baselines(["recn"])
+    with pytest.raises(UnknownNameError, match=r"variant of baseline `etr_nlp`: `2`.*Valid: 0\.8, 0\.8-mixed, 0\.9"):
+        load_baselines(["etr_nlp@2"])
