@@ -38,7 +38,7 @@ from mtl_search.recipes import Baseline, load_baselines
 from mtl_search.run_folder import Run, RunWriter, check_free, load_run
 from mtl_search.runner import default_folder, prepare, processors
 from mtl_search.trial import State, Trial
-from mtl_search.weights import load_weights, save_weights
+from mtl_search.weights import has_weights, load_weights, save_weights
 
 PICKS = ("knee", "best", "smallest")
 MATCHED = "matched:"
@@ -492,22 +492,24 @@ class Contest:
         source = self.entries[key].entrant.method.starts_from
         return bool(source) and ((source, seed) in self.pending or (source, seed) in self.open.values())
 
+    def _start(self, key: str, seed: int) -> Path | None:
+        """The folder of the trained weights that an entrant starts from, where there are some."""
+        source = self.entries[key].entrant.method.starts_from
+        folder = outcome_folder(self.path, source, seed)
+        return folder if source and self._done(source, seed) and has_weights(folder) else None
+
     def _entrant(self, key: str, seed: int) -> Entrant:
-        entrant = self.entries[key].entrant
-        source = entrant.method.starts_from
-        if source and source in self.entries and self._done(source, seed):
-            return replace(entrant, given=load_weights(outcome_folder(self.path, source, seed)))
-        return entrant
+        entrant, start = self.entries[key].entrant, self._start(key, seed)
+        return entrant if start is None else replace(entrant, given=load_weights(start))
 
     def _phases_before(self, key: str, seed: int) -> dict[str, Phase]:
         """What the weights took that it started from."""
-        source = self.entries[key].entrant.method.starts_from
-        if not source or source not in self.entries or not self._done(source, seed):
+        if self._start(key, seed) is None:
             return {}
+        source = self.entries[key].entrant.method.starts_from
         found = self.outcomes[source, seed]
-        samples = found.training_samples
         name = f"{source} initialisation".replace("_", "-")
-        return {name: Phase(found.epochs, samples, found.seconds, found.training_macs)}
+        return {name: Phase(found.epochs, found.training_samples, found.seconds, found.training_macs)}
 
     def _outcome(self, key: str, seed: int, report: Report, phases: Mapping[str, Phase]) -> Outcome:
         entry = self.entries[key]

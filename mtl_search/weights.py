@@ -23,3 +23,8 @@ def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
 def load_weights(folder: Path) -> dict[str, Tensor]:
     """The weights that :func:`save_weights` wrote into a folder."""
     return load_file(folder / FILE)
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder holds weights."""
+    return (folder / FILE).exists()
