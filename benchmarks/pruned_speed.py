@@ -7,25 +7,26 @@ one's. Beside it stands the ratio of their MACs: what it would be if time were s
 
     python benchmarks/pruned_speed.py [--threads N] [--batch N] [--passes N]
 
-One thread of an AMD EPYC that other work kept busy, batch 128, 41 passes, torch 2.13.0:
+One thread of an AMD EPYC that other work kept busy, batch 128, 21 passes, torch 2.13.0:
 
 | backbone | tasks | share of open gates | gated, ms | pruned, ms | ratio | ratio of MACs |
 |---|---|---|---|---|---|---|
-| plain | 2 | 0.1 | 93 | 85 | 1.09x | 2.54x |
-| plain | 2 | 0.5 | 91 | 81 | 1.13x | 1.71x |
-| plain | 2 | 0.9 | 115 | 96 | 1.16x | 1.51x |
-| plain | 4 | 0.1 | 167 | 129 | 1.33x | 3.54x |
-| plain | 4 | 0.5 | 152 | 135 | 1.15x | 1.68x |
-| plain | 4 | 0.9 | 137 | 133 | 1.04x | 1.27x |
-| residual | 2 | 0.1 | 161 | 134 | 1.19x | 1.57x |
-| residual | 2 | 0.5 | 162 | 144 | 1.13x | 1.33x |
-| residual | 2 | 0.9 | 172 | 158 | 1.09x | 1.25x |
-| residual | 4 | 0.1 | 304 | 230 | 1.31x | 1.78x |
-| residual | 4 | 0.5 | 341 | 270 | 1.25x | 1.32x |
-| residual | 4 | 0.9 | 364 | 333 | 1.11x | 1.14x |
+| plain | 2 | 0.1 | 85 | 62 | 1.38x | 2.54x |
+| plain | 2 | 0.5 | 84 | 63 | 1.33x | 1.71x |
+| plain | 2 | 0.9 | 97 | 68 | 1.31x | 1.51x |
+| plain | 4 | 0.1 | 164 | 110 | 1.48x | 3.54x |
+| plain | 4 | 0.5 | 161 | 131 | 1.19x | 1.68x |
+| plain | 4 | 0.9 | 155 | 132 | 1.20x | 1.27x |
+| residual | 2 | 0.1 | 186 | 168 | 1.13x | 1.57x |
+| residual | 2 | 0.5 | 190 | 149 | 1.26x | 1.33x |
+| residual | 2 | 0.9 | 187 | 159 | 1.20x | 1.25x |
+| residual | 4 | 0.1 | 371 | 248 | 1.46x | 1.78x |
+| residual | 4 | 0.5 | 312 | 274 | 1.15x | 1.32x |
+| residual | 4 | 0.9 | 321 | 276 | 1.16x | 1.14x |
 
-The time falls less than the MACs: a convolution of three output channels takes nearly as long as one of sixteen, and
-bringing a task's own and shared channels together copies them twice.
+The time falls less than the MACs: a convolution of three output channels takes nearly as long as one of sixteen, and a
+task's own and shared channels have to be brought together. What helps are norms folded into the convolutions, and
+channels sorted by their gates, so that bringing them together is one copy of a few whole pieces.
 """
 
 import argparse

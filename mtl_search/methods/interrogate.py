@@ -180,8 +180,8 @@ def prune(model: GatedNetwork) -> PrunedNetwork:
         assert isinstance(whole, ConvModule)
         shared.take(whole)
     for name, weights in pruned.mixing.items():
-        weights.copy_(model.mixing[int(name)].softmax(dim=0))
-    pruned.heads.load_state_dict(model.heads.state_dict())
+        weights.copy_(model.mixing[int(name)].softmax(dim=0)[:, list(pruned.kept[int(name)].order)])
+    pruned.take_heads(model.heads)
     return pruned.train(model.training)
 
 

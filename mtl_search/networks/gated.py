@@ -11,12 +11,14 @@ Code for the paper was never published: the equations are as they are widely cit
 residual block, so that its skip stays consistent, and a mix everywhere but at the last place are our reading.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mtl_search.architecture import Backbone
 from mtl_search.networks.network import channels_last
@@ -134,11 +136,14 @@ class GatedNetwork(nn.Module):
 class Kept:
     """What is left of a place when nobody computes what nobody reads.
 
-    :param own: Channels that each task's own module makes.
-    :param shared: Channels that the shared module makes.
+    :param order: All channels, in the order in which they are now: those with the same gates stand together, so that a
+        task's features are a few whole pieces of what its own module and the shared one make.
+    :param own: Channels that each task's own module makes, in this order.
+    :param shared: Channels that the shared module makes, likewise.
     :param mixes: Whether the shared features that are read next are a mix, instead of those of the shared module.
     """
 
+    order: tuple[int, ...]
     own: tuple[tuple[int, ...], ...]
     shared: tuple[int, ...]
     mixes: bool
@@ -153,9 +158,10 @@ def kept_channels(gates: Gates) -> tuple[Kept, ...]:
     tasks, kept = range(len(gates[0])), []
     read, mix_is_read = set(tasks), False
     for of_tasks in reversed(gates):
-        own = tuple(_where(of_tasks[task], 1) if task in read else () for task in tasks)
-        shared = tuple(sorted({channel for task in read for channel in _where(of_tasks[task], 0)}))
-        kept.append(Kept(own, shared, mixes=mix_is_read and any(own)))
+        order = sorted(range(len(of_tasks[0])), key=lambda channel: [gates[channel] for gates in of_tasks])
+        own = tuple(tuple(c for c in order if task in read and of_tasks[task][c]) for task in tasks)
+        shared = tuple(c for c in order if not all(of_tasks[task][c] for task in read))
+        kept.append(Kept(tuple(order), own, shared, mixes=mix_is_read and any(own)))
         mix_is_read = bool(shared)
         read = set(tasks) if mix_is_read else {task for task in tasks if own[task]}
     return tuple(reversed(kept))
@@ -185,14 +191,19 @@ class PrunedNetwork(nn.Module):
         self.shapes = module_shapes(backbone, input_shape[0], width_multiplier)
         self.kept = kept_channels(gates)
         places = list(zip(self.shapes, self.kept, strict=True))
+        before = [tuple(range(input_shape[0])), *(kept.order for kept in self.kept)]
         self.places = nn.ModuleList(
-            nn.ModuleDict({str(task): SlicedModule(shape, own) for task, own in enumerate(kept.own) if own})
-            for shape, kept in places
+            nn.ModuleDict({str(task): SlicedModule(shape, own, reads) for task, own in enumerate(kept.own) if own})
+            for (shape, kept), reads in zip(places, before, strict=False)
         )
         self.shared = nn.ModuleDict(
-            {str(place): SlicedModule(shape, kept.shared) for place, (shape, kept) in enumerate(places) if kept.shared}
+            {
+                str(place): SlicedModule(shape, kept.shared, before[place])
+                for place, (shape, kept) in enumerate(places)
+                if kept.shared
+            }
         )
-        self.orders = nn.ModuleList(nn.ModuleList(_orders(shape, kept)) for shape, kept in places)
+        self.joints = [[_joint(kept, task) for task in range(len(tasks))] for kept in self.kept]
         self.mixing = nn.ParameterDict(
             {
                 str(place): nn.Parameter(torch.full((len(self.names), shape.outputs), 1 / len(self.names)))
@@ -216,6 +227,15 @@ class PrunedNetwork(nn.Module):
             for number, name in enumerate(self.names)
             if only is None or name in only
         }
+
+    def take_heads(self, heads: nn.ModuleList) -> None:
+        """Copy the heads of a network whose channels stand in the order of the backbone."""
+        order = list(self.kept[-1].order)
+        for head, whole in zip(self.heads, heads, strict=True):
+            assert isinstance(head, LinearHead)
+            head.load_state_dict(whole.state_dict())
+            of_cells = head.linear.weight.unflatten(1, (len(order), -1))
+            head.linear.weight.copy_(of_cells[:, order].flatten(1))
 
     def own(self, place: int, task: int) -> "SlicedModule | None":
         """What is left of the module that a task has for itself at a place."""
@@ -251,12 +271,13 @@ class _Features:
             return self.x
         key = (str(task), place)
         if key not in self.known:
-            own, order = self.network.own(place, task), self.network.orders[place]
-            assert isinstance(order, nn.ModuleList)
-            parts = [] if own is None else [own(self.of_task(place - 1, task))]
-            if len(self.network.kept[place].own[task]) < self.network.shapes[place].outputs:
-                parts.append(self.shared(place))
-            self.known[key] = order[task](torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+            pieces = self.network.joints[place][task]
+            own = self.network.own(place, task)
+            made = {} if own is None else {True: own(self.of_task(place - 1, task))}
+            if not all(piece.own for piece in pieces):
+                made[False] = self.shared(place)
+            parts = [made[piece.own][:, piece.start : piece.stop] for piece in pieces]
+            self.known[key] = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         return self.known[key]
 
     def shared(self, place: int) -> Tensor:
@@ -277,15 +298,16 @@ class _Features:
 
 
 class SlicedModule(ConvModule):
-    """A module that makes some of its output channels only.
+    """A module that makes some of its output channels only, from inputs in another order.
 
     In a residual block the second convolution, its norm and the projection are sliced. The first convolution makes
     what the second one reads, which is everything.
 
-    :param kept: The channels that it makes.
+    :param kept: The channels that it makes, in their order.
+    :param before: The channels that it reads, in their order.
     """
 
-    def __init__(self, shape: ModuleShape, kept: Sequence[int]) -> None:
+    def __init__(self, shape: ModuleShape, kept: Sequence[int], before: Sequence[int]) -> None:
         super().__init__(shape, generator(0, "sliced"))
         last, outputs = self.convolutions[-1], len(kept)
         assert isinstance(last, nn.Conv2d)
@@ -294,21 +316,37 @@ class SlicedModule(ConvModule):
         if self.projection is not None:
             self.projection = nn.Conv2d(shape.inputs, outputs, 1, bias=False)
             self.projection_norm = Norm(outputs)
-        self.channels = list(kept)
-        self.pick = _picked(self.channels, shape.outputs)
+        self.channels, self.before = list(kept), list(before)
+        skips = shape.residual and self.projection is None
+        self.pick = _picked([self.before.index(channel) for channel in kept], len(before)) if skips else None
+
+    def _normed(self, convolution: nn.Conv2d, norm: Norm, x: Tensor, stream: int) -> Tensor:
+        """Once it is trained, the norm is part of the convolution."""
+        if self.training:
+            return super()._normed(convolution, norm, x, stream)
+        scale = norm.weight * (norm.running_var + norm.epsilon).rsqrt()
+        kernel = convolution.weight * scale[:, None, None, None]
+        offset = norm.bias - norm.running_mean * scale
+        return F.conv2d(x, kernel, offset, convolution.stride, convolution.padding)
 
     def _skip(self, x: Tensor, stream: int) -> Tensor:
-        return self.pick(x) if self.projection is None else super()._skip(x, stream)
+        return super()._skip(x, stream) if self.pick is None else self.pick(x)
 
     def take(self, module: ConvModule) -> None:
         """Copy what is kept of a whole module."""
         whole = ("convolutions.0.", "norms.0.") if self.shape.residual else ()
+        reads = ("convolutions.0.", "projection.")
         self.load_state_dict(
             {
-                name: value if name.startswith(whole) else value[self.channels]
+                name: _columns(value if name.startswith(whole) else value[self.channels], self.before, name, reads)
                 for name, value in module.state_dict().items()
             }
         )
+
+
+def _columns(weight: Tensor, before: Sequence[int], name: str, reads: tuple[str, ...]) -> Tensor:
+    """The weight of what reads the inputs of a module, for these in their order; others as they are."""
+    return weight[:, before] if name.startswith(reads) else weight
 
 
 class Pick(nn.Module):
@@ -340,27 +378,36 @@ def mix(features: Sequence[Tensor], weights: Tensor) -> Tensor:
     return total
 
 
-def _orders(shape: ModuleShape, kept: Kept) -> list[nn.Module]:
-    """For each task, what brings its own channels, followed by the shared ones, into the order of the backbone."""
-    orders = []
-    for own in kept.own:
-        found = {channel: len(own) + place for place, channel in enumerate(kept.shared)}
-        found |= {channel: place for place, channel in enumerate(own)}
-        joined = len(own) + (len(kept.shared) if len(own) < shape.outputs else 0)
-        is_read = len(found) == shape.outputs
-        orders.append(
-            _picked([found[channel] for channel in range(shape.outputs)], joined) if is_read else nn.Identity()
-        )
-    return orders
+@dataclass(frozen=True)
+class Piece:
+    """Channels next to each other that come from one module.
+
+    :param own: Whether from the task's own, else from the shared one.
+    :param start: The first, in the order of what the module makes.
+    :param stop: The one behind the last.
+    """
+
+    own: bool
+    start: int
+    stop: int
+
+
+def _joint(kept: Kept, task: int) -> list[Piece]:
+    """The pieces that a task's features are made of; those of a task that nobody reads may be incomplete."""
+    own = set(kept.own[task])
+    made = {True: kept.own[task], False: kept.shared}
+    pieces = []
+    for is_own, run in itertools.groupby(kept.order, key=own.__contains__):
+        channels = [channel for channel in run if channel in made[is_own]]
+        if channels:
+            start = made[is_own].index(channels[0])
+            pieces.append(Piece(is_own, start, start + len(channels)))
+    return pieces
 
 
 def _picked(channels: Sequence[int], inputs: int) -> nn.Module:
     """What picks channels out of ``inputs``; nothing is done where those are all, in their order."""
     return nn.Identity() if list(channels) == list(range(inputs)) else Pick(channels)
-
-
-def _where(gates: Sequence[int], value: int) -> tuple[int, ...]:
-    return tuple(channel for channel, gate in enumerate(gates) if gate == value)
 
 
 def _module(shape: ModuleShape, place: int, number: int, seed: int) -> ConvModule:

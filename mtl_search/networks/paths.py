@@ -95,14 +95,20 @@ class ConvModule(nn.Module):
         """``[batch, inputs, height, width]`` to ``[batch, outputs, ceil(height / stride), ceil(width / stride)]``."""
         made = x
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            assert isinstance(convolution, nn.Conv2d)
             assert isinstance(norm, Norm)
-            made = norm.stream(convolution(made if number == 0 else F.relu(made, inplace=True)), stream)
-        return F.relu(made + self._skip(x, stream) if self.shape.residual else made)
+            made = self._normed(convolution, norm, made if number == 0 else F.relu(made, inplace=True), stream)
+        return F.relu(made + self._skip(x, stream) if self.shape.residual else made, inplace=True)
+
+    def _normed(self, convolution: nn.Conv2d, norm: Norm, x: Tensor, stream: int) -> Tensor:
+        return norm.stream(convolution(x), stream)
 
     def _skip(self, x: Tensor, stream: int) -> Tensor:
         if self.projection is None:
             return x
-        return self.projection_norm.stream(self.projection(carry(x, self.shape.stride)), stream)
+        pooled = carry(x, self.shape.stride)
+        assert pooled is not None
+        return self._normed(self.projection, self.projection_norm, pooled, stream)
 
 
 class LinearHead(nn.Module):
