@@ -45,6 +45,9 @@ MATCHED = "matched:"
 COSINES = ("hard_sharing",)
 """Baselines whose gradients are followed, besides all picks."""
 
+ALIKE = ("width_multiplier", "balancing")
+"""What a baseline must have in common with the one whose trained weights it starts from; else it trains its own."""
+
 FinalSplit = Literal["test", "val"]
 
 
@@ -495,8 +498,11 @@ class Contest:
     def _start(self, key: str, seed: int) -> Path | None:
         """The folder of the trained weights that an entrant starts from, where there are some."""
         source = self.entries[key].entrant.method.starts_from
+        if source not in self.entries or not self._done(source, seed):
+            return None
+        alike = all(self.entries[source].about[name] == self.entries[key].about[name] for name in ALIKE)
         folder = outcome_folder(self.path, source, seed)
-        return folder if source and self._done(source, seed) and has_weights(folder) else None
+        return folder if alike and has_weights(folder) else None
 
     def _entrant(self, key: str, seed: int) -> Entrant:
         entrant, start = self.entries[key].entrant, self._start(key, seed)

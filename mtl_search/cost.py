@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -57,19 +58,35 @@ def measure(model: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
     )
 
 
-def count_macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
-    """MACs of a forward pass, for one more sample in the batch: what does not depend on the batch is not counted."""
-    return _counted_macs(model, input_shape, batch=2) - _counted_macs(model, input_shape, batch=1)
+def count_macs(model: nn.Module, input_shape: tuple[int, int, int], only: Sequence[str] | None = None) -> int:
+    """MACs of a forward pass, for one more sample in the batch: what does not depend on the batch is not counted.
+
+    :param only: Names of the tasks to compute, for a network whose ``forward`` takes them; all if left out.
+    """
+    return _counted_macs(model, input_shape, 2, only) - _counted_macs(model, input_shape, 1, only)
 
 
-def _counted_macs(model: nn.Module, input_shape: tuple[int, int, int], batch: int) -> int:
-    training = model.training
+def _counted_macs(model: nn.Module, input_shape: tuple[int, int, int], batch: int, only: Sequence[str] | None) -> int:
     reference = next(model.parameters())
-    model.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(batch, *input_shape, dtype=reference.dtype, device=reference.device))
-    model.train(training)
+    inputs = torch.zeros(batch, *input_shape, dtype=reference.dtype, device=reference.device)
+    with _evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if only is None:
+            model(inputs)
+        else:
+            model(inputs, only=only)
     return counter.get_total_flops() // 2
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and afterwards every module in its own again."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tuple[int, int, int]) -> Cost:

@@ -1,5 +1,6 @@
 """Trains one network, nothing else."""
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,9 +126,17 @@ class Trainer:
 
     @cached_property
     def macs_per_sample(self) -> int:
-        """Multiply-accumulates of one sample's part in a step; a backward pass takes two forward ones."""
-        forward = cost.count_macs(self.model, self.dataset.input_shape)
-        return forward * (1 + BACKWARD_MACS * self.balancing.passes)
+        """Multiply-accumulates of one sample's part in a step; a backward pass takes two forward ones.
+
+        Where every task has a backward pass of its own, it goes back through what that task reads.
+        """
+        shape = self.dataset.input_shape
+        forward = cost.count_macs(self.model, shape)
+        if self.balancing.passes == 1:
+            return forward * (1 + BACKWARD_MACS)
+        if "only" not in inspect.signature(self.model.forward).parameters:
+            return forward * (1 + BACKWARD_MACS * self.balancing.passes)
+        return forward + BACKWARD_MACS * sum(cost.count_macs(self.model, shape, (task.name,)) for task in self.tasks)
 
     def epochs(self) -> Iterator[Epoch]:
         """Train, epoch by epoch.

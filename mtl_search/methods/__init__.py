@@ -123,20 +123,8 @@ class Method(ABC):
 
         By default the network's ``forward`` is taken to have an argument ``only``, names of the tasks to compute.
         """
-        shape = problem.input_shape
-        each = [cost.count_macs(_Only(model, task.name), shape) for task in problem.tasks]
+        each = [cost.count_macs(model, problem.input_shape, only=(task.name,)) for task in problem.tasks]
         return round(sum(each) / len(each))
-
-
-class _Only(nn.Module):
-    """A network, asked for one task."""
-
-    def __init__(self, model: nn.Module, task: str) -> None:
-        super().__init__()
-        self.model, self.task = model, task
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return self.model(x, only=(self.task,))
 
 
 def make_method(name: str, options: Mapping[str, Any]) -> Method:

@@ -38,7 +38,9 @@ class CoNAL(Method):
     modules do better on what is held out.
 
     The steps follow the paper and its public code. The code never calls the handling of conflicts and would erase
-    private gradients, both against the paper; it is not followed there. Ours: private copies start with the weights of
+    private gradients, both against the paper; it is not followed there. Ours: the resolved mean is multiplied by the
+    number of tasks, so that without a conflict the step is that of the summed losses, as everywhere here; the weights
+    have the experiment's optimiser and schedule; private copies start with the weights of
     the trunk, and heads with zeros, so that nothing but the tasks tells the choices apart. The authors' rate of alpha,
     5e-5, moves it by less than .1 in a run of theirs; the default here lets it decide within some 500 steps. Balancing
     is that of the experiment in the last phase; in the search the handling of conflicts stands in its place.
@@ -223,12 +225,14 @@ class Search(Trainer):
         return super().step(inputs, targets)
 
     def step_alpha(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> None:
-        """One step of alpha. The features do not depend on it: only the sum and the heads are differentiated."""
+        """One step of alpha. The features do not depend on it: only the sum and the heads are differentiated.
+
+        In full precision: what tells places apart is much smaller than what they have in common.
+        """
         alpha = [strength.detach().requires_grad_() for strength in self.network.alpha]
-        with autocast(self.device):
-            with torch.no_grad():
-                features = self.network.features(inputs)
-            outputs = self.network.mixed(features, self.shares(alpha))
+        with torch.no_grad():
+            features = self.network.features(inputs)
+        outputs = self.network.mixed(features, self.shares(alpha))
         found = torch.autograd.grad(self._losses_of(outputs, targets).sum(), alpha, allow_unused=True)
         for strength, gradient in zip(self.network.alpha, found, strict=True):
             strength.grad = gradient
@@ -320,6 +324,8 @@ class SearchLog:
     alpha: list[list[list[float]]] = field(default_factory=list)
     conflicts: list[dict[str, float]] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
+    margins: dict[int, float] = field(default_factory=dict)
+    """Number of the task -> how far its largest share was above the second when it was decided."""
 
     def watch(self, search: Search, done: int = 0) -> Generator[Epoch, None, list[list[float]]]:
         """Go through the epochs of a search; returns the shares that it ends with, ``[task][candidate]``.
@@ -333,6 +339,7 @@ class SearchLog:
             self.conflicts.append(dict(zip(names, rates, strict=bool(rates))))
             search.conflicts.zero_()
             yield dataclasses.replace(epoch, number=done + epoch.number)
+        self.margins |= {task: _margin(shares) for task, shares in enumerate(self.alpha[-1]) if len(shares) > 1}
         return self.alpha[-1]
 
     def stage(self, place: int, epochs: int, stayed: Sequence[str]) -> None:
@@ -344,7 +351,8 @@ class SearchLog:
         return {
             "places": list(self.places),
             "alpha": self.alpha,
-            "margin": [_margin(of_task) for of_task in self.alpha[-1]],
+            "margin": [self.margins[number] for number in range(len(problem.tasks))],
+            "largest_share": [of_task.index(max(of_task)) for of_task in self.alpha[-1]],
             "conflicts": self.conflicts,
             "stages": self.stages,
             "branch_points": {
@@ -457,7 +465,7 @@ def _write(values: Tensor, parameters: Sequence[Parameter]) -> None:
 def _margin(shares: Sequence[float]) -> float:
     """How far the largest share is above the second."""
     largest = sorted(shares, reverse=True)
-    return largest[0] - largest[1] if len(largest) > 1 else 1.0
+    return largest[0] - largest[1]
 
 
 def _samples(split: Split, numbers: "np.typing.NDArray[np.int64]") -> Split:

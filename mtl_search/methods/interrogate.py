@@ -53,7 +53,7 @@ class Interrogate(Method):
     penalty: Literal["hinge", "l1"] = "hinge"
     weigh_by: Literal["channels", "macs"] = "channels"
     sparsity_weight: Annotated[float, Field(ge=0)] = 3.0
-    gate_rate: Annotated[float, Field(gt=0)] = 30.0
+    gate_rate: Annotated[float, Field(gt=0)] = 10.0
     shared_start: Literal["fresh", "mean"] = "mean"
 
     def build(self, problem: Problem) -> GatedNetwork:

@@ -27,8 +27,9 @@ from mtl_search.networks.paths import ConvModule, LinearHead, ModuleShape, modul
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
-SPREAD = 0.01
-"""Standard deviation of the gates' values before training: near the threshold, so that both sides learn."""
+SPREAD = 1.0
+"""Standard deviation of the gates' values before training: on both sides of the threshold, and so far from each other
+that a penalty common to all closes one after the other, not all at once (ours)."""
 
 Gates = Sequence[Sequence[Sequence[int]]]
 """``gates[place][task][channel]``: 1 where the task has the channel for itself, 0 where it takes the shared one."""
