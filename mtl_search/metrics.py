@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 
 from mtl_search.errors import FieldError
 
@@ -31,3 +32,36 @@ def delta_m(scores: Sequence[float], reference: Sequence[float], higher_is_bette
         for score, base, higher in zip(scores, reference, higher_is_better, strict=True)
     ]
     return 100 * sum(gains) / len(gains)
+
+
+def delta_m_by_task(
+    scores: Sequence[Sequence[float]], reference: Sequence[Sequence[float]], higher_is_better: Sequence[Sequence[bool]]
+) -> float:
+    """As :func:`delta_m`, of tasks with several metrics: the gain is averaged within each task first, then over tasks.
+
+    :param scores: ``scores[task][metric]``; the others likewise.
+    :raises FieldError: As :func:`delta_m`.
+    """
+    _check_tasks(scores, reference, higher_is_better)
+    gains = [delta_m(*of_task) for of_task in zip(scores, reference, higher_is_better, strict=True)]
+    return sum(gains) / len(gains)
+
+
+def delta_m_flat(
+    scores: Sequence[Sequence[float]], reference: Sequence[Sequence[float]], higher_is_better: Sequence[Sequence[bool]]
+) -> float:
+    """As :func:`delta_m`, of tasks with several metrics: the gain is averaged over all metrics of all tasks alike.
+
+    :param scores: ``scores[task][metric]``; the others likewise.
+    :raises FieldError: As :func:`delta_m`.
+    """
+    _check_tasks(scores, reference, higher_is_better)
+    every = chain.from_iterable
+    return delta_m(list(every(scores)), list(every(reference)), list(every(higher_is_better)))
+
+
+def _check_tasks(*columns: Sequence[Sequence[float]]) -> None:
+    """Each has the same metrics in the same tasks, at least one."""
+    counts = [[len(of_task) for of_task in column] for column in columns]
+    if not counts[0] or any(found != counts[0] for found in counts):
+        raise FieldError("scores", "must have a reference and a direction for every metric of every task", counts)

@@ -1,9 +1,9 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from mtl_search.errors import FieldError
-from mtl_search.metrics import delta_m
+from mtl_search.metrics import delta_m, delta_m_by_task, delta_m_flat
 
 SINGLE_TASK = (43.37, 52.24, 22.40)
 """Segmentation (higher is better), depth and normals (lower is better) of the single-task networks on NYUv2."""
@@ -43,3 +43,19 @@ def test_wrong_scores_are_refused(
 ) -> None:
     with pytest.raises(FieldError, match=message):
         delta_m(scores, reference, higher)
+
+
+def test_the_named_variants_differ_where_tasks_have_several_metrics() -> None:
+    """One task gains 10 % in its only metric, the other 30 % and loses 10 % in its two."""
+    scores, reference, higher = [[1.1], [1.3, 1.1]], [[1.0], [1.0, 1.0]], [[True], [True, False]]
+    assert delta_m_by_task(scores, reference, higher) == pytest.approx((10 + (30 - 10) / 2) / 2)
+    assert delta_m_flat(scores, reference, higher) == pytest.approx((10 + 30 - 10) / 3)
+    assert delta_m_by_task([[1.1], [1.3]], [[1.0], [1.0]], [[True], [True]]) == pytest.approx(20)
+
+
+@pytest.mark.parametrize("variant", [delta_m_by_task, delta_m_flat])
+def test_the_named_variants_want_a_reference_for_every_metric(variant: Callable[..., float]) -> None:
+    with pytest.raises(FieldError, match="every metric of every task"):
+        variant([[1.0, 2.0]], [[1.0]], [[True, True]])
+    with pytest.raises(FieldError, match="every metric of every task"):
+        variant([], [], [])

@@ -38,8 +38,8 @@ class Interrogate(Method):
     :param penalty: ``hinge``: nothing below the target. ``l1``: the share itself, whatever the target; a hinge at 0.
     :param weigh_by: What the average over places weighs them by: ``channels``, each place the same; ``macs``, each by
         the MACs of its module, so that the target is a ratio of cost (ours).
-    :param sparsity_weight: Factor of the penalty, lambda_s in the paper. With the default the mean of the sigmoids
-        reached targets of 0.1 to 0.5 in 124 steps; with 10, a rate of 10 and fresh shared weights, every gate closed.
+    :param sparsity_weight: Factor of the penalty, lambda_s in the paper. On 5,000 pairs of Multi-Fashion, 156 steps,
+        the default left the tasks 13 and 16 % of the channels at a target of 0.1, 19 % at 0.3, half of them at 0.5.
     :param gate_rate: Learning rate of gates and mixing weights, in that of the weights.
     :param shared_start: The shared branch starts from ``fresh`` weights, or from the ``mean`` of the tasks' (ours; the
         paper is silent). On 4,000 pairs of Multi-Fashion the mean was 2 points of accuracy better, at lower cost.

@@ -68,11 +68,11 @@ PINNED = {
     "hard_sharing_widths@0.5": Pinned(6_976, 0, 480_144, 479_184),
     "hard_sharing_widths@0.75": Pinned(14_126, 0, 1_070_136, 1_068_696),
     "hard_sharing_widths@1.5": Pinned(50_264, 0, 4_239_792, 4_236_912),
-    "interrogate@0.1": Pinned(23_724, 0, 1_893_408, 1_891_488),  # in so few steps every gate closes
-    "interrogate@0.3": Pinned(23_724, 0, 1_893_408, 1_891_488),
-    "interrogate@0.4": Pinned(23_724, 0, 1_893_408, 1_891_488),
-    "interrogate@0.45": Pinned(23_724, 0, 1_893_408, 1_891_488),
-    "interrogate@0.5": Pinned(31_405, 0, 2_572_836, 2_325_972),
+    "interrogate@0.05": Pinned(36_901, 0, 3_109_380, 2_617_572),  # no target is reached in so few steps
+    "interrogate@0.15": Pinned(36_901, 0, 3_109_380, 2_617_572),
+    "interrogate@0.3": Pinned(36_901, 0, 3_109_380, 2_617_572),
+    "interrogate@0.4": Pinned(36_901, 0, 3_109_380, 2_617_572),
+    "interrogate@0.5": Pinned(38_357, 0, 3_261_012, 2_687_556),
     "learning_to_branch": Pinned(37_644, 0, 3_013_152, 1_891_488),  # leaves the trunk after the second layer
     "mtan": Pinned(64_076, 0, 6_828_576, 4_359_072),
     "recon": Pinned(23_812, 0, 3_782_976, 1_891_488),  # a stem for each task
