@@ -347,8 +347,13 @@ def _exit_if_trainings_are_missing(comparison: "Comparison") -> None:
     """Status 1 where trainings failed, each named."""
     for one in comparison.failed:
         print(f"{one.entrant}, seed {one.seed} FAILED: {one.error}")
-    if comparison.missing:
-        _end(f"{len(comparison.missing)} trainings are missing; the same command trains them again", 1)
+    missing, now = comparison.missing, comparison.missing_now
+    if len(missing) > len(now):
+        others = sorted({key for key, _ in missing} - {key for key, _ in now})
+        print(f"asked for earlier and not complete: {', '.join(others)}")
+    if now:
+        names = ", ".join(f"{key} (seed {seed})" for key, seed in now)
+        _end(f"not complete: {names}; the same command trains them again", 1)
 
 
 def _dataset_of(experiment: "Experiment | None") -> "Dataset | None":

@@ -4,10 +4,12 @@ Trained on the training and validation samples together; the test split is read 
 ended is kept: the same call again goes on where the last one stopped, and trains again what failed.
 """
 
+import fcntl
 import functools
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +18,7 @@ from rich.console import Console
 
 from mtl_search import cost
 from mtl_search.architecture import Architecture
+from mtl_search.balancing import make_balancing
 from mtl_search.datasets import Dataset
 from mtl_search.engine import Job, Wait, Work, engine
 from mtl_search.environment import describe_environment, now
@@ -40,6 +43,7 @@ from mtl_search.runner import default_folder, prepare, processors
 from mtl_search.trial import State, Trial
 from mtl_search.weights import has_weights, load_weights, save_weights
 
+LOCK = ".comparison.lock"
 PICKS = ("knee", "best", "smallest")
 MATCHED = "matched:"
 COSINES = ("hard_sharing",)
@@ -102,15 +106,21 @@ def compare(
     """
     _check_counts(seeds, workers)
     run = load_run(run) if isinstance(run, str | Path) else run
+    if picks and not isinstance(run, Run):
+        raise UserError(f"pick `{picks[0]}` needs a run to pick from: give the folder of a search.")
     experiment = run.experiment if isinstance(run, Run) else run
     entries = [baseline_entry(one, experiment) for one in load_baselines(baselines)]
     data = prepare(experiment, dataset)
     known = _check_entries(entries, experiment, data)
-    chosen = Picks(run, picks, known) if isinstance(run, Run) else Picks.none()
+    chosen = Picks(run, picks, {**_trained_sizes(run.path), **known}) if isinstance(run, Run) else Picks.none()
     if not entries and not chosen.names:
         raise UserError("there is nothing to compare: give baselines, or picks of a run.")
-    folder = run.path if isinstance(run, Run) else _new_folder(experiment, data, out)
+    folder = run.path if isinstance(run, Run) else _new_folder(experiment, out)
     contest = Contest(folder, data, experiment.training, entries, chosen, seeds, "test")
+    if not isinstance(run, Run):
+        environment = describe_environment(experiment.search.seed)
+        contest.make_folder = functools.partial(RunWriter, folder, experiment, environment, data.score_names)
+        contest.advice = f"`mtl-search compare {folder}` with the same baselines goes on"
     contest.progress.console = Console(stderr=True) if show_progress else None
     count = _worker_count(experiment, workers, len(contest.pending))
     return _hold(contest, experiment.search, count, address, evaluate)
@@ -147,6 +157,7 @@ def train_alone(
         folder = Path(scratch if out is None else out)
         contest = Contest(folder, data, experiment.training, entries, Picks.none(), seeds, split)
         contest.progress.console = Console(stderr=True)
+        contest.advice = "nothing is kept" if out is None else f"what ended is in {folder}"
         settings = experiment.search.model_copy(update={"cpus": processors()})
         return _hold(contest, settings, workers=0)
 
@@ -162,17 +173,17 @@ def _hold(
         settings.cpus,
     )
     with engine(work, settings, workers, address) as run_jobs:
-        contest.begin()
-        try:
-            with contest.progress:
-                run_jobs(contest)
-        except KeyboardInterrupt as error:
-            left = len(contest.missing)
-            raise SearchInterruptedError(
-                f"interrupted: {left} trainings are left; the same command goes on. What was done is in {contest.path}."
-            ) from error
-        finally:
-            contest.finish()
+        contest.make_folder()
+        with _alone_in(contest.path):
+            contest.begin()
+            try:
+                with contest.progress:
+                    run_jobs(contest)
+            except KeyboardInterrupt as error:
+                left = len(contest.missing)
+                raise SearchInterruptedError(f"interrupted: {left} trainings are left; {contest.advice}.") from error
+            finally:
+                contest.finish()
     found = load_comparison(contest.path)
     assert found is not None
     return found
@@ -236,7 +247,10 @@ def _check_entries(entries: Sequence[Entry], experiment: Experiment, dataset: Da
     found = {}
     for entry in entries:
         try:
-            model = entry.entrant.method.build(entry.entrant.problem(dataset, experiment.training, seed=0))
+            problem = entry.entrant.problem(dataset, experiment.training, seed=0)
+            model = entry.entrant.method.build(problem)
+            balancing = make_balancing(problem.training.balancing.name, problem.training.balancing.options)
+            balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
         except UserError as error:
             raise UserError(f"baseline `{entry.key}`: {error}") from error
         if entry.entrant.method.measured_as_built:
@@ -244,12 +258,34 @@ def _check_entries(entries: Sequence[Entry], experiment: Experiment, dataset: Da
     return found
 
 
-def _new_folder(experiment: Experiment, dataset: Dataset, out: str | Path | None) -> Path:
-    """The folder of a comparison without a search: that of a run without trials."""
+def _new_folder(experiment: Experiment, out: str | Path | None) -> Path:
+    """The folder of a comparison without a search: that of a run without trials. Made when the trainings begin."""
     folder = Path(out) if out is not None else default_folder(f"{experiment.name}-comparison")
     check_free(folder)
-    RunWriter(folder, experiment, describe_environment(experiment.search.seed), dataset.score_names)
     return folder
+
+
+def _trained_sizes(path: Path) -> dict[str, int]:
+    """Baselines that were trained in a run's folder before -> the mean of their learnable parameters."""
+    before = load_comparison(path)
+    if before is None:
+        return {}
+    found = {key: [one.learnable_parameters for one in before.of(key)] for key in before.entrants}
+    return {key: round(sum(sizes) / len(sizes)) for key, sizes in found.items() if sizes}
+
+
+@contextmanager
+def _alone_in(path: Path) -> Iterator[None]:
+    """Keeps other processes from comparing in the same folder. The system lets go of it if this one dies.
+
+    :raises RunFolderError: If another one does.
+    """
+    with (path / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunFolderError(f"{path}: another process compares in this folder.") from error
+        yield
 
 
 def _worker_count(experiment: Experiment, workers: int | None, trainings: int) -> int:
@@ -292,10 +328,16 @@ class Picks:
         """The baselines that a pick waits for."""
         return set(self.waiting.values())
 
-    def resolve(self, baseline: str, parameters: int) -> Trial | None:
-        """The pick that waited for a baseline, now that its learnable parameters are known."""
+    def resolve(self, baseline: str, parameters: int | None) -> Trial | None:
+        """The pick that waited for a baseline, now that its trainings ended.
+
+        :param parameters: Its learnable parameters; ``None`` if no training of it is complete.
+        """
         name = next(pick for pick, key in self.waiting.items() if key == baseline)
         del self.waiting[name]
+        if parameters is None:
+            self.unresolved[name] = f"no training of {baseline} is complete"
+            return None
         trial = self._matched(parameters)
         if trial is None:
             self.unresolved[name] = f"no trial of the front has at most the {parameters:,} parameters of {baseline}"
@@ -367,10 +409,14 @@ class Contest:
         split: FinalSplit,
     ) -> None:
         self.path, self.training, self.picks, self.split = path, training, picks, split
+        self.make_folder: Callable[[], object] = lambda: None
+        self.advice = "the same command goes on"
         self.data = dataset.merged() if split == "test" else dataset.without("test")
         self.entries = {entry.key: entry for entry in entries}
         for missing in sorted(picks.baselines_needed() - set(self.entries)):
-            raise UnknownNameError("baseline in this comparison to match, named", missing, self.entries)
+            raise UserError(
+                f"pick `{MATCHED}{missing}` needs the baseline `{missing}`: add it to those to compare with."
+            )
         for number, names in picks.chosen.items():
             self._add(trial_entry(picks.run.trial(number), names, picks.run.experiment))
         self.before = load_comparison(path)
@@ -378,8 +424,8 @@ class Contest:
         self.outcomes: dict[tuple[str, int], Outcome] = {}
         if self.before is not None:
             self._check_same(self.before)
-            self.seeds = max(seeds, self.before.asked["seeds"])
             self.outcomes = {(one.entrant, one.seed): one for one in self.before.outcomes}
+            self._forget_what_changed(self.before)
         self.open: dict[int, tuple[str, int]] = {}
         self.numbers = 0
         self.pending = [(key, seed) for seed in range(seeds) for key in self.entries if not self._done(key, seed)]
@@ -454,28 +500,45 @@ class Contest:
                     f"to go on with it, but got {value}."
                 )
         for about in asked["entrants"]:
-            entry = self.entries.get(about["key"])
-            same = ("method", "options", "balancing", "width_multiplier", "trial")
-            changed = [name for name in same if entry and about.get(name) != entry.about.get(name)]
-            if entry and changed:
+            changed = self._changed(about)
+            if changed and before.of(about["key"]):
+                found = self.entries[about["key"]].about.get(changed[0])
                 raise RunFolderError(
                     f"{self.path / COMPARISON}: `{about['key']}` was trained with {changed[0]} "
-                    f"{about.get(changed[0])}, which must be the same to go on, but got {entry.about.get(changed[0])}."
+                    f"{about.get(changed[0])}, which must be the same to go on, but got {found}. "
+                    "Give the recipe another name to have both."
                 )
+
+    def _changed(self, about: Mapping[str, Any]) -> list[str]:
+        """What of an entrant of an earlier call is different now."""
+        entry = self.entries.get(about["key"])
+        same = ("method", "options", "balancing", "width_multiplier", "trial")
+        return [name for name in same if entry and about.get(name) != entry.about.get(name)]
+
+    def _forget_what_changed(self, before: Comparison) -> None:
+        """Trainings that failed say nothing of a recipe that was mended since."""
+        changed = {about["key"] for about in before.asked["entrants"] if self._changed(about)}
+        self.outcomes = {one: outcome for one, outcome in self.outcomes.items() if one[0] not in changed}
 
     def _asked(self) -> dict[str, Any]:
         """What ``comparison.json`` says: entrants of earlier calls stay in it."""
         earlier = {about["key"]: about for about in self.before.asked["entrants"]} if self.before else {}
         entrants = {**earlier, **{key: dict(entry.about) for key, entry in self.entries.items()}}
+        picked_now = {name for names in self.picks.chosen.values() for name in names}
         for key, about in entrants.items():
-            names = [*earlier.get(key, {}).get("picks", []), *about.get("picks", [])]
-            entrants[key] = {**about, **({"picks": list(dict.fromkeys(names))} if names else {})}
+            kept = [name for name in earlier.get(key, {}).get("picks", []) if name not in picked_now]
+            own = self.entries[key].about.get("picks", []) if key in self.entries else []
+            seeds = max(earlier.get(key, {}).get("seeds", 0), self.seeds if key in self.entries else 0)
+            entrants[key] = {**about, "seeds": seeds, **({"picks": [*kept, *own]} if "picks" in about else {})}
+        unresolved = dict(self.before.asked["unresolved"]) if self.before else {}
+        unresolved = {name: reason for name, reason in unresolved.items() if name not in picked_now}
         return {
-            "seeds": self.seeds,
+            "seeds": max(about["seeds"] for about in entrants.values()),
+            "now": list(self.entries),
             "split": self.split,
             "training": self.training.model_dump(mode="json"),
             "entrants": list(entrants.values()),
-            "unresolved": self.picks.unresolved,
+            "unresolved": {**unresolved, **self.picks.unresolved},
             "environment": self.environment,
             "revisions": self._revisions(),
         }
@@ -555,7 +618,7 @@ class Contest:
                 continue
             found = [one for (key, _), one in self.outcomes.items() if key == baseline and one.state is State.COMPLETE]
             sizes = [one.learnable_parameters for one in found]
-            trial = self.picks.resolve(baseline, round(sum(sizes) / len(sizes)) if sizes else 0)
+            trial = self.picks.resolve(baseline, round(sum(sizes) / len(sizes)) if sizes else None)
             if trial is not None:
                 entry = trial_entry(trial, self.picks.chosen[trial.number], self.picks.run.experiment)
                 self._add(entry)

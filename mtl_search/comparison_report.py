@@ -175,7 +175,7 @@ def _verdict(points: Interval | None) -> str:
 
 def _state(comparison: Comparison) -> str:
     """What is missing; empty if nothing is."""
-    missing, asked = len(comparison.missing), len(comparison.entrants) * comparison.asked["seeds"]
+    missing, asked = len(comparison.missing), sum(about["seeds"] for about in comparison.asked["entrants"])
     if not missing:
         return ""
     failed = len({(one.entrant, one.seed) for one in comparison.failed} & set(comparison.missing))
@@ -368,7 +368,7 @@ def _notes(entrants: Sequence[Entrant]) -> list[str]:
         )
     if any(entrant.delta_m is None for entrant in entrants if entrant.outcomes):
         notes = [note for note in notes if not note.startswith("Delta_m")]
-        notes.append("There is no Delta_m, as no training of the single-task networks is complete.")
+        notes.append("There is no Delta_m: it is over single-task networks that are trained and above 0 in every task.")
     return notes
 
 

@@ -82,8 +82,8 @@ class Comparison:
     """A comparison, finished or not, as its folder tells it.
 
     :param path: The run's folder.
-    :param asked: ``comparison.json``: ``entrants`` (a list of mappings with a ``key``), ``seeds``, ``split``,
-        ``training``, ``environment``.
+    :param asked: ``comparison.json``: ``entrants`` (mappings with a ``key`` and ``seeds``), the most ``seeds`` of one,
+        the entrants of the last call as ``now``, ``split``, ``training``, ``unresolved``, ``environment``.
     :param outcomes: Every training that ended.
     """
 
@@ -110,8 +110,13 @@ class Comparison:
     def missing(self) -> list[tuple[str, int]]:
         """Entrant and seed of every training that was asked for and is not complete."""
         done = {(one.entrant, one.seed) for one in self.outcomes if one.state is State.COMPLETE}
-        asked = [(entrant, seed) for entrant in self.entrants for seed in range(self.asked["seeds"])]
+        asked = [(about["key"], seed) for about in self.asked["entrants"] for seed in range(about["seeds"])]
         return [one for one in asked if one not in done]
+
+    @property
+    def missing_now(self) -> list[tuple[str, int]]:
+        """Those of :attr:`missing` that the last call asked for."""
+        return [one for one in self.missing if one[0] in self.asked["now"]]
 
     def details(self, entrant: str, seed: int) -> dict[str, Any]:
         """What a training told besides its scores: ``phases``, and what is its method's own.
@@ -119,10 +124,7 @@ class Comparison:
         :raises RunFolderError: If the file cannot be read.
         """
         path = outcome_folder(self.path, entrant, seed) / "details.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{path}: cannot be read: {error}.") from error
+        return _read_mapping(path, ["phases"])
 
 
 def outcome_folder(path: Path, entrant: str, seed: int) -> Path:
@@ -138,10 +140,7 @@ def load_comparison(path: str | Path) -> Comparison | None:
     folder = Path(path)
     if not (folder / COMPARISON).exists():
         return None
-    try:
-        asked = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{folder / COMPARISON}: cannot be read: {error}.") from error
+    asked = _read_mapping(folder / COMPARISON, ["entrants", "seeds", "now", "split", "training", "unresolved"])
     outcomes = []
     if (folder / OUTCOMES).exists():
         for line, row in enumerate(read_table(folder / OUTCOMES, (*COLUMNS, *OWN_COLUMNS)), start=2):
@@ -150,6 +149,18 @@ def load_comparison(path: str | Path) -> Comparison | None:
             except (ValueError, KeyError) as error:
                 raise RunFolderError(f"{folder / OUTCOMES}: line {line}: {error}") from error
     return Comparison(folder, asked, tuple(outcomes))
+
+
+def _read_mapping(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """A JSON file that must hold these keys."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path}: cannot be read: {error}.") from error
+    missing = [key for key in keys if not isinstance(data, dict) or key not in data]
+    if missing:
+        raise RunFolderError(f"{path}: has no key `{missing[0]}`.")
+    return data
 
 
 def write_asked(path: Path, asked: Mapping[str, Any]) -> None:
@@ -205,6 +216,9 @@ def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
 
 
 def _outcome(row: Mapping[str, str]) -> Outcome:
+    empty = [name for name, value in row.items() if "/" in name and value == ""]
+    if row["state"] == State.COMPLETE and empty:
+        raise ValueError(f"a complete training has no value in column `{empty[0]}`")
     return Outcome(
         entrant=row["entrant"],
         state=State(row["state"]),

@@ -4,8 +4,10 @@ A recipe may have variants, each of which changes some of it. A baseline is name
 behind an ``@`` where there are several: ``hard_sharing``, ``interrogate@0.3``.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
@@ -20,6 +22,8 @@ from mtl_search.methods import Method, make_method
 from mtl_search.registry import METHODS
 
 ALL = "all"
+NAME = r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*"
+NAME_RULE = "letters, digits and `_.+-`"
 Balanced = Annotated[BalancingSettings, BeforeValidator(by_name)]
 Width = Annotated[float, Field(ge=1e-3, le=1e3)]
 
@@ -66,6 +70,14 @@ class Recipe(Section):
         """``0.5:`` is a number in YAML, but a name here."""
         return {str(name): value or {} for name, value in variants.items()} if isinstance(variants, dict) else variants
 
+    @field_validator("variants")
+    @classmethod
+    def _names_are_words(cls, variants: dict[str, Variant]) -> dict[str, Variant]:
+        for name in variants:
+            if not re.fullmatch(NAME, name):
+                raise ValueError(f"must have names that are {NAME_RULE}")
+        return variants
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -102,18 +114,34 @@ def load_baselines(names: Sequence[str]) -> list[Baseline]:
     """
     wanted = [name for given in names for name in (sorted(yaml_files("baselines")) if given == ALL else [given])]
     found: dict[str, Baseline] = {}
+    paths: dict[str, Path] = {}
     for name in wanted:
         recipe, at, variant = name.partition("@")
-        baselines = _read(recipe)
+        path = find_yaml("baselines", "baseline", recipe)
+        _check_name(path, paths.setdefault(path.stem, path))
+        baselines = _read(path)
         if at and variant not in (known := [baseline.variant for baseline in baselines]):
             raise UnknownNameError(f"variant of baseline `{recipe}`:", variant, [name for name in known if name])
         found |= {one.key: one for one in baselines if not at or one.variant == variant}
     return list(found.values())
 
 
-def _read(name: str) -> list[Baseline]:
+def _check_name(path: Path, first: Path) -> None:
+    """A baseline is named by its file: no two may have one name, nor that of a trial.
+
+    :param first: Where a recipe of that name was found before, or the same path.
+    :raises ExperimentError: If it is.
+    """
+    shipped = yaml_files("baselines").get(path.stem, path)
+    for other in (first, shipped):
+        if other.resolve() != path.resolve():
+            raise ExperimentError(f"{path}: there is another recipe `{path.stem}`: give the file a name of its own.")
+    if not re.fullmatch(NAME, path.stem) or path.stem.startswith("trial-"):
+        raise ExperimentError(f"{path}: the name of a recipe must be {NAME_RULE}, and not begin with `trial-`.")
+
+
+def _read(path: Path) -> list[Baseline]:
     """All variants of a recipe."""
-    path = find_yaml("baselines", "baseline", name)
     try:
         recipe = Recipe.model_validate(read_yaml(path))
     except ValidationError as error:

@@ -232,7 +232,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """
     try:
         table = pd.read_csv(path, keep_default_na=False, dtype=str)
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise RunFolderError(f"{path}: cannot be read: {error}.") from error
     missing = [column for column in columns if column not in table.columns]
     if missing:

@@ -1,5 +1,6 @@
 """Comparisons: what is trained, on what, in which order; what is kept; what is refused."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import torch
 
 from made_runs import made_experiment, made_run, write_run
 from mtl_search.architecture import Architecture
-from mtl_search.comparison import Picks, compare, train_alone
+from mtl_search.comparison import LOCK, Picks, compare, train_alone
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, FieldError, RunFolderError, SearchInterruptedError, UserError
@@ -84,6 +85,11 @@ def fail_hard_sharing(
     if entrant_of(what).method.name == "hard_sharing" and seed == 1:
         raise ValueError("no luck")
     yield made_report(what, seed)
+
+
+def fail(what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+    raise ValueError("no luck")
+    yield
 
 
 def test_picks_and_baselines_are_trained_and_measured_on_the_test_split(run: Run) -> None:
@@ -181,7 +187,8 @@ def test_more_seeds_and_baselines_are_added_to_what_is_there(run: Run) -> None:
     compare(run, baselines=["single_task"], picks=[], seeds=1, workers=0, evaluate=succeed)
     found = compare(run, baselines=["hard_sharing"], picks=["best"], seeds=2, workers=0, evaluate=succeed)
     assert found.entrants[:2] == ["single_task", "hard_sharing"]
-    assert found.missing == [("single_task", 1)]
+    assert found.missing == [], "the first call asked for one seed"
+    assert [len(found.of(entrant)) for entrant in found.entrants] == [1, 2, 2]
 
 
 def test_one_who_starts_from_single_task_weights_gets_those_of_its_seed(run: Run) -> None:
@@ -302,6 +309,67 @@ def test_one_architecture_alone_equals_the_same_as_a_pick(run: Run) -> None:
     alone = train_alone(trial.architecture, run.experiment)
     assert alone.outcomes[0].scores == pytest.approx(picked.outcomes[0].scores, rel=1e-3)
     assert alone.outcomes[0].state is State.COMPLETE
+
+
+def test_a_recipe_that_failed_can_be_mended(run: Run, tmp_path: Path) -> None:
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text("method: hard_sharing\n", encoding="utf-8")
+    failed = compare(run, baselines=[str(recipe)], picks=[], seeds=2, workers=0, evaluate=fail)
+    assert failed.missing_now == [("own", 0), ("own", 1)]
+    recipe.write_text("method: mtan\n", encoding="utf-8")
+    found = compare(run, baselines=[str(recipe)], picks=[], seeds=2, workers=0, evaluate=succeed)
+    assert found.missing == []
+    assert {one.method for one in found.outcomes} == {"mtan"}
+
+
+def test_what_an_earlier_call_left_does_not_count_for_this_one(run: Run) -> None:
+    compare(run, baselines=["hard_sharing"], picks=[], seeds=2, workers=0, evaluate=fail_hard_sharing)
+    found = compare(run, baselines=["mtan"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    assert found.missing == [("hard_sharing", 1)]
+    assert found.missing_now == []
+
+
+def test_a_second_process_in_the_folder_is_refused(run: Run) -> None:
+    with (run.path / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(RunFolderError, match="another process compares in this folder"):
+            compare(run, baselines=["mtan"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    assert compare(run, baselines=["mtan"], picks=[], seeds=1, workers=0, evaluate=succeed).missing == []
+
+
+def test_a_pick_is_matched_to_a_baseline_that_was_trained_before(run: Run) -> None:
+    compare(run, baselines=["recon"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    found = compare(run, baselines=[], picks=["matched:recon"], seeds=1, workers=0, evaluate=succeed)
+    assert found.asked["entrants"][1]["picks"] == ["matched:recon"]
+
+
+def test_a_match_to_what_failed_says_so(run: Run) -> None:
+    found = compare(run, baselines=["recon"], picks=["matched:recon"], seeds=1, workers=0, evaluate=fail)
+    assert found.asked["unresolved"] == {"matched:recon": "no training of recon is complete"}
+
+
+def test_picks_want_a_run(experiment: Experiment, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="pick `knee` needs a run"):
+        compare(experiment, baselines=["mtan"], picks=["knee"], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("comparison.json", "[1, 2]"), ("comparison.json", "{}"), ("comparison.json", "{")]
+)
+def test_a_damaged_file_is_named(run: Run, name: str, text: str) -> None:
+    compare(run, baselines=["single_task"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    (run.path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(RunFolderError, match=name):
+        load_comparison(run.path)
+
+
+def test_a_complete_training_without_a_score_is_refused(run: Run) -> None:
+    compare(run, baselines=["single_task"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    path = run.path / OUTCOMES
+    path.write_text(path.read_text(encoding="utf-8").rstrip().rpartition(",")[0] + ",\n", encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"line 2: a complete training has no value in column `right/loss`"):
+        load_comparison(run.path)
 
 
 def test_a_damaged_table_is_named(run: Run) -> None:

@@ -55,6 +55,8 @@ def test_a_variant_changes_its_recipe(tmp_path: Path) -> None:
             ["`options.layers` is no option of `hard_sharing`. It has none."],
         ),
         ("options: {}", ["`method` is missing"]),
+        ("method: mtan\nvariants: {../up: {}}", ["`variants`", "letters, digits"]),
+        ("method: mtan\nvariants: {'a,b': {}}", ["`variants`", "letters, digits"]),
         ("method: [", ["is not YAML"]),
     ],
 )
@@ -73,3 +75,22 @@ def test_an_unknown_name_is_refused() -> None:
         load_baselines(["recn"])
     with pytest.raises(UnknownNameError, match=r"variant of baseline `etr_nlp`: `2`.*Valid: 0\.8, 0\.8-mixed, 0\.9"):
         load_baselines(["etr_nlp@2"])
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("recon", "there is another recipe `recon`"), ("trial-3", "begin with `trial-`"), ("a,b", "letters")],
+)
+def test_a_recipe_needs_a_name_of_its_own(tmp_path: Path, name: str, rule: str) -> None:
+    path = tmp_path / f"{name}.yaml"
+    path.write_text("method: mtan\n", encoding="utf-8")
+    with pytest.raises(ExperimentError, match=rule):
+        load_baselines([str(path)])
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.yaml").write_text("method: mtan\n", encoding="utf-8")
+    with pytest.raises(ExperimentError, match="there is another recipe `own`"):
+        load_baselines([str(tmp_path / "a" / "own.yaml"), str(tmp_path / "b" / "own.yaml")])
