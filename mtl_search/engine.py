@@ -262,7 +262,8 @@ class _Bridge(Searcher):
 @contextmanager
 def _carried() -> Iterator[None]:
     try:
-        yield
+        with _uninterrupted():
+            yield
     except Exception as error:
         raise _Carrier(error) from error
 
@@ -319,13 +320,37 @@ def _no_worker_deaths_printed() -> Iterator[None]:
         module._worker_logs_enabled = True
 
 
+class _Held:
+    """A signal that came while a source was writing."""
+
+    depth = 0
+    signalled = False
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A signal waits for the end of what is done here: a file half written or a lock half released helps nobody."""
+    _Held.depth += 1
+    try:
+        yield
+    finally:
+        _Held.depth -= 1
+    if _Held.signalled and not _Held.depth:
+        _Held.signalled = False
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
     """SIGTERM raises KeyboardInterrupt, as SIGINT does. Signals can be handled in the main thread only."""
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        if _Held.depth:
+            _Held.signalled = True
+        else:
+            raise KeyboardInterrupt
 
+    _Held.signalled = False
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,8 +1,10 @@
 """What searches and comparisons show while they run: on a terminal a display that is redrawn, else a line per trial."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,23 +16,14 @@ from mtl_search.outcomes import Outcome
 from mtl_search.trial import State, Trial
 
 
-class Progress:
-    """Shows a search. Used as a context; silent with ``console=None``.
+class _Display(ABC):
+    """Redrawn on a terminal as long as its context lasts; elsewhere, and with ``console=None``, nothing is drawn."""
 
-    :param asked: Trials asked for.
-    :param epochs: Epochs of each trial.
-    """
-
-    def __init__(self, asked: int, epochs: int, console: Console | None) -> None:
-        self.asked, self.epochs, self.console = asked, epochs, console
-        self.running: dict[int, int] = {}
-        self.front: Sequence[Trial] = ()
-        self.counts = dict.fromkeys(State, 0)
-        self.epochs_done = 0
-        self.started: float | None = None
+    def __init__(self, console: Console | None) -> None:
+        self.console = console
         self.live: Live | None = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         if self.console is not None and self.console.is_terminal:
             self.live = Live(get_renderable=self._draw, console=self.console, refresh_per_second=2)
             self.live.start()
@@ -41,6 +34,27 @@ class Progress:
     ) -> None:
         if self.live is not None:
             self.live.stop()
+
+    @abstractmethod
+    def _draw(self) -> RenderableType:
+        """What is shown now."""
+
+
+class Progress(_Display):
+    """Shows a search. Used as a context; silent with ``console=None``.
+
+    :param asked: Trials asked for.
+    :param epochs: Epochs of each trial.
+    """
+
+    def __init__(self, asked: int, epochs: int, console: Console | None) -> None:
+        super().__init__(console)
+        self.asked, self.epochs = asked, epochs
+        self.running: dict[int, int] = {}
+        self.front: Sequence[Trial] = ()
+        self.counts = dict.fromkeys(State, 0)
+        self.epochs_done = 0
+        self.started: float | None = None
 
     def start(self, number: int) -> None:
         """A trial starts."""
@@ -124,32 +138,23 @@ def _duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-class Trainings:
+class Trainings(_Display):
     """Shows trainings of any kind, a line each as they end; on a terminal also what is under way. Used as a context.
 
     :param asked: Trainings to be done.
     """
 
     def __init__(self, asked: int, console: Console | None = None) -> None:
-        self.asked, self.console = asked, console
+        super().__init__(console)
+        self.asked = asked
         self.running: dict[int, str] = {}
         self.phases: dict[int, str] = {}
         self.done = 0
         self.started = time.monotonic()
-        self.live: Live | None = None
 
-    def __enter__(self) -> "Trainings":
+    def __enter__(self) -> Self:
         self.started = time.monotonic()
-        if self.console is not None and self.console.is_terminal:
-            self.live = Live(get_renderable=self._draw, console=self.console, refresh_per_second=2)
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.live is not None:
-            self.live.stop()
+        return super().__enter__()
 
     def start(self, number: int, name: str) -> None:
         """A training starts."""

@@ -181,6 +181,10 @@ class Trainer:
         """The tasks' mean losses over a batch, ``[tasks]``, with their graph."""
         with autocast(self.device):
             outputs = self.model(inputs)
+        return self.losses_of(outputs, targets)
+
+    def losses_of(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """The tasks' mean losses of a network's outputs, ``[tasks]``."""
         smoothing = self.settings.label_smoothing
         return torch.stack(
             [task.loss(outputs[task.name].float(), targets[task.name], smoothing) for task in self.tasks]

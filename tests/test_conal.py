@@ -190,7 +190,7 @@ def test_the_step_of_alpha_is_the_gradient_through_the_whole_network(relaxation:
     searches[0].step_alpha(inputs.double(), targets)
     alpha = [strength.detach().clone().fill_(1).requires_grad_() for strength in searches[1].network.alpha]
     outputs = searches[1].network(inputs.double(), shares=searches[1].shares(alpha))
-    expected = torch.autograd.grad(searches[1]._losses_of(outputs, targets).sum(), alpha)
+    expected = torch.autograd.grad(searches[1].losses_of(outputs, targets).sum(), alpha)
     for strength, gradient in zip(searches[0].network.alpha, expected, strict=True):
         assert bool(gradient.any())
         assert strength.grad is not None

@@ -233,7 +233,7 @@ class Search(Trainer):
         with torch.no_grad():
             features = self.network.features(inputs)
         outputs = self.network.mixed(features, self.shares(alpha))
-        found = torch.autograd.grad(self._losses_of(outputs, targets).sum(), alpha, allow_unused=True)
+        found = torch.autograd.grad(self.losses_of(outputs, targets).sum(), alpha, allow_unused=True)
         for strength, gradient in zip(self.network.alpha, found, strict=True):
             strength.grad = gradient
         self.strengths.step()
@@ -241,7 +241,7 @@ class Search(Trainer):
     def losses(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         with autocast(self.device):
             outputs = self.network(inputs, shares=self.shares(list(self.network.alpha)))
-        return self._losses_of(outputs, targets)
+        return self.losses_of(outputs, targets)
 
     def shares(self, alpha: Sequence[Tensor]) -> list[Tensor]:
         """The weights of the sums, one tensor ``[candidates]`` for each task."""
@@ -291,12 +291,6 @@ class Search(Trainer):
         uses = [torch.tensor([t in tasks for t in range(len(self.tasks))]) for tasks in self.shared.values()]
         both = [(mask[:, None] & mask[None, :]).to(self.device) for mask in uses]
         return [carried & mask for carried, mask in zip(accumulate(pairs, torch.logical_or), both, strict=True)]
-
-    def _losses_of(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        smoothing = self.settings.label_smoothing
-        return torch.stack(
-            [task.loss(outputs[task.name].float(), targets[task.name], smoothing) for task in self.tasks]
-        )
 
     def _drawn(self, strength: Tensor) -> Tensor:
         """Hard Gumbel-softmax (Jang et al., ICLR 2017): one of the candidates forward, the soft draw backward."""
