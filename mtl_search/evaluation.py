@@ -1,11 +1,12 @@
 """Evaluates one entrant: build, train, score. Everything that is compared goes through here."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from mtl_search import cost
@@ -17,7 +18,7 @@ from mtl_search.gradients import layer_cosines
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.methods._candidate import Candidate
 from mtl_search.tasks import Task
-from mtl_search.training import Epoch, Trainer, device_of, scores_on
+from mtl_search.training import Checkpoint, Epoch, Trainer, device_of, scores_on
 from mtl_search.trial import State, Trial
 
 COSINE_BATCHES = 4
@@ -51,6 +52,23 @@ class Entrant:
 
 
 @dataclass(frozen=True)
+class Course:
+    """What a training is asked for on its way, and where it begins. Changes nothing in what it ends with.
+
+    :param scored_after: Epochs after which the network is scored, besides the last one.
+    :param checkpoints: Whether to give a checkpoint after every epoch.
+    :param start: The checkpoint to go on from; from scratch if left out.
+    """
+
+    scored_after: tuple[int, ...] = ()
+    checkpoints: bool = False
+    start: Checkpoint | None = None
+
+
+FROM_SCRATCH = Course()
+
+
+@dataclass(frozen=True)
 class Phase:
     """What one phase of a training took.
 
@@ -76,15 +94,16 @@ class Report:
     """What is known of a training after an epoch, or at its end.
 
     :param epoch: Epochs trained in this phase.
-    :param seconds: Seconds spent so far, in all phases.
+    :param seconds: Seconds spent so far, on training in all phases and on scoring.
     :param loss: Mean training loss of the epoch.
     :param phase: Name of the phase; the last one is ``training``.
     :param phases: Name of each phase so far -> what it took.
-    :param scores: ``"<task>/<metric>"`` -> value; empty before the end.
+    :param scores: ``"<task>/<metric>"`` -> value; empty before the end where none were asked for.
     :param cost: Of the network that was measured; ``None`` before the end.
     :param macs_of_one_task: MACs for one task alone, the mean over tasks.
     :param details: What the method has to tell besides.
     :param weights: The trained ``state_dict``; empty before the end.
+    :param checkpoint: What the training can go on from, where it was asked for; ``None`` at the end.
     :param done: Whether this is the end.
     """
 
@@ -98,6 +117,7 @@ class Report:
     macs_of_one_task: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
     done: bool = False
 
     @property
@@ -106,7 +126,7 @@ class Report:
         return sum(phase.macs for phase in self.phases.values())
 
 
-Evaluate = Callable[[Architecture | Entrant, Dataset, Training, int], Iterator[Report]]
+Evaluate = Callable[[Architecture | Entrant, Dataset, Training, int, Course], Iterator[Report]]
 """Trains with a seed and reports after every epoch, then once more, ``done``, with the scores."""
 
 
@@ -116,20 +136,28 @@ def entrant_of(what: Architecture | Entrant) -> Entrant:
 
 
 def evaluate_by_epoch(
-    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, split: str = "val"
+    what: Architecture | Entrant,
+    dataset: Dataset,
+    training: Training,
+    seed: int,
+    course: Course = FROM_SCRATCH,
+    split: str = "val",
 ) -> Iterator[Report]:
-    """Train an architecture or an entrant from scratch and score it once, at the end.
+    """Train an architecture or an entrant and score it at the end.
 
     :param dataset: Trained on its split ``train``.
     :param seed: Of initial weights, primitives, and order of the samples.
+    :param course: Scores and checkpoints on the way, for a method that the common loop trains; where to begin.
     :param split: What it is scored on.
     :raises DivergedError: If the loss is no longer finite.
     """
     entrant = entrant_of(what)
-    observer = CosineObserver() if entrant.cosines else None
-    problem = entrant.problem(dataset, training, seed).observed_by(observer)
-    epochs = entrant.method.train(problem)
-    phases: dict[str, Phase] = {}
+    assert entrant.method.goes_on or course == FROM_SCRATCH, "methods of several phases are trained in one go"
+    witness = Witness(entrant, dataset, course, split)
+    problem = entrant.problem(dataset, training, seed)
+    epochs = entrant.method.train(replace(problem, observer=witness, start=course.start))
+    phases = _phases_of(course.start)
+    last = Report(course.start.epoch if course.start else 0, _seconds(phases), loss=0.0, phases=phases)
     while True:
         try:
             epoch = next(epochs)
@@ -137,15 +165,16 @@ def evaluate_by_epoch(
             finished: Finished = end.value
             break
         phases = {**phases, epoch.phase: phases.get(epoch.phase, Phase()) + epoch}
-        last = Report(phases[epoch.phase].epochs, _seconds(phases), epoch.loss, epoch.phase, phases)
+        last = witness.tell(Report(phases[epoch.phase].epochs, _seconds(phases), epoch.loss, epoch.phase, phases))
         yield last
-    details = {**finished.details, **({"cosines": observer.found} if observer else {})}
+    details = {**finished.details, **({"cosines": witness.cosines.found} if witness.cosines else {})}
+    scores = witness.score(finished.model, device_of(training.device))
     yield Report(
         last.epoch,
-        last.seconds,
+        witness.seconds + _seconds(phases),
         last.loss,
         phases=phases,
-        scores=scores_on(finished.model, dataset.tasks, dataset, split, device_of(training.device)),
+        scores=scores,
         cost=cost.measure(finished.model, dataset.input_shape),
         macs_of_one_task=entrant.method.macs_of_one_task(finished.model, problem),
         details=details,
@@ -168,7 +197,7 @@ def evaluate(
     :returns: A complete trial, number 0.
     :raises DivergedError: If the loss is no longer finite.
     """
-    *_, last = evaluate_by_epoch(architecture, dataset, training or Training(), seed, split)
+    *_, last = evaluate_by_epoch(architecture, dataset, training or Training(), seed, split=split)
     assert last.cost is not None
     return Trial(
         0,
@@ -196,6 +225,41 @@ class Layered(Protocol):
 
     def layer_parameters(self) -> dict[str, list[Parameter]]:
         """Name of the layer -> its parameters."""
+
+
+class Witness:
+    """Looks at a training after every epoch: scores, checkpoints and cosines, as they were asked for."""
+
+    def __init__(self, entrant: Entrant, dataset: Dataset, course: Course, split: str) -> None:
+        self.dataset, self.course, self.split = dataset, course, split
+        self.cosines = CosineObserver() if entrant.cosines else None
+        self.seconds = float(course.start.values["scoring_seconds"]) if course.start else 0.0
+        self.scores: dict[str, float] = {}
+        self.checkpoint: Checkpoint | None = None
+
+    def __call__(self, trainer: Trainer) -> None:
+        if self.cosines is not None:
+            self.cosines(trainer)
+        self.scores = {}
+        if trainer.done in self.course.scored_after and trainer.done < trainer.settings.epochs:
+            self.scores = self.score(trainer.model, trainer.device)
+        self.checkpoint = trainer.checkpoint() if self.course.checkpoints else None
+
+    def score(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """The scores of a network, in evaluation mode afterwards; the time counts."""
+        start = time.perf_counter()
+        scores = scores_on(model, self.dataset.tasks, self.dataset, self.split, device)
+        self.seconds += time.perf_counter() - start
+        return scores
+
+    def tell(self, report: Report) -> Report:
+        """The report of an epoch, with what was seen after it."""
+        checkpoint = self.checkpoint
+        if checkpoint is not None:
+            phases = {name: asdict(phase) for name, phase in report.phases.items()}
+            values = {**checkpoint.values, "phases": phases, "scoring_seconds": self.seconds}
+            checkpoint = replace(checkpoint, values=values)
+        return replace(report, seconds=report.seconds + self.seconds, scores=self.scores, checkpoint=checkpoint)
 
 
 class CosineObserver:
@@ -226,6 +290,11 @@ class CosineObserver:
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def _phases_of(start: Checkpoint | None) -> dict[str, Phase]:
+    """What the phases took up to a checkpoint."""
+    return {} if start is None else {name: Phase(**phase) for name, phase in start.values["phases"].items()}
 
 
 def _seconds(phases: Mapping[str, Phase]) -> float:

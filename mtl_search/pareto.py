@@ -70,6 +70,40 @@ def knee(points: ArrayLike, directions: Sequence[Direction]) -> int:
     return int(front[scaled.sum(axis=1).argmin()])
 
 
+def best_first(points: ArrayLike, directions: Sequence[Direction]) -> list[int]:
+    """The indices of points in order of merit: by non-dominated rank, within a rank the least crowded first.
+
+    The order of NSGA-II (Deb, Pratap, Agarwal & Meyarivan, 2002): the ends of a rank come first, then the points whose
+    neighbours on either side are farthest apart, over all objectives, each scaled to 0..1 within the rank. Of equal
+    points the first comes first.
+
+    :param points: ``[points, objectives]``, finite.
+    :param directions: One per objective.
+    :raises FieldError: As :func:`front_mask`.
+    """
+    losses = _as_losses(points, directions)
+    if len(losses) == 0:
+        return []
+    ranks = np.asarray(moocore.pareto_rank(losses))
+    spread = np.zeros(len(losses))
+    for rank in np.unique(ranks):
+        members = np.flatnonzero(ranks == rank)
+        spread[members] = _crowding_distance(losses[members])
+    return sorted(range(len(losses)), key=lambda index: (ranks[index], -spread[index], index))
+
+
+def _crowding_distance(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance between the neighbours of each point, ``[points]``; infinite at the ends."""
+    distance = np.zeros(len(losses))
+    for values in losses.T:
+        order = values.argsort(kind="stable")
+        ordered = values[order]
+        gaps = np.full(len(losses), np.inf)
+        gaps[1:-1] = (ordered[2:] - ordered[:-2]) / max(ordered[-1] - ordered[0], np.finfo(float).tiny)
+        distance[order] += gaps
+    return distance
+
+
 def _as_losses(points: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.float64]:
     """``points`` with the maximised objectives negated, so that lower is better throughout."""
     for direction in directions:

@@ -20,6 +20,10 @@ from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
 TEST_BATCH = 512
+SCHEDULED = ("lr", "betas")
+"""What a schedule changes in the groups of the optimiser."""
+PLACE_IN_SCHEDULE = ("last_epoch", "_step_count", "_last_lr")
+"""What changes in a schedule; the rest of its state follows from the settings."""
 BACKWARD_MACS = 2
 """MACs of one backward pass, in those of the forward pass."""
 
@@ -56,6 +60,31 @@ class Group:
     parameters: Sequence[nn.Parameter]
     rate: float = 1.0
     weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training stands after an epoch: all that is needed to go on as if it had never stopped.
+
+    :param tensors: The network's and the optimiser's state, those of the generator and of the balancing.
+    :param values: Plain data for JSON: ``epoch``, the epochs trained, and the state of the schedule.
+    """
+
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained."""
+        return int(self.values["epoch"])
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with ``<prefix>.``, without it."""
+        return {
+            name.removeprefix(f"{prefix}."): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(f"{prefix}.")
+        }
 
 
 class DeviceSplit:
@@ -123,6 +152,7 @@ class Trainer:
         groups = [*groups, Group(self.balancing.parameters())]
         self.optimiser = _optimiser(self.parameters, groups, settings)
         self.schedule = _schedule(self.optimiser, settings, self.steps * settings.epochs)
+        self.done = 0
 
     @cached_property
     def macs_per_sample(self) -> int:
@@ -139,13 +169,13 @@ class Trainer:
         return forward + BACKWARD_MACS * sum(cost.count_macs(self.model, shape, (task.name,)) for task in self.tasks)
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train, epoch by epoch.
+        """Train, epoch by epoch; after :meth:`restore` those that are left.
 
         :raises DivergedError: At the end of the epoch in which the loss was not finite; the message says the step.
         """
         samples = self.steps * self.settings.batch_size
         start = time.perf_counter()
-        for number in range(1, self.settings.epochs + 1):
+        for number in range(self.done + 1, self.settings.epochs + 1):
             losses = self._epoch()
             finite = losses.isfinite().all(dim=1)
             if not bool(finite.all()):
@@ -154,6 +184,7 @@ class Trainer:
             self.balancing.end_epoch(losses.mean(dim=0))
             loss = float(losses.sum(dim=1).mean())
             seconds = time.perf_counter() - start
+            self.done = number
             if self.observer is not None:
                 self.observer(self)
             yield Epoch(number, loss, samples, seconds, samples * self.macs_per_sample, self.phase)
@@ -193,6 +224,41 @@ class Trainer:
     def backward(self, losses: Tensor) -> None:
         """Write the gradients of a step."""
         self.balancing.backward(losses)
+
+    def checkpoint(self) -> Checkpoint:
+        """Where the training stands after an epoch, copied to the processor."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for number, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
+        tensors |= {f"balancing.{name}": value for name, value in self.balancing.state().items()}
+        tensors["order"] = self.order.get_state()
+        schedule = self.schedule.state_dict()
+        values = {
+            "epoch": self.done,
+            "groups": [{name: group[name] for name in SCHEDULED} for group in self.optimiser.param_groups],
+            "schedule": {name: schedule[name] for name in PLACE_IN_SCHEDULE},
+        }
+        return Checkpoint({name: value.detach().cpu().clone() for name, value in tensors.items()}, values)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same network, data, settings and seed: what follows is bit for bit the same.
+
+        Called before the first epoch.
+        """
+        self.model.load_state_dict(checkpoint.part("model"))
+        optimised = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in checkpoint.part("optimiser").items():
+            number, _, key = name.partition(".")
+            state.setdefault(int(number), {})[key] = _laid_out_like(optimised[int(number)], value)
+        groups = self.optimiser.state_dict()["param_groups"]
+        for group, kept in zip(groups, checkpoint.values["groups"], strict=True):
+            group.update({**kept, "betas": tuple(kept["betas"])})
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.schedule.load_state_dict(dict(checkpoint.values["schedule"]))
+        self.balancing.restore(checkpoint.part("balancing"))
+        self.order.set_state(checkpoint.tensors["order"])
+        self.done = checkpoint.epoch
 
 
 Observer = Callable[[Trainer], None]
@@ -254,6 +320,11 @@ def _schedule(optimiser: torch.optim.Optimizer, settings: Training, steps: int) 
     if settings.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     return torch.optim.lr_scheduler.OneCycleLR(optimiser, [group["lr"] for group in optimiser.param_groups], steps)
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """A value of the optimiser in the memory layout of its parameter: a fused step goes through both side by side."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
 
 
 def _tensor(array: np.typing.NDArray[np.generic], device: torch.device) -> Tensor:

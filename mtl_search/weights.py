@@ -1,23 +1,24 @@
-"""Weights on disk: safetensors, which runs no code when it is read."""
+"""Weights and checkpoints on disk: safetensors, which runs no code when it is read."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mtl_search.training import Checkpoint
+
 FILE = "weights.safetensors"
+CHECKPOINT = "training.safetensors"
 
 
 def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write ``weights.safetensors`` into a folder, under a temporary name first. No weights write nothing."""
-    if not weights:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".weights.{os.getpid()}.tmp"
-    save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
-    temporary.replace(folder / FILE)
+    """Write ``weights.safetensors`` into a folder. No weights write nothing."""
+    if weights:
+        _save(folder / FILE, weights, {})
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
@@ -28,3 +29,47 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
 def has_weights(folder: Path) -> bool:
     """Whether a folder holds weights."""
     return (folder / FILE).exists()
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write ``training.safetensors`` into a folder; what is no tensor stands in its header."""
+    _save(folder / CHECKPOINT, checkpoint.tensors, {"values": json.dumps(checkpoint.values)})
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """The checkpoint that :func:`save_checkpoint` wrote into a folder; ``None`` if there is none that is whole."""
+    try:
+        with safe_open(folder / CHECKPOINT, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+            return Checkpoint(tensors, json.loads(file.metadata()["values"]))
+    except (FileNotFoundError, SafetensorError):
+        return None
+
+
+def checkpoint_epoch(folder: Path) -> int:
+    """Epochs trained up to the checkpoint in a folder; 0 if there is none that is whole. Reads the header only."""
+    try:
+        with safe_open(folder / CHECKPOINT, framework="np") as file:
+            return int(json.loads(file.metadata()["values"])["epoch"])
+    except (FileNotFoundError, SafetensorError):
+        return 0
+
+
+def _save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Write a file under a temporary name, and rename it once it is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, metadata=dict(header))
+        _flush(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

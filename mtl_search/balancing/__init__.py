@@ -67,6 +67,14 @@ class Balancing(ABC):
         :param losses: ``[tasks]``, their means over the epoch.
         """
 
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers from step to step, for a checkpoint: name -> tensor. Nothing by default."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Remember what :meth:`state` gave; called after :meth:`start`."""
+        assert not state, f"balancing `{self.name}` gives a state and does not take it back"
+
 
 class LossBalancing(Balancing):
     """Weighs the losses; one backward pass."""
@@ -111,6 +119,13 @@ class GradientBalancing(Balancing):
                 unflatten(self.aggregate(jacobian), total, rows)
         for parameter, gradient in zip(self.trained, total, strict=True):
             parameter.grad = gradient
+
+    def state(self) -> dict[str, Tensor]:
+        return {f"rows.{number}": mask for number, mask in enumerate(self.rows or [])}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        masks = [state[f"rows.{number}"] for number in range(len(self.trained)) if f"rows.{number}" in state]
+        self.rows = [mask.to(one.device) for mask, one in zip(masks, self.trained, strict=True)] if masks else None
 
     def _shared(self, gradients: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         """Which rows of each parameter have been shared so far, ``[rows]`` bool."""

@@ -4,7 +4,7 @@ TorchJD (Quinton & Rey, Jacobian Descent for Multi-Objective Optimization, 2024,
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -48,6 +48,13 @@ class TorchJDBalancing(GradientBalancing):
         super().start(tasks, parameters, seed)
         self.made = self.algorithm(len(tasks))
         self.lot = generator(seed, "balancing")
+
+    def state(self) -> dict[str, Tensor]:
+        return {**super().state(), "lot": self.lot.get_state()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        super().restore(state)
+        self.lot.set_state(state["lot"])
 
     def solve(self, matrix: Tensor) -> Tensor:
         """What :meth:`algorithm` makes of a matrix; whatever it draws comes from the seed of the training."""

@@ -1,6 +1,6 @@
 """Dynamic weight average (Liu, Johns & Davison, CVPR 2019, arXiv 1803.10704)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -40,3 +40,10 @@ class DWA(LossBalancing):
             ratios = losses / self.last.clamp(min=SMALLEST)
             self.weights = len(losses) * torch.softmax(ratios / self.temperature, dim=0)
         self.last = losses
+
+    def state(self) -> dict[str, Tensor]:
+        return {"weights": self.weights, **({} if self.last is None else {"last": self.last})}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.weights = state["weights"].to(self.weights)
+        self.last = state["last"].to(self.weights) if "last" in state else None

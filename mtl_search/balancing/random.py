@@ -1,6 +1,6 @@
 """Random loss weighting (Lin, Ye, Zhang & Tsang, TMLR 2022, arXiv 2111.10603)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,3 +24,9 @@ class Random(LossBalancing):
     def combine(self, losses: Tensor) -> Tensor:
         weights = len(losses) * torch.softmax(torch.randn(len(losses), generator=self.lot), dim=0)
         return losses @ weights.to(losses)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"lot": self.lot.get_state()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.lot.set_state(state["lot"])

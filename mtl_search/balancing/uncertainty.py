@@ -1,6 +1,6 @@
 """Uncertainty weighting (Kendall, Gal & Cipolla, CVPR 2018, arXiv 1705.07115)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,3 +30,10 @@ class Uncertainty(LossBalancing):
 
     def combine(self, losses: Tensor) -> Tensor:
         return (torch.exp(-self.log_variances) * losses + self.log_variances / 2).sum()
+
+    def state(self) -> dict[str, Tensor]:
+        return {"log_variances": self.log_variances}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            self.log_variances.copy_(state["log_variances"])

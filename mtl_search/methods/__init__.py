@@ -22,7 +22,7 @@ from mtl_search.networks.paths import ModuleShape, Path, PathNetwork, module_sha
 from mtl_search.options import build
 from mtl_search.registry import METHODS
 from mtl_search.tasks import Task
-from mtl_search.training import Epoch, Observer, Trainer
+from mtl_search.training import Checkpoint, Epoch, Observer, Trainer
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Problem:
     :param width_multiplier: Factor on every width of the backbone.
     :param given: Weights from elsewhere that a method may start from, see :attr:`Method.starts_from`.
     :param observer: Looks at the training of the common loop after every epoch.
+    :param start: Where the common loop goes on from; from scratch if left out.
     """
 
     backbone: Backbone
@@ -45,6 +46,7 @@ class Problem:
     width_multiplier: float = 1.0
     given: Mapping[str, Tensor] = field(default_factory=dict)
     observer: Observer | None = None
+    start: Checkpoint | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -63,11 +65,10 @@ class Problem:
 
     def trainer(self, model: nn.Module) -> Trainer:
         """The common loop for a network, at the full budget."""
-        return Trainer(model, self.tasks, self.dataset, self.training, self.seed, observer=self.observer)
-
-    def observed_by(self, observer: Observer | None) -> "Problem":
-        """The same problem with another observer."""
-        return replace(self, observer=observer)
+        trainer = Trainer(model, self.tasks, self.dataset, self.training, self.seed, observer=self.observer)
+        if self.start is not None:
+            trainer.restore(self.start)
+        return trainer
 
     def with_training(self, **changes: Any) -> "Problem":
         """The same problem with other training settings, for a phase of its own: ``epochs=3``."""
@@ -117,6 +118,11 @@ class Method(ABC):
         model = self.build(problem)
         yield from problem.trainer(model).epochs()
         return Finished(model)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a training that was cut off can go on from a checkpoint: where the common loop is all of it."""
+        return type(self).train is Method.train
 
     def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
         """MACs of a forward pass of the finished network for one task alone, one sample; the mean over tasks.

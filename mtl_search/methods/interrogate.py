@@ -200,7 +200,7 @@ def _single_task_weights(problem: Problem) -> Generator[Epoch, None, Mapping[str
     if problem.given:
         return problem.given
     model = SingleTask().build(problem)
-    for epoch in problem.observed_by(None).trainer(model).epochs():
+    for epoch in replace(problem, observer=None).trainer(model).epochs():
         yield replace(epoch, phase=INITIALISATION)
     return model.state_dict()
 
