@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mtl_search.networks.network import build_model as build_model
     from mtl_search.report import write_report as write_report
     from mtl_search.run_folder import load_run as load_run
+    from mtl_search.runner import resume as resume
     from mtl_search.runner import search as search
     from mtl_search.space import LayerSpace as LayerSpace
     from mtl_search.space import SearchSpace as SearchSpace
@@ -40,6 +41,7 @@ _HOMES = {
     "build_model": "networks.network",
     "write_report": "report",
     "load_run": "run_folder",
+    "resume": "runner",
     "search": "runner",
     "LayerSpace": "space",
     "SearchSpace": "space",

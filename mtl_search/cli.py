@@ -72,6 +72,7 @@ def search(
     workers: Annotated[int | None, typer.Option(help="Trials at the same time; 0: in this process.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler and of every training.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Time for the search.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the run, new or empty.")] = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
     changes: SetOption = None,
@@ -79,7 +80,13 @@ def search(
     """Search a space: train candidates on Ray Tune workers, keep the Pareto front, draw it."""
     from mtl_search.experiment import load_experiment
 
-    options = {"search.trials": trials, "search.workers": workers, "training.epochs": epochs, "search.seed": seed}
+    options = {
+        "search.trials": trials,
+        "search.hours": hours,
+        "search.workers": workers,
+        "training.epochs": epochs,
+        "search.seed": seed,
+    }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     checked = load_experiment(experiment, [*(changes or []), *given])
 
@@ -94,13 +101,47 @@ def search(
 
 
 @app.command()
+def resume(
+    run: RunArgument,
+    trials: Annotated[int | None, typer.Option(help="Candidates to train in all; may only grow.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Time for the search in all; may only grow.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Trials at the same time; 0: in this process.")] = None,
+    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="Go on though source, data, libraries or the experiment changed.")
+    ] = False,
+) -> None:
+    """Go on with a search that was cut off, whatever by, or that is to have a larger budget.
+
+    Trials that ended stay; those that were under way go on from their last checkpoint.
+    """
+    from mtl_search.report import write_report
+    from mtl_search.runner import resume as go_on
+
+    resumed = go_on(
+        run,
+        trials=trials,
+        hours=hours,
+        workers=workers,
+        address=address,
+        allow_changes=allow_changes,
+        show_progress=True,
+    )
+    page = write_report(resumed)
+    _print_run(resumed)
+    print(f"\nrun:  {resumed.path}\npage: {page}")
+    _exit_if_short(resumed)
+
+
+@app.command()
 def status(run: RunArgument, as_json: JsonOption = False) -> None:
-    """Trials by state, and the front."""
+    """Trials by state, the front, and the time left: also while the search is running."""
     from mtl_search.run_folder import load_run
+    from mtl_search.status import status as status_of
 
     loaded = load_run(run)
     if as_json:
-        _print_json(_status_data(loaded))
+        _print_json(status_of(loaded))
     else:
         _print_run(loaded)
 
@@ -389,29 +430,13 @@ def _print_cost(architecture: "Architecture", dataset: "Dataset | None") -> None
     )
 
 
-def _status_data(run: "Run") -> dict[str, Any]:
-    states: dict[str, int] = {}
-    for trial in run.trials:
-        states[trial.state.value] = states.get(trial.state.value, 0) + 1
-    front = [
-        {"trial": t.number, "accuracy": t.accuracy, "learnable_parameters": t.learnable_parameters, "macs": t.macs}
-        for t in run.front
-    ]
-    return {
-        "path": str(run.path),
-        "asked": run.experiment.search.trials,
-        "states": states,
-        "front": front,
-        "knee": run.knee.number if run.knee else None,
-        "started": run.environment.get("started"),
-        "finished": run.environment.get("finished"),
-    }
-
-
 def _print_run(run: "Run") -> None:
-    data = _status_data(run)
+    from mtl_search.status import status as status_of
+
+    data = status_of(run)
     states = ", ".join(f"{count} {state}" for state, count in data["states"].items()) or "no trial has ended"
     print(f"{run.experiment.name}: {states} of {data['asked']} asked for")
+    _print_under_way(data)
     for trial in run.trials:
         if trial.state == "FAILED":
             print(f"  trial {trial.number} FAILED: {trial.error}")
@@ -424,17 +449,32 @@ def _print_run(run: "Run") -> None:
         print(f"  {trial.number:>5}  {quality}  {trial.architecture}{knee}")
 
 
+def _print_under_way(data: dict[str, Any]) -> None:
+    """What a running search is doing; of one that is not running, what waits for `resume`."""
+    from mtl_search.progress import duration
+
+    trials = ", ".join(f"{one['trial']} (epoch {one['epochs']})" for one in data["under_way"])
+    if data["running"]:
+        left = data["seconds_left"]
+        print(f"  running; under way: {trials or 'none'}; {duration(left)} left")
+    elif trials:
+        print(f"  not running; trials {trials} wait for: mtl-search resume {data['path']}")
+
+
 def _exit_if_short(run: "Run") -> None:
-    """Status 1 where trials failed or are missing; a space that holds no more architectures is no failure."""
-    complete, asked = len(run.complete), run.experiment.search.trials
+    """Status 1 where trials failed or are missing; a budget that is used up and a space without more are no failure."""
+    from mtl_search.status import ended_because
+
+    asked = run.experiment.search.trials
     failed = [trial.number for trial in run.trials if trial.state == "FAILED"]
     if failed:
         _end(f"{len(failed)} of {asked} trials failed: {', '.join(map(str, failed))}", 1)
-    if complete < asked:
-        if len(run.trials) == run.experiment.search_space.size:
-            print(f"the space holds {len(run.trials)} architectures: all were tried")
-            return
-        _end(f"only {complete} of {asked} trials are complete", 1)
+    ended = sum(trial.state in ("COMPLETE", "STOPPED") for trial in run.trials)
+    if ended < asked:
+        reason = ended_because(run)
+        if not reason:
+            _end(f"only {ended} of {asked} trials were trained", 1)
+        print(f"ended before the last trial: {reason}")
 
 
 def _print_json(data: object) -> None:

@@ -4,12 +4,10 @@ Trained on the training and validation samples together; the test split is read 
 ended is kept: the same call again goes on where the last one stopped, and trains again what failed.
 """
 
-import fcntl
 import functools
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +18,12 @@ from mtl_search import cost
 from mtl_search.architecture import Architecture
 from mtl_search.balancing import make_balancing
 from mtl_search.datasets import Dataset
-from mtl_search.engine import Job, Wait, Work, engine
+from mtl_search.engine import Job, Wait, Work, engine, processors
 from mtl_search.environment import describe_environment, now
 from mtl_search.errors import FieldError, RunFolderError, SearchInterruptedError, UnknownNameError, UserError
 from mtl_search.evaluation import Entrant, Evaluate, Phase, Report, entrant_of, evaluate_by_epoch, mean_headline
 from mtl_search.experiment import Experiment, Search, Training
+from mtl_search.files import alone_in
 from mtl_search.outcomes import (
     COMPARISON,
     Comparison,
@@ -38,12 +37,12 @@ from mtl_search.outcomes import (
 from mtl_search.pareto import direction_of
 from mtl_search.progress import Trainings
 from mtl_search.recipes import Baseline, load_baselines
-from mtl_search.run_folder import Run, RunWriter, check_free, load_run
-from mtl_search.runner import default_folder, prepare, processors
+from mtl_search.run_folder import Run, check_free, load_run
+from mtl_search.run_writer import RunWriter
+from mtl_search.runner import default_folder, prepare
 from mtl_search.trial import State, Trial
 from mtl_search.weights import has_weights, load_weights, save_weights
 
-LOCK = ".comparison.lock"
 PICKS = ("knee", "best", "smallest")
 MATCHED = "matched:"
 COSINES = ("hard_sharing",)
@@ -119,10 +118,11 @@ def compare(
     contest = Contest(folder, data, experiment.training, entries, chosen, seeds, "test")
     if not isinstance(run, Run):
         environment = describe_environment(experiment.search.seed)
-        contest.make_folder = functools.partial(RunWriter, folder, experiment, environment, data.score_names)
+        writer = RunWriter(folder, environment, data.score_names)
+        contest.make_folder = functools.partial(writer.begin, experiment)
         contest.advice = f"`mtl-search compare {folder}` with the same baselines goes on"
     contest.progress.console = Console(stderr=True) if show_progress else None
-    count = _worker_count(experiment, workers, len(contest.pending))
+    count = _worker_count(experiment, workers, len(contest.pending), joins=address is not None)
     return _hold(contest, experiment.search, count, address, evaluate)
 
 
@@ -163,7 +163,11 @@ def train_alone(
 
 
 def _hold(
-    contest: "Contest", settings: Search, workers: int, address: str | None = None, evaluate: Evaluate | None = None
+    contest: "Contest",
+    settings: Search,
+    workers: int | None,
+    address: str | None = None,
+    evaluate: Evaluate | None = None,
 ) -> Comparison:
     """Do the trainings of a contest that are missing."""
     work = Work(
@@ -174,7 +178,7 @@ def _hold(
     )
     with engine(work, settings, workers, address) as run_jobs:
         contest.make_folder()
-        with _alone_in(contest.path):
+        with alone_in(contest.path):
             contest.begin()
             try:
                 with contest.progress:
@@ -274,24 +278,13 @@ def _trained_sizes(path: Path) -> dict[str, int]:
     return {key: round(sum(sizes) / len(sizes)) for key, sizes in found.items() if sizes}
 
 
-@contextmanager
-def _alone_in(path: Path) -> Iterator[None]:
-    """Keeps other processes from comparing in the same folder. The system lets go of it if this one dies.
-
-    :raises RunFolderError: If another one does.
-    """
-    with (path / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunFolderError(f"{path}: another process compares in this folder.") from error
-        yield
-
-
-def _worker_count(experiment: Experiment, workers: int | None, trainings: int) -> int:
+def _worker_count(experiment: Experiment, workers: int | None, trainings: int, joins: bool) -> int | None:
+    """Trainings at the same time; ``None``: as many as the cluster has room for that is joined."""
     asked = experiment.search.workers if workers is None else workers
     if asked == 0:
         return 0
+    if isinstance(asked, str) and joins:
+        return None
     most = asked if isinstance(asked, int) else processors() // experiment.search.cpus
     return max(1, min(most, trainings))
 
@@ -460,11 +453,14 @@ class Contest:
                 return Job(number, self._entrant(key, seed), seed)
         return Wait() if self.pending or (self.open and self.picks.waiting) else None
 
-    def report(self, number: int, report: Report) -> None:
-        """An epoch of a training, or its end."""
+    def report(self, number: int, report: Report) -> bool:
+        """An epoch of a training, or its end; it always goes on to its end."""
         self.progress.epoch(number, report.phase, report.epoch)
-        if not report.done:
-            return
+        if report.done:
+            self._book(number, report)
+        return not report.done
+
+    def _book(self, number: int, report: Report) -> None:
         wrong = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
         if wrong:
             self.fail(number, f"the scores are not finite: {', '.join(wrong)}")

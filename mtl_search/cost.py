@@ -1,6 +1,8 @@
 """What a network costs: parameters and MACs, computed from the architecture or measured on the built network."""
 
 import functools
+import statistics
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from mtl_search.networks.operators import Operator, terms_of
 from mtl_search.primitives import LinearPrimitive, NonlinearPrimitive
 from mtl_search.registry import PRIMITIVES
 from mtl_search.tasks import Task
+
+WARM_UP = 5
+"""Forward passes before those whose time counts."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,27 @@ def measure(model: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
         sum(operator.fixed_parameters() for operator in operators),
         count_macs(model, input_shape),
     )
+
+
+@torch.no_grad()
+def latency_ms(model: nn.Module, input_shape: tuple[int, int, int], passes: int = 30) -> float:
+    """Milliseconds of a forward pass for one sample, in evaluation mode, with torch's threads as they are: the median.
+
+    Measured where it is called, on the device of the model: other work on the machine makes it longer.
+
+    :param passes: Counted, after a few that are not.
+    """
+    reference = next(model.parameters())
+    inputs = torch.zeros(1, *input_shape, dtype=reference.dtype, device=reference.device)
+    seconds = []
+    with _evaluating(model):
+        for _ in range(WARM_UP + passes):
+            start = time.perf_counter()
+            model(inputs)
+            if reference.is_cuda:
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds[WARM_UP:])
 
 
 def count_macs(model: nn.Module, input_shape: tuple[int, int, int], only: Sequence[str] | None = None) -> int:

@@ -1,9 +1,11 @@
 """Runs jobs one after the other in this process, or on Ray Tune workers. The only home of Ray.
 
 The engine asks a *source* for jobs and tells it what became of them. On Ray, a job is a Tune trial, and one step of the
-trial is one report (an epoch). Workers are reused from job to job.
+trial is one report (an epoch). Workers are reused from job to job. A job whose worker dies is given to another worker,
+with the last checkpoint that it reported.
 """
 
+import gc
 import logging
 import os
 import shutil
@@ -12,7 +14,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +25,7 @@ import torch
 from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
-from mtl_search.evaluation import Entrant, Evaluate, Report
+from mtl_search.evaluation import FROM_SCRATCH, Course, Entrant, Evaluate, Report
 from mtl_search.experiment import Search, Training
 
 RAY_SETTINGS = {
@@ -44,6 +46,7 @@ os.environ.update(RAY_SETTINGS)
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -58,11 +61,13 @@ class Job:
     :param number: Number of the trial.
     :param what: What to train.
     :param seed: Seed of the training.
+    :param course: What is wanted on the way, and where to begin.
     """
 
     number: int
     what: Architecture | Entrant
     seed: int
+    course: Course = FROM_SCRATCH
 
 
 class Wait:
@@ -81,7 +86,7 @@ class Work:
     def reports(self, job: Job) -> Iterator[Report]:
         """Do a job, report by report up to the last one, with as many threads as it was given processors."""
         torch.set_num_threads(self.threads)
-        for report in self.evaluate(job.what, self.dataset, self.training, job.seed):
+        for report in self.evaluate(job.what, self.dataset, self.training, job.seed, job.course):
             yield report
             if report.done:
                 return
@@ -94,59 +99,78 @@ class Source(Protocol):
     def ask(self) -> Job | Wait | None:
         """The next job; ``None`` when there is none left."""
 
-    def report(self, number: int, report: Report) -> None:
-        """What is known of a job after an epoch, also after its last."""
+    def report(self, number: int, report: Report) -> bool:
+        """What is known of a job after an epoch, also after its last; whether it is to go on, which ends with that."""
 
     def fail(self, number: int, reason: str) -> None:
         """That a job ended by an error."""
 
 
+def processors() -> int:
+    """Processors of this machine."""
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def engine(
-    work: Work, settings: Search, workers: int, address: str | None = None
+    work: Work, settings: Search, workers: int | None, address: str | None = None
 ) -> Iterator[Callable[[Source], None]]:
     """What does all jobs of a source, ready to start: in this process with no workers, else on Ray Tune workers.
 
-    :param settings: Processors and GPUs of each job.
-    :param workers: Jobs at the same time.
+    :param settings: Processors and GPUs of each job, and how often one is done again after the death of its worker.
+    :param workers: Jobs at the same time; as many as the cluster has room for with ``None``.
     :param address: Of a running Ray cluster; a local one is started, and stopped at the end, without it.
     :raises UserError: If there is no cluster at the address.
     :raises KeyboardInterrupt: On SIGINT or SIGTERM, after the workers were stopped.
     """
     with signals_interrupt():
-        if workers:
+        if workers != 0:
             with _cluster(work, settings, workers, address) as folder:
-                yield lambda source: _run_on_ray(source, work, settings, workers, folder)
+                count = workers or room(settings, ray.cluster_resources())  # type: ignore[no-untyped-call]
+                yield lambda source: _run_on_ray(source, work, settings, count, folder)
         else:
             yield lambda source: _run_here(source, work)
+
+
+def room(settings: Search, resources: Mapping[str, float]) -> int:
+    """How many jobs fit at the same time; at least one.
+
+    :param resources: ``CPU`` and ``GPU`` of all machines together.
+    """
+    by_cpus = resources.get("CPU", 0) // settings.cpus
+    by_gpus = resources.get("GPU", 0) / settings.gpus if settings.gpus else by_cpus
+    return max(1, int(min(by_cpus, by_gpus)))
 
 
 def _run_here(source: Source, work: Work) -> None:
     """Do all jobs in this process, one by one: for debugging."""
     threads = torch.get_num_threads()
     try:
-        while (job := source.ask()) is not None:
+        while (job := _asked(source)) is not None:
             assert isinstance(job, Job), "with nothing under way there is nothing to wait for"
             _do(job, source, work)
     finally:
         torch.set_num_threads(threads)
 
 
+def _asked(source: Source) -> Job | Wait | None:
+    with _uninterrupted():
+        return source.ask()
+
+
 def _do(job: Job, source: Source, work: Work) -> None:
     """Do one job. An error of the training is told to the source; one of the source ends the run."""
     reports = work.reports(job)
-    while True:
+    goes_on = True
+    while goes_on:
         try:
             report = next(reports)
-        except StopIteration:
-            source.fail(job.number, "RuntimeError: the evaluation ended without a last report")
-            return
         except Exception as error:
-            source.fail(job.number, reason_of(error))
+            with _uninterrupted():
+                source.fail(job.number, reason_of(error))
             return
-        source.report(job.number, report)
-        if report.done:
-            return
+        with _uninterrupted():
+            goes_on = source.report(job.number, report) and not report.done
 
 
 def _run_on_ray(source: Source, work: Work, settings: Search, workers: int, folder: Path) -> None:
@@ -154,11 +178,14 @@ def _run_on_ray(source: Source, work: Work, settings: Search, workers: int, fold
 
     :param folder: For what Tune writes.
     """
+    desk = _Desk(source, settings.retries)
     try:
         tune.run(
             JobTrainable,
             config={"work": ray.put(work)},
-            search_alg=_Bridge(source),
+            search_alg=_Searcher(desk),
+            scheduler=_Scheduler(desk),
+            callbacks=[_Results(desk)],
             num_samples=-1,
             max_concurrent_trials=workers,
             resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
@@ -198,18 +225,136 @@ class JobTrainable(tune.Trainable):
             if self.work is None:
                 self.work = ray.get(self.config["work"])
             if self.reports is None:
-                self.reports = self.work.reports(self.config["job"][0])
+                self.reports = self.work.reports(_unpacked(self.config["job"]))
             report = next(self.reports)
         except Exception as error:
+            self.reports = None
+            _let_go_of_memory()
             return {"done": True, "failure": reason_of(error)}
-        weights = ray.put(dict(report.weights)) if report.weights else None
-        return {"done": report.done, "report": [replace(report, weights={})], "weights": [weights]}
+        return {"done": report.done, "report": _packed(report)}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         return {}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         return None
+
+
+def _let_go_of_memory() -> None:
+    """What a failed training held must not be missing in the next one on this worker."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _packed(thing: Report | Job) -> list[Any]:
+    """A report or a job for the way through Tune, which copies and keeps what it is given: tensors go beside it.
+
+    Lists, because Tune takes mappings apart.
+    """
+    if isinstance(thing, Job):
+        course = replace(thing.course, start=None)
+        start = thing.course.start
+        return [replace(thing, course=course), None if start is None else ray.put(start)]
+    light = replace(thing, weights={}, checkpoint=None)
+    if not thing.weights and thing.checkpoint is None:
+        return [light, None]
+    return [light, ray.put((dict(thing.weights), thing.checkpoint))]
+
+
+def _unpacked(packed: list[Any]) -> Any:
+    """What :func:`_packed` was given.
+
+    :raises ray.exceptions.RayError: If the tensors went down with their worker.
+    """
+    thing, beside = packed
+    if isinstance(thing, Job):
+        return thing if beside is None else replace(thing, course=replace(thing.course, start=ray.get(beside)))
+    if beside is None:
+        return thing
+    weights, checkpoint = ray.get(beside)
+    return replace(thing, weights=weights, checkpoint=checkpoint)
+
+
+@dataclass
+class _Under:
+    """A job under way.
+
+    :param job: As it was given out; its course starts from the last checkpoint that was reported.
+    :param lives: How often it may still be given out again.
+    """
+
+    job: Job
+    lives: int
+
+
+class _Desk:
+    """Gives out the jobs of a source, takes in what workers report, gives a job out again when its worker has died."""
+
+    def __init__(self, source: Source, retries: int) -> None:
+        self.source, self.retries = source, retries
+        self.under_way: dict[str, _Under] = {}
+        self.again: list[_Under] = []
+        self.last: dict[str, dict[str, Any]] = {}
+        self.deaths: dict[str, str] = {}
+
+    def ask(self, trial_id: str) -> Job | Wait | None:
+        """The next job. There is none to wait for only when nothing is under way: what is may come back."""
+        if self.again:
+            self.under_way[trial_id] = self.again.pop(0)
+            return self.under_way[trial_id].job
+        with _carried():
+            job = self.source.ask()
+        if isinstance(job, Job):
+            self.under_way[trial_id] = _Under(job, self.retries)
+        return Wait() if job is None and self.under_way else job
+
+    def goes_on(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Take in what a job reports on its way; whether it goes on."""
+        try:
+            report: Report = _unpacked(result["report"])
+        except ray.exceptions.RayError:
+            report = result["report"][0]  # its worker is dying, and the checkpoint with it: the one before stays
+        under = self.under_way[trial_id]
+        if report.checkpoint is not None:
+            under.job = replace(under.job, course=replace(under.job.course, start=report.checkpoint))
+        with _carried():
+            if self.source.report(under.job.number, report):
+                return True
+        del self.under_way[trial_id]
+        return False
+
+    def end(self, trial_id: str, died: bool) -> None:
+        """Take in the end of a job."""
+        under = self.under_way.pop(trial_id, None)
+        if under is None:
+            return
+        result = self.last.pop(trial_id, {})
+        if "failure" in result:
+            self._fail(under, result["failure"])
+        elif died or "report" not in result:
+            self._lost(under, self.deaths.pop(trial_id, ""))
+        else:
+            try:
+                report = _unpacked(result["report"])
+            except ray.exceptions.RayError:
+                self._lost(under, "")
+                return
+            with _carried():
+                self.source.report(under.job.number, report)
+
+    def _lost(self, under: _Under, reason: str) -> None:
+        if reason:
+            self._fail(under, reason)
+        elif under.lives:
+            self.again.append(replace(under, lives=under.lives - 1))
+        else:
+            times = "" if not self.retries else f" {self.retries + 1} times"
+            self._fail(under, f"the worker process died{times}")
+
+    def _fail(self, under: _Under, reason: str) -> None:
+        with _carried():
+            self.source.fail(under.job.number, reason)
 
 
 class _Carrier(BaseException):
@@ -220,47 +365,58 @@ class _Carrier(BaseException):
         self.cause = cause
 
 
-class _Bridge(Searcher):
-    """Shows a source to Ray Tune. Tune asks it for a job only when a worker is free."""
+class _Searcher(Searcher):
+    """Shows the desk to Ray Tune. Tune asks it for a job only when a worker is free."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, desk: _Desk) -> None:
         super().__init__()
-        self.source = source
-        self.numbers: dict[str, int] = {}
+        self.desk = desk
 
     def suggest(self, trial_id: str) -> Any:
-        with _carried():
-            job = self.source.ask()
+        job = self.desk.ask(trial_id)
         if job is None:
             return Searcher.FINISHED
-        if isinstance(job, Wait):
-            return None
-        self.numbers[trial_id] = job.number
-        return {"job": [job]}
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        with _carried():
-            self.source.report(self.numbers[trial_id], result["report"][0])
+        return None if isinstance(job, Wait) else {"job": _packed(job)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        number = self.numbers.pop(trial_id, None)
-        if number is None:
-            return
-        with _carried():
-            if error or result is None:
-                self.source.fail(number, "the worker process died")
-            elif "failure" in result:
-                self.source.fail(number, result["failure"])
-            else:
-                weights = ray.get(result["weights"][0]) if result["weights"][0] is not None else {}
-                self.source.report(number, replace(result["report"][0], weights=weights))
+        self.desk.end(trial_id, error)
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Tune asks for a snapshot of the searcher; ours is the run's folder."""
 
 
+class _Scheduler(FIFOScheduler):
+    """Shows the desk to Ray Tune, as what decides after every report whether a trial goes on."""
+
+    def __init__(self, desk: _Desk) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.desk = desk
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        return TrialScheduler.CONTINUE if self.desk.goes_on(trial.trial_id, result) else TrialScheduler.STOP
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Note why a worker died, where Ray knows: it kills one itself when the machine runs out of memory."""
+        error = trial.get_pickled_error()
+        if isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in str(error):
+            self.desk.deaths[trial.trial_id] = "out of memory: the machine ran out of it and Ray ended the worker"
+
+
+class _Results(tune.Callback):
+    """Takes the reports out of what Tune keeps of every trial to the end of the run."""
+
+    def __init__(self, desk: _Desk) -> None:
+        self.desk = desk
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        found: dict[str, Any] = {name: result.pop(name) for name in ("report", "failure") if name in result}
+        if trial.trial_id in self.desk.under_way and result["done"]:
+            self.desk.last[trial.trial_id] = found
+
+
 @contextmanager
 def _carried() -> Iterator[None]:
+    """A signal waits for what a source does; an exception of it goes through Tune."""
     try:
         with _uninterrupted():
             yield
@@ -269,7 +425,7 @@ def _carried() -> Iterator[None]:
 
 
 @contextmanager
-def _cluster(work: Work, settings: Search, workers: int, address: str | None) -> Iterator[Path]:
+def _cluster(work: Work, settings: Search, workers: int | None, address: str | None) -> Iterator[Path]:
     """A local cluster, or the one at ``address``; gives a folder for Tune, of which nothing is left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="mtl-"))
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
@@ -281,7 +437,7 @@ def _cluster(work: Work, settings: Search, workers: int, address: str | None) ->
             _let_workers_import_what_we_can()
             ray.init(
                 address="local",
-                num_cpus=workers * settings.cpus,
+                num_cpus=(workers or processors() // settings.cpus or 1) * settings.cpus,
                 object_store_memory=OBJECT_STORE_BYTES + DATASET_ROOM * data,
                 include_dashboard=False,
                 _temp_dir=str(folder),

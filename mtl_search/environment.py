@@ -1,5 +1,6 @@
 """What a run was made with: versions, hardware, source revision."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -9,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+PACKAGE = Path(__file__).parent
 PACKAGES = ("mtl_search", "torch", "optuna", "ray", "numpy", "pandas", "plotly", "moocore")
 
 
@@ -23,6 +25,7 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "started": now(),
         "finished": None,
         "source_revision": source_revision(),
+        "source_digest": source_digest(),
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
@@ -43,11 +46,18 @@ def now() -> str:
 
 def source_revision() -> str | None:
     """The git revision of the package's source, with ``+changes`` where files differ from it; ``None`` outside git."""
-    folder = Path(__file__).parent
-    revision = _git(folder, "rev-parse", "HEAD")
-    if revision is None or _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+    revision = _git(PACKAGE, "rev-parse", "HEAD")
+    if revision is None or _git(PACKAGE, "ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
-    return revision + ("+changes" if _git(folder, "status", "--porcelain", ".") else "")
+    return revision + ("+changes" if _git(PACKAGE, "status", "--porcelain", ".") else "")
+
+
+def source_digest() -> str:
+    """A digest of the package's source, which tells apart what a revision with changes does not."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -8,8 +8,11 @@
     │   ├── UnknownNameError            a name that nothing is registered under
     │   ├── ExperimentError             an experiment file: file, dotted key, rule, what was found
     │   ├── DatasetError                a dataset that cannot be read or found
-    │   └── RunFolderError              a run's folder that cannot be used or read
+    │   ├── RunFolderError              a run's folder that cannot be used or read
+    │   └── ChangedError                a run that is to go on with something else than it began with
     ├── DivergedError                   a training whose loss is no longer finite
+    ├── StorageError                    a run's folder can no longer be written: a full disk
+    ├── AllFailedError                  a search given up because all of its trials failed alike
     └── SearchInterruptedError          a search stopped by a signal before its last trial
 """
 
@@ -62,6 +65,22 @@ class RunFolderError(UserError):
     """A run's folder that cannot be used or read."""
 
 
+class ChangedError(UserError):
+    """A run is to go on, and what its trials depend on is not what it was.
+
+    :param path: The run's folder.
+    :param differences: What has changed, each as ``what: before -> now``.
+    """
+
+    def __init__(self, path: object, differences: Iterable[str]) -> None:
+        listed = "".join(f"\n  {one}" for one in differences)
+        super().__init__(
+            f"{path}: cannot go on, for it would mix trials that were made differently:{listed}\n"
+            "Restore what has changed, or say --allow-changes to go on in spite of it; it is then noted in "
+            "environment.json."
+        )
+
+
 class DivergedError(MTLSearchError):
     """The loss of a training is no longer finite.
 
@@ -71,6 +90,32 @@ class DivergedError(MTLSearchError):
     def __init__(self, step: int) -> None:
         super().__init__(f"training diverged: the loss was not finite at step {step}")
         self.step = step
+
+
+class StorageError(MTLSearchError):
+    """A run's folder can no longer be written. What was written before is whole.
+
+    :param path: The folder.
+    :param cause: What the system says.
+    """
+
+    def __init__(self, path: object, cause: OSError) -> None:
+        what = f" ({cause.filename})" if cause.filename else ""
+        super().__init__(
+            f"{path}: can no longer be written: {cause.strerror}{what}. What was written before is whole; "
+            f"once there is room, go on with: mtl-search resume {path}"
+        )
+
+
+class AllFailedError(MTLSearchError):
+    """A search given up because all of its trials failed alike.
+
+    :param count: Trials that failed.
+    :param reason: Of all of them.
+    """
+
+    def __init__(self, count: int, reason: str) -> None:
+        super().__init__(f"given up: all of the first {count} trials failed alike: {reason}")
 
 
 class SearchInterruptedError(MTLSearchError):

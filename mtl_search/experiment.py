@@ -165,6 +165,11 @@ def by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _defaults_for_true(value: Any) -> Any:
+    """``true`` stands for a section with its defaults, ``false`` for none."""
+    return {} if value is True else None if value is False else value
+
+
 class Training(Section):
     """How one network is trained.
 
@@ -190,21 +195,55 @@ class Training(Section):
 
 
 class Constraints(Section):
-    """Upper limits, checked from the computed cost before anything is trained. ``null`` is no limit."""
+    """Upper limits, checked before anything is trained. ``null`` is no limit.
+
+    :param latency_ms: Of a forward pass for one sample on the machine that runs the search, measured; the others are
+        computed.
+    """
 
     learnable_parameters: int | None = Field(None, ge=1)
     total_parameters: int | None = Field(None, ge=1)
     macs: int | None = Field(None, ge=1)
+    latency_ms: float | None = Field(None, gt=0)
 
-    def limits(self) -> dict[str, int]:
+    def limits(self) -> dict[str, float]:
         """Name of the cost -> its limit, without those that have none."""
         return {name: limit for name, limit in self.model_dump().items() if limit is not None}
 
 
-class Search(Section):
-    """How the space is searched.
+class EarlyStopping(Section):
+    """As :class:`~mtl_search.scheduling.SuccessiveHalving`.
 
-    :param trials: Candidates to train.
+    :param grace: Epochs that every trial gets.
+    :param factor: One in so many trials goes on, and is compared again after so many times as many epochs.
+    """
+
+    grace: int = Field(1, ge=1)
+    factor: float = Field(3, gt=1)
+
+
+class Target(Section):
+    """What is good enough: the search ends with the first complete trial that reaches it.
+
+    :param metric: ``accuracy`` or ``<task>/<metric>``.
+    :param value: Reached from below, for a loss from above.
+    """
+
+    metric: str = "accuracy"
+    value: float
+
+
+class Search(Section):
+    """How the space is searched. It ends with ``trials``, ``hours`` or ``target``, whichever comes first.
+
+    :param trials: Candidates to train, to their end or until they are stopped early.
+    :param hours: Time for the search, over all calls that go on with it. Trials under way are kept at their last epoch.
+    :param target: A quality that is good enough.
+    :param early_stopping: Whether to stop trials that others are ahead of: ``true``, or its settings.
+    :param learning_curves: Whether to score every epoch, into ``epochs.csv``, and not only those that decide something.
+    :param points: Architectures that are tried first, each a mapping of questions to answers: of the keys of ``space``
+        (``shared_ratio: 1.0``) or of one layer's (``layer0.shared_ratio: 1.0``). What is left out is its first option.
+    :param retries: How often a trial goes on from its last checkpoint after the death of its worker.
     :param workers: Trials at the same time; ``auto``: as many as the processors allow; 0: in this process, one by one.
     :param sampler: What proposes candidates.
     :param seed: Seed of the sampler and of every training.
@@ -213,8 +252,14 @@ class Search(Section):
     """
 
     trials: int = Field(24, ge=1)
+    hours: float | None = Field(None, gt=0)
+    target: Target | None = None
     workers: int | Literal["auto"] = "auto"
-    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    sampler: Literal["tpe", "nsga2", "nsga3", "random", "qmc", "evolution"] = "tpe"
+    early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_defaults_for_true)] = None
+    learning_curves: bool = False
+    points: tuple[dict[str, Any], ...] = ()
+    retries: int = Field(2, ge=0)
     seed: int = Field(0, ge=0, lt=2**31)
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0, ge=0)
@@ -231,7 +276,7 @@ class Experiment(Section):
     """Everything a search needs, checked.
 
     :param objectives: Two or more of ``accuracy``, ``<task>/<metric>`` and the costs ``learnable_parameters``,
-        ``fixed_parameters``, ``total_parameters``, ``macs``; at least one quality and one cost.
+        ``fixed_parameters``, ``total_parameters``, ``macs``, ``latency_ms``; at least one quality and one cost.
     """
 
     name: str = "experiment"
@@ -269,6 +314,13 @@ class Experiment(Section):
             raise FieldError(f"space.{error.field}", error.rule, error.found) from error
         if space.size == 1:
             raise ValueError("`space` leaves nothing to choose: give at least one key two options or more")
+        for number, answers in enumerate(self.search.points):
+            try:
+                space.point(answers)
+            except UnknownNameError as error:
+                raise ValueError(f"`search.points.{number}`: {str(error).rstrip('.')}") from error
+            except FieldError as error:
+                raise FieldError(f"search.points.{number}.{error.field}", error.rule, error.found) from error
         return self
 
     def __eq__(self, other: object) -> bool:
@@ -282,6 +334,11 @@ class Experiment(Section):
     def source(self) -> str | None:
         """Where it was read from, for messages; ``None`` where it was made in Python."""
         return self._source
+
+    @property
+    def measures_latency(self) -> bool:
+        """Whether an objective or a constraint depends on the measured latency."""
+        return self.constraints.latency_ms is not None or "latency_ms" in self.objectives
 
     @property
     def search_space(self) -> SearchSpace:

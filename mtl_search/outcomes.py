@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mtl_search.errors import RunFolderError
+from mtl_search.files import write_json, write_text
 from mtl_search.metrics import delta_m
-from mtl_search.run_folder import COLUMNS, csv_line, read_table, write_json, write_text
+from mtl_search.run_folder import COLUMNS, csv_line, read_table
 from mtl_search.trial import State
 
 COMPARISON = "comparison.json"

@@ -14,7 +14,7 @@ from mtl_search.errors import FieldError
 
 Direction = Literal["maximize", "minimize"]
 
-COSTS = ("learnable_parameters", "fixed_parameters", "total_parameters", "macs")
+COSTS = ("learnable_parameters", "fixed_parameters", "total_parameters", "macs", "latency_ms")
 """Objectives that are known before anything is trained; lower is better."""
 
 

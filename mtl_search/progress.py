@@ -53,7 +53,7 @@ class Progress(_Display):
         self.running: dict[int, int] = {}
         self.front: Sequence[Trial] = ()
         self.counts = dict.fromkeys(State, 0)
-        self.epochs_done = 0
+        self.epochs_done = self.epochs_ended = self.ended_here = 0
         self.started: float | None = None
 
     def start(self, number: int) -> None:
@@ -66,12 +66,19 @@ class Progress(_Display):
         self.running[number] = epoch
         self.epochs_done += 1
 
-    def end(self, trial: Trial, front: Sequence[Trial]) -> None:
-        """A trial has ended; ``front`` is the front now."""
+    def end(self, trial: Trial, front: Sequence[Trial], shown: bool = True) -> None:
+        """A trial has ended; ``front`` is the front now.
+
+        :param shown: Whether it gets a line; one that ended in an earlier call does not.
+        """
         self.running.pop(trial.number, None)
         self.front = front
         self.counts[trial.state] += 1
-        if self.console is None or (self.live is not None and trial.state is State.COMPLETE):
+        if shown and trial.state is not State.INFEASIBLE:
+            self.epochs_ended += trial.epochs
+            self.ended_here += 1
+        quiet = self.live is not None and trial.state in (State.COMPLETE, State.STOPPED)
+        if self.console is None or quiet or not shown:
             return
         if trial.state is not State.INFEASIBLE:
             self.console.print(self._line(trial), highlight=False, soft_wrap=True)
@@ -81,19 +88,29 @@ class Progress(_Display):
         """Estimated from the epochs so far; ``None`` before the first."""
         if self.started is None or not self.epochs_done:
             return None
-        left = (self.asked - self.counts[State.COMPLETE] - self.counts[State.FAILED]) * self.epochs
-        left -= sum(self.running.values())
-        return (time.monotonic() - self.started) / self.epochs_done * max(0, left)
+        left = (self.asked - self.done) * self._epochs_of_a_trial() - sum(self.running.values())
+        return (time.monotonic() - self.started) / self.epochs_done * max(0.0, left)
+
+    @property
+    def done(self) -> int:
+        """Trials that were trained and have ended, however they did."""
+        return sum(self.counts[state] for state in State if state is not State.INFEASIBLE)
+
+    def _epochs_of_a_trial(self) -> float:
+        """The mean over those that ended: some are stopped early."""
+        return self.epochs_ended / self.ended_here if self.ended_here else self.epochs
 
     def _line(self, trial: Trial) -> str:
-        done = self.counts[State.COMPLETE] + self.counts[State.FAILED]
-        place = f"[{done}/{self.asked}]"
+        place = f"[{self.done}/{self.asked}]"
         if trial.state is State.FAILED:
             return escape(f"{place} trial {trial.number} FAILED: {trial.error}")
+        if trial.state is State.STOPPED:
+            assert trial.accuracy is not None
+            return escape(f"{place} trial {trial.number} stopped after epoch {trial.epochs}: {trial.accuracy:.1%}")
         star = " *" if trial in self.front else ""
         assert trial.accuracy is not None
         text = f"{place} trial {trial.number}: {trial.accuracy:.1%}, {trial.learnable_parameters:,} parameters{star}"
-        left = f"  ({_duration(self.seconds_left)} left)" if self.seconds_left else ""
+        left = f"  ({duration(self.seconds_left)} left)" if self.seconds_left else ""
         return escape(text + left)
 
     def _draw(self) -> RenderableType:
@@ -103,17 +120,17 @@ class Progress(_Display):
         return Group(*parts)
 
     def _summary(self) -> Text:
-        done = self.counts[State.COMPLETE] + self.counts[State.FAILED]
+        done = self.done
         share = min(1.0, (done * self.epochs + sum(self.running.values())) / (self.asked * self.epochs))
         bar = "━" * round(30 * share)
         text = Text.assemble((bar, "green"), ("━" * (30 - len(bar)), "bright_black"), f" {done}/{self.asked} trials")
         if self.running:
             text.append(f", {len(self.running)} running")
-        for state in (State.FAILED, State.INFEASIBLE):
+        for state in (State.STOPPED, State.FAILED, State.INFEASIBLE):
             if self.counts[state]:
                 text.append(f", {self.counts[state]} {state.value.lower()}")
         if self.seconds_left is not None:
-            text.append(f", {_duration(self.seconds_left)} left")
+            text.append(f", {duration(self.seconds_left)} left")
         elif not done:
             text.append(", workers are starting" if not self.running else "")
         return text
@@ -130,7 +147,8 @@ class Progress(_Display):
         return table
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
+    """Seconds as text, to the second, from an hour on to the minute; ``?`` for ``None``."""
     if seconds is None:
         return "?"
     minutes, rest = divmod(round(seconds), 60)
@@ -177,7 +195,7 @@ class Trainings(_Display):
 
     def _left(self) -> str:
         seconds = (time.monotonic() - self.started) / max(1, self.done) * (self.asked - self.done)
-        return f"  ({_duration(seconds)} left)" if seconds else ""
+        return f"  ({duration(seconds)} left)" if seconds else ""
 
     def _draw(self) -> RenderableType:
         lines = [f"{self.done}/{self.asked} trainings{self._left() if self.done else ''}"]

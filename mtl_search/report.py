@@ -32,9 +32,10 @@ from mtl_search.figures import (
     short_number,
     standings_figure,
 )
+from mtl_search.files import write_json, write_text
 from mtl_search.outcomes import load_comparison
 from mtl_search.pareto import direction_of
-from mtl_search.run_folder import Run, load_run, write_json, write_text
+from mtl_search.run_folder import Run, load_run
 from mtl_search.trial import State, Trial
 from mtl_search.wording import as_pairs, count, made_by_machine, rounded, score_text, signed, without_machine_paths
 

@@ -4,21 +4,22 @@
 
     experiment.yaml      resolved: every default written out
     environment.json     versions, hardware, seed, source revision, started, finished
-    trials.csv           a row per trial
+    trials.csv           a row per trial that has ended
+    epochs.csv           a row per epoch of every trial: the loss, and the scores where they were taken
     journal.log          Optuna's journal
     architectures/<trial>.json
     checkpoints/<trial>/weights.safetensors      of the trials on the front
+    checkpoints/<trial>/training.safetensors     of the trials under way: what they go on from
+    .lock                while a process works in it
 
-Everything that is shown of a run is computed from these files.
+Everything that is shown of a run is computed from these files, and so is the search that goes on after it was cut off.
 """
 
 import csv
 import io
 import json
-import os
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,16 @@ import pandas as pd
 from mtl_search.architecture import Architecture
 from mtl_search.errors import RunFolderError
 from mtl_search.experiment import Experiment, parse_experiment, read_yaml
+from mtl_search.files import LOCK, is_worked_in
 from mtl_search.pareto import COSTS, direction_of, front_mask, knee
 from mtl_search.trial import State, Trial
 
 EXPERIMENT = "experiment.yaml"
 ENVIRONMENT = "environment.json"
 TRIALS = "trials.csv"
+EPOCHS = "epochs.csv"
+ARCHITECTURES = "architectures"
+CHECKPOINTS = "checkpoints"
 JOURNAL = "journal.log"
 
 COLUMNS = (
@@ -52,6 +57,33 @@ COLUMNS = (
 )
 """Columns of ``trials.csv``; after them stands a column ``<task>/<metric>`` for every score."""
 
+EPOCH_COLUMNS = ("trial", "epoch", "seconds", "loss", "accuracy")
+"""Columns of ``epochs.csv``; after them stand the scores, empty for epochs that were not scored."""
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """What ``epochs.csv`` holds of an epoch.
+
+    :param trial: Number of the trial.
+    :param epoch: From 1.
+    :param seconds: Since the start of the trial, on its workers.
+    :param loss: Mean training loss.
+    :param accuracy: As that of a trial; ``None`` where the epoch was not scored.
+    :param scores: ``"<task>/<metric>"`` -> value.
+    """
+
+    trial: int
+    epoch: int
+    seconds: float
+    loss: float
+    accuracy: float | None
+    scores: Mapping[str, float]
+
+    def value(self, objective: str) -> float | None:
+        """The value of a quality after this epoch; ``None`` where it was not scored."""
+        return self.scores.get(objective) if "/" in objective else self.accuracy
+
 
 @dataclass(frozen=True)
 class Run:
@@ -61,12 +93,34 @@ class Run:
     :param experiment: What was asked for.
     :param environment: Versions, hardware, seed, times.
     :param trials: Every trial that ended, in the order of their numbers.
+    :param ended: Their numbers in the order in which they ended.
+    :param under_way: Architectures of the trials that began and have not ended, by their numbers.
     """
 
     path: Path
     experiment: Experiment
     environment: Mapping[str, Any]
     trials: tuple[Trial, ...]
+    ended: tuple[int, ...] = ()
+    under_way: Mapping[int, Architecture] = field(default_factory=dict)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process works on it now."""
+        return is_worked_in(self.path)
+
+    @cached_property
+    def epochs(self) -> tuple[EpochRow, ...]:
+        """What was noted after every epoch, in that order; of an epoch that was trained twice the last.
+
+        :raises RunFolderError: If ``epochs.csv`` cannot be read.
+        """
+        rows = {(row.trial, row.epoch): row for row in _read_epochs(self.path)}
+        return tuple(rows.values())
+
+    def checkpoint(self, number: int) -> Path:
+        """The folder for the weights of a trial."""
+        return self.path / CHECKPOINTS / str(number)
 
     @cached_property
     def complete(self) -> tuple[Trial, ...]:
@@ -132,54 +186,16 @@ def load_run(path: str | Path) -> Run:
         environment = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{folder / ENVIRONMENT}: cannot be read: {error}.") from error
-    return Run(folder, experiment, environment, _read_trials(folder))
-
-
-class RunWriter:
-    """Writes the files of one run.
-
-    :param path: The folder; made here. It may exist, but must be empty.
-    :param experiment: What was asked for.
-    :param environment: Versions, hardware, seed, source revision, start.
-    :param scores: The names ``<task>/<metric>`` that trials will report.
-    :raises RunFolderError: If the folder is already used or cannot be written; nothing is written then.
-    """
-
-    def __init__(
-        self, path: str | Path, experiment: Experiment, environment: Mapping[str, Any], scores: Sequence[str]
-    ) -> None:
-        check_free(path)
-        self.path = Path(path).absolute()
-        self.environment = dict(environment)
-        self.columns = [*COLUMNS, *scores]
-        try:
-            (self.path / "architectures").mkdir(parents=True)
-            (self.path / "checkpoints").mkdir()
-            write_text(self.path / EXPERIMENT, experiment.to_yaml())
-            write_json(self.path / ENVIRONMENT, self.environment)
-            write_text(self.path / TRIALS, csv_line(self.columns))
-        except OSError as error:
-            raise RunFolderError(f"{path}: cannot be written: {error.strerror}.") from error
-
-    def checkpoint(self, number: int) -> Path:
-        """The folder for the weights of a trial."""
-        return self.path / "checkpoints" / str(number)
-
-    def add(self, trial: Trial) -> None:
-        """Write a trial that ended: its architecture, then its row, in one write each."""
-        write_text(self.path / "architectures" / f"{trial.number}.json", trial.architecture.to_json())
-        append_line(self.path / TRIALS, csv_line(_row(trial, self.columns)))
-
-    def keep_checkpoints(self, numbers: Sequence[int]) -> None:
-        """Remove the weights of every trial but these."""
-        for folder in (self.path / "checkpoints").iterdir():
-            if folder.name.isdigit() and int(folder.name) not in numbers:
-                shutil.rmtree(folder)
-
-    def finish(self, finished: str) -> None:
-        """Write when the run ended."""
-        self.environment["finished"] = finished
-        write_json(self.path / ENVIRONMENT, self.environment)
+    trials = _read_trials(folder)
+    ended = tuple(trial.number for trial in trials)
+    return Run(
+        folder,
+        experiment,
+        environment,
+        tuple(sorted(trials, key=lambda trial: trial.number)),
+        ended,
+        _read_under_way(folder, set(ended)),
+    )
 
 
 def check_free(path: str | Path) -> None:
@@ -190,31 +206,9 @@ def check_free(path: str | Path) -> None:
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{path}: is a file, not a folder for a run.")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(inside.name != LOCK for inside in folder.iterdir()):
         what = "a run" if (folder / EXPERIMENT).exists() else "files"
         raise RunFolderError(f"{path}: the output folder must be new or empty, but it holds {what} already.")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it into its place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file as :func:`write_text` does."""
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append a whole line in one write and wait until it is on the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-    try:
-        os.write(descriptor, line.encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def csv_line(values: Sequence[Any]) -> str:
@@ -225,28 +219,21 @@ def csv_line(values: Sequence[Any]) -> str:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file, every value as its text.
+    """The rows of a CSV file, every value as its text. A last line without an end, half written, is no row.
 
     :param columns: Columns that it must have.
     :raises RunFolderError: If it cannot be read, or has not all of them.
     """
     try:
-        table = pd.read_csv(path, keep_default_na=False, dtype=str)
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        table = pd.read_csv(io.StringIO(whole), keep_default_na=False, dtype=str)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise RunFolderError(f"{path}: cannot be read: {error}.") from error
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise RunFolderError(f"{path}: has no column `{missing[0]}`.")
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-
-
-def _row(trial: Trial, columns: Sequence[str]) -> list[Any]:
-    values: dict[str, Any] = {"trial": trial.number, "state": trial.state.value, **trial.scores}
-    values["error"] = " ".join(trial.error.split())
-    values["seconds"] = round(trial.seconds, 3)
-    for name in COLUMNS:
-        values.setdefault(name, getattr(trial, name, None))
-    return [values.get(column) for column in columns]
 
 
 def _read_trials(folder: Path) -> tuple[Trial, ...]:
@@ -256,15 +243,41 @@ def _read_trials(folder: Path) -> tuple[Trial, ...]:
             trials.append(_trial(row, folder))
         except (ValueError, KeyError) as error:
             raise RunFolderError(f"{folder / TRIALS}: line {line}: {error}") from error
-    return tuple(sorted(trials, key=lambda trial: trial.number))
+    return tuple(trials)
 
 
-def _trial(row: Mapping[Any, str], folder: Path) -> Trial:
-    scores = {name: float(value) for name, value in row.items() if "/" in name and value != ""}
+def _read_under_way(folder: Path, ended: Collection[int]) -> dict[int, Architecture]:
+    """The trials whose architecture was written and whose row was not."""
+    files = {int(path.stem): path for path in (folder / ARCHITECTURES).glob("*.json") if path.stem.isdigit()}
+    return {number: Architecture.load(files[number]) for number in sorted(files) if number not in ended}
+
+
+def _read_epochs(folder: Path) -> Iterator[EpochRow]:
+    if not (folder / EPOCHS).exists():
+        return
+    for line, row in enumerate(read_table(folder / EPOCHS, EPOCH_COLUMNS), start=2):
+        try:
+            yield EpochRow(
+                int(row["trial"]),
+                int(row["epoch"]),
+                float(row["seconds"]),
+                float(row["loss"]),
+                float(row["accuracy"]) if row["accuracy"] else None,
+                _scores(row),
+            )
+        except (ValueError, KeyError) as error:
+            raise RunFolderError(f"{folder / EPOCHS}: line {line}: {error}") from error
+
+
+def _scores(row: Mapping[str, str]) -> dict[str, float]:
+    return {name: float(value) for name, value in row.items() if "/" in name and value != ""}
+
+
+def _trial(row: Mapping[str, str], folder: Path) -> Trial:
     return Trial(
         number=int(row["trial"]),
         state=State(row["state"]),
-        architecture=Architecture.load(folder / "architectures" / f"{row['trial']}.json"),
+        architecture=Architecture.load(folder / ARCHITECTURES / f"{row['trial']}.json"),
         method=row["method"],
         seed=int(row["seed"]),
         epochs=int(row["epochs"]),
@@ -274,6 +287,7 @@ def _trial(row: Mapping[Any, str], folder: Path) -> Trial:
         learnable_parameters=int(row["learnable_parameters"]),
         fixed_parameters=int(row["fixed_parameters"]),
         macs=int(row["macs"]),
+        latency_ms=float(row["latency_ms"]) if row.get("latency_ms") else None,
         error=row["error"],
-        scores=scores,
+        scores=_scores(row),
     )

@@ -1,41 +1,42 @@
-"""Searches: asks for candidates, has them trained, keeps the front, writes the run's folder."""
+"""Runs searches: new ones, and those that go on."""
 
-import math
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import astuple, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import torch
 from rich.console import Console
 
 from mtl_search import cost
-from mtl_search.architecture import Architecture
 from mtl_search.balancing import make_balancing
+from mtl_search.campaign import Campaign
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.engine import Job, Work, engine
-from mtl_search.environment import describe_environment, now
+from mtl_search.engine import Source, Work, engine, processors, room
 from mtl_search.errors import (
+    AllFailedError,
     DatasetError,
     ExperimentError,
     FieldError,
+    RunFolderError,
     SearchInterruptedError,
     UnknownNameError,
     UserError,
 )
-from mtl_search.evaluation import Evaluate, Report, evaluate_by_epoch, mean_headline
+from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.experiment import Experiment, Training, experiment_of
+from mtl_search.files import alone_in
 from mtl_search.networks.operators import check_independence
 from mtl_search.progress import Progress
-from mtl_search.run_folder import JOURNAL, Run, RunWriter, check_free, front_of, load_run
+from mtl_search.resuming import begin_environment, grown, resumed_environment
+from mtl_search.run_folder import JOURNAL, Run, check_free, load_run
+from mtl_search.run_writer import RunWriter, make_folder
 from mtl_search.samplers import Proposals
 from mtl_search.space import SearchSpace
-from mtl_search.trial import State, Trial
-from mtl_search.weights import save_weights
-
-INFEASIBLE_IN_A_ROW = 500
-"""Candidates in a row that break a constraint, after which the search gives up."""
+from mtl_search.status import hours_spent
 
 
 def search(
@@ -43,6 +44,7 @@ def search(
     dataset: Dataset | None = None,
     *,
     trials: int | None = None,
+    hours: float | None = None,
     workers: int | str | None = None,
     epochs: int | None = None,
     seed: int | None = None,
@@ -58,11 +60,12 @@ def search(
     :param space: What to search: an experiment, or a bare space, for which everything else has its default.
     :param dataset: What to train on; loaded as the experiment says if left out. The test split is not touched.
     :param trials: Candidates to train; as the following, the experiment's own number if left out.
+    :param hours: Time for the search.
     :param workers: Trials at the same time; ``"auto"``: as the processors allow; 0: in this process, one by one.
     :param epochs: Epochs of each training.
     :param seed: Seed of the sampler and of every training. With one worker or none, the same seed gives the same trials
         and the same numbers.
-    :param sampler: ``tpe``, ``nsga2`` or ``random``.
+    :param sampler: ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
     :param training: Budget and optimiser.
     :param out: Folder for the run, new or empty; ``results/<name>-<time>`` if left out.
     :param address: Of a running Ray cluster; a local one is started otherwise.
@@ -70,29 +73,117 @@ def search(
     :param evaluate: Does the training of a candidate; for tests, and for methods of your own.
     :returns: The finished run. Trials that failed are in it, with their reasons.
     :raises UserError: If something given is wrong; nothing is written then.
-    :raises SearchInterruptedError: On SIGINT or SIGTERM. The trials that had ended are in the folder.
+    :raises SearchInterruptedError: On SIGINT or SIGTERM. :func:`resume` goes on, each trial from its last epoch.
+    :raises StorageError: If the folder can no longer be written; what was written before is whole.
+    :raises AllFailedError: If all of the first trials failed alike.
     """
-    settings = {"trials": trials, "workers": workers, "seed": seed, "sampler": sampler}
+    settings = {"trials": trials, "hours": hours, "workers": workers, "seed": seed, "sampler": sampler}
     experiment = _experiment(space, dataset, settings, training, epochs)
     folder = Path(out) if out is not None else default_folder(experiment.name)
     check_free(folder)
     dataset = prepare(experiment, dataset).without("test")
-    count = worker_count(experiment)
-    console = Console(stderr=True) if show_progress else None
-    work = Work(evaluate, dataset, experiment.training, experiment.search.cpus)
-    with engine(work, experiment.search, count, address) as run_jobs:
-        campaign = Campaign(experiment, dataset, folder, console)
-        try:
-            with campaign.progress:
-                run_jobs(campaign)
-        except KeyboardInterrupt as error:
-            done, asked = len(campaign.complete), experiment.search.trials
-            raise SearchInterruptedError(
-                f"interrupted after {done} of {asked} trials; what they gave is in {folder}."
-            ) from error
-        finally:
-            campaign.finish()
+    with _engine(experiment, dataset, address, evaluate) as run_jobs:
+        make_folder(folder)
+        with alone_in(folder):
+            writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
+            writer.begin(experiment)
+            proposals = _proposals(experiment, folder)
+            progress = _progress(experiment, show_progress)
+            _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
     return load_run(folder)
+
+
+def resume(
+    path: str | Path,
+    dataset: Dataset | None = None,
+    *,
+    trials: int | None = None,
+    hours: float | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    allow_changes: bool = False,
+    show_progress: bool = False,
+    evaluate: Evaluate = evaluate_by_epoch,
+) -> Run:
+    """Go on with a search that was cut off, whatever by, or that is to have a larger budget.
+
+    Everything is taken from the plain files of its folder. Trials that ended stay as they are; those that were under
+    way go on from their last checkpoint.
+
+    :param path: The run's folder.
+    :param dataset: Loaded as the experiment says if left out.
+    :param trials: Candidates to train in all; may only grow.
+    :param hours: Time for the search in all; may only grow.
+    :param workers: Trials at the same time.
+    :param address: Of a running Ray cluster.
+    :param allow_changes: Whether to go on though the experiment, the data, the source or a library has changed.
+    :param show_progress: Whether to show progress on standard error.
+    :param evaluate: As in :func:`search`.
+    :raises ChangedError: If one of them has changed and changes are not allowed; nothing is written then.
+    :raises RunFolderError: If it is not the folder of a run, or another process works in it.
+    :raises SearchInterruptedError: As :func:`search`.
+    """
+    if not Path(path).is_dir():
+        raise RunFolderError(f"{path}: there is no such folder.")
+    with alone_in(Path(path)):
+        run = load_run(path)
+        experiment = grown(run, trials, hours, workers)
+        dataset = prepare(experiment, dataset).without("test")
+        environment = resumed_environment(run, experiment, dataset, allow_changes)
+        with _engine(experiment, dataset, address, evaluate) as run_jobs:
+            writer = _writer(run.path, environment, experiment, dataset)
+            writer.go_on(experiment)
+            proposals = _proposals(experiment, run.path)
+            progress = _progress(experiment, show_progress)
+            campaign = Campaign(experiment, dataset, writer, proposals, progress, hours_spent(run))
+            _conduct(campaign, run_jobs, run)
+    return load_run(path)
+
+
+def _engine(
+    experiment: Experiment, dataset: Dataset, address: str | None, evaluate: Evaluate
+) -> AbstractContextManager[Callable[[Source], None]]:
+    """What does the trainings; it is started before anything is written."""
+    work = Work(evaluate, dataset, experiment.training, experiment.search.cpus)
+    return engine(work, experiment.search, worker_count(experiment, joins=address is not None), address)
+
+
+def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment, dataset: Dataset) -> RunWriter:
+    measured = ["latency_ms"] if experiment.measures_latency else []
+    return RunWriter(folder, environment, dataset.score_names, measured)
+
+
+def _proposals(experiment: Experiment, folder: Path) -> Proposals:
+    space, settings = experiment.search_space, experiment.search
+    points = [space.point(answers) for answers in settings.points]
+    return Proposals(space, experiment.objectives, settings.sampler, settings.seed, folder / JOURNAL, points)
+
+
+def _progress(experiment: Experiment, shown: bool) -> Progress:
+    console = Console(stderr=True) if shown else None
+    return Progress(experiment.search.trials, experiment.training.epochs, console)
+
+
+def _conduct(campaign: Campaign, run_jobs: Callable[[Source], None], before: Run | None = None) -> None:
+    """Do the trainings of a campaign; whatever ends it is written down.
+
+    :param before: The run that is gone on with.
+    """
+    try:
+        with campaign.progress:
+            if before is not None:
+                campaign.take_up(before)
+            run_jobs(campaign)
+    except KeyboardInterrupt as error:
+        campaign.finish()
+        done, asked = campaign.ended, campaign.experiment.search.trials
+        raise SearchInterruptedError(
+            f"interrupted after {done} of {asked} trials; go on with: mtl-search resume {campaign.writer.path}"
+        ) from error
+    except AllFailedError:
+        campaign.finish()
+        raise
+    campaign.finish()
 
 
 def prepare(experiment: Experiment, dataset: Dataset | None = None) -> Dataset:
@@ -154,7 +245,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
         )
     low, _ = cost_range(experiment, dataset)
     for name, limit in experiment.constraints.limits().items():
-        if getattr(low, name) > limit:
+        if name != "latency_ms" and getattr(low, name) > limit:
             raise ExperimentError(
                 f"`constraints.{name}` must leave something to search, but got {limit:,}: "
                 f"the cheapest architecture found in the space has {getattr(low, name):,}."
@@ -178,17 +269,18 @@ def cost_range(experiment: Experiment, dataset: Dataset, samples: int = 200) -> 
     return Cost(*map(min, columns)), Cost(*map(max, columns))
 
 
-def worker_count(experiment: Experiment) -> int:
-    """Trials at the same time: as the experiment says, or as many as the processors and the trials allow."""
+def worker_count(experiment: Experiment, joins: bool = False) -> int | None:
+    """Trials at the same time: as the experiment says, or as many as the processors and the trials allow.
+
+    :param joins: Whether a running cluster is joined; ``None`` then stands for as many as it has room for.
+    """
     asked = experiment.search.workers
     if isinstance(asked, int):
         return min(asked, experiment.search.trials)
-    return max(1, min(processors() // experiment.search.cpus, experiment.search.trials))
-
-
-def processors() -> int:
-    """Processors of this machine."""
-    return os.cpu_count() or 1
+    if joins:
+        return None
+    resources = {"CPU": float(processors()), "GPU": float(torch.cuda.device_count())}
+    return min(room(experiment.search, resources), experiment.search.trials)
 
 
 def default_folder(name: str) -> Path:
@@ -196,132 +288,3 @@ def default_folder(name: str) -> Path:
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     numbered = (Path("results") / (stem if number == 1 else f"{stem}-{number}") for number in range(1, 1000))
     return next(folder for folder in numbered if not folder.exists())
-
-
-class Campaign:
-    """One search under way: proposes candidates, books results, writes the folder. A source for the engine."""
-
-    def __init__(self, experiment: Experiment, dataset: Dataset, folder: Path, console: Console | None) -> None:
-        environment = describe_environment(experiment.search.seed)
-        self.writer = RunWriter(folder, experiment, environment, dataset.score_names)
-        self.experiment, self.dataset = experiment, dataset
-        settings = experiment.search
-        self.proposals = Proposals(
-            experiment.search_space, experiment.objectives, settings.sampler, settings.seed, folder / JOURNAL
-        )
-        self.progress = Progress(settings.trials, experiment.training.epochs, console)
-        self.open: dict[int, tuple[Architecture, Cost]] = {}
-        self.epochs: dict[int, Report] = {}
-        self.complete: list[Trial] = []
-        self.started = self.numbers = 0
-
-    def ask(self) -> Job | None:
-        """The next candidate that keeps the constraints; those that do not are booked as infeasible."""
-        for _ in range(INFEASIBLE_IN_A_ROW):
-            if self.started == self.experiment.search.trials:
-                return None
-            architecture = self.proposals.ask()
-            if architecture is None:
-                return None
-            number, self.numbers = self.numbers, self.numbers + 1
-            known = cost.estimate(architecture, self.dataset.tasks, self.dataset.input_shape)
-            excess = self._excess(known)
-            if max(excess.values(), default=0) <= 0:
-                self.started += 1
-                self.open[number] = (architecture, known)
-                self.progress.start(number)
-                return Job(number, architecture, self.experiment.search.seed)
-            self._book_infeasible(number, architecture, known, excess)
-        return None
-
-    def report(self, number: int, report: Report) -> None:
-        """An epoch of a trial; after the last one the trial is complete."""
-        self.epochs[number] = report
-        if not report.done:
-            self.progress.epoch(number, report.epoch)
-            return
-        wrong = self._wrong_scores(report.scores)
-        if wrong:
-            self.fail(number, wrong)
-            return
-        architecture, known = self.open[number]
-        accuracy = mean_headline(self.dataset.tasks, report.scores)
-        trial = self._trial(number, State.COMPLETE, architecture, known, accuracy=accuracy, scores=report.scores)
-        self.proposals.tell(architecture, [self._value(trial, name) for name in self.experiment.objectives])
-        self.complete.append(trial)
-        front = self.front()
-        if trial in front:
-            save_weights(self.writer.checkpoint(number), report.weights)
-        self._end(trial)
-        self.writer.keep_checkpoints([kept.number for kept in front])
-
-    def fail(self, number: int, reason: str) -> None:
-        """A trial ended by an error."""
-        architecture, known = self.open[number]
-        self.proposals.tell_failed(architecture, reason)
-        self._end(self._trial(number, State.FAILED, architecture, known, error=reason))
-
-    def _wrong_scores(self, scores: Mapping[str, float]) -> str:
-        """What is wrong with the scores of a last report; empty if nothing is."""
-        missing = [name for name in self.dataset.score_names if name not in scores]
-        if missing:
-            return f"the evaluation gave no score {', '.join(missing)}"
-        endless = [f"{name} = {value}" for name, value in scores.items() if not math.isfinite(value)]
-        return f"the scores are not finite: {', '.join(endless)}" if endless else ""
-
-    def front(self) -> tuple[Trial, ...]:
-        """The front of the trials so far."""
-        return front_of(self.complete, self.experiment.objectives)
-
-    def finish(self) -> None:
-        """Write when the run ended."""
-        self.writer.finish(now())
-
-    def _book_infeasible(
-        self, number: int, architecture: Architecture, known: Cost, excess: Mapping[str, float]
-    ) -> None:
-        self.proposals.tell_infeasible(architecture, excess)
-        limits = self.experiment.constraints.limits()
-        broken = [f"{name} {getattr(known, name):,} > {limits[name]:,}" for name in excess if excess[name] > 0]
-        self._end(self._trial(number, State.INFEASIBLE, architecture, known, error="; ".join(broken)))
-
-    def _excess(self, known: Cost) -> dict[str, float]:
-        limits = self.experiment.constraints.limits()
-        return {name: float(getattr(known, name) - limit) for name, limit in limits.items()}
-
-    def _trial(
-        self,
-        number: int,
-        state: State,
-        architecture: Architecture,
-        known: Cost,
-        *,
-        accuracy: float | None = None,
-        scores: Mapping[str, float] | None = None,
-        error: str = "",
-    ) -> Trial:
-        last = self.epochs.pop(number, None)
-        return Trial(
-            number,
-            state,
-            architecture,
-            seed=self.experiment.search.seed,
-            epochs=last.epoch if last else 0,
-            seconds=last.seconds if last else 0.0,
-            accuracy=accuracy,
-            learnable_parameters=known.learnable_parameters,
-            fixed_parameters=known.fixed_parameters,
-            macs=known.macs,
-            error=error,
-            scores=dict(scores or {}),
-        )
-
-    def _end(self, trial: Trial) -> None:
-        self.open.pop(trial.number, None)
-        self.writer.add(trial)
-        self.progress.end(trial, self.front())
-
-    def _value(self, trial: Trial, objective: str) -> float:
-        value = trial.value(objective)
-        assert value is not None
-        return float(value)

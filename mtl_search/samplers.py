@@ -1,28 +1,43 @@
 """Proposes candidates. The only home of Optuna, used through ask and tell.
 
 The study lives in the run's ``journal.log``. Every suggestion that is asked for is told an end: its values, a failure
-with its reason, or that it breaks a constraint. None stays open.
+with its reason, or that it breaks a constraint. What is proposed next depends on the seed, on how many architectures
+were proposed, and on what was told of them: not on the process that asks, so a search that was cut off goes on alike.
 """
 
 import functools
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+import torch
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from mtl_search.architecture import Architecture
-from mtl_search.pareto import direction_of
+from mtl_search.errors import RunFolderError
+from mtl_search.files import cut_torn_line
+from mtl_search.pareto import Direction, best_first, direction_of
+from mtl_search.seeds import derived_seed
 from mtl_search.space import SearchSpace
 
+STUDY = "search"
 REPEATS = 3
 """Suggestions in a row that were made before, after which a neighbour of the last one is proposed instead."""
+POPULATION = 20
+"""Of NSGA-II, NSGA-III and evolution. Optuna's 50 would leave most of a search of 60 trials to chance."""
+TOURNAMENT = 5
+"""Architectures of the population that compete to be the parent, in evolution."""
+
+Told = Literal["extrapolated", "infeasible", "nothing"]
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -32,19 +47,29 @@ class Proposals:
 
     :param space: What to propose from.
     :param objectives: Names of the objectives, in the order of the values told.
-    :param sampler: ``tpe``, ``nsga2`` or ``random``.
+    :param sampler: ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
     :param seed: Of the sampler.
-    :param journal: File for Optuna's journal.
+    :param journal: File for Optuna's journal; one that exists is gone on with. ``None``: in memory.
+    :param points: Architectures of the space that are proposed first.
+    :param stopped: What the sampler is told of a trial that was stopped early: its values extrapolated to the full
+        budget, that it is infeasible, or nothing.
+    :raises RunFolderError: If the journal cannot be read.
     """
 
-    def __init__(self, space: SearchSpace, objectives: Sequence[str], sampler: str, seed: int, journal: Path) -> None:
-        self.space, self.seed = space, seed
-        self.study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal))),
-            study_name="search",
-            directions=[direction_of(objective) for objective in objectives],
-            sampler=_sampler(sampler, seed),
-        )
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Sequence[str],
+        sampler: str,
+        seed: int,
+        journal: Path | None,
+        points: Sequence[Architecture] = (),
+        stopped: Told = "extrapolated",
+    ) -> None:
+        self.space, self.seed, self.sampler, self.stopped = space, seed, sampler, stopped
+        self.points = list(points)
+        self.study = _study(journal, [direction_of(objective) for objective in objectives])
+        self._own = _own_sampler(sampler, space, [direction_of(objective) for objective in objectives], seed)
         self._open: dict[Architecture, optuna.Trial] = {}
         self._seen: set[Architecture] = set()
 
@@ -52,26 +77,43 @@ class Proposals:
         """The next architecture, one that was not proposed before; ``None`` when the space holds no further one."""
         if len(self._seen) == self.space.size:
             return None
-        for _ in range(REPEATS):
+        point = next((point for point in self.points if point not in self._seen), None)
+        if point is not None:
+            return self._enqueue(point)
+        if self._own is not None:
+            suggested = self._own.suggest(self._seen)
+            return self._enqueue(suggested if suggested not in self._seen else self._unseen(suggested))
+        for attempt in range(REPEATS):
+            seed = derived_seed(self.seed, f"suggestion {len(self._seen)}.{attempt}") % 2**31
+            self.study.sampler = _optuna_sampler(self.sampler, seed)
             trial = self.study.ask()
-            architecture = self.space.resolve(functools.partial(_suggest, trial))
-            if architecture not in self._seen:
-                return self._propose(architecture, trial)
+            suggested = self.space.resolve(functools.partial(_suggest, trial))
+            if suggested not in self._seen:
+                return self._propose(suggested, trial)
             self._close(trial, "proposed before")
-        architecture = self._unseen(architecture)
-        self.study.enqueue_trial(_answers(self.space, architecture))
-        trial = self.study.ask()
-        again = self.space.resolve(functools.partial(_suggest, trial))
-        assert again == architecture
-        return self._propose(architecture, trial)
+        return self._enqueue(self._unseen(suggested))
 
     def tell(self, architecture: Architecture, values: Sequence[float]) -> None:
         """The objectives' values of a proposed architecture that was trained."""
         self.study.tell(self._open.pop(architecture), list(values))
+        if self._own is not None:
+            self._own.learn(architecture, values)
 
     def tell_failed(self, architecture: Architecture, reason: str) -> None:
         """That a proposed architecture could not be trained."""
         self._close(self._open.pop(architecture), reason)
+
+    def tell_stopped(self, architecture: Architecture, values: Sequence[float]) -> None:
+        """That the training of a proposed architecture was stopped early.
+
+        :param values: Of the objectives, extrapolated to the full budget.
+        """
+        if self.stopped == "extrapolated":
+            self.tell(architecture, values)
+        elif self.stopped == "infeasible":
+            self.tell_infeasible(architecture, {"stopped early": 1.0})
+        else:
+            self.tell_failed(architecture, "stopped early")
 
     def tell_infeasible(self, architecture: Architecture, excess: Mapping[str, float]) -> None:
         """That a proposed architecture breaks constraints and was not trained.
@@ -85,11 +127,49 @@ class Proposals:
             trial.set_constraint(name, value)
         self.study.tell(trial, state=TrialState.PRUNED)
 
+    def remember(self, ended: Sequence[Architecture], under_way: Sequence[Architecture]) -> list[Architecture]:
+        """Take up a search that was cut off.
+
+        :param ended: What has ended, in that order, whatever its end.
+        :param under_way: What was being trained: it stays open and is to be told.
+        :returns: Those of ``ended`` whose end the study was not told; they are open and are to be told now.
+        """
+        known = {architecture.id: architecture for architecture in (*ended, *under_way)}
+        self._seen = set(known.values())
+        for _ in self.study.get_trials(deepcopy=False, states=[TrialState.WAITING]):
+            self._close(self.study.ask(), "cut off before it began")
+        for found in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            trial = optuna.Trial(self.study, found._trial_id)
+            architecture = known.get(trial.user_attrs.get("architecture", ""))
+            if architecture is not None:
+                self._open[architecture] = trial
+            else:
+                self._close(trial, "cut off before it began")
+        return [architecture for architecture in ended if architecture in self._open]
+
+    def remember_values(self, architecture: Architecture, values: Sequence[float]) -> None:
+        """What :meth:`tell` was told in an earlier process; in the same order."""
+        if self._own is not None:
+            self._own.learn(architecture, values)
+
+    def remember_stopped(self, architecture: Architecture, values: Sequence[float]) -> None:
+        """What :meth:`tell_stopped` was told in an earlier process."""
+        if self.stopped == "extrapolated":
+            self.remember_values(architecture, values)
+
     def _propose(self, architecture: Architecture, trial: optuna.Trial) -> Architecture:
         trial.set_user_attr("architecture", architecture.id)
         self._open[architecture] = trial
         self._seen.add(architecture)
         return architecture
+
+    def _enqueue(self, architecture: Architecture) -> Architecture:
+        """Propose an architecture that Optuna did not suggest, and let the study hold it like the others."""
+        self.study.enqueue_trial(_answers(self.space, architecture))
+        trial = self.study.ask()
+        again = self.space.resolve(functools.partial(_suggest, trial))
+        assert again == architecture
+        return self._propose(architecture, trial)
 
     def _close(self, trial: optuna.Trial, reason: str) -> None:
         trial.set_user_attr("error", reason)
@@ -108,11 +188,108 @@ class Proposals:
         return next(architecture for architecture in drawn if architecture not in self._seen)
 
 
-def _sampler(name: str, seed: int) -> BaseSampler:
+class OwnSampler(ABC):
+    """A sampler that suggests whole architectures."""
+
+    def learn(self, architecture: Architecture, values: Sequence[float]) -> None:  # noqa: B027  some need nothing
+        """The objectives' values of an architecture that was trained."""
+
+    @abstractmethod
+    def suggest(self, seen: Collection[Architecture]) -> Architecture:
+        """An architecture of the space; one that was not seen, where that is easy.
+
+        :param seen: What was proposed before.
+        """
+
+
+class Evolution(OwnSampler):
+    """Regularised evolution (Real, Aggarwal, Huang & Le, AAAI 2019, algorithm 1) with several objectives.
+
+    The best of a few drawn from the population is the parent, the child a neighbour of it in the space; the population
+    are the last ones that were trained. Best by non-dominated rank within the population, then by spread: our reading,
+    for the paper has one objective.
+    """
+
+    def __init__(self, space: SearchSpace, directions: Sequence[Direction], seed: int) -> None:
+        self.space, self.directions, self.seed = space, directions, seed
+        self.population: list[tuple[Architecture, list[float]]] = []
+
+    def learn(self, architecture: Architecture, values: Sequence[float]) -> None:
+        self.population = [*self.population, (architecture, list(values))][-POPULATION:]
+
+    def suggest(self, seen: Collection[Architecture]) -> Architecture:
+        lot = random.Random(f"{self.seed} evolution {len(seen)}")
+        if len(self.population) < min(POPULATION, self.space.size // 2):
+            return self.space.sample(lot.getrandbits(31))
+        order = best_first([values for _, values in self.population], self.directions)
+        parent, _ = self.population[min(lot.sample(range(len(order)), min(TOURNAMENT, len(order))), key=order.index)]
+        children = [neighbour for neighbour in self.space.neighbours(parent) if neighbour not in seen]
+        return lot.choice(children) if children else parent
+
+
+class Sobol(OwnSampler):
+    """Quasi-random: a scrambled Sobol sequence (Owen, 1998), a dimension for every question of the space.
+
+    Optuna's own leaves out categories, of which our spaces are made.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
+        self.space = space
+        self.questions: dict[str, int] = {}
+        for group, key in zip(space.groups(), _group_names(space), strict=True):
+            layer = space.layers[group[0]]
+            for field in ("bank", "shared_ratio", "branch_depth"):
+                if len(getattr(layer, field)) > 1:
+                    self.questions[f"{key}.{field}"] = len(self.questions)
+        if len(space.width_multiplier) > 1:
+            self.questions["width_multiplier"] = len(self.questions)
+        self.sequence = torch.quasirandom.SobolEngine(len(self.questions), scramble=True, seed=seed)
+
+    def suggest(self, seen: Collection[Architecture]) -> Architecture:
+        architecture = self._next()
+        for _ in range(2 * len(seen)):
+            if architecture not in seen:
+                break
+            architecture = self._next()
+        return architecture
+
+    def _next(self) -> Architecture:
+        point = self.sequence.draw(1)[0].tolist()
+        return self.space.resolve(lambda name, options: options[int(point[self.questions[name]] * len(options))])
+
+
+def _study(journal: Path | None, directions: Sequence[Direction]) -> optuna.Study:
+    if journal is None:
+        return optuna.create_study(directions=list(directions))
+    goes_on = journal.exists()
+    if goes_on:
+        cut_torn_line(journal)
+        journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)  # of a process that was killed
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        if goes_on:
+            return optuna.load_study(study_name=STUDY, storage=storage)
+        return optuna.create_study(storage=storage, study_name=STUDY, directions=list(directions))
+    except (KeyError, ValueError) as error:
+        raise RunFolderError(f"{journal}: is no journal of a search: {error}.") from error
+
+
+def _own_sampler(name: str, space: SearchSpace, directions: Sequence[Direction], seed: int) -> OwnSampler | None:
+    """The samplers that are ours; ``None`` for Optuna's."""
+    if name == "evolution":
+        return Evolution(space, directions, seed)
+    return Sobol(space, seed) if name == "qmc" else None
+
+
+def _optuna_sampler(name: str, seed: int) -> BaseSampler:
     if name == "tpe":
         return TPESampler(seed=seed)
     if name == "nsga2":
-        return NSGAIISampler(seed=seed)
+        return NSGAIISampler(population_size=POPULATION, seed=seed)
+    if name == "nsga3":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return NSGAIIISampler(population_size=POPULATION, seed=seed)
     assert name == "random"
     return RandomSampler(seed=seed)
 

@@ -7,12 +7,12 @@ and returns the architecture that the answers make. Samplers answer by suggestin
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mtl_search.architecture import Architecture, Backbone, LayerChoice, Routing, Specific
-from mtl_search.errors import FieldError
+from mtl_search.errors import FieldError, UnknownNameError
 
 Granularity = Literal["layer", "stage", "network"]
 Choose = Callable[[str, Sequence[Any]], Any]
@@ -130,9 +130,37 @@ class SearchSpace:
         width = _ask("width_multiplier", self.width_multiplier, choose)
         chosen: list[LayerChoice] = []
         for index, group in enumerate(self.groups()):
-            key = "network" if self.granularity == "network" else f"{self.granularity}{index}"
-            chosen += [self.layers[group[0]].resolve(key, choose)] * len(group)
+            chosen += [self.layers[group[0]].resolve(self._key(index), choose)] * len(group)
         return self._architecture(tuple(chosen), width)
+
+    def point(self, answers: Mapping[str, Any]) -> Architecture:
+        """The architecture that given answers make.
+
+        :param answers: Question -> option: ``bank``, ``shared_ratio``, ``branch_depth`` for all layers that do not have
+            their own (``layer0.bank``), and ``width_multiplier``. What is not answered has its first option.
+        :raises UnknownNameError: If there is no such question.
+        :raises FieldError: If an answer is no option.
+        """
+        options = {"width_multiplier": self.width_multiplier}
+        for index, group in enumerate(self.groups()):
+            for field in ("bank", "shared_ratio", "branch_depth"):
+                options[f"{self._key(index)}.{field}"] = getattr(self.layers[group[0]], field)
+        for name in answers:
+            if name not in options and name not in ("bank", "shared_ratio", "branch_depth"):
+                raise UnknownNameError("question", name, ["bank", "shared_ratio", "branch_depth", *options])
+
+        def answer(name: str) -> Any:
+            given = name if name in answers else name.rpartition(".")[2]
+            if given in answers and answers[given] not in options[name]:
+                raise FieldError(given, f"must be one of {list(options[name])} for {name}", answers[given])
+            return answers.get(given, options[name][0])
+
+        chosen: list[LayerChoice] = []
+        for index, group in enumerate(self.groups()):
+            bank, ratio = answer(f"{self._key(index)}.bank"), answer(f"{self._key(index)}.shared_ratio")
+            depth = answer(f"{self._key(index)}.branch_depth") if ratio < 1 else 0
+            chosen += [LayerChoice(bank, ratio, depth)] * len(group)
+        return self._architecture(tuple(chosen), answer("width_multiplier"))
 
     def sample(self, seed: int) -> Architecture:
         """An architecture drawn by lot: each question is answered uniformly. The same seed draws the same."""
@@ -185,6 +213,10 @@ class SearchSpace:
                 layers[group.start : group.stop] = [choice] * len(group)
                 found.append(replace(architecture, layers=tuple(layers)))
         return found
+
+    def _key(self, group: int) -> str:
+        """What the names of the questions of a group begin with."""
+        return "network" if self.granularity == "network" else f"{self.granularity}{group}"
 
     def _architecture(self, layers: tuple[LayerChoice, ...], width: float) -> Architecture:
         return Architecture(self.backbone, layers, width, self.specific, self.routing)

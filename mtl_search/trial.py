@@ -30,11 +30,13 @@ class Trial:
     :param seed: Seed of the initial weights, the primitives and the order of the data.
     :param epochs: Epochs trained.
     :param seconds: Seconds of training and evaluation on its worker.
-    :param accuracy: Mean over tasks of each task's headline metric, 0 to 1; ``None`` where there is none.
+    :param accuracy: Mean over tasks of each task's headline metric, 0 to 1, after its last epoch; ``None`` where there
+        is none.
     :param delta_m: Mean relative gain over single-task networks in percent; ``None`` where these were not trained.
     :param learnable_parameters: Number of parameters that training changes.
     :param fixed_parameters: Number of frozen values: kernels and masks of the primitives.
     :param macs: Multiply-accumulates of one forward pass for all tasks, one sample. (A MAC is two FLOPs.)
+    :param latency_ms: Milliseconds of a forward pass for all tasks, one sample; ``None`` where nothing depends on it.
     :param error: Why it failed or is infeasible; empty otherwise.
     :param scores: ``"<task>/<metric>"`` -> value.
     """
@@ -51,6 +53,7 @@ class Trial:
     learnable_parameters: int = 0
     fixed_parameters: int = 0
     macs: int = 0
+    latency_ms: float | None = None
     error: str = ""
     scores: dict[str, float] = field(default_factory=dict)
 

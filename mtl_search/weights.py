@@ -1,14 +1,14 @@
 """Weights and checkpoints on disk: safetensors, which runs no code when it is read."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from mtl_search.files import write_bytes
 from mtl_search.training import Checkpoint
 
 FILE = "weights.safetensors"
@@ -46,30 +46,6 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         return None
 
 
-def checkpoint_epoch(folder: Path) -> int:
-    """Epochs trained up to the checkpoint in a folder; 0 if there is none that is whole. Reads the header only."""
-    try:
-        with safe_open(folder / CHECKPOINT, framework="np") as file:
-            return int(json.loads(file.metadata()["values"])["epoch"])
-    except (FileNotFoundError, SafetensorError):
-        return 0
-
-
 def _save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Write a file under a temporary name, and rename it once it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, metadata=dict(header))
-        _flush(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, metadata=dict(header)))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mtl_search.architecture import Architecture
 from mtl_search.experiment import Experiment, load_experiment
-from mtl_search.run_folder import Run, RunWriter, load_run
+from mtl_search.run_folder import Run, load_run
+from mtl_search.run_writer import RunWriter
 from mtl_search.trial import State, Trial
 
 ENVIRONMENT = {
@@ -65,8 +66,10 @@ def ended(number: int, state: State, error: str, experiment: Experiment) -> Tria
 def write_run(path: Path, experiment: Experiment, trials: Sequence[Trial]) -> Run:
     """Write the folder of a run that made these trials, and read it again."""
     scores = list(dict.fromkeys(name for trial in trials for name in trial.scores))
-    writer = RunWriter(path, experiment, ENVIRONMENT, scores)
+    writer = RunWriter(path, ENVIRONMENT, scores)
+    writer.begin(experiment)
     for trial in trials:
+        writer.start(trial.number, trial.architecture)
         writer.add(trial)
     return load_run(path)
 

@@ -18,7 +18,7 @@ from mtl_search.comparison import LOCK, Picks, compare, train_alone
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, FieldError, RunFolderError, SearchInterruptedError, UserError
-from mtl_search.evaluation import Entrant, Report, entrant_of
+from mtl_search.evaluation import Course, Entrant, Report, entrant_of
 from mtl_search.experiment import Experiment, Training, load_experiment
 from mtl_search.metrics import delta_m
 from mtl_search.outcomes import OUTCOMES, load_comparison, outcome_folder
@@ -75,19 +75,23 @@ def made_report(what: Architecture | Entrant, seed: int, value: float | None = N
     )
 
 
-def succeed(what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+def succeed(
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+) -> Iterator[Report]:
     yield made_report(what, seed)
 
 
 def fail_hard_sharing(
-    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
 ) -> Iterator[Report]:
     if entrant_of(what).method.name == "hard_sharing" and seed == 1:
         raise ValueError("no luck")
     yield made_report(what, seed)
 
 
-def fail(what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+def fail(
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+) -> Iterator[Report]:
     raise ValueError("no luck")
     yield
 
@@ -110,7 +114,9 @@ def test_picks_and_baselines_are_trained_and_measured_on_the_test_split(run: Run
 def test_the_test_split_is_all_that_is_measured_on_and_not_trained_on(run: Run) -> None:
     seen = []
 
-    def look(what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+    def look(
+        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+    ) -> Iterator[Report]:
         seen.append({name: len(split) for name, split in dataset.splits.items()})
         yield made_report(what, seed)
 
@@ -137,7 +143,7 @@ def test_the_same_call_goes_on_where_it_was_interrupted(run: Run) -> None:
     calls: list[tuple[str, int]] = []
 
     def interrupt_third(
-        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int
+        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
     ) -> Iterator[Report]:
         if len(calls) == 3:
             raise KeyboardInterrupt
@@ -176,7 +182,9 @@ def test_a_failed_training_is_named_and_trained_again_by_the_same_call(run: Run)
 
 
 def test_scores_that_are_not_finite_are_a_failure(run: Run) -> None:
-    def score_nan(what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+    def score_nan(
+        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+    ) -> Iterator[Report]:
         yield made_report(what, seed, float("nan"))
 
     found = compare(run, baselines=["mtan"], picks=[], seeds=1, workers=0, evaluate=score_nan)

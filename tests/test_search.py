@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 
 from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.errors import ExperimentError, RunFolderError
-from mtl_search.evaluation import Evaluate, Report
+from mtl_search.errors import ExperimentError, RunFolderError, StorageError
+from mtl_search.evaluation import Course, Evaluate, Report
 from mtl_search.experiment import Experiment, Training, load_experiment
 from mtl_search.networks.network import build_model
 from mtl_search.run_folder import COLUMNS, Run, load_run
@@ -46,12 +46,14 @@ def accuracy_of(architecture: Architecture) -> float:
     return 0.5 + 0.1 * architecture.width_multiplier - 0.02 * architecture.layers[0].shared_ratio
 
 
-def succeed(architecture: Architecture, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+def succeed(
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+) -> Iterator[Report]:
     yield made_report(accuracy_of(architecture))
 
 
 def raise_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
 ) -> Iterator[Report]:
     yield made_report(0.0, done=False)
     if architecture.width_multiplier == 1:
@@ -59,26 +61,28 @@ def raise_for_width_one(
     yield made_report(accuracy_of(architecture), epoch=2)
 
 
-def die_for_width_one(architecture: Architecture, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+def die_for_width_one(
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+) -> Iterator[Report]:
     if architecture.width_multiplier == 1:
         os._exit(3)
     yield made_report(accuracy_of(architecture))
 
 
 def score_nan_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
 ) -> Iterator[Report]:
     yield made_report(float("nan") if architecture.width_multiplier == 1 else accuracy_of(architecture))
 
 
 def score_infinite_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
 ) -> Iterator[Report]:
     yield made_report(float("inf") if architecture.width_multiplier == 1 else accuracy_of(architecture))
 
 
 def score_nothing_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
 ) -> Iterator[Report]:
     if architecture.width_multiplier == 1:
         yield Report(1, 0.5, 1.0, done=True)
@@ -86,14 +90,16 @@ def score_nothing_for_width_one(
 
 
 def stop_short_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
 ) -> Iterator[Report]:
     yield made_report(0.0, done=False)
     if architecture.width_multiplier != 1:
         yield made_report(accuracy_of(architecture))
 
 
-def sleep_a_second(architecture: Architecture, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+def sleep_a_second(
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+) -> Iterator[Report]:
     """Its start goes into the report, as a score of the left task."""
     started = time.time()
     time.sleep(1)
@@ -183,6 +189,7 @@ def test_the_folder_holds_what_the_design_says(run: Run) -> None:
         "experiment.yaml",
         "environment.json",
         "trials.csv",
+        "epochs.csv",
         "journal.log",
         "architectures",
         "checkpoints",
@@ -243,7 +250,7 @@ def test_a_failed_trial_does_not_end_the_search_on_workers(failure: str, dataset
 
 def test_a_dead_worker_does_not_end_the_search(dataset: Dataset, tmp_path: Path) -> None:
     run = searched(dataset, tmp_path / "run", SIX, workers=2, evaluate=die_for_width_one)
-    assert_only_width_one_failed(run, "the worker process died")
+    assert_only_width_one_failed(run, "the worker process died 3 times")
 
 
 def test_a_space_ends_after_all_of_its_architectures(dataset: Dataset, tmp_path: Path) -> None:
@@ -293,19 +300,21 @@ def test_an_error_of_the_folder_is_no_failed_trial(dataset: Dataset, tmp_path: P
     folder = tmp_path / "run"
 
     def remove_the_table(
-        architecture: Architecture, dataset: Dataset, training: Training, seed: int
+        architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
     ) -> Iterator[Report]:
         (folder / "trials.csv").unlink()
         yield made_report(0.5)
 
-    with pytest.raises(FileNotFoundError, match=r"trials\.csv"):
+    with pytest.raises(StorageError, match=r"can no longer be written: No such file or directory .*trials\.csv"):
         searched(dataset, folder, SIX, evaluate=remove_the_table)
 
 
 def test_the_test_split_is_not_given_to_trials(dataset: Dataset, tmp_path: Path) -> None:
     seen: list[set[str]] = []
 
-    def look(architecture: Architecture, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+    def look(
+        architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    ) -> Iterator[Report]:
         seen.append(set(dataset.splits))
         yield made_report(0.5)
 

@@ -1,0 +1,343 @@
+"""One search under way: proposes candidates, books what became of them, writes the run's folder."""
+
+import math
+import re
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mtl_search import cost
+from mtl_search.architecture import Architecture
+from mtl_search.datasets import Dataset
+from mtl_search.engine import Job
+from mtl_search.environment import now
+from mtl_search.errors import AllFailedError
+from mtl_search.evaluation import Course, Report, mean_headline
+from mtl_search.experiment import Experiment
+from mtl_search.networks.network import build_model
+from mtl_search.pareto import COSTS, direction_of
+from mtl_search.progress import Progress
+from mtl_search.run_folder import EpochRow, Run, front_of
+from mtl_search.run_writer import RunWriter
+from mtl_search.samplers import Proposals
+from mtl_search.scheduling import SuccessiveHalving
+from mtl_search.status import reaches
+from mtl_search.trial import State, Trial
+from mtl_search.weights import load_checkpoint
+
+INFEASIBLE_IN_A_ROW = 500
+"""Candidates in a row that break a constraint, after which the search gives up."""
+ALIKE = 5
+"""Trials that fail with the same reason before any other end, after which the search gives up."""
+
+
+@dataclass
+class Candidacy:
+    """A candidate that is being trained.
+
+    :param trial: As it stands now: its costs, and what is known since its last epoch.
+    :param curve: Epoch -> what was noted after it.
+    """
+
+    trial: Trial
+    curve: dict[int, EpochRow]
+
+
+class Campaign:
+    """One search under way. A source for the engine.
+
+    :param experiment: What is asked for.
+    :param dataset: What is trained on.
+    :param writer: Of the run's folder.
+    :param proposals: Where candidates come from.
+    :param progress: What is shown.
+    :param hours_spent: In earlier calls.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        dataset: Dataset,
+        writer: RunWriter,
+        proposals: Proposals,
+        progress: Progress,
+        hours_spent: float = 0.0,
+    ) -> None:
+        self.experiment, self.dataset, self.writer = experiment, dataset, writer
+        self.proposals, self.progress = proposals, progress
+        self.open: dict[int, Candidacy] = {}
+        self.again: list[int] = []
+        self.complete: list[Trial] = []
+        self.curves: dict[int, dict[int, EpochRow]] = {}
+        self.failures: list[str] | None = []
+        """Reasons of the failures so far, as long as there was no other end."""
+        self.started = self.numbers = 0
+        self.halving = self._scheduler()
+        hours = experiment.search.hours
+        self.deadline = math.inf if hours is None else time.monotonic() + 3600 * (hours - hours_spent)
+        self.course = Course(self._scored_epochs(), checkpoints=True)
+
+    def take_up(self, run: Run) -> None:
+        """Go on with a run that was cut off, from what its folder holds.
+
+        A trial that ended and whose end the sampler was not told is told now; one that was under way goes on from its
+        checkpoint, or ends if the rung that it had reached stops it.
+        """
+        rows: dict[int, dict[int, EpochRow]] = {}
+        for row in run.epochs:
+            rows.setdefault(row.trial, {})[row.epoch] = row
+        ended = [run.trial(number) for number in run.ended]
+        untold = self.proposals.remember([trial.architecture for trial in ended], list(run.under_way.values()))
+        for row in run.epochs:
+            self._record(row, run.trial(row.trial) if row.trial in run.ended else self._costs_of(run, row.trial))
+        for trial in ended:
+            self._book(trial, rows.get(trial.number, {}), tell=trial.architecture in untold, new=False)
+            self.progress.end(trial, self.front(), shown=False)
+        self.numbers = 1 + max((*run.ended, *run.under_way), default=-1)
+        self.started = len(run.under_way) + sum(trial.state is not State.INFEASIBLE for trial in ended)
+        for number, architecture in sorted(run.under_way.items()):
+            self.open[number] = Candidacy(self._new(number, architecture), {})
+            self._take_up_trial(number, rows.get(number, {}))
+        self._keep_checkpoints()
+
+    def _take_up_trial(self, number: int, curve: dict[int, EpochRow]) -> None:
+        """Let a trial wait for its next worker, unless it had reached a rung that stops it."""
+        checkpoint = load_checkpoint(self.writer.checkpoint(number))
+        reached = checkpoint.epoch if checkpoint else 0
+        self.open[number].curve = {epoch: row for epoch, row in curve.items() if epoch <= reached}
+        self.again.append(number)
+        if reached in self.open[number].curve:
+            row = self.open[number].curve[reached]
+            if self.halving and row.accuracy is not None and not self.halving.goes_on(number, reached):
+                self.again.remove(number)
+                self._stop(number, row)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up, or the target is reached."""
+        return time.monotonic() >= self.deadline or reaches(self.complete, self.experiment.search.target)
+
+    def ask(self) -> Job | None:
+        """The next candidate that keeps the constraints; those that do not are booked as infeasible."""
+        if self.over:
+            return None
+        if self.again:
+            number = self.again.pop(0)
+            self.progress.start(number)
+            start = load_checkpoint(self.writer.checkpoint(number))
+            return self._job(number, replace(self.course, start=start))
+        for _ in range(INFEASIBLE_IN_A_ROW):
+            if self.started == self.experiment.search.trials:
+                return None
+            architecture = self.proposals.ask()
+            if architecture is None:
+                return None
+            number, self.numbers = self.numbers, self.numbers + 1
+            self.writer.start(number, architecture)
+            self.open[number] = Candidacy(self._new(number, architecture), {})
+            excess = self._excess(self.open[number].trial)
+            if max(excess.values(), default=0) <= 0:
+                self.started += 1
+                self.progress.start(number)
+                return self._job(number, self.course)
+            self._book_infeasible(number, excess)
+        return None
+
+    def report(self, number: int, report: Report) -> bool:
+        """An epoch of a trial, after the last one of which it is complete; whether it is to go on."""
+        wrong = self._wrong_scores(report)
+        if wrong:
+            self.fail(number, wrong)
+            return False
+        row = self._row(number, report)
+        candidacy = self.open[number]
+        candidacy.trial = replace(candidacy.trial, epochs=row.epoch, seconds=row.seconds)
+        if report.done:
+            candidacy.curve[row.epoch] = row
+            self.writer.add_epoch(row, None)
+            self._complete(number, row, report)
+            return False
+        self.progress.epoch(number, report.epoch)
+        if report.epoch < self.experiment.training.epochs:
+            candidacy.curve[row.epoch] = row
+            self.writer.add_epoch(row, report.checkpoint)
+            if self._record(row, candidacy.trial) and self.halving and not self.halving.goes_on(number, row.epoch):
+                self._stop(number, row)
+                return False
+        elif report.checkpoint is not None:
+            self.writer.add_checkpoint(number, report.checkpoint)
+        return not self.over
+
+    def fail(self, number: int, reason: str) -> None:
+        """A trial ended by an error.
+
+        :raises AllFailedError: If all trials did, alike.
+        """
+        self._end(number, State.FAILED, error=reason)
+        if self.failures and len(self.failures) == ALIKE and len({_outline(one) for one in self.failures}) == 1:
+            raise AllFailedError(ALIKE, reason)
+
+    def front(self) -> tuple[Trial, ...]:
+        """The front of the trials so far."""
+        return front_of(self.complete, self.experiment.objectives)
+
+    @property
+    def ended(self) -> int:
+        """Trials that were trained and ended, however they did."""
+        return self.started - len(self.open)
+
+    def finish(self) -> None:
+        """Write when the run ended."""
+        self.writer.finish(now())
+
+    def _job(self, number: int, course: Course) -> Job:
+        return Job(number, self.open[number].trial.architecture, self.experiment.search.seed, course)
+
+    def _complete(self, number: int, row: EpochRow, report: Report) -> None:
+        trial = replace(self.open[number].trial, state=State.COMPLETE, accuracy=row.accuracy, scores=dict(row.scores))
+        if trial in front_of([*self.complete, trial], self.experiment.objectives):
+            self.writer.add_weights(number, report.weights)
+        self._end(number, State.COMPLETE, row)
+
+    def _stop(self, number: int, row: EpochRow) -> None:
+        """End a trial that others are ahead of."""
+        self._end(number, State.STOPPED, row)
+
+    def _book_infeasible(self, number: int, excess: Mapping[str, float]) -> None:
+        trial, limits = self.open[number].trial, self.experiment.constraints.limits()
+        broken = [f"{name} {trial.value(name):,} > {limits[name]:,}" for name in excess if excess[name] > 0]
+        self._end(number, State.INFEASIBLE, error="; ".join(broken))
+
+    def _end(self, number: int, state: State, row: EpochRow | None = None, error: str = "") -> None:
+        """Write the row of a trial, then tell the sampler; a crash in between is found when the run is taken up."""
+        candidacy = self.open.pop(number)
+        trial = replace(candidacy.trial, state=state, error=error)
+        if row is not None:
+            trial = replace(trial, accuracy=row.accuracy, scores=dict(row.scores))
+        self.writer.add(trial)
+        self._book(trial, candidacy.curve, tell=True, new=True)
+        if state is not State.INFEASIBLE:
+            self._keep_checkpoints()
+        self.progress.end(trial, self.front())
+
+    def _book(self, trial: Trial, curve: dict[int, EpochRow], tell: bool, new: bool) -> None:
+        """Take note of the end of a trial.
+
+        :param tell: Whether the study has still to be told.
+        :param new: Whether it ended just now.
+        """
+        if trial.state is State.INFEASIBLE:
+            if tell:
+                self.proposals.tell_infeasible(trial.architecture, self._excess(trial))
+            return
+        if trial.state is State.FAILED:
+            if self.failures is not None:
+                self.failures.append(trial.error)
+            if tell:
+                self.proposals.tell_failed(trial.architecture, trial.error)
+            return
+        self.failures = None
+        if trial.state is State.STOPPED:
+            values = self._extrapolated(trial)
+            (self.proposals.tell_stopped if tell else self.proposals.remember_stopped)(trial.architecture, values)
+            return
+        self.complete.append(trial)
+        self.curves[trial.number] = curve
+        values = [self._value(trial, name) for name in self.experiment.objectives]
+        (self.proposals.tell if tell else self.proposals.remember_values)(trial.architecture, values)
+
+    def _extrapolated(self, trial: Trial) -> list[float]:
+        """The objectives of a stopped trial at the full budget: plus what complete trials gained since that epoch.
+
+        The median gain; nothing is added before a trial is complete.
+        """
+        found = []
+        for name in self.experiment.objectives:
+            value = self._value(trial, name)
+            if name not in COSTS:
+                value += statistics.median(self._gains(name, trial.epochs) or [0.0])
+            found.append(value)
+        return found
+
+    def _gains(self, name: str, epoch: int) -> list[float]:
+        """What complete trials gained in a quality from an epoch to their end."""
+        rows = [(trial, self.curves[trial.number].get(epoch)) for trial in self.complete]
+        early = [(trial.value(name), row.value(name)) for trial, row in rows if row is not None]
+        return [float(end) - start for end, start in early if end is not None and start is not None]
+
+    def _record(self, row: EpochRow, trial: Trial) -> bool:
+        """Let the scheduler know of an epoch that was scored; whether it was."""
+        if self.halving is None or row.accuracy is None:
+            return False
+        values = [trial.value(name) if name in COSTS else row.value(name) for name in self.experiment.objectives]
+        assert None not in values
+        self.halving.record(row.trial, row.epoch, [float(value or 0.0) for value in values])
+        return True
+
+    def _scheduler(self) -> SuccessiveHalving | None:
+        settings = self.experiment.search.early_stopping
+        if settings is None:
+            return None
+        directions = [direction_of(name) for name in self.experiment.objectives]
+        return SuccessiveHalving(directions, self.experiment.training.epochs, settings.grace, settings.factor)
+
+    def _scored_epochs(self) -> tuple[int, ...]:
+        if self.experiment.search.learning_curves:
+            return tuple(range(1, self.experiment.training.epochs))
+        return self.halving.rungs if self.halving else ()
+
+    def _row(self, number: int, report: Report) -> EpochRow:
+        accuracy = mean_headline(self.dataset.tasks, report.scores) if report.scores else None
+        return EpochRow(number, report.epoch, report.seconds, report.loss, accuracy, dict(report.scores))
+
+    def _wrong_scores(self, report: Report) -> str:
+        """What is wrong with the scores of a report; empty if nothing is."""
+        if not report.done and not report.scores:
+            return ""
+        missing = [name for name in self.dataset.score_names if name not in report.scores]
+        if missing:
+            return f"the evaluation gave no score {', '.join(missing)}"
+        endless = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
+        return f"the scores are not finite: {', '.join(endless)}" if endless else ""
+
+    def _costs_of(self, run: Run, number: int) -> Trial:
+        return self._new(number, run.under_way[number])
+
+    def _new(self, number: int, architecture: Architecture) -> Trial:
+        """A trial that begins, with what is known of it before it is trained."""
+        known = cost.estimate(architecture, self.dataset.tasks, self.dataset.input_shape)
+        return Trial(
+            number,
+            State.FAILED,
+            architecture,
+            seed=self.experiment.search.seed,
+            learnable_parameters=known.learnable_parameters,
+            fixed_parameters=known.fixed_parameters,
+            macs=known.macs,
+            latency_ms=self._latency_ms(architecture),
+        )
+
+    def _latency_ms(self, architecture: Architecture) -> float | None:
+        """Measured, where something depends on it."""
+        if not self.experiment.measures_latency:
+            return None
+        model = build_model(architecture, self.dataset.tasks, self.dataset.input_shape)
+        return cost.latency_ms(model, self.dataset.input_shape)
+
+    def _excess(self, trial: Trial) -> dict[str, float]:
+        limits = self.experiment.constraints.limits()
+        return {name: self._value(trial, name) - limit for name, limit in limits.items()}
+
+    def _keep_checkpoints(self) -> None:
+        self.writer.keep_checkpoints({trial.number for trial in self.front()}, set(self.open))
+
+    def _value(self, trial: Trial, objective: str) -> float:
+        value = trial.value(objective)
+        assert value is not None
+        return float(value)
+
+
+def _outline(reason: str) -> str:
+    """A reason without its numbers, which differ between failures that are alike."""
+    return re.sub(r"\d+", "#", reason)

@@ -1,0 +1,104 @@
+"""Whether a run may be gone on with: what it was made with, set beside what is there now."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtl_search.datasets import Dataset
+from mtl_search.environment import describe_environment
+from mtl_search.errors import ChangedError, FieldError
+from mtl_search.experiment import Experiment
+from mtl_search.run_folder import Run
+
+FREE = ("name", "description", "search.workers", "search.retries", "search.hours", "search.target")
+"""Keys of an experiment that change no number of any trial."""
+LIBRARIES = ("mtl_search", "torch", "optuna", "numpy")
+"""Whose versions a number may depend on."""
+
+
+def begin_environment(experiment: Experiment, dataset: Dataset) -> dict[str, Any]:
+    """What stands in ``environment.json`` when a run begins."""
+    environment = describe_environment(experiment.search.seed)
+    return {
+        **environment,
+        "experiment": experiment.to_dict(),
+        "data_digest": data_digest(dataset),
+        "sessions": [_session(environment)],
+    }
+
+
+def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allow_changes: bool) -> dict[str, Any]:
+    """What stands in ``environment.json`` when a run is gone on with.
+
+    :raises ChangedError: If something has changed that trials depend on, and changes are not allowed.
+    """
+    current = describe_environment(experiment.search.seed)
+    found = list(_differences(run, experiment, dataset, current))
+    if found and not allow_changes:
+        raise ChangedError(run.path, found)
+    sessions = [*run.environment.get("sessions", []), _session(current, len(run.epochs), found)]
+    environment = {**run.environment, "finished": None, "sessions": sessions, "experiment": experiment.to_dict()}
+    return {**environment, "data_digest": data_digest(dataset)} if found else environment
+
+
+def _session(environment: Mapping[str, Any], epochs_before: int = 0, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """One call that works on a run: when, with what, and what it found done."""
+    names = ("started", "finished", "command", "source_revision", "source_digest", "versions")
+    kept = {name: environment[name] for name in names}
+    return {**kept, "epochs_before": epochs_before, "changes": list(changes)}
+
+
+def grown(run: Run, trials: int | None, hours: float | None, workers: int | None) -> Experiment:
+    """The experiment of a run, with a budget that may have grown.
+
+    :raises FieldError: If a budget would shrink.
+    """
+    before = run.experiment.search
+    if trials is not None and trials < before.trials:
+        raise FieldError("--trials", f"must be at least the {before.trials} that were asked for", trials)
+    if hours is not None and before.hours is not None and hours < before.hours:
+        raise FieldError("--hours", f"must be at least the {before.hours:g} that were asked for", hours)
+    changes = {"trials": trials, "hours": hours, "workers": workers}
+    return run.experiment.changed({"search": {key: value for key, value in changes.items() if value is not None}})
+
+
+def data_digest(dataset: Dataset) -> str:
+    """A digest of what trials see: the samples and labels of the splits ``train`` and ``val``."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name in ("train", "val"):
+        split = dataset.splits[name]
+        arrays = [split.inputs, *(split.targets[task] for task in sorted(split.targets))]
+        for array in map(np.ascontiguousarray, arrays):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(array.view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _differences(run: Run, experiment: Experiment, dataset: Dataset, current: Mapping[str, Any]) -> Iterator[str]:
+    """What has changed since a run was last worked on, each as ``what: before -> now``."""
+    before = (run.environment.get("sessions") or [run.environment])[-1]
+    asked, wanted = _flat(run.environment.get("experiment", {})), _flat(experiment.to_dict())
+    for key in sorted(asked.keys() | wanted.keys()):
+        grows = key == "search.trials" and asked.get(key, 0) <= wanted.get(key, 0)
+        if asked.get(key) != wanted.get(key) and not grows and not key.startswith(FREE):
+            yield f"experiment.yaml: {key}: {asked.get(key)!r} -> {wanted.get(key)!r}"
+    found = data_digest(dataset)
+    if run.environment.get("data_digest", found) != found:
+        yield f"the samples of dataset {dataset.name}: {run.environment['data_digest']} -> {found}"
+    if before.get("source_digest") != current["source_digest"]:
+        old, new = ((one.get("source_revision") or one.get("source_digest")) for one in (before, current))
+        yield f"the source of mtl_search: {old} -> {new if new != old else f'{new}, with other changes'}"
+    for name in LIBRARIES:
+        old, new = before.get("versions", {}).get(name), current["versions"].get(name)
+        if old != new:
+            yield f"the version of {name}: {old} -> {new}"
+
+
+def _flat(data: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+    return flat

@@ -1,0 +1,155 @@
+"""Writes a run's folder, so that a reader never sees half of a file, and a crash costs the last epoch at most."""
+
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mtl_search.architecture import Architecture
+from mtl_search.errors import RunFolderError, StorageError
+from mtl_search.experiment import Experiment
+from mtl_search.files import append_line, cut_torn_line, write_json, write_text
+from mtl_search.run_folder import (
+    ARCHITECTURES,
+    CHECKPOINTS,
+    COLUMNS,
+    ENVIRONMENT,
+    EPOCH_COLUMNS,
+    EPOCHS,
+    EXPERIMENT,
+    TRIALS,
+    EpochRow,
+    check_free,
+    csv_line,
+)
+from mtl_search.training import Checkpoint
+from mtl_search.trial import Trial
+from mtl_search.weights import CHECKPOINT, save_checkpoint, save_weights
+
+
+class RunWriter:
+    """Writes the files of one run; it belongs to the process that holds the folder's lock.
+
+    :param path: The folder.
+    :param environment: Versions, hardware, seed, source revision, start.
+    :param scores: The names ``<task>/<metric>`` that trials will report.
+    :param measured: Costs with a column of their own: ``latency_ms``, where something depends on it.
+    """
+
+    def __init__(
+        self, path: str | Path, environment: Mapping[str, Any], scores: Sequence[str], measured: Sequence[str] = ()
+    ) -> None:
+        self.path = Path(path).absolute()
+        self.environment = dict(environment)
+        self.columns, self.epoch_columns = [*COLUMNS, *measured, *scores], [*EPOCH_COLUMNS, *scores]
+
+    def begin(self, experiment: Experiment) -> None:
+        """Make the folder of a new run.
+
+        :raises RunFolderError: If it is already used or cannot be written; nothing is written then.
+        """
+        make_folder(self.path)
+        try:
+            (self.path / ARCHITECTURES).mkdir()
+            (self.path / CHECKPOINTS).mkdir()
+            write_text(self.path / EXPERIMENT, experiment.to_yaml())
+            write_json(self.path / ENVIRONMENT, self.environment)
+            write_text(self.path / TRIALS, csv_line(self.columns))
+            write_text(self.path / EPOCHS, csv_line(self.epoch_columns))
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot be written: {error.strerror}.") from error
+
+    def go_on(self, experiment: Experiment) -> None:
+        """Take up a run that was cut off: with the experiment as it is now, and without what was half written."""
+        with self._writing():
+            for table in (TRIALS, EPOCHS):
+                cut_torn_line(self.path / table)
+            for half in self.path.rglob(".*.tmp"):
+                half.unlink()
+            write_text(self.path / EXPERIMENT, experiment.to_yaml())
+            write_json(self.path / ENVIRONMENT, self.environment)
+
+    def checkpoint(self, number: int) -> Path:
+        """The folder for the weights of a trial."""
+        return self.path / CHECKPOINTS / str(number)
+
+    def start(self, number: int, architecture: Architecture) -> None:
+        """Write that a trial begins: its architecture."""
+        with self._writing():
+            write_text(self.path / ARCHITECTURES / f"{number}.json", architecture.to_json())
+
+    def add_epoch(self, row: EpochRow, checkpoint: Checkpoint | None) -> None:
+        """Write what is known of a trial after an epoch, and what it can go on from."""
+        values: dict[str, Any] = {**vars(row), **row.scores, "seconds": round(row.seconds, 3)}
+        with self._writing():
+            append_line(self.path / EPOCHS, csv_line([values.get(name) for name in self.epoch_columns]))
+            if checkpoint is not None:
+                save_checkpoint(self.checkpoint(row.trial), checkpoint)
+
+    def add_checkpoint(self, number: int, checkpoint: Checkpoint) -> None:
+        """Write what a trial can go on from."""
+        with self._writing():
+            save_checkpoint(self.checkpoint(number), checkpoint)
+
+    def add(self, trial: Trial) -> None:
+        """Write the row of a trial that ended, in one write."""
+        with self._writing():
+            append_line(self.path / TRIALS, csv_line(_row(trial, self.columns)))
+
+    def add_weights(self, number: int, weights: Mapping[str, Tensor]) -> None:
+        """Write the trained weights of a trial."""
+        with self._writing():
+            save_weights(self.checkpoint(number), weights)
+
+    def keep_checkpoints(self, front: Collection[int], under_way: Collection[int]) -> None:
+        """Remove the weights of all trials but those of the front, and the states of all but those under way."""
+        with self._writing():
+            for folder in (self.path / CHECKPOINTS).iterdir():
+                number = int(folder.name)
+                if number not in front and number not in under_way:
+                    shutil.rmtree(folder)
+                elif number not in under_way:
+                    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+    def finish(self, finished: str) -> None:
+        """Write when the run ended."""
+        self.environment["finished"] = finished
+        for session in self.environment.get("sessions", [])[-1:]:
+            session["finished"] = finished
+        with self._writing():
+            write_json(self.path / ENVIRONMENT, self.environment)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """
+        :raises StorageError: If something cannot be written.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(self.path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that was found free.
+
+    :raises RunFolderError: If it holds something, or cannot be made.
+    """
+    check_free(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be written: {error.strerror}.") from error
+
+
+def _row(trial: Trial, columns: Sequence[str]) -> list[Any]:
+    values: dict[str, Any] = {"trial": trial.number, "state": trial.state.value, **trial.scores}
+    values["error"] = " ".join(trial.error.split())
+    values["seconds"] = round(trial.seconds, 3)
+    values["latency_ms"] = None if trial.latency_ms is None else round(trial.latency_ms, 4)
+    for name in COLUMNS:
+        values.setdefault(name, getattr(trial, name, None))
+    return [values.get(column) for column in columns]
