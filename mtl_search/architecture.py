@@ -6,6 +6,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -126,7 +127,7 @@ class Architecture:
         _check_one_of("routing", self.routing, get_args(Routing))
         object.__setattr__(self, "width_multiplier", float(self.width_multiplier))
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Eight hexadecimal digits that name this architecture."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]

@@ -69,6 +69,7 @@ class Campaign:
         self.open: dict[int, Candidacy] = {}
         self.again: list[int] = []
         self.complete: list[Trial] = []
+        self.front: tuple[Trial, ...] = ()
         self.curves: dict[int, dict[int, EpochRow]] = {}
         self.failures: list[str] | None = []
         """Reasons of the failures so far, as long as there was no other end."""
@@ -93,7 +94,7 @@ class Campaign:
             self._record(row, run.trial(row.trial) if row.trial in run.ended else self._costs_of(run, row.trial))
         for trial in ended:
             self._book(trial, rows.get(trial.number, {}), tell=trial.architecture in untold, new=False)
-            self.progress.end(trial, self.front(), shown=False)
+            self.progress.end(trial, self.front, shown=False)
         self.numbers = 1 + max((*run.ended, *run.under_way), default=-1)
         self.started = len(run.under_way) + sum(trial.state is not State.INFEASIBLE for trial in ended)
         for number, architecture in sorted(run.under_way.items()):
@@ -178,10 +179,6 @@ class Campaign:
         if self.failures and len(self.failures) == ALIKE and len({_outline(one) for one in self.failures}) == 1:
             raise AllFailedError(ALIKE, reason)
 
-    def front(self) -> tuple[Trial, ...]:
-        """The front of the trials so far."""
-        return front_of(self.complete, self.experiment.objectives)
-
     @property
     def ended(self) -> int:
         """Trials that were trained and ended, however they did."""
@@ -196,7 +193,7 @@ class Campaign:
 
     def _complete(self, number: int, row: EpochRow, report: Report) -> None:
         trial = replace(self.open[number].trial, state=State.COMPLETE, accuracy=row.accuracy, scores=dict(row.scores))
-        if trial in front_of([*self.complete, trial], self.experiment.objectives):
+        if trial in self._front_with(trial):
             self.writer.add_weights(number, report.weights)
         self._end(number, State.COMPLETE, row)
 
@@ -219,7 +216,7 @@ class Campaign:
         self._book(trial, candidacy.curve, tell=True, new=True)
         if state is not State.INFEASIBLE:
             self._keep_checkpoints()
-        self.progress.end(trial, self.front())
+        self.progress.end(trial, self.front)
 
     def _book(self, trial: Trial, curve: dict[int, EpochRow], tell: bool, new: bool) -> None:
         """Take note of the end of a trial.
@@ -243,9 +240,14 @@ class Campaign:
             (self.proposals.tell_stopped if tell else self.proposals.remember_stopped)(trial.architecture, values)
             return
         self.complete.append(trial)
+        self.front = self._front_with(trial)
         self.curves[trial.number] = curve
         values = [self._value(trial, name) for name in self.experiment.objectives]
         (self.proposals.tell if tell else self.proposals.remember_values)(trial.architecture, values)
+
+    def _front_with(self, trial: Trial) -> tuple[Trial, ...]:
+        """The front once a trial is complete: what is not on it now will never be."""
+        return front_of([*self.front, trial], self.experiment.objectives)
 
     def _extrapolated(self, trial: Trial) -> list[float]:
         """The objectives of a stopped trial at the full budget: plus what complete trials gained since that epoch.
@@ -330,7 +332,7 @@ class Campaign:
         return {name: self._value(trial, name) - limit for name, limit in limits.items()}
 
     def _keep_checkpoints(self) -> None:
-        self.writer.keep_checkpoints({trial.number for trial in self.front()}, set(self.open))
+        self.writer.keep_checkpoints({trial.number for trial in self.front}, set(self.open))
 
     def _value(self, trial: Trial, objective: str) -> float:
         value = trial.value(objective)

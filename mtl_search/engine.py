@@ -46,6 +46,7 @@ os.environ.update(RAY_SETTINGS)
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
+from ray.air.execution._internal import actor_manager  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
@@ -125,7 +126,8 @@ def engine(
     """
     with signals_interrupt():
         if workers != 0:
-            with _cluster(work, settings, workers, address) as folder:
+            # Ray takes SIGTERM for itself when it starts, so that ours has to be set again.
+            with _cluster(work, settings, workers, address) as folder, signals_interrupt():
                 count = workers or room(settings, ray.cluster_resources())  # type: ignore[no-untyped-call]
                 yield lambda source: _run_on_ray(source, work, settings, count, folder)
         else:
@@ -397,9 +399,8 @@ class _Scheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Note why a worker died, where Ray knows: it kills one itself when the machine runs out of memory."""
-        error = trial.get_pickled_error()
-        if isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in str(error):
-            self.desk.deaths[trial.trial_id] = "out of memory: the machine ran out of it and Ray ended the worker"
+        if "running low on memory" in Path(trial.error_file).read_text(encoding="utf-8"):
+            self.desk.deaths[trial.trial_id] = "out of memory: the machine had little left, and Ray ended the worker"
 
 
 class _Results(tune.Callback):
@@ -443,7 +444,7 @@ def _cluster(work: Work, settings: Search, workers: int | None, address: str | N
                 _temp_dir=str(folder),
                 **quiet,
             )
-        with _no_worker_deaths_printed():
+        with _no_worker_deaths_printed(), _memory_deaths_handled():
             yield folder
     finally:
         ray.shutdown()
@@ -474,6 +475,21 @@ def _no_worker_deaths_printed() -> Iterator[None]:
         yield
     finally:
         module._worker_logs_enabled = True
+
+
+@contextmanager
+def _memory_deaths_handled() -> Iterator[None]:
+    """Tune gives up all of a run when Ray ends one worker for its memory, an error that it does not expect.
+
+    While this holds it is taken for what it is, the death of a worker.
+    """
+    module: Any = actor_manager
+    known = module.RayActorError
+    module.RayActorError = (known, ray.exceptions.OutOfMemoryError)
+    try:
+        yield
+    finally:
+        module.RayActorError = known
 
 
 class _Held:

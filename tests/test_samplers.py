@@ -1,0 +1,182 @@
+"""Samplers: what they propose, and that a search that was cut off is gone on with alike."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from mtl_search.architecture import Architecture
+from mtl_search.errors import FieldError, RunFolderError, UnknownNameError
+from mtl_search.experiment import load_experiment
+from mtl_search.pareto import front_mask
+from mtl_search.samplers import POPULATION, Proposals
+from mtl_search.space import SearchSpace
+
+SAMPLERS = ("tpe", "nsga2", "nsga3", "random", "qmc", "evolution")
+OBJECTIVES = ("accuracy", "learnable_parameters")
+every_sampler = pytest.mark.parametrize("sampler", SAMPLERS)
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return load_experiment("quickstart").search_space
+
+
+@pytest.fixture(scope="module")
+def small() -> SearchSpace:
+    changes = ["space.granularity=network", "space.bank=[linear]", "space.branch_depth=[1]"]
+    return load_experiment("quickstart", changes).search_space
+
+
+def made(space: SearchSpace, sampler: str, journal: Path | None = None, seed: int = 0) -> Proposals:
+    return Proposals(space, OBJECTIVES, sampler, seed, journal)
+
+
+def values_of(architecture: Architecture) -> list[float]:
+    """A made-up truth: wide networks that share half of their channels are accurate, and dear."""
+    ratios = [layer.shared_ratio for layer in architecture.layers]
+    cost = 1000 * architecture.width_multiplier * (4 - sum(ratios))
+    return [math.log(cost) / 10 - sum(abs(ratio - 0.5) for ratio in ratios) / 5, cost]
+
+
+def end(proposals: Proposals, number: int, architecture: Architecture) -> None:
+    """Each kind of end in turn."""
+    if number % 6 == 2:
+        proposals.tell_failed(architecture, "no luck")
+    elif number % 6 == 3:
+        proposals.tell_infeasible(architecture, {"macs": 5.0})
+    elif number % 6 == 4:
+        proposals.tell_stopped(architecture, values_of(architecture))
+    else:
+        proposals.tell(architecture, values_of(architecture))
+
+
+def proposed(proposals: Proposals, count: int, first: int = 0) -> list[Architecture]:
+    found = []
+    for number in range(first, first + count):
+        architecture = proposals.ask()
+        assert architecture is not None
+        end(proposals, number, architecture)
+        found.append(architecture)
+    return found
+
+
+@every_sampler
+def test_proposals_are_different_architectures_of_the_space(sampler: str, space: SearchSpace) -> None:
+    found = proposed(made(space, sampler), 60)
+    assert len(set(found)) == 60
+    assert all(space.contains(architecture) for architecture in found)
+
+
+@every_sampler
+def test_a_small_space_is_proposed_whole(sampler: str, small: SearchSpace) -> None:
+    proposals = made(small, sampler)
+    found = proposed(proposals, small.size)
+    assert set(found) == set(small.architectures())
+    assert proposals.ask() is None
+
+
+@every_sampler
+def test_same_seed_same_proposals(sampler: str, space: SearchSpace) -> None:
+    assert proposed(made(space, sampler), 30) == proposed(made(space, sampler), 30)
+    assert proposed(made(space, sampler), 30) != proposed(made(space, sampler, seed=1), 30)
+
+
+@every_sampler
+@pytest.mark.parametrize("cut", [1, 14, 26])
+def test_a_search_that_was_cut_off_is_gone_on_with_alike(
+    sampler: str, cut: int, space: SearchSpace, tmp_path: Path
+) -> None:
+    """With a proposal open, which stays open, and one that the last process did not come to."""
+    whole = proposed(made(space, sampler, tmp_path / "whole.log"), 36)
+    before = made(space, sampler, tmp_path / "cut.log")
+    ended = proposed(before, cut)
+    open_one = before.ask()
+    assert open_one == whole[cut]
+    after = made(space, sampler, tmp_path / "cut.log")
+    assert after.remember(ended, [open_one]) == []
+    for number, architecture in enumerate(ended):
+        if number % 6 not in (2, 3):
+            after.remember_values(architecture, values_of(architecture))
+    end(after, cut, open_one)
+    assert [*ended, open_one, *proposed(after, 36 - cut - 1, first=cut + 1)] == whole
+
+
+def test_an_end_that_the_study_was_not_told_is_found(space: SearchSpace, tmp_path: Path) -> None:
+    before = made(space, "tpe", tmp_path / "journal.log")
+    ended = proposed(before, 3)
+    untold, lost = before.ask(), before.ask()
+    assert untold is not None
+    after = made(space, "tpe", tmp_path / "journal.log")
+    assert after.remember([*ended, untold], []) == [untold]
+    after.tell(untold, values_of(untold))
+    assert {trial.state.name for trial in after.study.trials} == {"COMPLETE", "FAIL"}
+    assert after.ask() == lost, "what was never begun is proposed again"
+
+
+def test_points_come_first(space: SearchSpace) -> None:
+    points = [space.point({"shared_ratio": 1.0}), space.point({"width_multiplier": 1.5, "layer1.shared_ratio": 0.25})]
+    proposals = Proposals(space, OBJECTIVES, "tpe", 0, None, points)
+    assert proposed(proposals, 2) == points
+    assert proposed(proposals, 5)[0] not in points
+
+
+def test_a_point_answers_for_all_layers_or_for_one(space: SearchSpace) -> None:
+    point = space.point({"bank": "linear", "shared_ratio": 0.5, "layer1.shared_ratio": 1.0, "branch_depth": 2})
+    assert [layer.bank for layer in point.layers] == ["linear"] * 3
+    assert [(layer.shared_ratio, layer.branch_depth) for layer in point.layers] == [(0.5, 2), (1.0, 0), (0.5, 2)]
+    assert point.width_multiplier == space.width_multiplier[0]
+
+
+def test_a_point_outside_the_space_is_refused(space: SearchSpace) -> None:
+    with pytest.raises(FieldError, match=r"`shared_ratio` must be one of \[1.0, 0.75, 0.5, 0.25\] for layer0"):
+        space.point({"shared_ratio": 0.9})
+    with pytest.raises(UnknownNameError, match="Did you mean `shared_ratio`"):
+        space.point({"shared_ratios": 0.5})
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "evolution"])
+def test_a_sampler_that_learns_finds_more_than_chance(sampler: str, space: SearchSpace) -> None:
+    """On a truth without noise: more of the best of all that both have tried."""
+
+    def tried(name: str, seed: int) -> list[list[float]]:
+        proposals = made(space, name, seed=seed)
+        found = []
+        for _ in range(80):
+            architecture = proposals.ask()
+            assert architecture is not None
+            proposals.tell(architecture, values_of(architecture))
+            found.append(values_of(architecture))
+        return found
+
+    wins = 0
+    for seed in range(3):
+        ours, chance = tried(sampler, seed), tried("random", seed)
+        on_front = front_mask([*ours, *chance], ["maximize", "minimize"])
+        wins += on_front[:80].sum() > on_front[80:].sum()
+    assert wins >= 2
+
+
+def test_evolution_steps_from_its_population(space: SearchSpace) -> None:
+    proposals = made(space, "evolution")
+    parents = proposed(proposals, 2 * POPULATION)
+    child = proposals.ask()
+    assert child is not None
+    assert any(child in space.neighbours(parent) for parent in parents)
+
+
+def test_what_is_no_journal_is_refused(space: SearchSpace, tmp_path: Path) -> None:
+    (tmp_path / "journal.log").write_text("not JSON\nat all\n")
+    with pytest.raises(RunFolderError, match=r"journal\.log: is no journal of a search"):
+        made(space, "tpe", tmp_path / "journal.log")
+
+
+@pytest.mark.parametrize(
+    ("told", "state"), [("extrapolated", "COMPLETE"), ("infeasible", "PRUNED"), ("nothing", "FAIL")]
+)
+def test_what_a_sampler_is_told_of_stopped_trials(told: str, state: str, space: SearchSpace) -> None:
+    proposals = Proposals(space, OBJECTIVES, "tpe", 0, None, stopped=told)  # type: ignore[arg-type]
+    architecture = proposals.ask()
+    assert architecture is not None
+    proposals.tell_stopped(architecture, values_of(architecture))
+    assert [trial.state.name for trial in proposals.study.trials] == [state]
