@@ -74,6 +74,8 @@ class Campaign:
         self.failures: list[str] | None = []
         """Reasons of the failures so far, as long as there was no other end."""
         self.started = self.numbers = 0
+        self.exhausted = False
+        """Whether there is nothing left to propose."""
         self.halving = self._scheduler()
         hours = experiment.search.hours
         self.deadline = math.inf if hours is None else time.monotonic() + 3600 * (hours - hours_spent)
@@ -90,15 +92,17 @@ class Campaign:
             rows.setdefault(row.trial, {})[row.epoch] = row
         ended = [run.trial(number) for number in run.ended]
         untold = self.proposals.remember([trial.architecture for trial in ended], list(run.under_way.values()))
+        begun = {number: self._new(number, architecture) for number, architecture in run.under_way.items()}
+        known = {**begun, **{trial.number: trial for trial in ended}}
         for row in run.epochs:
-            self._record(row, run.trial(row.trial) if row.trial in run.ended else self._costs_of(run, row.trial))
+            self._record(row, known[row.trial])
         for trial in ended:
-            self._book(trial, rows.get(trial.number, {}), tell=trial.architecture in untold, new=False)
+            self._book(trial, rows.get(trial.number, {}), tell=trial.architecture in untold)
             self.progress.end(trial, self.front, shown=False)
         self.numbers = 1 + max((*run.ended, *run.under_way), default=-1)
         self.started = len(run.under_way) + sum(trial.state is not State.INFEASIBLE for trial in ended)
-        for number, architecture in sorted(run.under_way.items()):
-            self.open[number] = Candidacy(self._new(number, architecture), {})
+        for number in sorted(begun):
+            self.open[number] = Candidacy(begun[number], {})
             self._take_up_trial(number, rows.get(number, {}))
         self._keep_checkpoints()
 
@@ -121,7 +125,7 @@ class Campaign:
 
     def ask(self) -> Job | None:
         """The next candidate that keeps the constraints; those that do not are booked as infeasible."""
-        if self.over:
+        if self.over or (self.exhausted and not self.again):
             return None
         if self.again:
             number = self.again.pop(0)
@@ -133,7 +137,7 @@ class Campaign:
                 return None
             architecture = self.proposals.ask()
             if architecture is None:
-                return None
+                break
             number, self.numbers = self.numbers, self.numbers + 1
             self.writer.start(number, architecture)
             self.open[number] = Candidacy(self._new(number, architecture), {})
@@ -143,6 +147,7 @@ class Campaign:
                 self.progress.start(number)
                 return self._job(number, self.course)
             self._book_infeasible(number, excess)
+        self.exhausted = True
         return None
 
     def report(self, number: int, report: Report) -> bool:
@@ -166,9 +171,10 @@ class Campaign:
             if self._record(row, candidacy.trial) and self.halving and not self.halving.goes_on(number, row.epoch):
                 self._stop(number, row)
                 return False
-        elif report.checkpoint is not None:
+            return not self.over
+        if report.checkpoint is not None:
             self.writer.add_checkpoint(number, report.checkpoint)
-        return not self.over
+        return True
 
     def fail(self, number: int, reason: str) -> None:
         """A trial ended by an error.
@@ -213,37 +219,36 @@ class Campaign:
         if row is not None:
             trial = replace(trial, accuracy=row.accuracy, scores=dict(row.scores))
         self.writer.add(trial)
-        self._book(trial, candidacy.curve, tell=True, new=True)
+        self._book(trial, candidacy.curve, tell=True)
         if state is not State.INFEASIBLE:
             self._keep_checkpoints()
         self.progress.end(trial, self.front)
 
-    def _book(self, trial: Trial, curve: dict[int, EpochRow], tell: bool, new: bool) -> None:
-        """Take note of the end of a trial.
+    def _book(self, trial: Trial, curve: dict[int, EpochRow], tell: bool) -> None:
+        """Take note of the end of a trial, and let the sampler learn from it.
 
-        :param tell: Whether the study has still to be told.
-        :param new: Whether it ended just now.
+        :param tell: Whether the study has still to be told; it has not if the trial ended in this process.
         """
+        architecture, proposals = trial.architecture, self.proposals
         if trial.state is State.INFEASIBLE:
             if tell:
-                self.proposals.tell_infeasible(trial.architecture, self._excess(trial))
-            return
-        if trial.state is State.FAILED:
+                proposals.tell_infeasible(architecture, self._excess(trial))
+        elif trial.state is State.FAILED:
             if self.failures is not None:
                 self.failures.append(trial.error)
             if tell:
-                self.proposals.tell_failed(trial.architecture, trial.error)
-            return
-        self.failures = None
-        if trial.state is State.STOPPED:
-            values = self._extrapolated(trial)
-            (self.proposals.tell_stopped if tell else self.proposals.remember_stopped)(trial.architecture, values)
-            return
-        self.complete.append(trial)
-        self.front = self._front_with(trial)
-        self.curves[trial.number] = curve
-        values = [self._value(trial, name) for name in self.experiment.objectives]
-        (self.proposals.tell if tell else self.proposals.remember_values)(trial.architecture, values)
+                proposals.tell_failed(architecture, trial.error)
+        elif trial.state is State.STOPPED:
+            self.failures = None
+            learn = proposals.tell_stopped if tell else proposals.remember_stopped
+            learn(architecture, self._extrapolated(trial))
+        else:
+            self.failures = None
+            self.complete.append(trial)
+            self.front = self._front_with(trial)
+            self.curves[trial.number] = curve
+            learn = proposals.tell if tell else proposals.remember_values
+            learn(architecture, [self._value(trial, name) for name in self.experiment.objectives])
 
     def _front_with(self, trial: Trial) -> tuple[Trial, ...]:
         """The front once a trial is complete: what is not on it now will never be."""
@@ -302,9 +307,6 @@ class Campaign:
             return f"the evaluation gave no score {', '.join(missing)}"
         endless = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
         return f"the scores are not finite: {', '.join(endless)}" if endless else ""
-
-    def _costs_of(self, run: Run, number: int) -> Trial:
-        return self._new(number, run.under_way[number])
 
     def _new(self, number: int, architecture: Architecture) -> Trial:
         """A trial that begins, with what is known of it before it is trained."""

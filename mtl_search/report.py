@@ -16,6 +16,7 @@ from markupsafe import Markup
 from mtl_search.architecture import Architecture
 from mtl_search.comparison_report import comparison_data
 from mtl_search.drawing import layer_table, svg_drawing
+from mtl_search.experiment import Experiment
 from mtl_search.figures import (
     conflicts_figure,
     cosines_figure,
@@ -291,11 +292,33 @@ def _made_by_experiment(run: Run) -> dict[str, str]:
         f" {training.weight_decay:g}",
         "Searched": f"{experiment.search_space.size:,} architectures with the sampler {search.sampler},"
         f" workers: {search.workers}, seed {search.seed}",
+        "Early stopping": _early_stopping(experiment),
         "Objectives": "; ".join(_objective(name) for name in experiment.objectives),
         "Constraints": "; ".join(limits) or "none",
         "Trials": f"{len(run.trials):,} of {search.trials:,} asked for: {_states(run)}",
         "Training time": f"{seconds:,.0f} s, all trials and workers added up",
+        "Sessions": _sessions(run.environment.get("sessions", [])),
     }
+
+
+def _early_stopping(experiment: Experiment) -> str:
+    settings = experiment.search.early_stopping
+    if settings is None:
+        return ""
+    return (
+        f"successive halving after {count(settings.grace, 'epoch', 'epochs')}, then each time after"
+        f" {settings.factor:g} times as many: one trial in {settings.factor:g} goes on, by non-dominated rank. Stopped"
+        " trials are not on the front."
+    )
+
+
+def _sessions(sessions: Sequence[Mapping[str, Any]]) -> str:
+    """Nothing of a run that was made in one go."""
+    if len(sessions) < 2:
+        return ""
+    changes = [change for session in sessions for change in session["changes"]]
+    mixed = f"; allowed to go on in spite of: {'; '.join(changes)}" if changes else ""
+    return f"made in {len(sessions)} sessions, the last one begun at {sessions[-1]['started']}{mixed}"
 
 
 def _objective(name: str) -> str:

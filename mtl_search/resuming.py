@@ -78,6 +78,9 @@ def data_digest(dataset: Dataset) -> str:
 
 def _differences(run: Run, experiment: Experiment, dataset: Dataset, current: Mapping[str, Any]) -> Iterator[str]:
     """What has changed since a run was last worked on, each as ``what: before -> now``."""
+    if "experiment" not in run.environment:
+        yield "environment.json: does not say what was asked for; it was made by a version that could not resume"
+        return
     before = (run.environment.get("sessions") or [run.environment])[-1]
     asked, wanted = _flat(run.environment.get("experiment", {})), _flat(experiment.to_dict())
     for key in sorted(asked.keys() | wanted.keys()):

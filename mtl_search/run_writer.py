@@ -130,7 +130,13 @@ class RunWriter:
         try:
             yield
         except OSError as error:
-            raise StorageError(self.path, error) from error
+            raise StorageError(self.shown, error) from error
+
+    @property
+    def shown(self) -> str:
+        """The folder as a message shows it: from where the user is, if it lies there."""
+        here = Path.cwd()
+        return str(self.path.relative_to(here) if self.path.is_relative_to(here) else self.path)
 
 
 def make_folder(path: Path) -> None:

@@ -178,7 +178,7 @@ def _conduct(campaign: Campaign, run_jobs: Callable[[Source], None], before: Run
         campaign.finish()
         done, asked = campaign.ended, campaign.experiment.search.trials
         raise SearchInterruptedError(
-            f"interrupted after {done} of {asked} trials; go on with: mtl-search resume {campaign.writer.path}"
+            f"interrupted after {done} of {asked} trials; go on with: mtl-search resume {campaign.writer.shown}"
         ) from error
     except AllFailedError:
         campaign.finish()

@@ -23,7 +23,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from mtl_search.architecture import Architecture
-from mtl_search.errors import RunFolderError
+from mtl_search.errors import RunFolderError, StorageError
 from mtl_search.files import cut_torn_line
 from mtl_search.pareto import Direction, best_first, direction_of
 from mtl_search.seeds import derived_seed
@@ -258,6 +258,20 @@ class Sobol(OwnSampler):
         return self.space.resolve(lambda name, options: options[int(point[self.questions[name]] * len(options))])
 
 
+class _Journal(JournalFileBackend):
+    """Optuna's journal, which says which run can no longer be written when it cannot."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.folder = path.parent
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            raise StorageError(self.folder, error) from error
+
+
 def _study(journal: Path | None, directions: Sequence[Direction]) -> optuna.Study:
     if journal is None:
         return optuna.create_study(directions=list(directions))
@@ -266,7 +280,7 @@ def _study(journal: Path | None, directions: Sequence[Direction]) -> optuna.Stud
         cut_torn_line(journal)
         journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)  # of a process that was killed
     try:
-        storage = JournalStorage(JournalFileBackend(str(journal)))
+        storage = JournalStorage(_Journal(journal))
         if goes_on:
             return optuna.load_study(study_name=STUDY, storage=storage)
         return optuna.create_study(storage=storage, study_name=STUDY, directions=list(directions))
