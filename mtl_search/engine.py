@@ -47,6 +47,7 @@ os.environ.update(RAY_SETTINGS)
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.air.execution._internal import actor_manager  # noqa: E402
+from ray.tune.execution import tune_controller  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
@@ -483,13 +484,15 @@ def _memory_deaths_handled() -> Iterator[None]:
 
     While this holds it is taken for what it is, the death of a worker.
     """
-    module: Any = actor_manager
-    known = module.RayActorError
-    module.RayActorError = (known, ray.exceptions.OutOfMemoryError)
+    modules: list[Any] = [actor_manager, tune_controller]
+    known = ray.exceptions.RayActorError
+    for module in modules:
+        module.RayActorError = (known, ray.exceptions.OutOfMemoryError)
     try:
         yield
     finally:
-        module.RayActorError = known
+        for module in modules:
+            module.RayActorError = known
 
 
 class _Held:

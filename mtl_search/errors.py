@@ -97,13 +97,14 @@ class StorageError(MTLSearchError):
 
     :param path: The folder.
     :param cause: What the system says.
+    :param command: What goes on with it.
     """
 
-    def __init__(self, path: object, cause: OSError) -> None:
+    def __init__(self, path: object, cause: OSError, command: str = "resume") -> None:
         what = f" ({cause.filename})" if cause.filename else ""
         super().__init__(
             f"{path}: can no longer be written: {cause.strerror}{what}. What was written before is whole; "
-            f"once there is room, go on with: mtl-search resume {path}"
+            f"once there is room, go on with: mtl-search {command} {path}"
         )
 
 

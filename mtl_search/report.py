@@ -16,6 +16,7 @@ from markupsafe import Markup
 from mtl_search.architecture import Architecture
 from mtl_search.comparison_report import comparison_data
 from mtl_search.drawing import layer_table, svg_drawing
+from mtl_search.errors import StorageError
 from mtl_search.experiment import Experiment
 from mtl_search.figures import (
     conflicts_figure,
@@ -54,15 +55,20 @@ def write_report(run: Run | str | Path) -> Path:
     :param run: A run, or the path of its folder.
     :returns: The path of the page to read first: ``report.html`` if there is a comparison, otherwise ``pareto.html``.
     :raises RunFolderError: If the folder is not a run's, or a file of its comparison cannot be read.
+    :raises StorageError: If the folder cannot be written.
     """
     run = run if isinstance(run, Run) else load_run(run)
     data = report_data(run)
-    write_json(run.path / DATA, data)
-    write_text(run.path / PAGE, report_page(data))
-    if data["comparison"] is None:
-        return run.path / PAGE
-    write_text(run.path / COMPARISON_PAGE, comparison_page(data))
-    return run.path / COMPARISON_PAGE
+    pages = {PAGE: report_page(data)}
+    if data["comparison"] is not None:
+        pages[COMPARISON_PAGE] = comparison_page(data)
+    try:
+        write_json(run.path / DATA, data)
+        for name, text in pages.items():
+            write_text(run.path / name, text)
+    except OSError as error:
+        raise StorageError(run.path, error, "report") from error
+    return run.path / list(pages)[-1]
 
 
 def report_data(run: Run) -> dict[str, Any]:

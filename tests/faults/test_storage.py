@@ -13,7 +13,7 @@ from made_faults import SEARCH, assert_same_as
 from made_processes import driver
 from mtl_search.run_folder import Run, load_run
 
-BYTES = 4_000_000
+BYTES = 12_000_000
 
 
 @pytest.fixture
