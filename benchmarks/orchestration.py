@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mtl_search import Architecture, Training, load_dataset, load_experiment, search
 from mtl_search.datasets import Dataset
-from mtl_search.evaluation import Report
+from mtl_search.evaluation import Course, Report
 
 
 def main() -> None:
@@ -37,12 +37,14 @@ def main() -> None:
     print(f"to the last end, {seconds - ideal:.1f} s above the ideal {ideal:.0f} s")
 
 
-def sleep_one_second(architecture: Architecture, dataset: Dataset, training: Training, seed: int) -> Iterator[Report]:
+def sleep_one_second(
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+) -> Iterator[Report]:
     """A training that only takes time; its start stands where the loss would."""
     start = time.time()
     time.sleep(1)
     scores = {"left/accuracy": 0.5, "right/accuracy": 0.5, "left/loss": start, "right/loss": start}
-    yield Report(1, 1.0, 0.0, scores, done=True)
+    yield Report(1, 1.0, 0.0, scores=scores, done=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""How much of the workers' time a search spends on training: a real search of trials of about a minute each.
+
+    python benchmarks/utilisation.py [--trials 8] [--workers 2] [--epochs 8]
+
+Utilisation is the sum of the trials' seconds (training and scoring, as in ``trials.csv``) over the workers' seconds from
+the start of the first trial to the end of the last. With few trials the end counts much: one worker waits for the other.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from mtl_search import load_dataset, load_experiment, search
+from mtl_search.campaign import Campaign
+from mtl_search.engine import Job
+
+
+class Clock:
+    """Notes when a campaign gives out its first job, and when its last trial ends."""
+
+    def __init__(self) -> None:
+        self.first = self.last = 0.0
+        ask, end = Campaign.ask, Campaign._end
+
+        def asked(campaign: Campaign) -> Job | None:
+            self.first = self.first or time.time()
+            return ask(campaign)
+
+        def ended(campaign: Campaign, *arguments: object, **options: object) -> None:
+            end(campaign, *arguments, **options)  # type: ignore[arg-type]
+            self.last = time.time()
+
+        Campaign.ask, Campaign._end = asked, ended  # type: ignore[method-assign,assignment]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=30)
+    arguments = parser.parse_args()
+    changes = [f"search.trials={arguments.trials}", f"training.epochs={arguments.epochs}", "search.sampler=random"]
+    experiment = load_experiment("quickstart", changes)
+    dataset = load_dataset(experiment.dataset.name, **experiment.dataset.options)
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        run = search(experiment, dataset, workers=arguments.workers, out=Path(folder) / "run")
+    seconds = [trial.seconds for trial in run.complete]
+    wall = clock.last - clock.first
+    print(f"{len(seconds)} trials of {sum(seconds) / len(seconds):.0f} s on {arguments.workers} workers, {wall:.0f} s")
+    print(f"utilisation {sum(seconds) / (arguments.workers * wall):.3f}")
+
+
+if __name__ == "__main__":
+    main()
