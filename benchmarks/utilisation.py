@@ -1,9 +1,10 @@
 """How much of the workers' time a search spends on training: a real search of trials of about a minute each.
 
-    python benchmarks/utilisation.py [--trials 8] [--workers 2] [--epochs 8]
+    python benchmarks/utilisation.py [--trials 8] [--workers 2] [--epochs 30]
 
-Utilisation is the sum of the trials' seconds (training and scoring, as in ``trials.csv``) over the workers' seconds from
-the start of the first trial to the end of the last. With few trials the end counts much: one worker waits for the other.
+Utilisation is the sum of the trials' seconds (training and scoring, as in ``trials.csv``) over the workers' seconds
+from the start of the first trial to the end of the last. With few trials the end counts much: one worker waits for the
+other.
 """
 
 import argparse
