@@ -230,11 +230,12 @@ class JobTrainable(tune.Trainable):
             if self.reports is None:
                 self.reports = self.work.reports(_unpacked(self.config["job"]))
             report = next(self.reports)
+            return {"done": report.done, "report": _packed(report)}
         except Exception as error:
-            self.reports = None
-            _let_go_of_memory()
-            return {"done": True, "failure": reason_of(error)}
-        return {"done": report.done, "report": _packed(report)}
+            reason = reason_of(error)
+        self.reports = None
+        _let_go_of_memory()
+        return {"done": True, "failure": reason}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         return {}

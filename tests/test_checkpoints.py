@@ -1,0 +1,88 @@
+"""A training that was cut off goes on from its checkpoint as if nothing had happened."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from made_networks import made_architecture, single_threaded
+from mtl_search.datasets import Dataset, load_dataset
+from mtl_search.evaluation import Course, Report, evaluate_by_epoch
+from mtl_search.experiment import BalancingSettings, Training
+from mtl_search.registry import BALANCINGS
+from mtl_search.training import Checkpoint
+from mtl_search.weights import CHECKPOINT, load_checkpoint, save_checkpoint
+
+one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
+
+EPOCHS = 3
+ARCHITECTURE = made_architecture("paper", 0.5, stem=4, stem_stride=2, head_pool=2)
+OPTIONS = {"fixed": {"weights": {"left": 2.0}}}
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset("multi_mnist", train=200, val=100, test=50)
+
+
+def trained(dataset: Dataset, training: Training, course: Course) -> list[Report]:
+    return list(evaluate_by_epoch(ARCHITECTURE, dataset, training, 0, course))
+
+
+def through_a_file(checkpoint: Checkpoint | None, folder: Path) -> Checkpoint:
+    assert checkpoint is not None
+    save_checkpoint(folder, checkpoint)
+    again = load_checkpoint(folder)
+    assert again is not None
+    return again
+
+
+def assert_same_end(first: Report, second: Report) -> None:
+    assert first.scores == second.scores
+    assert first.weights.keys() == second.weights.keys()
+    assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+    assert first.epoch == second.epoch
+    assert first.phases["training"].samples == second.phases["training"].samples
+    assert first.training_macs == second.training_macs
+
+
+@pytest.mark.parametrize("balancing", BALANCINGS.names())
+def test_a_training_goes_on_bit_for_bit(balancing: str, dataset: Dataset, tmp_path: Path) -> None:
+    """With every balancing, each of which remembers something else; from every epoch, through a file."""
+    settings = BalancingSettings(name=balancing, **OPTIONS.get(balancing, {}))
+    training = Training(epochs=EPOCHS, batch_size=50, balancing=settings)
+    whole = trained(dataset, training, Course(checkpoints=True))
+    assert [report.done for report in whole] == [False] * EPOCHS + [True]
+    for cut in range(EPOCHS):
+        start = through_a_file(whole[cut].checkpoint, tmp_path)
+        assert start.epoch == cut + 1
+        rest = trained(dataset, training, Course(start=start))
+        assert [report.epoch for report in rest[:-1]] == list(range(cut + 2, EPOCHS + 1))
+        assert_same_end(rest[-1], whole[-1])
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
+def test_the_schedule_goes_on(schedule: str, dataset: Dataset) -> None:
+    training = Training(epochs=EPOCHS, batch_size=50, schedule=schedule)  # type: ignore[arg-type]
+    whole = trained(dataset, training, Course(checkpoints=True))
+    assert_same_end(trained(dataset, training, Course(start=whole[0].checkpoint))[-1], whole[-1])
+
+
+def test_what_is_asked_for_on_the_way_changes_nothing(dataset: Dataset) -> None:
+    training = Training(epochs=EPOCHS, batch_size=50)
+    plain = trained(dataset, training, Course())
+    asked = trained(dataset, training, Course(scored_after=(1, 2), checkpoints=True))
+    assert_same_end(asked[-1], plain[-1])
+    assert [bool(report.scores) for report in plain] == [False, False, False, True]
+    assert [bool(report.scores) for report in asked] == [True, True, False, True]
+    assert [report.checkpoint is None for report in asked] == [False, False, False, True]
+    assert asked[0].scores != asked[1].scores
+
+
+def test_a_checkpoint_that_is_not_whole_is_none(dataset: Dataset, tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path) is None
+    whole = trained(dataset, Training(epochs=1, batch_size=50), Course(checkpoints=True))
+    through_a_file(whole[0].checkpoint, tmp_path)
+    data = (tmp_path / CHECKPOINT).read_bytes()
+    (tmp_path / CHECKPOINT).write_bytes(data[: len(data) // 2])
+    assert load_checkpoint(tmp_path) is None
