@@ -1,6 +1,5 @@
 """Comparisons: what is trained, on what, in which order; what is kept; what is refused."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,12 +13,13 @@ import torch
 
 from made_runs import made_experiment, made_run, write_run
 from mtl_search.architecture import Architecture
-from mtl_search.comparison import LOCK, Picks, compare, train_alone
+from mtl_search.comparison import Picks, compare, train_alone
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, FieldError, RunFolderError, SearchInterruptedError, UserError
 from mtl_search.evaluation import Course, Entrant, Report, entrant_of
 from mtl_search.experiment import Experiment, Training, load_experiment
+from mtl_search.files import alone_in
 from mtl_search.metrics import delta_m
 from mtl_search.outcomes import OUTCOMES, load_comparison, outcome_folder
 from mtl_search.run_folder import Run
@@ -338,10 +338,8 @@ def test_what_an_earlier_call_left_does_not_count_for_this_one(run: Run) -> None
 
 
 def test_a_second_process_in_the_folder_is_refused(run: Run) -> None:
-    with (run.path / LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(RunFolderError, match="another process compares in this folder"):
-            compare(run, baselines=["mtan"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    with alone_in(run.path), pytest.raises(RunFolderError, match="another process works in this folder"):
+        compare(run, baselines=["mtan"], picks=[], seeds=1, workers=0, evaluate=succeed)
     assert compare(run, baselines=["mtan"], picks=[], seeds=1, workers=0, evaluate=succeed).missing == []
 
 
