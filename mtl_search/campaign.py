@@ -327,7 +327,7 @@ class Campaign:
         if not self.experiment.measures_latency:
             return None
         model = build_model(architecture, self.dataset.tasks, self.dataset.input_shape)
-        return cost.latency_ms(model, self.dataset.input_shape)
+        return round(cost.latency_ms(model, self.dataset.input_shape), 4)
 
     def _excess(self, trial: Trial) -> dict[str, float]:
         limits = self.experiment.constraints.limits()

@@ -29,7 +29,17 @@ from mtl_search.standings import (
     single_task,
 )
 from mtl_search.statistics import Interval, deviations_to_each_side
-from mtl_search.wording import as_pairs, capitalised, count, made_by_machine, rounded, score_text, share_text, signed
+from mtl_search.wording import (
+    as_pairs,
+    capitalised,
+    cost_text,
+    count,
+    made_by_machine,
+    rounded,
+    score_text,
+    share_text,
+    signed,
+)
 
 SPLITS = {"test": "test split", "val": "validation split"}
 
@@ -327,7 +337,8 @@ def _hypervolume(run: Run) -> dict[str, Any] | None:
 def _place(objectives: Sequence[str], values: Sequence[float]) -> str:
     labels = [objective_label(name).removesuffix(", in percent") for name in objectives]
     texts = [
-        f"{v:,.0f}" if name in PLAIN_COSTS else score_text(v, name) for name, v in zip(objectives, values, strict=True)
+        cost_text(v, name) if name in PLAIN_COSTS else score_text(v, name)
+        for name, v in zip(objectives, values, strict=True)
     ]
     return ", ".join(f"{label} {text}" for label, text in zip(labels, texts, strict=True))
 

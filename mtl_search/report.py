@@ -39,7 +39,16 @@ from mtl_search.outcomes import load_comparison
 from mtl_search.pareto import direction_of
 from mtl_search.run_folder import Run, load_run
 from mtl_search.trial import State, Trial
-from mtl_search.wording import as_pairs, count, made_by_machine, rounded, score_text, signed, without_machine_paths
+from mtl_search.wording import (
+    as_pairs,
+    cost_text,
+    count,
+    made_by_machine,
+    rounded,
+    score_text,
+    signed,
+    without_machine_paths,
+)
 
 PAGE = "pareto.html"
 COMPARISON_PAGE = "report.html"
@@ -180,10 +189,11 @@ def _what_was_found(run: Run, best: Trial, quality: str, cost: str) -> str:
     trained = count(len(run.complete), "candidate was", "candidates were")
     front = count(len(run.front), "of them is", "of them are")
     costs = [_number(trial, cost) for trial in run.front]
-    span = f"{costs[0]:,.0f}" if min(costs) == max(costs) else f"{min(costs):,.0f} to {max(costs):,.0f}"
+    span = " to ".join(cost_text(end, cost) for end in sorted({min(costs), max(costs)}))
+    of_best = cost_text(_number(best, cost), cost)
     return (
         f"{trained} trained on {run.experiment.dataset.name}; {front} on the front, with {span} {_noun(cost)}."
-        f" The best, trial {best.number}, reaches {_quality(best, quality)} with {_number(best, cost):,.0f}."
+        f" The best, trial {best.number}, reaches {_quality(best, quality)} with {of_best}."
     )
 
 
@@ -192,7 +202,8 @@ def _what_the_knee_is(knee: Trial, best: Trial, quality: str, cost: str) -> str:
         return f"The knee of the front, after which more cost stops to pay, is the same trial {knee.number}."
     own, other = _number(knee, cost), _number(best, cost)
     fewer = f", {other / own:.1f} times fewer than the best" if 0 < own < other else ""
-    return f"The knee, trial {knee.number}, reaches {_quality(knee, quality)} with {own:,.0f} {_noun(cost)}{fewer}."
+    amount = f"{cost_text(own, cost)} {_noun(cost)}"
+    return f"The knee, trial {knee.number}, reaches {_quality(knee, quality)} with {amount}{fewer}."
 
 
 def _number(trial: Trial, objective: str) -> float:
@@ -203,7 +214,8 @@ def _number(trial: Trial, objective: str) -> float:
 
 def _noun(cost: str) -> str:
     """A cost as it stands after a number."""
-    return {"macs": "MACs", "total_parameters": "parameters"}.get(cost, cost.replace("_", " "))
+    nouns = {"macs": "MACs", "total_parameters": "parameters", "latency_ms": "milliseconds"}
+    return nouns.get(cost, cost.replace("_", " "))
 
 
 def _quality(trial: Trial, name: str) -> str:

@@ -155,7 +155,7 @@ def _row(trial: Trial, columns: Sequence[str]) -> list[Any]:
     values: dict[str, Any] = {"trial": trial.number, "state": trial.state.value, **trial.scores}
     values["error"] = " ".join(trial.error.split())
     values["seconds"] = round(trial.seconds, 3)
-    values["latency_ms"] = None if trial.latency_ms is None else round(trial.latency_ms, 4)
+    values["latency_ms"] = trial.latency_ms
     for name in COLUMNS:
         values.setdefault(name, getattr(trial, name, None))
     return [values.get(column) for column in columns]

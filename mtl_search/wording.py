@@ -14,6 +14,11 @@ def score_text(value: float | None, name: str) -> str:
     return f"{value * 100:.1f}\N{NO-BREAK SPACE}%" if is_percent(name) else f"{value:.4g}"
 
 
+def cost_text(value: float, name: str) -> str:
+    """The value of a cost for reading: counts whole, milliseconds to three digits."""
+    return f"{value:.3g}" if name == "latency_ms" else f"{value:,.0f}"
+
+
 def share_text(share: float) -> str:
     """A part of a whole for reading: ``38 %``."""
     return f"{share * 100:.0f}\N{NO-BREAK SPACE}%"

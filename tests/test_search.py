@@ -26,6 +26,7 @@ from mtl_search.errors import ExperimentError, RunFolderError, StorageError
 from mtl_search.evaluation import Course, Evaluate, Report
 from mtl_search.experiment import Experiment, Training, load_experiment
 from mtl_search.networks.network import build_model
+from mtl_search.report import write_report
 from mtl_search.run_folder import COLUMNS, Run, load_run
 from mtl_search.runner import search
 from mtl_search.training import scores_on
@@ -272,6 +273,44 @@ def test_infeasible_architectures_are_not_trained(dataset: Dataset, tmp_path: Pa
         assert trial.error == f"learnable_parameters {trial.learnable_parameters:,} > {costs[2]:,}"
         assert (trial.epochs, trial.accuracy, trial.scores) == (0, None, {})
     assert TrialState.RUNNING not in journal_states(run)
+
+
+def test_latency_is_measured_where_a_limit_depends_on_it(dataset: Dataset, tmp_path: Path) -> None:
+    run = searched(dataset, tmp_path / "run", [*SIX, "constraints.latency_ms=0.0001"], evaluate=succeed)
+    assert {trial.state for trial in run.trials} == {State.INFEASIBLE}
+    for trial in run.trials:
+        assert trial.latency_ms is not None
+        assert trial.error == f"latency_ms {trial.latency_ms:,} > 0.0001"
+    unlimited = searched(dataset, tmp_path / "unlimited", SIX, evaluate=succeed)
+    assert {trial.latency_ms for trial in unlimited.trials} == {None}
+    assert "latency_ms" not in (tmp_path / "unlimited" / "trials.csv").read_text()
+
+
+def test_latency_can_be_an_objective(dataset: Dataset, tmp_path: Path) -> None:
+    run = searched(dataset, tmp_path / "run", [*SIX, "objectives=[accuracy, latency_ms]"], evaluate=succeed)
+    assert len(run.complete) == 6
+    fastest = min(run.complete, key=lambda trial: trial.latency_ms or 0.0)
+    assert fastest in run.front
+    assert write_report(run).exists()
+
+
+def test_points_are_the_first_trials(dataset: Dataset, tmp_path: Path) -> None:
+    points = "search.points=[{width_multiplier: 1.5, shared_ratio: 0.5}, {width_multiplier: 1.0}]"
+    run = searched(dataset, tmp_path / "run", [*SIX, points], evaluate=succeed)
+    first, second = (run.trial(number).architecture for number in (0, 1))
+    assert (first.width_multiplier, first.layers[0].shared_ratio) == (1.5, 0.5)
+    assert (second.width_multiplier, second.layers[0].shared_ratio) == (1.0, 1.0)
+
+
+def test_learning_curves_hold_every_epoch(dataset: Dataset, tmp_path: Path) -> None:
+    changes = [*SMALL, "search.trials=2", "training.epochs=3"]
+    curves = searched(dataset, tmp_path / "curves", [*changes, "search.learning_curves=true"])
+    assert [(row.trial, row.epoch) for row in curves.epochs] == [(t, e) for t in (0, 1) for e in (1, 2, 3)]
+    assert all(set(row.scores) == set(dataset.score_names) for row in curves.epochs)
+    assert all(curves.trial(row.trial).scores == row.scores for row in curves.epochs if row.epoch == 3)
+    plain = searched(dataset, tmp_path / "plain", changes)
+    assert [bool(row.scores) for row in plain.epochs] == [False, False, True] * 2
+    assert timeless(plain) == timeless(curves)
 
 
 def test_infeasible_architectures_do_not_count_as_trials(dataset: Dataset, tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ COST_LABELS = {
     "fixed_parameters": "fixed parameters",
     "total_parameters": "learnable and fixed parameters",
     "macs": "MACs for one sample, all tasks",
+    "latency_ms": "milliseconds for one sample, all tasks",
 }
-"""Name of a cost -> what stands at its axis; each is a plain number without a unit."""
+"""Name of a cost -> what stands at its axis."""
 
 
 def pareto_data(run: Run) -> dict[str, Any]:
