@@ -8,7 +8,7 @@ import numpy as np
 
 from mtl_search.datasets import Dataset
 from mtl_search.environment import describe_environment
-from mtl_search.errors import ChangedError, FieldError
+from mtl_search.errors import ChangedError, FieldError, RunFolderError
 from mtl_search.experiment import Experiment
 from mtl_search.run_folder import Run
 
@@ -33,7 +33,12 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
     """What stands in ``environment.json`` when a run is gone on with.
 
     :raises ChangedError: If something has changed that trials depend on, and changes are not allowed.
+    :raises RunFolderError: If the folder does not say what was asked for.
     """
+    if "experiment" not in run.environment:
+        raise RunFolderError(
+            f"{run.path}: holds no search that can go on: it was made by a comparison alone, or by an older version."
+        )
     current = describe_environment(experiment.search.seed)
     found = list(_differences(run, experiment, dataset, current))
     if found and not allow_changes:
@@ -78,9 +83,6 @@ def data_digest(dataset: Dataset) -> str:
 
 def _differences(run: Run, experiment: Experiment, dataset: Dataset, current: Mapping[str, Any]) -> Iterator[str]:
     """What has changed since a run was last worked on, each as ``what: before -> now``."""
-    if "experiment" not in run.environment:
-        yield "environment.json: does not say what was asked for; it was made by a version that could not resume"
-        return
     before = (run.environment.get("sessions") or [run.environment])[-1]
     asked, wanted = _flat(run.environment.get("experiment", {})), _flat(experiment.to_dict())
     for key in sorted(asked.keys() | wanted.keys()):

@@ -10,6 +10,7 @@ import pytest
 import made_processes
 from made_faults import SEARCH, assert_whole, wait_until_noted
 from made_processes import driver
+from made_runs import made_experiment, write_run
 from mtl_search.run_folder import load_run
 
 PACKAGE = Path(__file__).parents[2]
@@ -84,6 +85,13 @@ def test_a_changed_source_is_refused_and_can_be_allowed(folder: Path, tmp_path: 
     assert_whole(run)
     noted = run.environment["sessions"][-1]["changes"]
     assert [change.partition(":")[0] for change in noted] == ["the source of mtl_search"]
+
+
+def test_a_comparison_alone_is_no_search(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", made_experiment(), [])
+    status, shown = made_processes.run(["resume", str(tmp_path / "run")])
+    assert status == 2
+    assert "holds no search that can go on" in shown
 
 
 @pytest.mark.parametrize(
