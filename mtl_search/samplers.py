@@ -66,9 +66,10 @@ class Proposals:
         points: Sequence[Architecture] = (),
         stopped: Told = "extrapolated",
     ) -> None:
-        self.space, self.seed, self.sampler, self.stopped = space, seed, sampler, stopped
+        self.space, self.seed, self.stopped = space, seed, stopped
         self.points = list(points)
         self.study = _study(journal, [direction_of(objective) for objective in objectives])
+        self.study.sampler = _optuna_sampler(sampler, seed)
         self._own = _own_sampler(sampler, space, [direction_of(objective) for objective in objectives], seed)
         self._open: dict[Architecture, optuna.Trial] = {}
         self._seen: set[Architecture] = set()
@@ -85,7 +86,7 @@ class Proposals:
             return self._enqueue(suggested if suggested not in self._seen else self._unseen(suggested))
         for attempt in range(REPEATS):
             seed = derived_seed(self.seed, f"suggestion {len(self._seen)}.{attempt}") % 2**31
-            self.study.sampler = _optuna_sampler(self.sampler, seed)
+            _reseed(self.study.sampler, seed)
             trial = self.study.ask()
             suggested = self.space.resolve(functools.partial(_suggest, trial))
             if suggested not in self._seen:
@@ -295,7 +296,19 @@ def _own_sampler(name: str, space: SearchSpace, directions: Sequence[Direction],
     return Sobol(space, seed) if name == "qmc" else None
 
 
+def _reseed(sampler: Any, seed: int) -> None:
+    """Let what a sampler draws next depend on a seed, not on what it drew before.
+
+    Optuna itself reseeds from the system only. A new sampler for each suggestion would do, too, but each goes through
+    all trials once to find what they have in common.
+    """
+    own = (sampler,) if isinstance(sampler, RandomSampler) else (sampler, sampler._random_sampler)
+    for one in own:
+        one._rng.rng.seed(seed)
+
+
 def _optuna_sampler(name: str, seed: int) -> BaseSampler:
+    """One of Optuna's; the random one beside a sampler of ours, which the study then asks nothing that is open."""
     if name == "tpe":
         return TPESampler(seed=seed)
     if name == "nsga2":
@@ -304,7 +317,6 @@ def _optuna_sampler(name: str, seed: int) -> BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return NSGAIIISampler(population_size=POPULATION, seed=seed)
-    assert name == "random"
     return RandomSampler(seed=seed)
 
 
