@@ -67,6 +67,7 @@ class RunWriter:
         with self._writing():
             for table in (TRIALS, EPOCHS):
                 cut_torn_line(self.path / table)
+            (self.path / CHECKPOINTS).mkdir(exist_ok=True)  # what holds no file is lost in some copies
             for half in self.path.rglob(".*.tmp"):
                 half.unlink()
             write_text(self.path / EXPERIMENT, experiment.to_yaml())
