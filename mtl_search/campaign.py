@@ -114,6 +114,8 @@ class Campaign:
         self.again.append(number)
         if reached in self.open[number].curve:
             row = self.open[number].curve[reached]
+            trial = self.open[number].trial
+            self.open[number].trial = replace(trial, epochs=row.epoch, seconds=row.seconds)
             if self.halving and row.accuracy is not None and not self.halving.goes_on(number, reached):
                 self.again.remove(number)
                 self._stop(number, row)
