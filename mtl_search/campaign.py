@@ -4,7 +4,6 @@ import math
 import re
 import statistics
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mtl_search import cost
@@ -100,25 +99,27 @@ class Campaign:
             self._book(trial, rows.get(trial.number, {}), tell=trial.architecture in untold)
             self.progress.end(trial, self.front, shown=False)
         self.numbers = 1 + max((*run.ended, *run.under_way), default=-1)
-        self.started = len(run.under_way) + sum(trial.state is not State.INFEASIBLE for trial in ended)
+        self.started = len(begun) + sum(trial.state is not State.INFEASIBLE for trial in ended)
+        self.open = {number: Candidacy(begun[number], {}) for number in sorted(begun)}
         for number in sorted(begun):
-            self.open[number] = Candidacy(begun[number], {})
-            self._take_up_trial(number, rows.get(number, {}))
+            if self._keeps_constraints(number):
+                self._take_up_trial(number, rows.get(number, {}))
+            else:
+                self.started -= 1
         self._keep_checkpoints()
 
     def _take_up_trial(self, number: int, curve: dict[int, EpochRow]) -> None:
         """Let a trial wait for its next worker, unless it had reached a rung that stops it."""
-        checkpoint = load_checkpoint(self.writer.checkpoint(number))
+        candidacy, checkpoint = self.open[number], load_checkpoint(self.writer.checkpoint(number))
         reached = checkpoint.epoch if checkpoint else 0
-        self.open[number].curve = {epoch: row for epoch, row in curve.items() if epoch <= reached}
-        self.again.append(number)
-        if reached in self.open[number].curve:
-            row = self.open[number].curve[reached]
-            trial = self.open[number].trial
-            self.open[number].trial = replace(trial, epochs=row.epoch, seconds=row.seconds)
-            if self.halving and row.accuracy is not None and not self.halving.goes_on(number, reached):
-                self.again.remove(number)
+        candidacy.curve = {epoch: row for epoch, row in curve.items() if epoch <= reached}
+        row = candidacy.curve.get(reached)
+        if row is not None:
+            candidacy.trial = replace(candidacy.trial, epochs=row.epoch, seconds=row.seconds)
+            if not self._passes(row):
                 self._stop(number, row)
+                return
+        self.again.append(number)
 
     @property
     def over(self) -> bool:
@@ -143,12 +144,10 @@ class Campaign:
             number, self.numbers = self.numbers, self.numbers + 1
             self.writer.start(number, architecture)
             self.open[number] = Candidacy(self._new(number, architecture), {})
-            excess = self._excess(self.open[number].trial)
-            if max(excess.values(), default=0) <= 0:
+            if self._keeps_constraints(number):
                 self.started += 1
                 self.progress.start(number)
                 return self._job(number, self.course)
-            self._book_infeasible(number, excess)
         self.exhausted = True
         return None
 
@@ -170,7 +169,8 @@ class Campaign:
         if report.epoch < self.experiment.training.epochs:
             candidacy.curve[row.epoch] = row
             self.writer.add_epoch(row, report.checkpoint)
-            if self._record(row, candidacy.trial) and self.halving and not self.halving.goes_on(number, row.epoch):
+            self._record(row, candidacy.trial)
+            if not self._passes(row):
                 self._stop(number, row)
                 return False
             return not self.over
@@ -209,10 +209,14 @@ class Campaign:
         """End a trial that others are ahead of."""
         self._end(number, State.STOPPED, row)
 
-    def _book_infeasible(self, number: int, excess: Mapping[str, float]) -> None:
+    def _keeps_constraints(self, number: int) -> bool:
+        """Whether a trial that is yet to be trained keeps every constraint; it ends as infeasible if not."""
         trial, limits = self.open[number].trial, self.experiment.constraints.limits()
+        excess = self._excess(trial)
         broken = [f"{name} {trial.value(name):,} > {limits[name]:,}" for name in excess if excess[name] > 0]
-        self._end(number, State.INFEASIBLE, error="; ".join(broken))
+        if broken:
+            self._end(number, State.INFEASIBLE, error="; ".join(broken))
+        return not broken
 
     def _end(self, number: int, state: State, row: EpochRow | None = None, error: str = "") -> None:
         """Write the row of a trial, then tell the sampler; a crash in between is found when the run is taken up."""
@@ -275,14 +279,17 @@ class Campaign:
         early = [(trial.value(name), row.value(name)) for trial, row in rows if row is not None]
         return [float(end) - start for end, start in early if end is not None and start is not None]
 
-    def _record(self, row: EpochRow, trial: Trial) -> bool:
-        """Let the scheduler know of an epoch that was scored; whether it was."""
+    def _record(self, row: EpochRow, trial: Trial) -> None:
+        """Let the scheduler know of an epoch that was scored."""
         if self.halving is None or row.accuracy is None:
-            return False
+            return
         values = [trial.value(name) if name in COSTS else row.value(name) for name in self.experiment.objectives]
         assert None not in values
         self.halving.record(row.trial, row.epoch, [float(value or 0.0) for value in values])
-        return True
+
+    def _passes(self, row: EpochRow) -> bool:
+        """Whether early stopping lets a trial go on after an epoch."""
+        return self.halving is None or row.accuracy is None or self.halving.goes_on(row.trial, row.epoch)
 
     def _scheduler(self) -> SuccessiveHalving | None:
         settings = self.experiment.search.early_stopping
@@ -315,7 +322,7 @@ class Campaign:
         known = cost.estimate(architecture, self.dataset.tasks, self.dataset.input_shape)
         return Trial(
             number,
-            State.FAILED,
+            State.FAILED,  # it has no state yet; every end sets one
             architecture,
             seed=self.experiment.search.seed,
             learnable_parameters=known.learnable_parameters,

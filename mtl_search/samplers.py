@@ -125,7 +125,8 @@ class Proposals:
         """
         trial = self._open.pop(architecture)
         for name, value in excess.items():
-            trial.set_constraint(name, value)
+            if name not in trial.constraints:  # a search that was cut off right here has set some
+                trial.set_constraint(name, value)
         self.study.tell(trial, state=TrialState.PRUNED)
 
     def remember(self, ended: Sequence[Architecture], under_way: Sequence[Architecture]) -> list[Architecture]:

@@ -46,14 +46,16 @@ class SuccessiveHalving:
             self._reached[epoch][trial] = list(values)
 
     def goes_on(self, trial: int, epoch: int) -> bool:
-        """Whether a trial that was recorded at a rung goes on; ``True`` after epochs that are no rung."""
+        """Whether a trial that was recorded at a rung goes on; ``True`` after epochs that are no rung.
+
+        What was recorded later plays no part: the answer is the same whenever it is asked for.
+        """
         if epoch not in self._reached:
             return True
         reached = self._reached[epoch]
-        numbers = list(reached)
-        order = best_first(list(reached.values()), self.directions)
-        place = next(place for place, index in enumerate(order) if numbers[index] == trial)
-        return place < max(1, math.ceil(len(numbers) / self.factor))
+        place_in_time = list(reached).index(trial)
+        order = best_first(list(reached.values())[: place_in_time + 1], self.directions)
+        return order.index(place_in_time) < math.ceil(len(order) / self.factor)
 
 
 def _rungs(epochs: int, grace: int, factor: float) -> list[int]:

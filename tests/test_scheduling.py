@@ -50,6 +50,13 @@ def test_the_first_trial_at_a_rung_goes_on() -> None:
     assert decide(made(), 0, 1, 0.1, 1e6)
 
 
+def test_what_comes_later_changes_no_decision() -> None:
+    scheduler, lot = made(), random.Random(0)
+    decided = [decide(scheduler, trial, 1, lot.random(), lot.random()) for trial in range(40)]
+    assert [scheduler.goes_on(trial, 1) for trial in range(40)] == decided
+    assert 1 < sum(decided) < 39
+
+
 def test_a_dominated_trial_is_stopped_and_a_dominating_one_is_not() -> None:
     scheduler = made()
     for trial in range(6):

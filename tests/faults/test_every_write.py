@@ -1,0 +1,123 @@
+"""A search that is cut off before any of its writes, whichever, goes on to the same end."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from made_faults import assert_whole, timeless
+from mtl_search import run_writer, samplers, weights
+from mtl_search.architecture import Architecture
+from mtl_search.datasets import Dataset, load_dataset
+from mtl_search.evaluation import Course, Report
+from mtl_search.experiment import Experiment, Training, load_experiment
+from mtl_search.run_folder import Run, load_run
+from mtl_search.runner import resume, search
+from mtl_search.training import Checkpoint
+from mtl_search.trial import State
+
+TRIALS, EPOCHS = 5, 4
+SETTINGS = [
+    "dataset.train=200",
+    "dataset.val=100",
+    "dataset.test=50",
+    f"training.epochs={EPOCHS}",
+    "training.batch_size=50",
+    f"search.trials={TRIALS}",
+    "search.early_stopping={grace: 1, factor: 2}",
+    "search.sampler=nsga2",
+    "constraints.learnable_parameters=20000",
+]
+PLACES = ((run_writer, "append_line"), (run_writer, "write_text"), (weights, "write_bytes"))
+"""Through which a search writes, besides Optuna's journal."""
+
+
+class CutError(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+def train(
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+) -> Iterator[Report]:
+    """A training that takes no time: its state is the number of its epoch, its accuracy grows with it."""
+    best = 0.4 + 0.1 * architecture.width_multiplier - 0.05 * architecture.layers[0].shared_ratio
+    for epoch in range((course.start.epoch if course.start else 0) + 1, EPOCHS + 1):
+        checkpoint = Checkpoint({"weights": torch.full((3,), float(epoch))}, {"epoch": epoch})
+        scores = scores_of(dataset, best * epoch / EPOCHS) if epoch in course.scored_after else {}
+        yield Report(epoch, float(epoch), 1.0, scores=scores, checkpoint=checkpoint)
+    yield Report(EPOCHS, EPOCHS + 1.0, 1.0, scores=scores_of(dataset, best), weights={"w": torch.ones(2)}, done=True)
+
+
+def scores_of(dataset: Dataset, accuracy: float) -> dict[str, float]:
+    return dict.fromkeys(dataset.score_names, accuracy)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset("multi_mnist", train=200, val=100, test=50)
+
+
+@pytest.fixture(scope="module")
+def experiment() -> Experiment:
+    return load_experiment("quickstart", SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def whole(dataset: Dataset, experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return search(experiment, dataset, workers=0, out=tmp_path_factory.mktemp("whole") / "run", evaluate=train)
+
+
+@contextmanager
+def cut_before(write: int) -> Iterator[list[int]]:
+    """Ends what runs here before its write of that number, from 0; gives a list whose length is the writes so far."""
+    writes: list[int] = []
+
+    def counted(function: Callable[..., None]) -> Callable[..., None]:
+        def act(*arguments: object) -> None:
+            if len(writes) == write:
+                raise CutError
+            writes.append(write)
+            function(*arguments)
+
+        return act
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in PLACES:
+            patch.setattr(module, name, counted(getattr(module, name)))
+        patch.setattr(samplers._Journal, "append_logs", counted(samplers._Journal.append_logs))
+        yield writes
+
+
+def writes_to_begin(dataset: Dataset, experiment: Experiment, folder: Path) -> int:
+    """Writes until there is a journal: before that there is nothing to go on with."""
+    for write in range(100):
+        place = folder / str(write)
+        with cut_before(write), pytest.raises(CutError):
+            search(experiment, dataset, workers=0, out=place, evaluate=train)
+        if (place / "journal.log").exists() and (place / "journal.log").stat().st_size:
+            return write
+    raise AssertionError("no journal")
+
+
+def test_the_search_has_ends_of_many_kinds(whole: Run) -> None:
+    assert_whole(whole, TRIALS)
+    assert {trial.state for trial in whole.trials} == {State.COMPLETE, State.STOPPED, State.INFEASIBLE}
+
+
+def test_a_search_goes_on_from_wherever_it_was_cut_off(
+    dataset: Dataset, experiment: Experiment, whole: Run, tmp_path: Path
+) -> None:
+    first = writes_to_begin(dataset, experiment, tmp_path / "beginnings")
+    with cut_before(-1) as writes:
+        search(experiment, dataset, workers=0, out=tmp_path / "counted", evaluate=train)
+    assert len(writes) > first + 10 * TRIALS
+    for write in range(first, len(writes)):
+        folder = tmp_path / f"cut-{write}"
+        with cut_before(write), pytest.raises(CutError):
+            search(experiment, dataset, workers=0, out=folder, evaluate=train)
+        resume(folder, dataset, workers=0, evaluate=train)
+        run = load_run(folder)
+        assert timeless(run) == timeless(whole), f"cut off before write {write}"
+        assert_whole(run, TRIALS)

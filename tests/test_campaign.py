@@ -1,0 +1,95 @@
+"""A search under way, without what trains: several trials at once, cut off and taken up."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mtl_search.campaign import Campaign
+from mtl_search.datasets import Dataset, load_dataset
+from mtl_search.engine import Job
+from mtl_search.evaluation import Report
+from mtl_search.experiment import Experiment, load_experiment
+from mtl_search.progress import Progress
+from mtl_search.resuming import begin_environment
+from mtl_search.run_folder import load_run
+from mtl_search.run_writer import RunWriter
+from mtl_search.samplers import Proposals
+from mtl_search.training import Checkpoint
+from mtl_search.trial import State
+
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset("multi_mnist", train=100, val=50, test=50)
+
+
+@pytest.fixture
+def experiment() -> Experiment:
+    settings = (f"training.epochs={EPOCHS}", "search.trials=4", "search.early_stopping={grace: 1, factor: 2}")
+    return load_experiment("quickstart", [*settings, "search.sampler=random"])
+
+
+def campaign_in(folder: Path, experiment: Experiment, dataset: Dataset) -> Campaign:
+    goes_on = folder.exists()
+    writer = RunWriter(folder, begin_environment(experiment, dataset), dataset.score_names)
+    (writer.go_on if goes_on else writer.begin)(experiment)
+    proposals = Proposals(experiment.search_space, experiment.objectives, "random", 0, folder / "journal.log")
+    campaign = Campaign(experiment, dataset, writer, proposals, Progress(experiment.search.trials, EPOCHS, None))
+    if goes_on:
+        campaign.take_up(load_run(folder))
+    return campaign
+
+
+def trained(campaign: Campaign, job: Job, epoch: int, accuracy: float) -> bool:
+    """Report an epoch; its checkpoint holds the number of its trial."""
+    scores = dict.fromkeys(campaign.dataset.score_names, accuracy)
+    checkpoint = Checkpoint({"weights": torch.full((1,), float(job.number))}, {"epoch": epoch})
+    return campaign.report(job.number, Report(epoch, 1.0, 1.0, scores=scores, checkpoint=checkpoint))
+
+
+def asked(campaign: Campaign) -> Job:
+    job = campaign.ask()
+    assert isinstance(job, Job)
+    return job
+
+
+def test_trials_under_way_go_on_from_their_own_checkpoints(
+    experiment: Experiment, dataset: Dataset, tmp_path: Path
+) -> None:
+    before = campaign_in(tmp_path / "run", experiment, dataset)
+    first, second, third = (asked(before) for _ in range(3))
+    for job, accuracy in ((second, 0.9), (first, 0.5)):
+        assert trained(before, job, 1, accuracy) == (job is second)
+    assert trained(before, second, 2, 0.9)
+    after = campaign_in(tmp_path / "run", experiment, dataset)
+    again = [asked(after) for _ in range(2)]
+    assert [job.number for job in again] == [second.number, third.number]
+    start = again[0].course.start
+    assert start is not None
+    assert (start.epoch, start.tensors["weights"].item()) == (2, second.number)
+    assert again[1].course.start is None
+
+
+def test_a_rung_that_was_reached_decides_as_it_would_have(
+    experiment: Experiment, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = campaign_in(tmp_path / "run", experiment, dataset)
+    jobs = [asked(before) for _ in range(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Campaign, "_passes", lambda *_: True)  # cut off after the epochs, before what they lead to
+        for job, accuracy in zip(jobs, (0.9, 0.1, 0.95), strict=True):
+            trained(before, job, 1, accuracy)
+    costs = [trial.learnable_parameters for trial in (before.open[job.number].trial for job in jobs)]
+    assert costs[1] >= costs[0], "dominated by the first, whatever comes later"
+    after = campaign_in(tmp_path / "run", experiment, dataset)
+    assert [trial.number for trial in load_run(tmp_path / "run").trials] == [1]
+    again = [asked(after) for _ in range(2)]
+    assert [job.number for job in again] == [0, 2]
+    for job in again:
+        start = job.course.start
+        assert start is not None
+        assert start.tensors["weights"].item() == job.number, "the state of another must not be lost with the stopped"
+    assert load_run(tmp_path / "run").trial(1).state is State.STOPPED
