@@ -99,13 +99,13 @@ class Campaign:
             self._book(trial, rows.get(trial.number, {}), tell=trial.architecture in untold)
             self.progress.end(trial, self.front, shown=False)
         self.numbers = 1 + max((*run.ended, *run.under_way), default=-1)
-        self.started = len(begun) + sum(trial.state is not State.INFEASIBLE for trial in ended)
+        self.started = sum(trial.state is not State.INFEASIBLE for trial in ended)
         self.open = {number: Candidacy(begun[number], {}) for number in sorted(begun)}
         for number in sorted(begun):
-            if self._keeps_constraints(number):
+            # One that has trained was let in before; a latency that is measured again must not turn it out.
+            if number in rows or self._keeps_constraints(number):
+                self.started += 1
                 self._take_up_trial(number, rows.get(number, {}))
-            else:
-                self.started -= 1
         self._keep_checkpoints()
 
     def _take_up_trial(self, number: int, curve: dict[int, EpochRow]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mtl_search import cost
 from mtl_search.campaign import Campaign
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.engine import Job
@@ -34,7 +35,8 @@ def experiment() -> Experiment:
 
 def campaign_in(folder: Path, experiment: Experiment, dataset: Dataset) -> Campaign:
     goes_on = folder.exists()
-    writer = RunWriter(folder, begin_environment(experiment, dataset), dataset.score_names)
+    measured = ["latency_ms"] if experiment.measures_latency else []
+    writer = RunWriter(folder, begin_environment(experiment, dataset), dataset.score_names, measured)
     (writer.go_on if goes_on else writer.begin)(experiment)
     proposals = Proposals(experiment.search_space, experiment.objectives, "random", 0, folder / "journal.log")
     campaign = Campaign(experiment, dataset, writer, proposals, Progress(experiment.search.trials, EPOCHS, None))
@@ -93,3 +95,18 @@ def test_a_rung_that_was_reached_decides_as_it_would_have(
         assert start is not None
         assert start.tensors["weights"].item() == job.number, "the state of another must not be lost with the stopped"
     assert load_run(tmp_path / "run").trial(1).state is State.STOPPED
+
+
+def test_a_trial_that_has_trained_is_not_turned_out_by_a_slower_machine(
+    experiment: Experiment, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = experiment.changed({"constraints": {"latency_ms": 10.0}})
+    monkeypatch.setattr(cost, "latency_ms", lambda *_: 1.0)
+    before = campaign_in(tmp_path / "run", limited, dataset)
+    trained_one, begun_one = asked(before), asked(before)
+    assert trained(before, trained_one, 1, 0.9)
+    monkeypatch.setattr(cost, "latency_ms", lambda *_: 100.0)
+    after = campaign_in(tmp_path / "run", limited, dataset)
+    assert asked(after).number == trained_one.number
+    assert load_run(tmp_path / "run").trial(begun_one.number).state is State.INFEASIBLE
+    assert after.started == 1
