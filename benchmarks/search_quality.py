@@ -20,23 +20,25 @@ import itertools
 import math
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from mtl_search import cost
+from mtl_search.architecture import Architecture
 from mtl_search.campaign import Campaign
 from mtl_search.datasets import Dataset, Split
 from mtl_search.engine import Job
 from mtl_search.environment import describe_environment
 from mtl_search.evaluation import Report
 from mtl_search.experiment import Experiment, load_experiment
-from mtl_search.pareto import direction_of, front_mask, hypervolume
+from mtl_search.pareto import axis_value, direction_of, front_mask, hypervolume
 from mtl_search.progress import Progress
 from mtl_search.run_folder import load_run
 from mtl_search.run_writer import RunWriter
@@ -47,7 +49,7 @@ from mtl_search.tasks import Classification
 HERE = Path(__file__).parent / "search_quality"
 TABLE = HERE / "epochs.parquet"
 WORKERS = 4
-COLOURS = ("#7f7f7f", "#8c564b", "#1f77b4", "#2ca02c", "#9467bd", "#d62728")
+COLOURS = ("#7f7f7f", "#8c564b", "#1f77b4", "#2ca02c", "#9467bd", "#e377c2", "#d62728")
 SHARES = (0.90, 0.95, 0.99)
 """Of the true front's hypervolume."""
 
@@ -63,22 +65,40 @@ class Setting:
     @property
     def name(self) -> str:
         stopping = f", {self.early_stopping}" if self.early_stopping else ""
-        return f"{self.sampler}{stopping}" + (f", {self.told}" if self.early_stopping else "")
+        return self.sampler + stopping + (f", {self.told}" if self.told != "extrapolated" else "")
 
 
-STOPPING = "{grace: 1, factor: 3}"
-SETTINGS = (
-    *(Setting(sampler) for sampler in ("random", "qmc", "tpe", "nsga2", "nsga3", "evolution")),
-    *(Setting(sampler, STOPPING) for sampler in ("random", "qmc", "tpe", "nsga2", "nsga3", "evolution")),
-)
+SAMPLERS = ("random", "qmc", "tpe", "nsga2", "nsga3", "evolution", "bayesian")
+STOPPING = "{grace: 3, factor: 3}"
+SETTINGS = tuple(Setting(sampler, stopping) for stopping in ("", STOPPING) for sampler in SAMPLERS)
 CHOICES = (
-    *(Setting(s, STOPPING, told) for s in ("tpe", "evolution") for told in ("extrapolated", "infeasible", "nothing")),
     *(
-        Setting("evolution", f"{{grace: {grace}, factor: {factor}}}")
-        for grace, factor in ((1, 2), (1, 4), (2, 2), (3, 3))
+        Setting(sampler, f"{{grace: {grace}, factor: {factor}}}")
+        for sampler in ("random", "bayesian")
+        for grace, factor in ((1, 3), (2, 2), (3, 2), (3, 3), (6, 2), (6, 3))
+    ),
+    *(
+        Setting("bayesian", f"{{grace: {grace}, factor: {factor}}}", told)
+        for grace, factor in ((3, 3), (6, 2))
+        for told in ("infeasible", "nothing")
     ),
 )
 """What was weighed against each other for the defaults."""
+LONGEST = 200.0
+"""Compute after which a replay ends."""
+
+
+class Point(NamedTuple):
+    """Where a replay stands when a trial is complete.
+
+    :param spent: Compute.
+    :param share: Of the true front's hypervolume, with the cost on a logarithmic axis.
+    :param linear: Likewise, on a linear axis.
+    """
+
+    spent: float
+    share: float
+    linear: float
 
 
 class World:
@@ -102,8 +122,11 @@ class World:
         values = list(self.points.values())
         self.reference = [min(accuracy for accuracy, _ in values), max(parameters for _, parameters in values)]
         self.front = [point for point, on in zip(values, front_mask(values, self.directions), strict=True) if on]
-        self.whole = hypervolume(self.front, self.reference, self.directions)
         self.unit = self.experiment.training.epochs * statistics.fmean(found.macs for found in self.costs.values())
+
+    def cost_of(self, architecture: Architecture) -> cost.Cost:
+        """What an architecture costs, as a search computes it."""
+        return self.costs[architecture.id]
 
     def accuracy(self, identity: str, epoch: int) -> float:
         scores = self.scores[identity][epoch - 1]
@@ -118,12 +141,23 @@ class World:
             return campaign.report(job.number, Report(epoch, 0.0, 0.0, scores=scores, done=True))
         return goes_on
 
-    def share(self, found: Sequence[Sequence[float]]) -> float:
-        return hypervolume(found, self.reference, self.directions) / self.whole
+    def point(self, spent: float, found: Sequence[Sequence[float]]) -> Point:
+        """Where a search stands that has found these points for this compute."""
+        shares = [self._volume(found, scale) / self._volume(self.front, scale) for scale in (axis_value, _linear)]
+        return Point(spent, *shares)
+
+    def _volume(self, points: Sequence[Sequence[float]], scale: Callable[[str, float], float]) -> float:
+        names = self.experiment.objectives
+        scaled = [[scale(*pair) for pair in zip(names, point, strict=True)] for point in (*points, self.reference)]
+        return hypervolume(scaled[:-1], scaled[-1], self.directions)
 
     def _point(self, identity: str) -> list[float]:
         accuracy = self.accuracy(identity, self.experiment.training.epochs)
         return [accuracy, float(self.costs[identity].learnable_parameters)]
+
+
+def _linear(objective: str, value: float) -> float:
+    return value
 
 
 def _dataset(names: Sequence[str]) -> Dataset:
@@ -133,18 +167,20 @@ def _dataset(names: Sequence[str]) -> Dataset:
     return Dataset("multi_fashion", tasks, {"train": empty, "val": empty}, np.zeros(1), np.ones(1))
 
 
-def replay(setting: Setting, seed: int, world: World) -> list[tuple[float, float]]:
-    """A search in simulated time: (compute spent, share of the true hypervolume) whenever a trial is complete."""
+def replay(setting: Setting, seed: int, world: World) -> list[Point]:
+    """A search in simulated time: where it stands whenever a trial is complete."""
     experiment = _experiment(setting, seed, world)
     space, epochs = experiment.search_space, experiment.training.epochs
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         writer = RunWriter(Path(folder) / "run", describe_environment(seed), world.dataset.score_names)
         writer.begin(experiment)
-        proposals = Proposals(space, experiment.objectives, setting.sampler, seed, None, stopped=setting.told)
+        proposals = Proposals(
+            space, experiment.objectives, world.cost_of, setting.sampler, seed, None, stopped=setting.told
+        )
         progress = Progress(space.size, epochs, None)
         campaign = Campaign(experiment, world.dataset, writer, proposals, progress)
         found: list[list[float]] = []
-        points, spent = [(0.0, 0.0)], 0.0
+        points, spent = [Point(0.0, 0.0, 0.0)], 0.0
         order, under_way = itertools.count(), []
 
         def start(now: float) -> None:
@@ -152,7 +188,7 @@ def replay(setting: Setting, seed: int, world: World) -> list[tuple[float, float
                 heapq.heappush(under_way, (now + world.costs[job.what.id].macs, next(order), job, 1))
 
         start(0.0)
-        while under_way:
+        while under_way and spent < LONGEST:
             now, _, job, epoch = heapq.heappop(under_way)
             macs = world.costs[job.what.id].macs
             spent += macs / world.unit
@@ -160,7 +196,7 @@ def replay(setting: Setting, seed: int, world: World) -> list[tuple[float, float
                 heapq.heappush(under_way, (now + macs, next(order), job, epoch + 1))
             elif campaign.complete and campaign.complete[-1].number == job.number:
                 found.append(world.points[job.what.id])
-                points.append((spent, world.share(found)))
+                points.append(world.point(spent, found))
             start(now)
     return points
 
@@ -190,17 +226,18 @@ def _memory() -> str | None:
 class Result:
     """The replays of a setting over seeds.
 
-    :param curve: ``[grid]``: mean share of the true hypervolume, and half of its 95 % interval, at each compute of
-        :data:`GRID`.
-    :param needed: Share -> compute that each seed needed for it.
+    :param curve: Mean share of the true hypervolume and its 95 % interval, after each compute of :data:`GRID`.
+    :param needed: Share -> compute that each seed needed for it; infinite where it never got there.
+    :param linear: Compute that each seed needed for 95 % with the cost on a linear axis.
     """
 
     setting: Setting
     curve: list[Interval]
     needed: dict[float, list[float]]
+    linear: list[float]
 
 
-GRID = tuple(float(step) for step in range(2, 122, 2))
+GRID = tuple(float(step) for step in range(1, 121))
 
 _world: World | None = None
 
@@ -210,7 +247,7 @@ def _begin() -> None:
     _world = World()
 
 
-def _replay(task: tuple[Setting, int]) -> list[tuple[float, float]]:
+def _replay(task: tuple[Setting, int]) -> list[Point]:
     assert _world is not None
     return replay(*task, _world)
 
@@ -220,18 +257,17 @@ def replays(settings: Sequence[Setting], seeds: int, processes: int) -> Iterator
     with Pool(processes, initializer=_begin) as pool:
         for setting in settings:
             curves = pool.map(_replay, [(setting, seed) for seed in range(seeds)], chunksize=1)
-            at = [[_share_at(curve, spent) for curve in curves] for spent in GRID]
-            needed = {share: [_compute_for(curve, share) for curve in curves] for share in SHARES}
-            yield Result(setting, [interval(values) for values in at], needed)
+            at = [[max(point.share for point in curve if point.spent <= spent) for curve in curves] for spent in GRID]
+            needed = {
+                share: [_first(point.spent for point in curve if point.share >= share) for curve in curves]
+                for share in SHARES
+            }
+            linear = [_first(point.spent for point in curve if point.linear >= 0.95) for curve in curves]
+            yield Result(setting, [interval(values) for values in at], needed, linear)
 
 
-def _share_at(curve: Sequence[tuple[float, float]], spent: float) -> float:
-    return max(share for when, share in curve if when <= spent)
-
-
-def _compute_for(curve: Sequence[tuple[float, float]], wanted: float) -> float:
-    """Compute until a share was reached; infinite where it never was."""
-    return next((spent for spent, share in curve if share >= wanted), math.inf)
+def _first(spent: Iterator[float]) -> float:
+    return next(spent, math.inf)
 
 
 def main() -> None:
@@ -247,9 +283,9 @@ def main() -> None:
         return
     settings = CHOICES if arguments.action == "choices" else SETTINGS
     world = World()
-    print(f"{len(world.scores)} architectures, {len(world.front)} on the true front")
-    print(f"{'':44} share of the true hypervolume after        compute needed for")
-    print(f"{'':44} {'10':>12} {'20':>12} {'40':>12}   {'90 %':>6} {'95 %':>12} {'99 %':>6}")
+    print(f"{len(world.scores)} architectures, {len(world.front)} on the true front, {arguments.seeds} seeds")
+    print(f"{'':36} share of hypervolume after, in %         compute needed for          linear axis")
+    print(f"{'':36} {'10':>10} {'20':>10} {'40':>10}   {'90 %':>12} {'95 %':>14} {'99 %':>6} {'95 %':>10}")
     results = []
     for result in replays(settings, arguments.seeds, arguments.processes):
         results.append(result)
@@ -260,14 +296,21 @@ def main() -> None:
 
 def _line(result: Result) -> str:
     shares = " ".join(_share(result.curve[GRID.index(spent)]) for spent in (10.0, 20.0, 40.0))
-    middle = statistics.median(result.needed[0.95])
-    low, high = np.quantile(result.needed[0.95], [0.1, 0.9], method="nearest")
-    needed = f"{statistics.median(result.needed[0.90]):6.1f} {middle:5.1f} ({low:.0f}-{high:.0f})"
-    return f"{result.setting.name:44} {shares}   {needed:19} {statistics.median(result.needed[0.99]):6.1f}"
+    needed = f"{_middle(result.needed[0.90]):>12} {_middle(result.needed[0.95]):>14}"
+    return (
+        f"{result.setting.name:36} {shares}   {needed} {statistics.median(result.needed[0.99]):6.0f}"
+        f" {_middle(result.linear):>14}"
+    )
 
 
 def _share(found: Interval) -> str:
-    return f"{100 * found.mean:6.1f} ±{100 * (found.high - found.mean):4.1f}"
+    return f"{100 * found.mean:5.1f}" + ("     " if found.high is None else f" ±{100 * (found.high - found.mean):3.1f}")
+
+
+def _middle(needed: Sequence[float]) -> str:
+    """The median, and what four seeds in five lie between."""
+    low, high = np.quantile(needed, [0.1, 0.9], method="nearest")
+    return f"{statistics.median(needed):.1f} ({low:.0f}-{high:.0f})"
 
 
 def write_table(folder: Path) -> None:
@@ -288,16 +331,31 @@ def write_table(folder: Path) -> None:
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """The curves with their intervals: hypervolume over compute."""
-    figure = go.Figure()
-    for number, result in enumerate(results):
-        colour = COLOURS[number % len(COLOURS)]
-        dash = "solid" if result.setting.early_stopping else "dot"
-        means = [100 * found.mean for found in result.curve]
-        figure.add_scatter(x=GRID, y=means, name=result.setting.name, line={"color": colour, "dash": dash})
-    figure.update_xaxes(title="compute, in trainings of a mean architecture")
-    figure.update_yaxes(title="hypervolume, in percent of the true front's", range=[50, 100])
+    """The curves with their 95 % intervals: hypervolume over compute, without and with early stopping."""
+    titles = ("without early stopping", f"with early stopping {STOPPING}")
+    figure = make_subplots(cols=2, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=titles)
+    for result in results:
+        column = 2 if result.setting.early_stopping else 1
+        colour = COLOURS[SAMPLERS.index(result.setting.sampler)]
+        low, high = ([100 * bound for bound in bounds] for bounds in _bounds(result.curve))
+        mean = [100 * found.mean for found in result.curve]
+        shared = {"legendgroup": result.setting.sampler, "mode": "lines", "hoverinfo": "skip"}
+        band = {"fill": "toself", "fillcolor": colour, "opacity": 0.15, "line_width": 0, "showlegend": False}
+        figure.add_scatter(x=[*GRID, *GRID[::-1]], y=[*low, *high[::-1]], row=1, col=column, **shared, **band)
+        name = {"name": result.setting.sampler, "showlegend": column == 1, "line_color": colour}
+        figure.add_scatter(x=GRID, y=mean, row=1, col=column, **shared, **name)
+    figure.add_hline(y=95, line_dash="dot", line_color="#444444", line_width=1)
+    figure.update_xaxes(title="compute, in trainings of a mean architecture", range=[0, GRID[-1]])
+    figure.update_yaxes(range=[55, 100])
+    figure.update_yaxes(title="hypervolume, in percent of the true front's", col=1)
+    figure.update_layout(template="plotly_white", width=1200, height=520, margin={"t": 40, "r": 20})
     figure.write_html(path, include_plotlyjs=True)
+
+
+def _bounds(curve: Sequence[Interval]) -> tuple[list[float], list[float]]:
+    """The lower and the upper ends; where there is one seed, its value."""
+    low = [found.mean if found.low is None else found.low for found in curve]
+    return low, [found.mean if found.high is None else found.high for found in curve]
 
 
 if __name__ == "__main__":

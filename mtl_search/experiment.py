@@ -218,7 +218,7 @@ class EarlyStopping(Section):
     :param factor: One in so many trials goes on, and is compared again after so many times as many epochs.
     """
 
-    grace: int = Field(1, ge=1)
+    grace: int = Field(3, ge=1)
     factor: float = Field(3, gt=1)
 
 
@@ -255,7 +255,7 @@ class Search(Section):
     hours: float | None = Field(None, gt=0)
     target: Target | None = None
     workers: int | Literal["auto"] = "auto"
-    sampler: Literal["tpe", "nsga2", "nsga3", "random", "qmc", "evolution"] = "tpe"
+    sampler: Literal["bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution"] = "bayesian"
     early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_defaults_for_true)] = None
     learning_curves: bool = False
     points: tuple[dict[str, Any], ...] = ()

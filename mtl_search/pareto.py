@@ -3,6 +3,7 @@
 Dominance and hypervolume come from moocore (López-Ibáñez et al.), which is exact.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -21,6 +22,17 @@ COSTS = ("learnable_parameters", "fixed_parameters", "total_parameters", "macs",
 def direction_of(objective: str) -> Direction:
     """Whether an objective is to be maximised (``accuracy``, ``<task>/accuracy``) or minimised (costs, losses)."""
     return "minimize" if objective in COSTS or objective.endswith("/loss") else "maximize"
+
+
+def axis_value(objective: str, value: float) -> float:
+    """Where a value stands on the axis of its objective, on which hypervolumes are measured.
+
+    Costs have a logarithmic axis, to base 10: half of the parameters are as much a gain for a small network as for a
+    large one.
+    """
+    if objective not in COSTS:
+        return value
+    return math.log10(max(value, 0.001 if objective == "latency_ms" else 1.0))
 
 
 def front_mask(points: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """Runs searches: new ones, and those that go on."""
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import astuple, replace
@@ -65,7 +66,7 @@ def search(
     :param epochs: Epochs of each training.
     :param seed: Seed of the sampler and of every training. With one worker or none, the same seed gives the same trials
         and the same numbers.
-    :param sampler: ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
+    :param sampler: ``bayesian``, ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
     :param training: Budget and optimiser.
     :param out: Folder for the run, new or empty; ``results/<name>-<time>`` if left out.
     :param address: Of a running Ray cluster; a local one is started otherwise.
@@ -87,7 +88,7 @@ def search(
         with alone_in(folder):
             writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
             writer.begin(experiment)
-            proposals = _proposals(experiment, folder)
+            proposals = _proposals(experiment, dataset, folder)
             progress = _progress(experiment, show_progress)
             _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
     return load_run(folder)
@@ -133,7 +134,7 @@ def resume(
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
-            proposals = _proposals(experiment, run.path)
+            proposals = _proposals(experiment, dataset, run.path)
             progress = _progress(experiment, show_progress)
             campaign = Campaign(experiment, dataset, writer, proposals, progress, hours_spent(run))
             _conduct(campaign, run_jobs, run)
@@ -153,10 +154,18 @@ def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment
     return RunWriter(folder, environment, dataset.score_names, measured)
 
 
-def _proposals(experiment: Experiment, folder: Path) -> Proposals:
+def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Proposals:
     space, settings = experiment.search_space, experiment.search
-    points = [space.point(answers) for answers in settings.points]
-    return Proposals(space, experiment.objectives, settings.sampler, settings.seed, folder / JOURNAL, points)
+    return Proposals(
+        space,
+        experiment.objectives,
+        functools.partial(cost.estimate, tasks=dataset.tasks, input_shape=dataset.input_shape),
+        settings.sampler,
+        settings.seed,
+        folder / JOURNAL,
+        [space.point(answers) for answers in settings.points],
+        experiment.constraints.limits(),
+    )
 
 
 def _progress(experiment: Experiment, shown: bool) -> Progress:

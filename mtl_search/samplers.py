@@ -9,13 +9,11 @@ import functools
 import itertools
 import random
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-import torch
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
@@ -25,7 +23,11 @@ from optuna.trial import TrialState
 from mtl_search.architecture import Architecture
 from mtl_search.errors import RunFolderError, StorageError
 from mtl_search.files import cut_torn_line
-from mtl_search.pareto import Direction, best_first, direction_of
+from mtl_search.own_samplers import CostOf, OwnSampler
+from mtl_search.own_samplers.bayesian import Bayesian
+from mtl_search.own_samplers.evolution import Evolution
+from mtl_search.own_samplers.sobol import Sobol
+from mtl_search.pareto import Direction, direction_of
 from mtl_search.seeds import derived_seed
 from mtl_search.space import SearchSpace
 
@@ -33,9 +35,7 @@ STUDY = "search"
 REPEATS = 3
 """Suggestions in a row that were made before, after which a neighbour of the last one is proposed instead."""
 POPULATION = 20
-"""Of NSGA-II, NSGA-III and evolution. Optuna's 50 would leave most of a search of 60 trials to chance."""
-TOURNAMENT = 5
-"""Architectures of the population that compete to be the parent, in evolution."""
+"""Of NSGA-II and NSGA-III. Optuna's 50 would leave most of a search of 60 trials to chance."""
 
 Told = Literal["extrapolated", "infeasible", "nothing"]
 
@@ -47,10 +47,12 @@ class Proposals:
 
     :param space: What to propose from.
     :param objectives: Names of the objectives, in the order of the values told.
-    :param sampler: ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
+    :param cost_of: What an architecture costs; known before it is trained.
+    :param sampler: ``bayesian``, ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
     :param seed: Of the sampler.
     :param journal: File for Optuna's journal; one that exists is gone on with. ``None``: in memory.
     :param points: Architectures of the space that are proposed first.
+    :param limits: Cost -> largest value allowed, for a sampler that keeps to what it knows.
     :param stopped: What the sampler is told of a trial that was stopped early: its values extrapolated to the full
         budget, that it is infeasible, or nothing.
     :raises RunFolderError: If the journal cannot be read.
@@ -60,17 +62,19 @@ class Proposals:
         self,
         space: SearchSpace,
         objectives: Sequence[str],
+        cost_of: CostOf,
         sampler: str,
         seed: int,
         journal: Path | None,
         points: Sequence[Architecture] = (),
+        limits: Mapping[str, float] | None = None,
         stopped: Told = "extrapolated",
     ) -> None:
         self.space, self.seed, self.stopped = space, seed, stopped
         self.points = list(points)
         self.study = _study(journal, [direction_of(objective) for objective in objectives])
         self.study.sampler = _optuna_sampler(sampler, seed)
-        self._own = _own_sampler(sampler, space, [direction_of(objective) for objective in objectives], seed)
+        self._own = _own_sampler(sampler, space, objectives, cost_of, limits, seed)
         self._open: dict[Architecture, optuna.Trial] = {}
         self._seen: set[Architecture] = set()
 
@@ -82,7 +86,7 @@ class Proposals:
         if point is not None:
             return self._enqueue(point)
         if self._own is not None:
-            suggested = self._own.suggest(self._seen)
+            suggested = self._own.suggest(self._seen, list(self._open))
             return self._enqueue(suggested if suggested not in self._seen else self._unseen(suggested))
         for attempt in range(REPEATS):
             seed = derived_seed(self.seed, f"suggestion {len(self._seen)}.{attempt}") % 2**31
@@ -167,7 +171,7 @@ class Proposals:
 
     def _enqueue(self, architecture: Architecture) -> Architecture:
         """Propose an architecture that Optuna did not suggest, and let the study hold it like the others."""
-        self.study.enqueue_trial(_answers(self.space, architecture))
+        self.study.enqueue_trial(self.space.answers(architecture))
         trial = self.study.ask()
         again = self.space.resolve(functools.partial(_suggest, trial))
         assert again == architecture
@@ -188,76 +192,6 @@ class Proposals:
         else:
             drawn = self.space.architectures()
         return next(architecture for architecture in drawn if architecture not in self._seen)
-
-
-class OwnSampler(ABC):
-    """A sampler that suggests whole architectures."""
-
-    def learn(self, architecture: Architecture, values: Sequence[float]) -> None:  # noqa: B027  some need nothing
-        """The objectives' values of an architecture that was trained."""
-
-    @abstractmethod
-    def suggest(self, seen: Collection[Architecture]) -> Architecture:
-        """An architecture of the space; one that was not seen, where that is easy.
-
-        :param seen: What was proposed before.
-        """
-
-
-class Evolution(OwnSampler):
-    """Regularised evolution (Real, Aggarwal, Huang & Le, AAAI 2019, algorithm 1) with several objectives.
-
-    The best of a few drawn from the population is the parent, the child a neighbour of it in the space; the population
-    are the last ones that were trained. Best by non-dominated rank within the population, then by spread: our reading,
-    for the paper has one objective.
-    """
-
-    def __init__(self, space: SearchSpace, directions: Sequence[Direction], seed: int) -> None:
-        self.space, self.directions, self.seed = space, directions, seed
-        self.population: list[tuple[Architecture, list[float]]] = []
-
-    def learn(self, architecture: Architecture, values: Sequence[float]) -> None:
-        self.population = [*self.population, (architecture, list(values))][-POPULATION:]
-
-    def suggest(self, seen: Collection[Architecture]) -> Architecture:
-        lot = random.Random(f"{self.seed} evolution {len(seen)}")
-        if len(self.population) < min(POPULATION, self.space.size // 2):
-            return self.space.sample(lot.getrandbits(31))
-        order = best_first([values for _, values in self.population], self.directions)
-        parent, _ = self.population[min(lot.sample(range(len(order)), min(TOURNAMENT, len(order))), key=order.index)]
-        children = [neighbour for neighbour in self.space.neighbours(parent) if neighbour not in seen]
-        return lot.choice(children) if children else parent
-
-
-class Sobol(OwnSampler):
-    """Quasi-random: a scrambled Sobol sequence (Owen, 1998), a dimension for every question of the space.
-
-    Optuna's own leaves out categories, of which our spaces are made.
-    """
-
-    def __init__(self, space: SearchSpace, seed: int) -> None:
-        self.space = space
-        self.questions: dict[str, int] = {}
-        for group, key in zip(space.groups(), _group_names(space), strict=True):
-            layer = space.layers[group[0]]
-            for field in ("bank", "shared_ratio", "branch_depth"):
-                if len(getattr(layer, field)) > 1:
-                    self.questions[f"{key}.{field}"] = len(self.questions)
-        if len(space.width_multiplier) > 1:
-            self.questions["width_multiplier"] = len(self.questions)
-        self.sequence = torch.quasirandom.SobolEngine(len(self.questions), scramble=True, seed=seed)
-
-    def suggest(self, seen: Collection[Architecture]) -> Architecture:
-        architecture = self._next()
-        for _ in range(2 * len(seen)):
-            if architecture not in seen:
-                break
-            architecture = self._next()
-        return architecture
-
-    def _next(self) -> Architecture:
-        point = self.sequence.draw(1)[0].tolist()
-        return self.space.resolve(lambda name, options: options[int(point[self.questions[name]] * len(options))])
 
 
 class _Journal(JournalFileBackend):
@@ -290,10 +224,19 @@ def _study(journal: Path | None, directions: Sequence[Direction]) -> optuna.Stud
         raise RunFolderError(f"{journal}: is no journal of a search: {error}.") from error
 
 
-def _own_sampler(name: str, space: SearchSpace, directions: Sequence[Direction], seed: int) -> OwnSampler | None:
+def _own_sampler(
+    name: str,
+    space: SearchSpace,
+    objectives: Sequence[str],
+    cost_of: CostOf,
+    limits: Mapping[str, float] | None,
+    seed: int,
+) -> OwnSampler | None:
     """The samplers that are ours; ``None`` for Optuna's."""
+    if name == "bayesian":
+        return Bayesian(space, objectives, cost_of, limits or {}, seed)
     if name == "evolution":
-        return Evolution(space, directions, seed)
+        return Evolution(space, [direction_of(objective) for objective in objectives], seed)
     return Sobol(space, seed) if name == "qmc" else None
 
 
@@ -337,24 +280,3 @@ def _even_step(options: Sequence[Any]) -> float | None:
     ordered = sorted(options)
     steps = [after - before for before, after in itertools.pairwise(ordered)]
     return float(steps[0]) if max(steps) - min(steps) < 1e-9 else None
-
-
-def _answers(space: SearchSpace, architecture: Architecture) -> dict[str, Any]:
-    """The answers that lead to an architecture: name of the question -> option."""
-    answers: dict[str, Any] = {}
-    groups = dict(zip(_group_names(space), space.groups(), strict=True))
-
-    def answer(name: str, options: Sequence[Any]) -> Any:
-        key, _, field = name.partition(".")
-        source = architecture.layers[groups[key][0]] if field else architecture
-        answers[name] = getattr(source, field or key)
-        return answers[name]
-
-    space.resolve(answer)
-    return answers
-
-
-def _group_names(space: SearchSpace) -> list[str]:
-    if space.granularity == "network":
-        return ["network"]
-    return [f"{space.granularity}{index}" for index in range(len(space.groups()))]

@@ -121,6 +121,27 @@ class SearchSpace:
             starts.append(starts[-1] + stage.depth)
         return [range(*pair) for pair in itertools.pairwise(starts)]
 
+    def questions(self) -> dict[str, tuple[Any, ...]]:
+        """Every question and its options, those included that have one option; see :meth:`resolve`."""
+        questions: dict[str, tuple[Any, ...]] = {"width_multiplier": self.width_multiplier}
+        for index, group in enumerate(self.groups()):
+            for field in ("bank", "shared_ratio", "branch_depth"):
+                questions[f"{self._key(index)}.{field}"] = getattr(self.layers[group[0]], field)
+        return questions
+
+    def answers(self, architecture: Architecture) -> dict[str, Any]:
+        """The answers that lead to an architecture of the space; the inverse of :meth:`resolve`."""
+        layers = {self._key(index): group[0] for index, group in enumerate(self.groups())}
+        answers: dict[str, Any] = {}
+
+        def answer(name: str, options: Sequence[Any]) -> Any:
+            key, _, field = name.partition(".")
+            answers[name] = getattr(architecture.layers[layers[key]] if field else architecture, field or key)
+            return answers[name]
+
+        self.resolve(answer)
+        return answers
+
     def resolve(self, choose: Choose) -> Architecture:
         """Ask every question that applies, and return the architecture that the answers make.
 
@@ -141,10 +162,7 @@ class SearchSpace:
         :raises UnknownNameError: If there is no such question.
         :raises FieldError: If an answer is no option.
         """
-        options = {"width_multiplier": self.width_multiplier}
-        for index, group in enumerate(self.groups()):
-            for field in ("bank", "shared_ratio", "branch_depth"):
-                options[f"{self._key(index)}.{field}"] = getattr(self.layers[group[0]], field)
+        options = self.questions()
         for name in answers:
             if name not in options and name not in ("bank", "shared_ratio", "branch_depth"):
                 raise UnknownNameError("question", name, ["bank", "shared_ratio", "branch_depth", *options])

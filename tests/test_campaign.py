@@ -1,5 +1,6 @@
 """A search under way, without what trains: several trials at once, cut off and taken up."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from mtl_search import cost
 from mtl_search.campaign import Campaign
+from mtl_search.cost import estimate
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.engine import Job
 from mtl_search.evaluation import Report
@@ -38,7 +40,8 @@ def campaign_in(folder: Path, experiment: Experiment, dataset: Dataset) -> Campa
     measured = ["latency_ms"] if experiment.measures_latency else []
     writer = RunWriter(folder, begin_environment(experiment, dataset), dataset.score_names, measured)
     (writer.go_on if goes_on else writer.begin)(experiment)
-    proposals = Proposals(experiment.search_space, experiment.objectives, "random", 0, folder / "journal.log")
+    cost_of = functools.partial(estimate, tasks=dataset.tasks, input_shape=dataset.input_shape)
+    proposals = Proposals(experiment.search_space, experiment.objectives, cost_of, "random", 0, folder / "journal.log")
     campaign = Campaign(experiment, dataset, writer, proposals, Progress(experiment.search.trials, EPOCHS, None))
     if goes_on:
         campaign.take_up(load_run(folder))

@@ -43,6 +43,7 @@ LAYERS = (
     "methods",
     "evaluation",
     "weights",
+    "own_samplers",
     "samplers",
     "scheduling",
     "run_folder",

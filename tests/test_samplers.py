@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from mtl_search.architecture import Architecture
+from mtl_search.cost import Cost, estimate
 from mtl_search.errors import FieldError, RunFolderError, UnknownNameError
 from mtl_search.experiment import load_experiment
 from mtl_search.pareto import front_mask
 from mtl_search.samplers import POPULATION, Proposals
 from mtl_search.space import SearchSpace
+from mtl_search.tasks import Classification
 
-SAMPLERS = ("tpe", "nsga2", "nsga3", "random", "qmc", "evolution")
+SAMPLERS = ("bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution")
 OBJECTIVES = ("accuracy", "learnable_parameters")
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS)
 
@@ -29,7 +31,14 @@ def small() -> SearchSpace:
 
 
 def made(space: SearchSpace, sampler: str, journal: Path | None = None, seed: int = 0) -> Proposals:
-    return Proposals(space, OBJECTIVES, sampler, seed, journal)
+    return Proposals(space, OBJECTIVES, cost_of, sampler, seed, journal)
+
+
+TASKS = (Classification("left", 10), Classification("right", 10))
+
+
+def cost_of(architecture: Architecture) -> Cost:
+    return estimate(architecture, TASKS, (1, 36, 36))
 
 
 def values_of(architecture: Architecture) -> list[float]:
@@ -116,7 +125,7 @@ def test_an_end_that_the_study_was_not_told_is_found(space: SearchSpace, tmp_pat
 
 def test_points_come_first(space: SearchSpace) -> None:
     points = [space.point({"shared_ratio": 1.0}), space.point({"width_multiplier": 1.5, "layer1.shared_ratio": 0.25})]
-    proposals = Proposals(space, OBJECTIVES, "tpe", 0, None, points)
+    proposals = Proposals(space, OBJECTIVES, cost_of, "tpe", 0, None, points)
     assert proposed(proposals, 2) == points
     assert proposed(proposals, 5)[0] not in points
 
@@ -175,7 +184,7 @@ def test_what_is_no_journal_is_refused(space: SearchSpace, tmp_path: Path) -> No
     ("told", "state"), [("extrapolated", "COMPLETE"), ("infeasible", "PRUNED"), ("nothing", "FAIL")]
 )
 def test_what_a_sampler_is_told_of_stopped_trials(told: str, state: str, space: SearchSpace) -> None:
-    proposals = Proposals(space, OBJECTIVES, "tpe", 0, None, stopped=told)  # type: ignore[arg-type]
+    proposals = Proposals(space, OBJECTIVES, cost_of, "tpe", 0, None, stopped=told)  # type: ignore[arg-type]
     architecture = proposals.ask()
     assert architecture is not None
     proposals.tell_stopped(architecture, values_of(architecture))

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from mtl_search.architecture import Architecture
 from mtl_search.figures._style import AXIS, FAINT_COLOR, FRONT_COLOR, NOTE_COLOR, axis_title, layout
 from mtl_search.figures.pareto import is_percent, objective_label
-from mtl_search.pareto import COSTS, direction_of, hypervolume
+from mtl_search.pareto import COSTS, axis_value, direction_of, hypervolume
 from mtl_search.run_folder import Run
 from mtl_search.statistics import chance_share, explained_share
 from mtl_search.trial import Trial
@@ -31,7 +31,8 @@ def hypervolume_data(run: Run) -> dict[str, Any] | None:
 
     The reference point is fixed over the whole search: of each cost its constraint, where it has one, otherwise the
     largest among the complete trials; of each quality the worst among them. The unit is the box between it and the
-    ideal point (the best of each objective).
+    ideal point (the best of each objective). Volumes are measured on the axes of the plots, on which costs are
+    logarithmic (:func:`~mtl_search.pareto.axis_value`).
 
     :returns: ``objectives``, ``reference_point`` and ``ideal_point`` (one value per objective), ``points``: ``trials``
         ended, ``seconds`` of training so far, ``share`` of the box, 0 to 1; ``None`` where the trials make no box.
@@ -45,14 +46,20 @@ def hypervolume_data(run: Run) -> dict[str, Any] | None:
     reference = [limits.get(name, _worst(name, column)) for name, column in columns]
     ideal = [_best(name, column) for name, column in columns]
     directions = [direction_of(name) for name in objectives]
-    box = hypervolume([ideal], reference, directions)
+
+    def volume(points: Sequence[Sequence[float]]) -> float:
+        return hypervolume(
+            [_on_axes(objectives, point) for point in points], _on_axes(objectives, reference), directions
+        )
+
+    box = volume([ideal])
     if box == 0:
         return None
     points = [{"trials": 0, "seconds": 0.0, "share": 0.0}]
     found: list[list[float]] = []
     for count, trial in enumerate(run.trials, start=1):
         found += [values[trial.number]] if trial.number in values else []
-        share = hypervolume(found, reference, directions) / box
+        share = volume(found) / box
         points.append({"trials": count, "seconds": points[-1]["seconds"] + trial.seconds, "share": share})
     return {"objectives": list(objectives), "reference_point": reference, "ideal_point": ideal, "points": points}
 
@@ -61,6 +68,10 @@ def _value(trial: Trial, objective: str) -> float:
     value = trial.value(objective)
     assert value is not None, "a complete trial has a value for every objective"
     return float(value)
+
+
+def _on_axes(objectives: Sequence[str], values: Sequence[float]) -> list[float]:
+    return [axis_value(name, value) for name, value in zip(objectives, values, strict=True)]
 
 
 def _worst(objective: str, values: Sequence[float]) -> float:

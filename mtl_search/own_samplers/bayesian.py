@@ -1,0 +1,227 @@
+"""Bayesian optimisation that knows what a candidate costs before it is trained."""
+
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtl_search.architecture import Architecture
+from mtl_search.cost import Cost
+from mtl_search.own_samplers import CostOf, OwnSampler, within
+from mtl_search.own_samplers.gaussian_process import GaussianProcess, Kernel, most_likely_kernel
+from mtl_search.own_samplers.improvement import directions, expected_improvement, reached
+from mtl_search.own_samplers.sobol import Sobol
+from mtl_search.pareto import axis_value, best_first, direction_of
+from mtl_search.space import SearchSpace
+
+FIRST = 6
+"""Architectures proposed before the model is asked."""
+LEAST = 3
+"""Values that the model needs."""
+CHEAPEST_OF = 3
+"""Of so many drawn the cheapest is among the first: a small network tells as much of the choices, for less."""
+PRICE = 0.5
+"""Power of an architecture's MACs by which its improvement is divided: 0 counts trainings, 1 counts compute. Halfway
+between was at least as good as either in ``benchmarks/search_quality.py``."""
+POOL = 1000
+"""Architectures drawn once from a large space; the neighbours of the best ones come and go."""
+PARENTS = 20
+"""The best ones, whose neighbours are candidates."""
+MOST = 400
+"""Values that the model is made from, the best and the latest: its cost grows with their third power."""
+
+Learned = tuple[Architecture, Sequence[float]]
+"""An architecture and the values of its objectives."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of an architecture before it is trained.
+
+    :param features: Its choices and its costs, each of about unit variance over the space.
+    :param costs: Logarithms of the objectives that are costs.
+    """
+
+    cost: Cost
+    features: Tensor
+    costs: Tensor
+
+
+class Bayesian(OwnSampler):
+    """Proposes what promises most hypervolume for its training.
+
+    A Gaussian process for every quality learns from an architecture's choices and from the logarithms of its costs;
+    the costs among the objectives are not learned but known, and candidates that break a limit are never proposed.
+    Hypervolume is meant in the logarithms of the costs, as the plots show them. Under-way trainings count as if they
+    had reached what is expected of them. After EHVI (Emmerich, 2005) and improvement for the cost of an evaluation
+    (Snoek, Larochelle & Adams, NeurIPS 2012, section 3.2); that costs are known is our own.
+
+    :param objectives: A measured one (``latency_ms``) is learned like a quality.
+    :param limits: Cost -> largest value allowed.
+    """
+
+    def __init__(
+        self, space: SearchSpace, objectives: Sequence[str], cost_of: CostOf, limits: Mapping[str, float], seed: int
+    ) -> None:
+        self.space, self.cost_of, self.limits, self.seed = space, cost_of, limits, seed
+        self.directions = [direction_of(name) for name in objectives]
+        self.known = [index for index, name in enumerate(objectives) if hasattr(Cost(), name)]
+        self.predicted = [index for index in range(len(objectives)) if index not in self.known]
+        self.cost_names = [objectives[index] for index in self.known]
+        self.ways = directions(len(objectives))
+        self.learned: list[Learned] = []
+        self._looked_up: dict[Architecture, Known] = {}
+        self._kernels: dict[int, list[Kernel]] = {}
+        self._scale: tuple[Tensor, Tensor] | None = None
+        self._base: list[Architecture] | None = None
+
+    def learn(self, architecture: Architecture, values: Sequence[float]) -> None:
+        self.learned.append((architecture, list(values)))
+
+    def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture:
+        if len(seen) < FIRST or len(self.learned) < LEAST:
+            return self._first(seen)
+        candidates = [one for one in self._candidates() if one not in seen and within(self._cost(one), self.limits)]
+        if not candidates:
+            return self._first(seen)
+        macs = torch.tensor([float(self._cost(one).macs) for one in candidates], dtype=torch.float64)
+        worth = self.improvements(candidates, list(under_way)) / macs**PRICE
+        return candidates[int(worth.argmax())]
+
+    def improvements(self, candidates: list[Architecture], under_way: list[Architecture]) -> Tensor:
+        """By how much each candidate is expected to enlarge the hypervolume, but for a constant factor."""
+        learned = self._remembered(self.learned)
+        base = [*(architecture for architecture, _ in learned), *under_way]
+        largest = self._pool_costs().amax(dim=0)
+        for place, name in enumerate(self.cost_names):
+            if name in self.limits:
+                largest[place] = axis_value(name, self.limits[name])
+        width = (largest - self._pool_costs().amin(dim=0)).clamp(min=1e-9)
+        base_gains = [(largest - self._costs(base)) / width]
+        means, deviations = [], []
+        for place, objective in enumerate(self.predicted):
+            process = self._process(place, objective, learned, under_way)
+            smoothed = process.smoothed()
+            worst, best = smoothed.min(), smoothed.max()
+            unit = (best - worst).clamp(min=1e-9)
+            mean, deviation = process.predict(self._features(candidates))
+            base_gains.append(((smoothed - worst) / unit)[:, None])
+            means.append((mean - worst) / unit)
+            deviations.append(deviation / unit)
+        known = (largest - self._costs(candidates)) / width
+        so_far = reached(torch.cat(base_gains, dim=1), self.ways)
+        return expected_improvement(known, means, deviations, so_far, self.ways)
+
+    def _first(self, seen: Collection[Architecture]) -> Architecture:
+        """Spread over the space, and rather cheap."""
+        sequence = Sobol(self.space, self.seed, skipped=CHEAPEST_OF * len(seen))
+        drawn = [sequence.suggest(seen, ()) for _ in range(CHEAPEST_OF)]
+        return min(drawn, key=lambda one: (not within(self._cost(one), self.limits), self._cost(one).macs))
+
+    def _process(
+        self,
+        place: int,
+        objective: int,
+        learned: Sequence[tuple[Architecture, list[float]]],
+        under_way: list[Architecture],
+    ) -> GaussianProcess:
+        kernel = self._kernel()[place]
+        features = self._features([architecture for architecture, _ in learned])
+        values = self._gains(objective, learned)
+        process = GaussianProcess(features, values, kernel)
+        if under_way:
+            more = self._features(under_way)
+            expected, _ = process.predict(more)
+            process = GaussianProcess(torch.cat([features, more]), torch.cat([values, expected]), kernel)
+        return process
+
+    def _kernel(self) -> list[Kernel]:
+        """Of each predicted objective: chosen again when a tenth more is known, whatever process that happens in."""
+        count = LEAST
+        while (after := max(count + 1, count * 11 // 10)) <= len(self.learned):
+            count = after
+        if count not in self._kernels:
+            learned = self._remembered(self.learned[:count])
+            features = self._features([architecture for architecture, _ in learned])
+            self._kernels = {
+                count: [most_likely_kernel(features, self._gains(index, learned)) for index in self.predicted]
+            }
+        return self._kernels[count]
+
+    def _remembered(self, learned: Sequence[Learned]) -> Sequence[Learned]:
+        """The best and the latest where there are too many."""
+        if len(learned) <= MOST:
+            return learned
+        earlier = learned[: -MOST // 2]
+        best = sorted(best_first([values for _, values in earlier], self.directions)[: MOST // 2])
+        return [*(earlier[index] for index in best), *learned[-MOST // 2 :]]
+
+    def _gains(self, objective: int, learned: Sequence[Learned]) -> Tensor:
+        """Values of an objective, higher is better."""
+        sign = 1.0 if self.directions[objective] == "maximize" else -1.0
+        return torch.tensor([sign * values[objective] for _, values in learned], dtype=torch.float64)
+
+    def _candidates(self) -> list[Architecture]:
+        """The whole space where it is small; else what was drawn from it, and the neighbours of the best."""
+        pool = self._pool()
+        if len(pool) == self.space.size:
+            return pool
+        order = best_first([values for _, values in self.learned], self.directions)[:PARENTS]
+        near = itertools.chain.from_iterable(self.space.neighbours(self.learned[index][0]) for index in order)
+        return list(dict.fromkeys([*pool, *near]))
+
+    def _pool(self) -> list[Architecture]:
+        if self._base is None:
+            if self.space.size <= 2 * POOL:
+                self._base = list(self.space.architectures())
+            else:
+                self._base = list(dict.fromkeys(self.space.sample(self.seed + lot) for lot in range(POOL)))
+        return self._base
+
+    def _pool_costs(self) -> Tensor:
+        return self._costs(self._pool())
+
+    # What is known of architectures
+
+    def _cost(self, architecture: Architecture) -> Cost:
+        return self._look_up(architecture).cost
+
+    def _costs(self, architectures: Iterable[Architecture]) -> Tensor:
+        """``[n, known objectives]``, as logarithms."""
+        return torch.stack([self._look_up(one).costs for one in architectures])
+
+    def _features(self, architectures: Iterable[Architecture]) -> Tensor:
+        """``[n, features]``"""
+        raw = torch.stack([self._look_up(one).features for one in architectures])
+        if self._scale is None:
+            pool = torch.stack([self._look_up(one).features for one in self._pool()])
+            self._scale = pool.mean(dim=0), pool.std(dim=0, correction=0).clamp(min=1e-9)
+        mean, unit = self._scale
+        return (raw - mean) / unit
+
+    def _look_up(self, architecture: Architecture) -> Known:
+        if architecture not in self._looked_up:
+            cost = self.cost_of(architecture)
+            logs = [axis_value(name, getattr(cost, name)) for name in ("learnable_parameters", "macs")]
+            features = torch.tensor([*self._choices(architecture), *logs], dtype=torch.float64)
+            costs = torch.tensor([axis_value(name, getattr(cost, name)) for name in self.cost_names])
+            self._looked_up[architecture] = Known(cost, features, costs.double())
+        return self._looked_up[architecture]
+
+    def _choices(self, architecture: Architecture) -> Iterable[float]:
+        """One number for a question about numbers, 0 where it is not asked; for others one for each option."""
+        answers = self.space.answers(architecture)
+        for name, options in self.space.questions().items():
+            if len(options) < 2:
+                continue
+            if all(isinstance(option, int | float) for option in options):
+                yield float(answers.get(name, 0))
+            else:
+                yield from (float(answers.get(name) == option) for option in _all_but_one(options))
+
+
+def _all_but_one(options: Sequence[Any]) -> Sequence[Any]:
+    return options if len(options) > 2 else options[1:]

@@ -1,0 +1,158 @@
+"""Our own samplers: the model, the expected improvement, and that what is known is used."""
+
+import functools
+from statistics import fmean
+
+import pytest
+import torch
+
+from mtl_search.architecture import Architecture
+from mtl_search.cost import Cost, estimate
+from mtl_search.experiment import load_experiment
+from mtl_search.own_samplers.bayesian import FIRST, Bayesian
+from mtl_search.own_samplers.gaussian_process import GaussianProcess, Kernel, most_likely_kernel
+from mtl_search.own_samplers.improvement import directions, expected_improvement, reached
+from mtl_search.pareto import axis_value, front_mask, hypervolume
+from mtl_search.space import SearchSpace
+from mtl_search.tasks import Classification
+
+OBJECTIVES = ("accuracy", "learnable_parameters")
+TASKS = (Classification("left", 10), Classification("right", 10))
+
+
+@functools.cache
+def cost_of(architecture: Architecture) -> Cost:
+    return estimate(architecture, TASKS, (1, 36, 36))
+
+
+@pytest.fixture(scope="module")
+def small() -> SearchSpace:
+    return load_experiment("quickstart", ["space.granularity=network", "space.branch_depth=[1, 2]"]).search_space
+
+
+@pytest.fixture(scope="module")
+def large() -> SearchSpace:
+    return load_experiment("quickstart").search_space
+
+
+def accuracy_of(architecture: Architecture) -> float:
+    """A made-up truth: a paper bank helps, a branch helps a little, width helps less and less."""
+    layers = architecture.layers
+    return (
+        0.7
+        + 0.1 * (1 - 1 / (1 + architecture.width_multiplier))
+        + 0.05 * fmean(layer.bank == "paper" for layer in layers)
+        + 0.05 * fmean(1 - abs(layer.shared_ratio - 0.5) for layer in layers)
+    )
+
+
+def values_of(architecture: Architecture) -> list[float]:
+    return [accuracy_of(architecture), float(cost_of(architecture).learnable_parameters)]
+
+
+def made(space: SearchSpace, seed: int = 0, **limits: float) -> Bayesian:
+    return Bayesian(space, OBJECTIVES, cost_of, limits, seed)
+
+
+def suggested(sampler: Bayesian, count: int) -> list[Architecture]:
+    """Suggestions that are each trained before the next one."""
+    seen: dict[Architecture, None] = {}
+    for _ in range(count):
+        architecture = sampler.suggest(seen, ())
+        seen[architecture] = None
+        sampler.learn(architecture, values_of(architecture))
+    return list(seen)
+
+
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_reach_over_all_directions_is_the_hypervolume(objectives: int) -> None:
+    """Up to a factor that depends on the number of objectives only: the hypervolume of the unit box is 1."""
+    points = torch.rand(12, objectives, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ways = directions(objectives, 4096)
+    box = torch.ones(1, objectives, dtype=torch.float64)
+    found = reached(points, ways).pow(objectives).mean() / reached(box, ways).pow(objectives).mean()
+    expected = hypervolume(points.numpy(), [0.0] * objectives, ["maximize"] * objectives)
+    assert float(found) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(("known", "predicted"), [(1, 1), (0, 2), (1, 2), (2, 1)])
+def test_expected_improvement_is_the_mean_over_draws(known: int, predicted: int) -> None:
+    generator = torch.Generator().manual_seed(known + 10 * predicted)
+    objectives = known + predicted
+    ways = directions(objectives, 2048)
+    front = torch.rand(5, objectives, dtype=torch.float64, generator=generator)
+    certain = torch.rand(6, known, dtype=torch.float64, generator=generator)
+    means = [torch.rand(6, dtype=torch.float64, generator=generator) * 1.2 for _ in range(predicted)]
+    deviations = [torch.rand(6, dtype=torch.float64, generator=generator) * 0.3 + 0.01 for _ in range(predicted)]
+    so_far = reached(front, ways)
+    found = expected_improvement(certain, means, deviations, so_far, ways)
+
+    box = reached(torch.ones(1, objectives, dtype=torch.float64), ways).pow(objectives).mean()
+    unit = ["maximize"] * objectives
+    before = hypervolume(front.numpy(), [0.0] * objectives, unit)
+    for candidate in range(6):
+        gained = []
+        for _ in range(1500):
+            drawn = [
+                mean[candidate] + deviation[candidate] * torch.randn((), dtype=torch.float64, generator=generator)
+                for mean, deviation in zip(means, deviations, strict=True)
+            ]
+            point = torch.cat([certain[candidate], torch.stack(drawn)]).clamp(min=0)
+            gained.append(hypervolume([*front.tolist(), point.tolist()], [0.0] * objectives, unit) - before)
+        assert float(found[candidate] / box) == pytest.approx(fmean(gained), rel=0.12, abs=0.003)
+
+
+def test_a_process_without_noise_goes_through_what_it_saw() -> None:
+    features = torch.randn(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    values = features[:, 0].sin() + features[:, 1]
+    process = GaussianProcess(features, values, Kernel(1.5, 0.1, 1e-8))
+    means, deviations = process.predict(features)
+    assert torch.allclose(means, values, atol=1e-4)
+    assert float(deviations.max()) < 1e-3
+    _, far = process.predict(features + 100)
+    assert float(far.min()) > 0.5 * float(values.std())
+
+
+def test_the_most_likely_kernel_tells_signal_from_noise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(60, 2, dtype=torch.float64, generator=generator)
+    clean = features[:, 0].sin()
+    noisy = clean + torch.randn(60, dtype=torch.float64, generator=generator)
+    assert most_likely_kernel(features, clean).noise < most_likely_kernel(features, noisy).noise
+
+
+def test_finds_the_front_with_fewer_trainings_than_chance(large: SearchSpace) -> None:
+    worst = [0.7, 100_000.0]
+
+    def volume(architectures: list[Architecture]) -> float:
+        points = [[values_of(one)[0], axis_value(OBJECTIVES[1], values_of(one)[1])] for one in architectures]
+        return hypervolume(points, [worst[0], axis_value(OBJECTIVES[1], worst[1])], ["maximize", "minimize"])
+
+    drawn = [large.sample(seed) for seed in range(150)]
+    assert volume(suggested(made(large), 30)) > volume(drawn)
+
+
+def test_suggests_nothing_that_breaks_a_known_limit(large: SearchSpace) -> None:
+    costs = [cost_of(architecture).learnable_parameters for architecture in suggested(made(large), 25)]
+    limit = sorted(costs)[len(costs) // 3]
+    kept = suggested(made(large, learnable_parameters=limit, latency_ms=0.1), 25)
+    assert max(cost_of(architecture).learnable_parameters for architecture in kept[FIRST:]) <= limit
+
+
+def test_what_is_under_way_promises_less(large: SearchSpace) -> None:
+    sampler = made(large)
+    seen = dict.fromkeys(suggested(sampler, 15))
+    best = sampler.suggest(seen, ())
+    alike = [best, *large.neighbours(best)]
+    before, after = sampler.improvements(alike, []), sampler.improvements(alike, [best])
+    assert float(after[0]) < 0.5 * float(before[0])
+    assert float(after.sum()) < float(before.sum())
+
+
+def test_a_small_space_is_suggested_whole(small: SearchSpace) -> None:
+    found = suggested(made(small), small.size)
+    assert len(found) == small.size
+    mask = front_mask([values_of(one) for one in small.architectures()], ["maximize", "minimize"])
+    early = suggested(made(small), small.size // 2)
+    on_front = [one for one, on in zip(small.architectures(), mask, strict=True) if on]
+    assert len(set(early) & set(on_front)) > 0.7 * len(on_front)
