@@ -77,6 +77,7 @@ class Bayesian(OwnSampler):
         self._kernels: dict[int, list[Kernel]] = {}
         self._scale: tuple[Tensor, Tensor] | None = None
         self._base: list[Architecture] | None = None
+        self._range: tuple[Tensor, Tensor] | None = None
 
     def learn(self, architecture: Architecture, values: Sequence[float]) -> None:
         self.learned.append((architecture, list(values)))
@@ -95,11 +96,8 @@ class Bayesian(OwnSampler):
         """By how much each candidate is expected to enlarge the hypervolume, but for a constant factor."""
         learned = self._remembered(self.learned)
         base = [*(architecture for architecture, _ in learned), *under_way]
-        largest = self._pool_costs().amax(dim=0)
-        for place, name in enumerate(self.cost_names):
-            if name in self.limits:
-                largest[place] = axis_value(name, self.limits[name])
-        width = (largest - self._pool_costs().amin(dim=0)).clamp(min=1e-9)
+        least, largest = self._cost_range()
+        width = (largest - least).clamp(min=1e-9)
         base_gains = [(largest - self._costs(base)) / width]
         means, deviations = [], []
         for place, objective in enumerate(self.predicted):
@@ -125,7 +123,7 @@ class Bayesian(OwnSampler):
         self,
         place: int,
         objective: int,
-        learned: Sequence[tuple[Architecture, list[float]]],
+        learned: Sequence[Learned],
         under_way: list[Architecture],
     ) -> GaussianProcess:
         kernel = self._kernel()[place]
@@ -181,8 +179,16 @@ class Bayesian(OwnSampler):
                 self._base = list(dict.fromkeys(self.space.sample(self.seed + lot) for lot in range(POOL)))
         return self._base
 
-    def _pool_costs(self) -> Tensor:
-        return self._costs(self._pool())
+    def _cost_range(self) -> tuple[Tensor, Tensor]:
+        """The least of each cost and its largest, or its limit: over the pool."""
+        if self._range is None:
+            costs = self._costs(self._pool())
+            largest = costs.amax(dim=0)
+            for place, name in enumerate(self.cost_names):
+                if name in self.limits:
+                    largest[place] = axis_value(name, self.limits[name])
+            self._range = costs.amin(dim=0), largest
+        return self._range
 
     # What is known of architectures
 
