@@ -1,13 +1,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test
+.PHONY: demo test help
 
 demo: .venv/installed
 	$(BIN)/mtl-search search quickstart
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+help: .venv/installed
+	COLUMNS=80 $(BIN)/python -c "import sys; from mtl_search.cli import main; sys.argv = ['mtl-search', '--help']; main()" > mtl_search/help.txt
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

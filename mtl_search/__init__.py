@@ -4,8 +4,8 @@ Everything below is loaded when it is first used, so that ``import mtl_search`` 
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # type checkers take it for true, and `typing` takes longer to load than all of this
 if TYPE_CHECKING:
     from mtl_search.architecture import Architecture as Architecture
     from mtl_search.architecture import Backbone as Backbone
@@ -50,7 +50,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

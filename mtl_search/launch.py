@@ -1,0 +1,20 @@
+"""The entry point of the command: prints the help at once, and hands everything else to :mod:`mtl_search.cli`.
+
+What prints the help in colour takes ten times as long to load as Python itself; the text is kept in ``help.txt``, which
+``make help`` writes.
+"""
+
+import sys
+
+HELP = f"{__file__.removesuffix('launch.py')}help.txt"
+
+
+def main() -> None:
+    """Run the command line."""
+    if sys.argv[1:] in (["--help"], ["-h"]) and sys.stdout.encoding == "utf-8":
+        with open(HELP, encoding="utf-8") as file:
+            sys.stdout.write(file.read())
+    else:
+        from mtl_search import cli
+
+        cli.main()
