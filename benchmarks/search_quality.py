@@ -60,12 +60,12 @@ class Setting:
 
     sampler: str
     early_stopping: str = ""
-    told: Told = "extrapolated"
+    told: Told = "nothing"
 
     @property
     def name(self) -> str:
         stopping = f", {self.early_stopping}" if self.early_stopping else ""
-        return self.sampler + stopping + (f", {self.told}" if self.told != "extrapolated" else "")
+        return self.sampler + stopping + (f", {self.told}" if self.told != "nothing" else "")
 
 
 SAMPLERS = ("random", "qmc", "tpe", "nsga2", "nsga3", "evolution", "bayesian")
@@ -78,9 +78,9 @@ CHOICES = (
         for grace, factor in ((1, 3), (2, 2), (3, 2), (3, 3), (6, 2), (6, 3))
     ),
     *(
-        Setting("bayesian", f"{{grace: {grace}, factor: {factor}}}", told)
-        for grace, factor in ((3, 3), (6, 2))
-        for told in ("infeasible", "nothing")
+        Setting(sampler, STOPPING, told)
+        for sampler in ("tpe", "nsga2", "evolution", "bayesian")
+        for told in ("infeasible", "extrapolated")
     ),
 )
 """What was weighed against each other for the defaults."""
@@ -284,8 +284,8 @@ def main() -> None:
     settings = CHOICES if arguments.action == "choices" else SETTINGS
     world = World()
     print(f"{len(world.scores)} architectures, {len(world.front)} on the true front, {arguments.seeds} seeds")
-    print(f"{'':36} share of hypervolume after, in %         compute needed for          linear axis")
-    print(f"{'':36} {'10':>10} {'20':>10} {'40':>10}   {'90 %':>12} {'95 %':>14} {'99 %':>6} {'95 %':>10}")
+    print(f"{'':44} share of hypervolume after, in %         compute needed for          linear axis")
+    print(f"{'':44} {'10':>10} {'20':>10} {'40':>10}   {'90 %':>12} {'95 %':>14} {'99 %':>6} {'95 %':>10}")
     results = []
     for result in replays(settings, arguments.seeds, arguments.processes):
         results.append(result)
@@ -298,7 +298,7 @@ def _line(result: Result) -> str:
     shares = " ".join(_share(result.curve[GRID.index(spent)]) for spent in (10.0, 20.0, 40.0))
     needed = f"{_middle(result.needed[0.90]):>12} {_middle(result.needed[0.95]):>14}"
     return (
-        f"{result.setting.name:36} {shares}   {needed} {statistics.median(result.needed[0.99]):6.0f}"
+        f"{result.setting.name:44} {shares}   {needed} {statistics.median(result.needed[0.99]):6.0f}"
         f" {_middle(result.linear):>14}"
     )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mtl_search.experiment import Training as Training
     from mtl_search.experiment import load_experiment as load_experiment
     from mtl_search.experiment import load_space as load_space
+    from mtl_search.exporting import export as export
     from mtl_search.networks.network import build_model as build_model
     from mtl_search.report import write_report as write_report
     from mtl_search.run_folder import load_run as load_run
@@ -38,6 +39,7 @@ _HOMES = {
     "Training": "experiment",
     "load_experiment": "experiment",
     "load_space": "experiment",
+    "export": "exporting",
     "build_model": "networks.network",
     "write_report": "report",
     "load_run": "run_folder",

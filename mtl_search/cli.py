@@ -255,6 +255,26 @@ def train(
     _exit_if_trainings_are_missing(comparison)
 
 
+@app.command("export")
+def export_model(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN[:ID]", help="ID: a trial of the front, or an entrant of the comparison. A RUN alone: its knee."
+        ),
+    ],
+    format: Annotated[Literal["onnx", "torch"], typer.Option(help="onnx, or torch: for torch.export.load.")] = "onnx",
+    seed: Annotated[int, typer.Option(help="Which training of an entrant.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder to write into; RUN/exports/ID if left out.")] = None,
+) -> None:
+    """Write a trained network as a model file that needs no mtl_search, checked, with a model card beside it."""
+    path, which = (target, None) if Path(target).is_dir() else _divided(target)
+    from mtl_search.exporting import export
+
+    written = export(path, which, format=format, seed=seed, out=out)
+    print(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
+
+
 @app.command("list")
 def list_names(
     what: Annotated[
@@ -304,6 +324,14 @@ def check(
     print(
         f"  search        {checked.search.trials} trials of {checked.training.epochs} epochs, {checked.search.sampler}"
     )
+
+
+def _divided(target: str) -> tuple[str, str]:
+    """``RUN:ID`` as folder and name."""
+    path, _, name = target.rpartition(":")
+    if not Path(path or target).is_dir():
+        raise UserError(f"{path or target}: there is no such folder of a run.")
+    return path, name
 
 
 def _target(target: str) -> "tuple[Architecture, Experiment | None]":

@@ -6,7 +6,7 @@ budget for all methods; what the other phases cost is counted and reported.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -74,6 +74,10 @@ class Problem:
         """The same problem with other training settings, for a phase of its own: ``epochs=3``."""
         return replace(self, training=self.training.model_copy(update=changes))
 
+    def network_of(self, paths: Mapping[str, Sequence[int]]) -> PathNetwork:
+        """The network of the paths by the names of the tasks, as the details of a training hold them."""
+        return self.path_network([tuple(paths[task.name]) for task in self.tasks])
+
     def path_network(self, paths: list[Path]) -> PathNetwork:
         """The network in which the tasks take these paths through the backbone."""
         return PathNetwork(self.backbone, paths, self.tasks, self.input_shape, self.seed, self.width_multiplier)
@@ -118,6 +122,13 @@ class Method(ABC):
         model = self.build(problem)
         yield from problem.trainer(model).epochs()
         return Finished(model)
+
+    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> nn.Module:
+        """The network that :meth:`train` ended with, untrained, to load its weights into.
+
+        :param details: Those that it told. By default the network is the one that :meth:`build` builds.
+        """
+        return self.build(problem)
 
     @property
     def goes_on(self) -> bool:

@@ -17,7 +17,7 @@ from mtl_search.datasets import Dataset, Split
 from mtl_search.errors import UserError
 from mtl_search.experiment import BalancingSettings, Training
 from mtl_search.methods import Finished, Method, Problem
-from mtl_search.networks.paths import Path
+from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.networks.relaxed import Place, RelaxedNetwork
 from mtl_search.seeds import generator
 from mtl_search.training import BACKWARD_MACS, DeviceSplit, Epoch, Trainer, autocast
@@ -105,6 +105,9 @@ class CoNAL(Method):
         model = problem.path_network(paths)
         yield from problem.trainer(model).epochs()
         return Finished(model, log.details(problem, paths))
+
+    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> PathNetwork:
+        return problem.network_of(details["paths"])
 
     def _find(self, problem: Problem, log: "SearchLog") -> Generator[Epoch, None, list[Path]]:
         model = self.build(problem)

@@ -75,6 +75,11 @@ class Interrogate(Method):
         pruned = prune(model)
         return Finished(pruned, _details(model, pruned, sparsity, path))
 
+    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> PrunedNetwork:
+        of_tasks = [details["gates"][task.name] for task in problem.tasks]
+        gates = [[of_task[shape.name] for of_task in of_tasks] for shape in problem.shapes]
+        return PrunedNetwork(problem.backbone, gates, problem.tasks, problem.input_shape, problem.width_multiplier)
+
     def start(self, model: GatedNetwork, given: Mapping[str, Tensor]) -> None:
         """Give the tasks' branches and heads the weights of networks for one task each, and the shared branch its own.
 

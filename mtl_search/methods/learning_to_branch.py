@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -66,6 +66,9 @@ class LearningToBranch(Method):
                 "parent_probabilities": [dict(zip(names, of_epoch, strict=True)) for of_epoch in probabilities],
             },
         )
+
+    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> PathNetwork:
+        return problem.network_of(details["paths"])
 
 
 class BranchingNetwork(PathNetwork):

@@ -1,9 +1,9 @@
 """Recon (Shi, Li, Zhang, Chen & Wu, ICLR 2023, arXiv 2302.11289)."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -60,6 +60,11 @@ class Recon(Method):
                 "separate": [names[place] for place in separate],
             },
         )
+
+    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> PathNetwork:
+        names = [shape.name for shape in problem.shapes]
+        separate = [names.index(name) for name in details["separate"]]
+        return problem.path_network(separated(len(names), separate, len(problem.tasks)))
 
     def _counting(self, problem: Problem) -> Problem:
         return problem if self.counting_epochs is None else problem.with_training(epochs=self.counting_epochs)

@@ -205,6 +205,8 @@ def channels_last(x: Tensor) -> Tensor:
 
     The strides of ``[batch, 1, height, width]`` fit both layouts, and convolutions would go on in the other one.
     """
+    if torch.compiler.is_exporting():
+        return x  # a graph leaves the layout to what runs it
     _, channels, height, width = x.shape
     x = x.contiguous(memory_format=torch.channels_last)
     return x.as_strided(x.shape, (channels * height * width, 1, width * channels, channels))

@@ -1,0 +1,175 @@
+"""The plain network that a trained one is used as: one graph of ordinary operations, whatever method made it.
+
+The graph comes from :func:`torch.export.export`. What depends on weights only is computed once: a bank of linear
+primitives is then one convolution. Batch normalisation becomes part of the convolutions before it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+BATCH = 2
+"""Of the example that the graph is made from; with 1 it would be taken as fixed."""
+aten = torch.ops.aten
+CONVOLUTIONS = (aten.conv2d.default,)
+ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
+
+
+class FromPixels(nn.Module):
+    """A network behind the normalisation of its inputs.
+
+    :param mean: ``[channels]``, of the inputs.
+    :param std: ``[channels]``, their deviation.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, mean: NDArray[np.float32], std: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.from_numpy(np.array(mean)).view(-1, 1, 1))
+        self.register_buffer("scale", 1 / torch.from_numpy(np.array(std)).view(-1, 1, 1))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """``[batch, channels, height, width]`` in the units of the data to a dictionary of outputs."""
+        return self.network((x - self.mean) * self.scale)
+
+
+@torch.no_grad()
+def deployed(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule:
+    """A trained network as one plain graph: ordinary convolutions, no batch normalisation, nothing left to fold.
+
+    It is no longer trained; the network given stays as it is.
+
+    :param network: ``[batch, *input_shape]`` to a dictionary of outputs. It is used in evaluation mode.
+    :param input_shape: Of a sample.
+    :returns: The same function up to rounding, of batches of any size.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        example = (torch.zeros(BATCH, *input_shape, dtype=_dtype(network)),)
+        exported = torch.export.export(network, example, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    graph = exported.run_decompositions({}).module(check_guards=False)
+    assert isinstance(graph, fx.GraphModule)
+    _fold_constants(graph)
+    _fold_norms(graph)
+    _fold_constants(graph)
+    graph.graph.eliminate_dead_code()
+    graph.delete_all_unused_submodules()
+    _keep_only(graph, {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"})
+    graph.recompile()
+    return graph
+
+
+def _fold_constants(module: fx.GraphModule) -> None:
+    """Compute what depends on constants only."""
+    known: dict[fx.Node, Any] = {}
+    for node in list(module.graph.nodes):
+        if node.op == "get_attr":
+            known[node] = _attribute(module, str(node.target))
+        elif node.op == "call_function" and node.all_input_nodes and all(one in known for one in node.all_input_nodes):
+            arguments = fx.map_arg((node.args, node.kwargs), known.__getitem__)
+            known[node] = node.target(*arguments[0], **arguments[1])
+    for node, value in known.items():
+        needed = node.op != "get_attr" and any(user not in known for user in node.users)
+        if needed and isinstance(value, Tensor):
+            node.replace_all_uses_with(_constant(module, value, before=node))
+    module.graph.eliminate_dead_code()
+
+
+def _fold_norms(module: fx.GraphModule) -> None:
+    """Make batch normalisation part of the convolutions whose sum it normalises."""
+    for node in list(module.graph.nodes):
+        if node.op != "call_function" or "batch_norm" not in str(node.target):
+            continue
+        x, weight, bias, mean, var = node.args[:5]
+        epsilon = float(node.args[-1])
+        parts = _summed_convolutions(x)
+        constants = [value for one in (weight, bias, mean, var) if (value := _value(module, one)) is not None]
+        if parts is None or len(constants) < 4:
+            continue
+        gain, offset, centre, spread = constants
+        scale = gain * (spread + epsilon).rsqrt()
+        shift = offset - centre * scale
+        for number, part in enumerate(parts):
+            _scale_convolution(module, part, scale, shift if number == 0 else None)
+        for user in [user for user in node.users if user.op == "call_function" and _is_first_item(user, node)]:
+            user.replace_all_uses_with(x)
+        if not isinstance(node.meta.get("val"), tuple):
+            node.replace_all_uses_with(x)
+    module.graph.eliminate_dead_code()
+
+
+def _summed_convolutions(node: Any) -> list[fx.Node] | None:
+    """The convolutions that a value is the sum of, and that nothing else reads; ``None`` where it is anything else."""
+    if not isinstance(node, fx.Node) or len(node.users) != 1:
+        return None
+    if node.target in CONVOLUTIONS:
+        weights_known = all(isinstance(one, fx.Node) and one.op == "get_attr" for one in node.args[1:2])
+        return [node] if weights_known else None
+    if node.target in ADDITIONS and not node.kwargs and len(node.args) == 2:
+        first, second = (_summed_convolutions(one) for one in node.args)
+        return first + second if first is not None and second is not None else None
+    return None
+
+
+def _scale_convolution(module: fx.GraphModule, node: fx.Node, scale: Tensor, shift: Tensor | None) -> None:
+    """Multiply the outputs of a convolution, channel by channel, then add."""
+    arguments = [*node.args, None][: max(3, len(node.args))]
+    kernel = _value(module, arguments[1])
+    bias = _value(module, arguments[2])
+    assert kernel is not None
+    total = None if bias is None else bias * scale
+    if shift is not None:
+        total = shift if total is None else total + shift
+    arguments[1] = _constant(module, kernel * scale[:, None, None, None], before=node)
+    arguments[2] = None if total is None else _constant(module, total, before=node)
+    node.args = tuple(arguments)
+
+
+def _is_first_item(user: fx.Node, node: fx.Node) -> bool:
+    return getattr(user.target, "__name__", "") == "getitem" and user.args == (node, 0)
+
+
+def _value(module: fx.GraphModule, node: Any) -> Tensor | None:
+    """A constant of the graph; ``None`` for what is none."""
+    if isinstance(node, fx.Node) and node.op == "get_attr":
+        found = _attribute(module, str(node.target))
+        return found if isinstance(found, Tensor) else None
+    return None
+
+
+def _attribute(module: nn.Module, target: str) -> Any:
+    found: Any = module
+    for name in target.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def _constant(module: fx.GraphModule, value: Tensor, before: fx.Node) -> fx.Node:
+    """A new constant of the graph."""
+    number = sum(name.startswith("folded") for name, _ in module.named_buffers())
+    module.register_buffer(f"folded{number}", value.detach().clone(memory_format=torch.contiguous_format))
+    with module.graph.inserting_before(before):
+        return module.graph.get_attr(f"folded{number}")
+
+
+def _keep_only(module: nn.Module, names: Iterable[str]) -> None:
+    """Forget the tensors that the graph no longer reads."""
+    kept = set(names)
+    for full in [name for name, _ in (*module.named_parameters(), *module.named_buffers()) if name not in kept]:
+        path, _, name = full.rpartition(".")
+        delattr(module.get_submodule(path), name)
+
+
+def _dtype(network: nn.Module) -> torch.dtype:
+    return next((parameter.dtype for parameter in network.parameters()), torch.float32)
