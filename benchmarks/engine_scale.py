@@ -111,6 +111,14 @@ def ours(trials: int, sampler: str, workers: int) -> dict[str, float]:
         return figures(began, ends, place)
 
 
+def plain_space(trial: Any) -> None:
+    """The same space, asked for as one would of Optuna."""
+    from mtl_search import load_experiment
+
+    space = load_experiment("quickstart", SPACE).search_space
+    space.resolve(lambda name, options: trial.suggest_categorical(name, options))
+
+
 def plain(trials: int, sampler: str, workers: int) -> dict[str, float]:
     began = time.time()
     import optuna
@@ -118,13 +126,7 @@ def plain(trials: int, sampler: str, workers: int) -> dict[str, float]:
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
-    from mtl_search import load_experiment
-
-    space = load_experiment("quickstart", SPACE).search_space
     samplers = {"nsga2": optuna.samplers.NSGAIISampler, "tpe": optuna.samplers.TPESampler}
-
-    def ask(trial: optuna.Trial) -> None:
-        space.resolve(lambda name, options: trial.suggest_categorical(name, options))
 
     class Stub(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
@@ -149,7 +151,7 @@ def plain(trials: int, sampler: str, workers: int) -> dict[str, float]:
     ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     with tempfile.TemporaryDirectory() as folder:
         searcher = OptunaSearch(
-            ask, sampler=samplers[sampler](seed=0), metric=["accuracy", "parameters"], mode=["max", "min"]
+            plain_space, sampler=samplers[sampler](seed=0), metric=["accuracy", "parameters"], mode=["max", "min"]
         )
         tuner = tune.Tuner(
             tune.with_resources(Stub, {"cpu": 1}),

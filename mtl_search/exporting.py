@@ -195,7 +195,7 @@ def _network(
 
 
 def _architecture(architecture: Architecture) -> dict[str, Any]:
-    return {"method": "etr_nlp", "architecture": architecture.to_dict()}
+    return {"method": "etr_nlp", "architecture": json.loads(architecture.to_json())}
 
 
 def _spread(comparison: Comparison, key: str) -> dict[str, Any]:

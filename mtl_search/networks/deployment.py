@@ -51,9 +51,10 @@ def deployed(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule
     :returns: The same function up to rounding, of batches of any size.
     """
     modes = {module: module.training for module in network.modules()}
-    network.eval()
+    example = (next(network.parameters()).new_zeros(BATCH, *input_shape),)
     try:
-        example = (torch.zeros(BATCH, *input_shape, dtype=_dtype(network)),)
+        for module in modes:
+            module.training = False
         exported = torch.export.export(network, example, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
     finally:
         for module, mode in modes.items():
@@ -169,7 +170,3 @@ def _keep_only(module: nn.Module, names: Iterable[str]) -> None:
     for full in [name for name, _ in (*module.named_parameters(), *module.named_buffers()) if name not in kept]:
         path, _, name = full.rpartition(".")
         delattr(module.get_submodule(path), name)
-
-
-def _dtype(network: nn.Module) -> torch.dtype:
-    return next((parameter.dtype for parameter in network.parameters()), torch.float32)

@@ -1,7 +1,7 @@
 """The network: stem, blocks, heads. One forward pass gives the outputs of all tasks."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Generator, Tensor, nn
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mtl_search.architecture import Architecture
 from mtl_search.errors import FieldError
+from mtl_search.networks.deployment import deployed
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, geometry
 from mtl_search.networks.layer import ETRLayer, State, carry
 from mtl_search.networks.norm import Norm
@@ -16,7 +17,7 @@ from mtl_search.networks.reference import reference_layer
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
-Implementation = Literal["fused", "reference"]
+Implementation = Literal["fused", "reference", "deploy"]
 
 
 class Projection(nn.Module):
@@ -73,7 +74,7 @@ class Block(nn.Module):
 
     def _layer(self, layer: nn.Module, state: State, implementation: Implementation, activate: bool) -> State:
         assert isinstance(layer, ETRLayer)
-        return layer(state, activate) if implementation == "fused" else reference_layer(layer, state, activate)
+        return reference_layer(layer, state, activate) if implementation == "reference" else layer(state, activate)
 
     def _add(self, made: Tensor | None, state: State, skip: nn.Module | None, own: bool) -> Tensor | None:
         if skip is None:
@@ -154,7 +155,9 @@ class MultiTaskNetwork(nn.Module):
     :param tasks: What to predict.
     :param input_shape: ``(channels, height, width)``.
     :param seed: Of the initial weights and, independently, of the primitives.
-    :param implementation: ``fused`` for use; ``reference`` for the layer as the paper writes it, the same numbers.
+    :param implementation: ``fused`` for training; ``reference`` for the layer as the paper writes it, the same numbers;
+        ``deploy`` for use once it is trained: in evaluation mode the network is one plain graph, see
+        :mod:`mtl_search.networks.deployment`, made at its first forward pass from the weights it then has.
     """
 
     def __init__(
@@ -167,7 +170,7 @@ class MultiTaskNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if implementation not in get_args(Implementation):
-            raise FieldError("implementation", "must be `fused` or `reference`", implementation)
+            raise FieldError("implementation", "must be `fused`, `reference` or `deploy`", implementation)
         if not tasks or len({task.name for task in tasks}) != len(tasks):
             raise FieldError("tasks", "must be at least one task, each with its own name", [t.name for t in tasks])
         self.architecture, self.tasks, self.implementation = architecture, tuple(tasks), implementation
@@ -181,6 +184,8 @@ class MultiTaskNetwork(nn.Module):
             for number, block in enumerate(self.geometry.blocks)
         )
         self.heads = Heads(self.geometry.after, tasks, architecture.backbone.head_pool, weights)
+        self._plain: list[nn.Module] = []
+        """The graph of ``deploy``, in a list, so that it is no part of the network's state."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Outputs of all tasks.
@@ -188,11 +193,29 @@ class MultiTaskNetwork(nn.Module):
         :param x: ``[batch, channels, height, width]``
         :returns: Name of the task -> ``[batch, outputs]``.
         """
+        if self.implementation == "deploy" and not self.training and not torch.compiler.is_exporting():
+            if not self._plain:
+                plain = deployed(self, tuple(x.shape[1:]))
+                self._plain[:] = [plain]
+            return self._plain[0](x)
         x = channels_last(x)
         state: State = (x if self.stem is None else self.stem(x), None)
         for block in self.blocks:
             state = block(state, self.implementation)
         return self.heads(state)
+
+    def train(self, mode: bool = True) -> Self:
+        """Also forgets the graph of ``deploy``, as whatever changes the weights does."""
+        self._plain.clear()
+        return super().train(mode)
+
+    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
+        self._plain.clear()
+        return super().load_state_dict(*arguments, **options)
+
+    def _apply(self, *arguments: Any, **options: Any) -> Self:
+        self._plain.clear()
+        return super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]
 
     def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
         """``stem``, ``layer 0`` and so on -> their parameters."""
@@ -221,9 +244,9 @@ def build_model(
 ) -> MultiTaskNetwork:
     """Build the network of an architecture.
 
-    Both implementations hold the same ``state_dict`` and compute the same numbers; see :class:`MultiTaskNetwork`.
+    All implementations hold the same ``state_dict`` and compute the same numbers; see :class:`MultiTaskNetwork`.
 
-    :raises FieldError: If ``implementation`` is neither, or the tasks do not have names of their own.
+    :raises FieldError: If ``implementation`` is none of them, or the tasks do not have names of their own.
     """
     return MultiTaskNetwork(architecture, tasks, input_shape, seed, implementation)
 

@@ -37,17 +37,18 @@ Learned = tuple[Architecture, Sequence[float]]
 """An architecture and the values of its objectives."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Known:
     """What is known of an architecture before it is trained.
 
-    :param features: Its choices and its costs, each of about unit variance over the space.
-    :param costs: Logarithms of the objectives that are costs.
+    :param features: Its choices and the logarithms of its costs.
+    :param costs: The objectives that are costs, on their axes.
     """
 
+    architecture: Architecture
     cost: Cost
-    features: Tensor
-    costs: Tensor
+    features: Sequence[float]
+    costs: Sequence[float]
 
 
 class Bayesian(OwnSampler):
@@ -74,9 +75,10 @@ class Bayesian(OwnSampler):
         self.ways = directions(len(objectives))
         self.learned: list[Learned] = []
         self._looked_up: dict[Architecture, Known] = {}
+        self._neighbours: dict[Known, list[Known]] = {}
         self._kernels: dict[int, list[Kernel]] = {}
         self._scale: tuple[Tensor, Tensor] | None = None
-        self._base: list[Architecture] | None = None
+        self._base: list[Known] | None = None
         self._range: tuple[Tensor, Tensor] | None = None
 
     def learn(self, architecture: Architecture, values: Sequence[float]) -> None:
@@ -85,56 +87,59 @@ class Bayesian(OwnSampler):
     def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture:
         if len(seen) < FIRST or len(self.learned) < LEAST:
             return self._first(seen)
-        candidates = [one for one in self._candidates() if one not in seen and within(self._cost(one), self.limits)]
+        candidates = [
+            one for one in self._candidates() if one.architecture not in seen and within(one.cost, self.limits)
+        ]
         if not candidates:
             return self._first(seen)
-        macs = torch.tensor([float(self._cost(one).macs) for one in candidates], dtype=torch.float64)
-        worth = self.improvements(candidates, list(under_way)) / macs**PRICE
-        return candidates[int(worth.argmax())]
+        macs = torch.tensor([float(one.cost.macs) for one in candidates], dtype=torch.float64)
+        worth = self._improvements(candidates, [self._look_up(one) for one in under_way]) / macs**PRICE
+        return candidates[int(worth.argmax())].architecture
 
-    def improvements(self, candidates: list[Architecture], under_way: list[Architecture]) -> Tensor:
-        """By how much each candidate is expected to enlarge the hypervolume, but for a constant factor."""
+    def improvements(self, candidates: Sequence[Architecture], under_way: Sequence[Architecture]) -> Tensor:
+        """By how much each candidate is expected to enlarge the hypervolume, but for a constant factor: ``[n]``."""
+        known, open_ones = ([self._look_up(one) for one in some] for some in (candidates, under_way))
+        return self._improvements(known, open_ones)
+
+    def _improvements(self, candidates: Sequence[Known], under_way: Sequence[Known]) -> Tensor:
         learned = self._remembered(self.learned)
-        base = [*(architecture for architecture, _ in learned), *under_way]
+        base = [*(self._look_up(architecture) for architecture, _ in learned), *under_way]
         least, largest = self._cost_range()
         width = (largest - least).clamp(min=1e-9)
-        base_gains = [(largest - self._costs(base)) / width]
+        base_gains = [(largest - _costs(base)) / width]
         means, deviations = [], []
+        features = self._features(candidates)
         for place, objective in enumerate(self.predicted):
-            process = self._process(place, objective, learned, under_way)
+            process = self._process(self._kernel()[place], self._features(base), self._gains(objective, learned))
             smoothed = process.smoothed()
             worst, best = smoothed.min(), smoothed.max()
             unit = (best - worst).clamp(min=1e-9)
-            mean, deviation = process.predict(self._features(candidates))
+            mean, deviation = process.predict(features)
             base_gains.append(((smoothed - worst) / unit)[:, None])
             means.append((mean - worst) / unit)
             deviations.append(deviation / unit)
-        known = (largest - self._costs(candidates)) / width
+        known = (largest - _costs(candidates)) / width
         so_far = reached(torch.cat(base_gains, dim=1), self.ways)
         return expected_improvement(known, means, deviations, so_far, self.ways)
 
     def _first(self, seen: Collection[Architecture]) -> Architecture:
         """Spread over the space, and rather cheap."""
         sequence = Sobol(self.space, self.seed, skipped=CHEAPEST_OF * len(seen))
-        drawn = [sequence.suggest(seen, ()) for _ in range(CHEAPEST_OF)]
-        return min(drawn, key=lambda one: (not within(self._cost(one), self.limits), self._cost(one).macs))
+        drawn = [self._look_up(sequence.suggest(seen, ())) for _ in range(CHEAPEST_OF)]
+        return min(drawn, key=lambda one: (not within(one.cost, self.limits), one.cost.macs)).architecture
 
-    def _process(
-        self,
-        place: int,
-        objective: int,
-        learned: Sequence[Learned],
-        under_way: list[Architecture],
-    ) -> GaussianProcess:
-        kernel = self._kernel()[place]
-        features = self._features([architecture for architecture, _ in learned])
-        values = self._gains(objective, learned)
-        process = GaussianProcess(features, values, kernel)
-        if under_way:
-            more = self._features(under_way)
-            expected, _ = process.predict(more)
-            process = GaussianProcess(torch.cat([features, more]), torch.cat([values, expected]), kernel)
-        return process
+    def _process(self, kernel: Kernel, features: Tensor, values: Tensor) -> GaussianProcess:
+        """The model of what is learned, and of what is under way as if it had reached what is expected of it.
+
+        :param features: ``[learned + under way, features]``
+        :param values: ``[learned]``
+        """
+        count = len(values)
+        process = GaussianProcess(features[:count], values, kernel)
+        if count == len(features):
+            return process
+        expected, _ = process.predict(features[count:])
+        return GaussianProcess(features, torch.cat([values, expected]), kernel)
 
     def _kernel(self) -> list[Kernel]:
         """Of each predicted objective: chosen again when a tenth more is known, whatever process that happens in."""
@@ -143,7 +148,7 @@ class Bayesian(OwnSampler):
             count = after
         if count not in self._kernels:
             learned = self._remembered(self.learned[:count])
-            features = self._features([architecture for architecture, _ in learned])
+            features = self._features([self._look_up(architecture) for architecture, _ in learned])
             self._kernels = {
                 count: [most_likely_kernel(features, self._gains(index, learned)) for index in self.predicted]
             }
@@ -162,27 +167,31 @@ class Bayesian(OwnSampler):
         sign = 1.0 if self.directions[objective] == "maximize" else -1.0
         return torch.tensor([sign * values[objective] for _, values in learned], dtype=torch.float64)
 
-    def _candidates(self) -> list[Architecture]:
+    def _candidates(self) -> list[Known]:
         """The whole space where it is small; else what was drawn from it, and the neighbours of the best."""
         pool = self._pool()
         if len(pool) == self.space.size:
             return pool
         order = best_first([values for _, values in self.learned], self.directions)[:PARENTS]
-        near = itertools.chain.from_iterable(self.space.neighbours(self.learned[index][0]) for index in order)
+        near = itertools.chain.from_iterable(self._near(self._look_up(self.learned[index][0])) for index in order)
         return list(dict.fromkeys([*pool, *near]))
 
-    def _pool(self) -> list[Architecture]:
+    def _near(self, one: Known) -> list[Known]:
+        if one not in self._neighbours:
+            self._neighbours[one] = [self._look_up(other) for other in self.space.neighbours(one.architecture)]
+        return self._neighbours[one]
+
+    def _pool(self) -> list[Known]:
         if self._base is None:
-            if self.space.size <= 2 * POOL:
-                self._base = list(self.space.architectures())
-            else:
-                self._base = list(dict.fromkeys(self.space.sample(self.seed + lot) for lot in range(POOL)))
+            whole = self.space.size <= 2 * POOL
+            drawn = self.space.architectures() if whole else (self.space.sample(self.seed + n) for n in range(POOL))
+            self._base = list(dict.fromkeys(self._look_up(one) for one in drawn))
         return self._base
 
     def _cost_range(self) -> tuple[Tensor, Tensor]:
         """The least of each cost and its largest, or its limit: over the pool."""
         if self._range is None:
-            costs = self._costs(self._pool())
+            costs = _costs(self._pool())
             largest = costs.amax(dim=0)
             for place, name in enumerate(self.cost_names):
                 if name in self.limits:
@@ -190,31 +199,20 @@ class Bayesian(OwnSampler):
             self._range = costs.amin(dim=0), largest
         return self._range
 
-    # What is known of architectures
-
-    def _cost(self, architecture: Architecture) -> Cost:
-        return self._look_up(architecture).cost
-
-    def _costs(self, architectures: Iterable[Architecture]) -> Tensor:
-        """``[n, known objectives]``, as logarithms."""
-        return torch.stack([self._look_up(one).costs for one in architectures])
-
-    def _features(self, architectures: Iterable[Architecture]) -> Tensor:
-        """``[n, features]``"""
-        raw = torch.stack([self._look_up(one).features for one in architectures])
+    def _features(self, some: Sequence[Known]) -> Tensor:
+        """``[n, features]``, each of unit variance over the pool."""
         if self._scale is None:
-            pool = torch.stack([self._look_up(one).features for one in self._pool()])
+            pool = torch.tensor([one.features for one in self._pool()], dtype=torch.float64)
             self._scale = pool.mean(dim=0), pool.std(dim=0, correction=0).clamp(min=1e-9)
         mean, unit = self._scale
-        return (raw - mean) / unit
+        return (torch.tensor([one.features for one in some], dtype=torch.float64) - mean) / unit
 
     def _look_up(self, architecture: Architecture) -> Known:
         if architecture not in self._looked_up:
             cost = self.cost_of(architecture)
             logs = [axis_value(name, getattr(cost, name)) for name in ("learnable_parameters", "macs")]
-            features = torch.tensor([*self._choices(architecture), *logs], dtype=torch.float64)
-            costs = torch.tensor([axis_value(name, getattr(cost, name)) for name in self.cost_names])
-            self._looked_up[architecture] = Known(cost, features, costs.double())
+            costs = [axis_value(name, getattr(cost, name)) for name in self.cost_names]
+            self._looked_up[architecture] = Known(architecture, cost, [*self._choices(architecture), *logs], costs)
         return self._looked_up[architecture]
 
     def _choices(self, architecture: Architecture) -> Iterable[float]:
@@ -227,6 +225,11 @@ class Bayesian(OwnSampler):
                 yield float(answers.get(name, 0))
             else:
                 yield from (float(answers.get(name) == option) for option in _all_but_one(options))
+
+
+def _costs(some: Sequence[Known]) -> Tensor:
+    """``[n, known objectives]``, on their axes."""
+    return torch.tensor([one.costs for one in some], dtype=torch.float64)
 
 
 def _all_but_one(options: Sequence[Any]) -> Sequence[Any]:

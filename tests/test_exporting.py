@@ -1,0 +1,184 @@
+"""Deployment and export: the plain network, the files, and the cards beside them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from made_networks import SHAPE, generic_model, made_architecture, made_inputs, made_tasks, random_architecture
+from made_problems import made_problem, solve
+from mtl_search import build_model, compare, export, load_run, search
+from mtl_search.banks import bank_names
+from mtl_search.errors import UnknownNameError, UserError
+from mtl_search.experiment import load_experiment
+from mtl_search.exporting import load_trained
+from mtl_search.methods import make_method
+from mtl_search.networks.deployment import deployed
+from mtl_search.registry import METHODS
+from mtl_search.run_folder import Run
+from mtl_search.runner import prepare
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+
+OWN_METHODS = [name for name in METHODS.names() if name != "etr_nlp"]
+BASELINES = ("hard_sharing", "interrogate@0.3", "conal")
+
+
+def operations(network: nn.Module) -> list[str]:
+    assert isinstance(network, torch.fx.GraphModule)
+    return [str(node.target) for node in network.graph.nodes if node.op == "call_function"]
+
+
+@torch.no_grad()
+def assert_equal(network: nn.Module, plain: nn.Module, x: torch.Tensor, tolerance: float = 1e-9) -> None:
+    expected = network.eval()(x)
+    for batch in (x, x[:1]):
+        found = plain(batch)
+        for task, output in found.items():
+            assert torch.allclose(output, expected[task][: len(batch)], rtol=tolerance, atol=tolerance), task
+
+
+@pytest.mark.parametrize("bank", bank_names())
+def test_a_bank_of_linear_primitives_is_one_convolution(bank: str) -> None:
+    network = generic_model(made_architecture(bank, 0.5), made_tasks()).eval()
+    plain = deployed(network, SHAPE)
+    assert_equal(network, plain, made_inputs())
+    assert not [name for name in operations(plain) if "batch_norm" in name]
+    if bank == "linear":
+        # S to S', S to P' and P to P' in the second layer; in the first there is no P.
+        assert operations(plain).count("aten.conv2d.default") == 5
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_plain_network_of_any_architecture_computes_the_same(seed: int) -> None:
+    network = generic_model(random_architecture(seed), made_tasks(1 + seed % 4)).eval()
+    assert_equal(network, deployed(network, SHAPE), made_inputs())
+
+
+def test_deploying_leaves_the_network_as_it_was() -> None:
+    network = generic_model(made_architecture(), made_tasks())
+    network.train()
+    network.heads.eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    deployed(network, SHAPE)
+    assert network.training
+    assert not network.heads.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_the_implementation_deploy_holds_the_same_weights() -> None:
+    trained = generic_model(made_architecture(), made_tasks(), dtype=torch.float32)
+    x = made_inputs(torch.float32)
+    network = build_model(trained.architecture, trained.tasks, SHAPE, implementation="deploy").eval()
+    first = network(x)
+    network.load_state_dict(trained.state_dict())
+    assert_equal(trained, network, x, 1e-5)
+    assert not torch.allclose(network(x)["a"], first["a"], atol=1e-3)
+    assert set(network.state_dict()) == set(trained.state_dict())
+    assert network.train()(x)["a"].requires_grad
+
+
+@pytest.mark.parametrize("kind", ["plain", "residual"])
+@pytest.mark.parametrize("name", OWN_METHODS)
+def test_every_method_is_rebuilt_and_deployed(name: str, kind: str) -> None:
+    problem = made_problem(kind=kind, epochs=1)  # type: ignore[arg-type]
+    method = make_method(name, {})
+    finished = solve(method, problem).finished
+    details = json.loads(json.dumps(finished.details))
+    network = method.rebuild(problem, details)
+    network.load_state_dict(finished.model.state_dict())
+    x = torch.randn(5, *problem.input_shape)
+    assert_equal(finished.model, deployed(network, problem.input_shape), x, 1e-5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A small search and comparison, with real weights."""
+    changes = ["dataset.train=300", "dataset.val=100", "dataset.test=60", "training.batch_size=50"]
+    experiment = load_experiment("quickstart", changes)
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    found = search(experiment, trials=3, epochs=1, workers=0, out=folder)
+    compare(found, baselines=list(BASELINES), picks=["knee"], seeds=1, workers=0)
+    return load_run(folder)
+
+
+def samples_of(run: Run) -> torch.Tensor:
+    return torch.from_numpy(np.array(prepare(run.experiment).splits["val"].inputs[:20])).float()
+
+
+@torch.no_grad()
+def expected_of(run: Run, which: str | int | None) -> dict[str, np.ndarray]:
+    dataset = prepare(run.experiment)
+    mean, std = (torch.from_numpy(np.array(part)).view(-1, 1, 1) for part in (dataset.mean, dataset.std))
+    network = load_trained(run, which, dataset).network
+    return {task: output.numpy() for task, output in network((samples_of(run) - mean) / std).items()}
+
+
+@pytest.mark.parametrize("which", [None, *BASELINES])
+def test_an_onnx_file_is_used_with_onnxruntime_and_numpy_alone(run: Run, which: str | None, tmp_path: Path) -> None:
+    path = export(run, which, out=tmp_path)
+    np.save(tmp_path / "inputs.npy", samples_of(run).numpy())
+    code = """
+import sys, numpy, onnxruntime
+session = onnxruntime.InferenceSession("model.onnx")
+inputs = numpy.load("inputs.npy")
+for size in (1, 20):
+    found = session.run(None, {"image": inputs[:size]})
+    names = [output.name for output in session.get_outputs()]
+    numpy.savez(f"outputs{size}.npz", **dict(zip(names, found)))
+assert not {"torch", "mtl_search"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    expected = expected_of(run, which)
+    for size in (1, 20):
+        found = np.load(tmp_path / f"outputs{size}.npz")
+        assert set(found) == set(expected)
+        for task, output in expected.items():
+            np.testing.assert_allclose(found[task], output[:size], atol=1e-5, rtol=1e-5)
+    card = json.loads((tmp_path / "model_card.json").read_text())
+    assert card["files"][path.name] <= 1e-5
+    assert [task["name"] for task in card["tasks"]] == ["left", "right"]
+
+
+def test_a_torch_program_is_used_with_torch_alone(run: Run, tmp_path: Path) -> None:
+    path = export(run, format="torch", out=tmp_path)
+    outputs = torch.export.load(path).module()(samples_of(run))
+    for task, output in expected_of(run, None).items():
+        np.testing.assert_allclose(outputs[task].detach().numpy(), output, atol=1e-5, rtol=1e-5)
+
+
+def test_the_card_says_what_it_was_measured_on_and_how_it_was_made(run: Run) -> None:
+    assert run.knee is not None
+    number = run.knee.number
+    path = export(run, number)
+    export(run, number, format="torch")
+    assert path == run.path / "exports" / str(number) / "model.onnx"
+    card = json.loads(path.with_name("model_card.json").read_text())
+    assert set(card["files"]) == {"model.onnx", "model.pt2"}
+    assert card["metrics"] == {"split": "val", "values": dict(run.knee.scores)}
+    assert card["made_from"]["architecture"] == json.loads(run.knee.architecture.to_json())
+    page = path.with_name("MODEL_CARD.md").read_text()
+    assert f"Trial {number} of small" in page
+    assert f"{run.knee.learnable_parameters:,} learnable parameters" in page
+    of_test = export(run, "hard_sharing")
+    card = json.loads(of_test.with_name("model_card.json").read_text())
+    assert card["metrics"]["split"] == "test"
+    assert card["made_from"]["trained_on"] == "the training and validation splits"
+
+
+def test_what_cannot_be_exported_is_said(run: Run) -> None:
+    with pytest.raises(UserError, match="there is no trial 17"):
+        export(run, 17)
+    with pytest.raises(UnknownNameError, match="Did you mean `hard_sharing`"):
+        export(run, "hard_sharin")
+    with pytest.raises(UserError, match="hard_sharing, seed 4, were not kept; those of seed 0"):
+        export(run, "hard_sharing", seed=4)
+    off_front = next((trial.number for trial in run.complete if trial not in run.front), None)
+    if off_front is not None:
+        with pytest.raises(UserError, match=f"the weights of trial {off_front} were not kept"):
+            export(run, off_front)
