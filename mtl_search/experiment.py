@@ -323,6 +323,14 @@ class Experiment(Section):
                 raise FieldError(f"search.points.{number}.{error.field}", error.rule, error.found) from error
         return self
 
+    @model_validator(mode="after")
+    def _early_stopping_can_stop(self) -> "Experiment":
+        stopping, epochs = self.search.early_stopping, self.training.epochs
+        if stopping is not None and stopping.grace >= epochs:
+            rule = f"must be below `training.epochs`, {epochs}, or no trial is ever stopped"
+            raise FieldError("search.early_stopping.grace", rule, stopping.grace)
+        return self
+
     def __eq__(self, other: object) -> bool:
         """Whether both ask for the same, wherever they were read from."""
         return isinstance(other, Experiment) and self.to_dict() == other.to_dict()

@@ -100,6 +100,7 @@ def small(tmp_path: Path) -> Path:
         ("space=3", ["`space` must be a mapping with keys", "but got 3"]),
         ("dataset=multi_mnist", ["`dataset` must be a mapping with keys", "but got 'multi_mnist'"]),
         ("backbone.stages=[3]", ["`backbone.stages.0` must be a mapping with keys", "but got 3"]),
+        ("search.early_stopping={grace: 50}", ["`search.early_stopping.grace`", "below `training.epochs`", "got 50"]),
         ("space.layers=[1]", ["`space.layers` must be a mapping with keys", "but got [1]"]),
         ("space.layers={a: {bank: paper}}", ["`space.layers.a` must be a whole number", "but got 'a'"]),
         ("objectives=accuracy", ["`objectives` must be a list", "but got 'accuracy'"]),
