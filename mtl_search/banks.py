@@ -5,6 +5,7 @@ primitives with ``+`` and repeats them with ``*``: ``random*3+average_pool+shift
 many times, each draw different.
 """
 
+import functools
 import re
 
 from mtl_search.errors import FieldError, UnknownNameError
@@ -31,6 +32,7 @@ def bank_names() -> list[str]:
     return sorted({CONVOLUTION, *BANKS, *PRIMITIVES.names()})
 
 
+@functools.cache
 def primitives_of(bank: str) -> tuple[str, ...]:
     """The primitives of a bank, repeats written out.
 

@@ -40,6 +40,12 @@ def wait_until_noted(driver: Driver, folder: Path, rows: int) -> None:
     driver.wait_for(lambda: len(epochs_noted(folder)) >= rows)
 
 
+def rows_within_a_trial(run: Run) -> int:
+    """How many epochs were noted when a trial that trains to the end, not the first one, had trained one of them."""
+    late = next(trial.number for trial in run.complete if trial.number > 0)
+    return next(place for place, row in enumerate(run.epochs, 1) if row.trial == late)
+
+
 def timeless(run: Run) -> list[Trial]:
     return [replace(trial, seconds=0) for trial in run.trials]
 

@@ -16,6 +16,7 @@ from made_faults import (
     assert_same_as,
     assert_whole,
     epochs_noted,
+    rows_within_a_trial,
     timeless,
     wait_until_noted,
 )
@@ -40,7 +41,7 @@ def test_the_undisturbed_search_stops_some_trials_and_completes_others(undisturb
 def test_a_signal_leaves_a_whole_folder_and_says_how_to_go_on(number: int, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(folder)]) as search:
-        wait_until_noted(search, folder, 6)
+        wait_until_noted(search, folder, rows_within_a_trial(undisturbed))
         search.signal(number)
         status, shown = search.end()
         assert search.wait_until_all_are_gone()
