@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mtl_search import cost
 from mtl_search.balancing import make_balancing
-from mtl_search.datasets import Dataset, Split
+from mtl_search.batches import LARGEST_BATCH, DeviceSplit
+from mtl_search.datasets import Dataset
 from mtl_search.errors import DatasetError, DivergedError, FieldError
 from mtl_search.experiment import Training
 from mtl_search.seeds import generator
-from mtl_search.tasks import Task
+from mtl_search.tasks import Targets, Task
 
-TEST_BATCH = 512
 SCHEDULED = ("lr", "betas")
 """What a schedule changes in the groups of the optimiser."""
 PLACE_IN_SCHEDULE = ("last_epoch", "_step_count", "_last_lr")
@@ -87,28 +86,6 @@ class Checkpoint:
         }
 
 
-class DeviceSplit:
-    """A split where the network trains: inputs stay uint8, batches are normalised as they are made.
-
-    :param dataset: Gives the mean and deviation of the inputs.
-    """
-
-    def __init__(self, split: Split, dataset: Dataset, device: torch.device) -> None:
-        self.inputs = _tensor(split.inputs, device)
-        self.targets = {name: _tensor(target, device) for name, target in split.targets.items()}
-        self.mean = _tensor(dataset.mean, device).view(-1, 1, 1)
-        self.scale = 1 / _tensor(dataset.std, device).view(-1, 1, 1)
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def batch(self, samples: Tensor | slice) -> tuple[Tensor, dict[str, Tensor]]:
-        """Normalised inputs ``[batch, channels, height, width]`` and the targets of all tasks, ``[batch]`` each."""
-        inputs = self.inputs[samples].to(torch.float32, memory_format=torch.channels_last)
-        inputs = inputs.sub_(self.mean).mul_(self.scale)
-        return inputs, {name: target[samples] for name, target in self.targets.items()}
-
-
 class Trainer:
     """The training of one network: the common loop of all methods.
 
@@ -141,7 +118,7 @@ class Trainer:
         self.model = model.to(self.device)
         self.tasks, self.dataset, self.settings = tasks, dataset, settings
         self.phase, self.observer = phase, observer
-        self.data = DeviceSplit(dataset.splits["train"], dataset, self.device)
+        self.data = DeviceSplit(dataset.splits["train"], dataset, self.device, tasks)
         self.steps = len(self.data) // settings.batch_size
         if not self.steps:
             raise DatasetError(f"{len(self.data)} training samples are less than one batch of {settings.batch_size}.")
@@ -193,14 +170,15 @@ class Trainer:
     def _epoch(self) -> Tensor:
         """The tasks' losses in all steps, ``[steps, tasks]``, on the device: nothing waits for a number."""
         self.model.train()
-        order = torch.randperm(len(self.data), generator=self.order).to(self.device)
+        size = self.settings.batch_size
+        order = torch.randperm(len(self.data), generator=self.order)[: self.steps * size]
         losses = torch.zeros(self.steps, len(self.tasks), device=self.device)
-        for step, samples in enumerate(order[: self.steps * self.settings.batch_size].chunk(self.steps)):
-            losses[step] = self.step(*self.data.batch(samples))
+        for step, batch in enumerate(self.data.batches(order, size)):
+            losses[step] = self.step(*batch)
             self.schedule.step()
         return losses
 
-    def step(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    def step(self, inputs: Tensor, targets: Targets) -> Tensor:
         """One step of the optimiser; the tasks' losses before it, ``[tasks]``."""
         losses = self.losses(inputs, targets)
         self.optimiser.zero_grad(set_to_none=True)
@@ -208,18 +186,15 @@ class Trainer:
         self.optimiser.step()
         return losses.detach()
 
-    def losses(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    def losses(self, inputs: Tensor, targets: Targets) -> Tensor:
         """The tasks' mean losses over a batch, ``[tasks]``, with their graph."""
         with autocast(self.device):
             outputs = self.model(inputs)
         return self.losses_of(outputs, targets)
 
-    def losses_of(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    def losses_of(self, outputs: Mapping[str, Tensor], targets: Targets) -> Tensor:
         """The tasks' mean losses of a network's outputs, ``[tasks]``."""
-        smoothing = self.settings.label_smoothing
-        return torch.stack(
-            [task.loss(outputs[task.name].float(), targets[task.name], smoothing) for task in self.tasks]
-        )
+        return self.data.groups.losses(outputs, targets, self.settings.label_smoothing)
 
     def backward(self, losses: Tensor) -> None:
         """Write the gradients of a step."""
@@ -273,19 +248,16 @@ def scores_on(
     :param split: Name of the split.
     """
     model.eval()
-    data = DeviceSplit(dataset.splits[split], dataset, device)
-    totals = {task.name: torch.zeros((), device=device) for task in tasks}
-    for start in range(0, len(data), TEST_BATCH):
-        inputs, targets = data.batch(slice(start, start + TEST_BATCH))
+    data = DeviceSplit(dataset.splits[split], dataset, device, tasks)
+
+    def totals_of(samples: slice) -> list[Tensor]:
+        inputs, targets = data.batch(samples)
         with autocast(device):
             outputs = model(inputs)
-        for task in tasks:
-            totals[task.name] = totals[task.name] + task.totals(outputs[task.name].float(), targets[task.name])
-    return {
-        f"{task.name}/{metric}": value
-        for task in tasks
-        for metric, value in task.scores(totals[task.name], len(data)).items()
-    }
+        return data.groups.totals(outputs, targets)
+
+    parts = LARGEST_BATCH[device.type].parts(len(data), totals_of)
+    return data.groups.scores([torch.stack(of_group).sum(dim=0) for of_group in zip(*parts, strict=True)], len(data))
 
 
 def device_of(name: str) -> torch.device:
@@ -325,9 +297,3 @@ def _schedule(optimiser: torch.optim.Optimizer, settings: Training, steps: int) 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
     """A value of the optimiser in the memory layout of its parameter: a fused step goes through both side by side."""
     return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
-
-
-def _tensor(array: np.typing.NDArray[np.generic], device: torch.device) -> Tensor:
-    """On the device; copied where it lies in memory that workers share and may not write to."""
-    writable = array if array.flags.writeable else array.copy()
-    return torch.from_numpy(writable).to(device)

@@ -39,6 +39,7 @@ LAYERS = (
     "gradients",
     "balancing",
     "datasets",
+    "batches",
     "cost",
     "training",
     "methods",

@@ -9,13 +9,14 @@ import torch
 
 from made_networks import made_architecture, single_threaded
 from mtl_search.architecture import Architecture
+from mtl_search.batches import DeviceSplit
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import DatasetError, DivergedError, FieldError
 from mtl_search.evaluation import evaluate, evaluate_by_epoch, mean_headline
 from mtl_search.experiment import Training, load_experiment
 from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.runner import search
-from mtl_search.training import BACKWARD_MACS, DeviceSplit, Epoch, Trainer, device_of, scores_on
+from mtl_search.training import BACKWARD_MACS, Epoch, Trainer, device_of, scores_on
 from mtl_search.trial import State
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

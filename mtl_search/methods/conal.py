@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F
 
+from mtl_search.batches import Batch, DeviceSplit
 from mtl_search.datasets import Dataset, Split
 from mtl_search.errors import UserError
 from mtl_search.experiment import BalancingSettings, Training
@@ -20,7 +21,8 @@ from mtl_search.methods import Finished, Method, Problem
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.networks.relaxed import Place, RelaxedNetwork
 from mtl_search.seeds import generator
-from mtl_search.training import BACKWARD_MACS, DeviceSplit, Epoch, Trainer, autocast
+from mtl_search.tasks import Targets
+from mtl_search.training import BACKWARD_MACS, Epoch, Trainer, autocast
 
 Conflict = Literal["module", "pair", "none"]
 TEMPERATURE = 1.0
@@ -182,7 +184,7 @@ class Search(Trainer):
         dataset = divided(problem.dataset, method.validation, problem.seed)
         super().__init__(model, problem.tasks, dataset, settings, problem.seed, phase="search")
         self.network, self.method, self.macs_by_task = model, method, macs_by_task
-        self.held_out = DeviceSplit(dataset.splits["val"], dataset, self.device)
+        self.held_out = DeviceSplit(dataset.splits["val"], dataset, self.device, self.tasks)
         self.batches = self._held_out_batches(generator(problem.seed, f"order of held out samples {stage}"))
         self.noise = generator(problem.seed, f"gumbel noise {stage}")
         self.strengths = torch.optim.Adam(
@@ -222,12 +224,12 @@ class Search(Trainer):
         for epoch in super().epochs():
             yield dataclasses.replace(epoch, samples=epoch.samples + self.steps * self.held_out_size)
 
-    def step(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    def step(self, inputs: Tensor, targets: Targets) -> Tensor:
         """One step of alpha, then one of the weights."""
         self.step_alpha(*next(self.batches))
         return super().step(inputs, targets)
 
-    def step_alpha(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> None:
+    def step_alpha(self, inputs: Tensor, targets: Targets) -> None:
         """One step of alpha. The features do not depend on it: only the sum and the heads are differentiated.
 
         In full precision: what tells places apart is much smaller than what they have in common.
@@ -241,7 +243,7 @@ class Search(Trainer):
             strength.grad = gradient
         self.strengths.step()
 
-    def losses(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    def losses(self, inputs: Tensor, targets: Targets) -> Tensor:
         with autocast(self.device):
             outputs = self.network(inputs, shares=self.shares(list(self.network.alpha)))
         return self.losses_of(outputs, targets)
@@ -302,7 +304,7 @@ class Search(Trainer):
         hard = F.one_hot(soft.argmax(), len(soft)).to(soft.dtype)
         return hard + soft - soft.detach()
 
-    def _held_out_batches(self, order: torch.Generator) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    def _held_out_batches(self, order: torch.Generator) -> Iterator[Batch]:
         """Batches for alpha without end, in a new order each time that all have been used."""
         while True:
             samples = torch.randperm(len(self.held_out), generator=order).to(self.device)

@@ -15,7 +15,7 @@ from mtl_search.methods import Finished, Method, Problem
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.seeds import generator
-from mtl_search.tasks import Task
+from mtl_search.tasks import Targets, Task
 from mtl_search.training import Epoch, Group, Trainer
 
 
@@ -148,7 +148,7 @@ class _Search(Trainer):
         self.network = network
         self.first, self.last = method.first_temperature, method.last_temperature
 
-    def step(self, inputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    def step(self, inputs: Tensor, targets: Targets) -> Tensor:
         done = self.schedule.last_epoch / max(1, self.steps * self.settings.epochs - 1)
         self.network.temperature = self.first * (self.last / self.first) ** done
         return super().step(inputs, targets)

@@ -1,0 +1,136 @@
+"""Batches: the same ones wherever samples are held, as large as there is memory for."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from made_networks import made_tasks, single_threaded
+from made_problems import TRAINING, made_backbone, made_dataset
+from mtl_search.batches import RESIDENT_SHARE, Batch, DeviceSplit, LargestBatch, is_resident, one_ahead
+from mtl_search.datasets import Dataset
+from mtl_search.methods import Problem
+from mtl_search.methods.hard_sharing import HardSharing
+from mtl_search.training import scores_on
+
+one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
+
+CPU = torch.device("cpu")
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return made_dataset(made_tasks(3))
+
+
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device has no room for a split; it is a processor, so that copies to it are none."""
+    monkeypatch.setattr("mtl_search.batches.is_resident", lambda size, device: False)
+
+
+def made_order(dataset: Dataset) -> Tensor:
+    return torch.randperm(len(dataset.splits["train"]), generator=torch.Generator().manual_seed(0))
+
+
+def batches_of(dataset: Dataset) -> list[Batch]:
+    return list(DeviceSplit(dataset.splits["train"], dataset, CPU).batches(made_order(dataset), SIZE))
+
+
+def assert_same_batches(found: list[Batch], expected: list[Batch]) -> None:
+    assert len(found) == len(expected) > 1
+    for (inputs, targets), (other_inputs, other_targets) in zip(found, expected, strict=True):
+        assert torch.equal(inputs, other_inputs)
+        assert list(targets) == list(other_targets)
+        assert all(torch.equal(targets[name], other_targets[name]) for name in targets)
+
+
+def test_batches_hold_the_samples_in_their_order(dataset: Dataset) -> None:
+    found, split = batches_of(dataset), dataset.splits["train"]
+    order = made_order(dataset).numpy()
+    assert [len(inputs) for inputs, _ in found] == [16, 16, 16, 16, 8]
+    inputs = torch.cat([inputs for inputs, _ in found])
+    mean, std = (torch.from_numpy(value).view(-1, 1, 1) for value in (dataset.mean, dataset.std))
+    torch.testing.assert_close(inputs, (torch.from_numpy(split.inputs[order]).float() - mean) / std)
+    for task in dataset.tasks:
+        targets = torch.cat([targets[task.name] for _, targets in found])
+        assert targets.tolist() == split.targets[task.name][order].tolist()
+
+
+def test_batches_copied_ahead_of_time_are_the_same(dataset: Dataset, request: pytest.FixtureRequest) -> None:
+    held = batches_of(dataset)
+    request.getfixturevalue("no_room")
+    assert not DeviceSplit(dataset.splits["train"], dataset, CPU).resident
+    assert_same_batches(batches_of(dataset), held)
+
+
+def test_a_batch_is_begun_before_the_one_ahead_of_it_is_given_out(dataset: Dataset) -> None:
+    begun = []
+
+    def counted() -> Iterator[Batch]:
+        for number, batch in enumerate(batches_of(dataset)):
+            begun.append(number)
+            yield batch
+
+    for number, _ in enumerate(one_ahead(counted(), CPU)):
+        assert begun == list(range(min(number + 2, 5)))
+    assert_same_batches(list(one_ahead(iter(batches_of(dataset)), CPU)), batches_of(dataset))
+    assert list(one_ahead(iter([]), CPU)) == []
+
+
+def test_where_samples_are_held_changes_no_training(dataset: Dataset, request: pytest.FixtureRequest) -> None:
+    problem = Problem(made_backbone(), dataset, TRAINING)
+    found = []
+    for fixture in ([], ["no_room"]):
+        for name in fixture:
+            request.getfixturevalue(name)
+        model = HardSharing().build(problem)
+        epochs = list(problem.trainer(model).epochs())
+        scores = scores_on(model, dataset.tasks, dataset, "val", CPU)
+        found.append(([epoch.loss for epoch in epochs], scores, list(model.parameters())))
+    assert found[0][:2] == found[1][:2]
+    assert all(torch.equal(*pair) for pair in zip(found[0][2], found[1][2], strict=True))
+
+
+def test_a_gpu_holds_a_split_that_takes_its_share_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 1 << 30
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 4 * free))
+    assert is_resident(int(RESIDENT_SHARE * free), torch.device("cuda"))
+    assert not is_resident(int(RESIDENT_SHARE * free) + 1, torch.device("cuda"))
+    assert is_resident(100 * free, CPU)
+
+
+class Narrow(nn.Module):
+    """A network that there is memory for with so many samples at once."""
+
+    def __init__(self, model: nn.Module, room: int) -> None:
+        super().__init__()
+        self.model, self.room = model, room
+        self.asked: list[int] = []
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        self.asked.append(len(x))
+        if len(x) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.model(x)
+
+
+def test_the_batch_is_halved_until_it_fits_and_stays_so(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The 32 samples are scored once each, whatever had to be tried."""
+    model = HardSharing().build(Problem(made_backbone(), dataset, TRAINING))
+    expected = scores_on(model, dataset.tasks, dataset, "val", CPU)
+    monkeypatch.setattr("mtl_search.training.LARGEST_BATCH", {"cpu": LargestBatch(64)})
+    narrow = Narrow(model, room=12)
+    assert scores_on(narrow, dataset.tasks, dataset, "val", CPU) == pytest.approx(expected, rel=1e-6)
+    assert narrow.asked == [32, 16, 8, 8, 8, 8]
+    narrow.asked.clear()
+    scores_on(narrow, dataset.tasks, dataset, "val", CPU)
+    assert narrow.asked == [8, 8, 8, 8]
+
+
+def test_no_room_for_one_sample_is_an_error(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtl_search.training.LARGEST_BATCH", {"cpu": LargestBatch(4)})
+    with pytest.raises(torch.OutOfMemoryError):
+        scores_on(Narrow(nn.Identity(), room=0), dataset.tasks, dataset, "val", CPU)
