@@ -1,0 +1,317 @@
+"""Where the time of the quickstart search goes: training, evaluation, data, engine, start-up, end.
+
+The command itself is run, ``mtl-search search quickstart``, in a process of its own, with the settings as shipped. What
+it does is not changed; some functions are timed, in the process of the search and in its workers.
+
+    python benchmarks/end_to_end.py [EXPERIMENT] [--set search.trials=4]... [--out FOLDER]
+    python benchmarks/end_to_end.py --run FOLDER
+
+What is divided is the time of the *slots*: the seconds from the start of the command to its end, times the number of
+workers. All of it counts, also what no worker could have used: while the command imports torch, every slot waits. Each
+second of a slot belongs to one row, so the rows sum to the whole:
+
+- *start-up*: from the start of the command to the first trial of that slot, but for making the dataset;
+- *training*: the epochs, without making their batches;
+- *data*: making the dataset, taking it to where the network trains, making batches of it, also those of the evaluation;
+- *evaluation*: scores on validation samples;
+- *engine*: all else between a slot's first trial and its last. Within a trial that is what a worker waits for between
+  two epochs, while the process of the search books the first; between trials a new candidate is proposed and sent;
+- *end*: from a slot's last trial to the end of the command: one worker waits for the other, Ray stops, the page is
+  made.
+
+A worker that gets less than a processor, since others use it, trains longer; how much of its training time each ran is
+said beside the table. With ``--out`` the times are kept in the run's folder, from which ``--run`` prints the tables
+again. The folder of any other search does not say when its command began and ended; of it ``--run`` tells the share of
+the trials from ``started`` to ``finished`` only.
+
+(table follows)
+"""
+
+import argparse
+import functools
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+# What the search imports is imported within functions here: how long that takes is measured.
+
+TIMES = "times.jsonl"
+"""In a run's folder: a line of the command, a line of its process, a line for every trial."""
+
+SEARCH = "from end_to_end import run_timed; run_timed()"
+
+TRAINING = "epochs"
+GROUPS = {
+    "training": (TRAINING,),
+    "evaluation": ("scores",),
+    "data": ("dataset made", "taken to the device", "batches"),
+    "engine": (
+        "network built, the rest of a trial",
+        "cost counted",
+        "state copied",
+        "between epochs",
+        "between trials",
+    ),
+    "start-up": ("Python and imports", "experiment checked", "Ray started", "workers started", "the rest of start-up"),
+    "end": ("waiting for the other workers", "Tune ends", "Ray stopped", "page made", "the rest of the end"),
+}
+MEANWHILE = ("sampler", "files", "tensors fetched", "booking")
+"""What the process of the search does while the workers train."""
+
+
+class Clock:
+    """Seconds of named pieces, each without those of the pieces within it."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.processor: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.began: dict[str, float] = {}
+        """When each piece began for the first time."""
+        self._open: list[str] = []
+        self._last = self._last_processor = 0.0
+
+    @contextmanager
+    def piece(self, name: str) -> Iterator[None]:
+        """Count what is done meanwhile as a piece."""
+        self._book()
+        self._open.append(name)
+        self.calls[name] += 1
+        self.began.setdefault(name, self._last)
+        try:
+            yield
+        finally:
+            self._book()
+            self._open.pop()
+
+    def _book(self) -> None:
+        now, processor = time.time(), time.process_time()
+        if self._open:
+            self.seconds[self._open[-1]] += now - self._last
+            self.processor[self._open[-1]] += processor - self._last_processor
+        self._last, self._last_processor = now, processor
+
+    @contextmanager
+    def timing(self, piece: str, home: Any, *names: str) -> Iterator[None]:
+        """Count the calls of some functions of a module or class as a piece."""
+        before = {name: getattr(home, name) for name in names}
+        for name, function in before.items():
+            setattr(home, name, self._timed(piece, function))
+        try:
+            yield
+        finally:
+            for name, function in before.items():
+                setattr(home, name, function)
+
+    def _timed(self, piece: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def timed(*arguments: Any, **options: Any) -> Any:
+            with self.piece(piece):
+                return function(*arguments, **options)
+
+        return timed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", nargs="?", default="quickstart")
+    parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", action="append", default=[])
+    parser.add_argument("--out", type=Path, help="keep the run in this folder, new or empty")
+    parser.add_argument("--run", type=Path, help="measure nothing: print what is known of this folder")
+    arguments = parser.parse_args()
+    if arguments.run is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            place = arguments.out or Path(scratch) / "run"
+            run_command(arguments.experiment, arguments.changes, place)
+            print_tables(place)
+    elif (arguments.run / TIMES).exists():
+        print_tables(arguments.run)
+    else:
+        print_from_files(arguments.run)
+
+
+def run_command(experiment: str, changes: Sequence[str], place: Path) -> None:
+    """Run the search and leave its times in its folder."""
+    with tempfile.TemporaryDirectory() as scratch:
+        times = Path(scratch) / TIMES
+        command = [sys.executable, "-c", SEARCH, str(times), "search", experiment, "--out", str(place)]
+        command += itertools.chain.from_iterable(("--set", change) for change in changes)
+        path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+        began = time.time()
+        done = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+        )
+        ended = time.time()
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        add_line(times, kind="command", began=began, ended=ended)
+        (place / TIMES).write_bytes(times.read_bytes())
+
+
+def add_line(times: Path, **values: Any) -> None:
+    """Several processes add lines to the same file."""
+    with times.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(values) + "\n")
+
+
+def run_timed() -> None:
+    """The process of the search: the command line, whose arguments stand after the name of the file of times."""
+    began, clock, times = time.time(), Clock(), Path(sys.argv.pop(1))
+    sys.argv[0] = "mtl-search"
+    with clock.piece("Python and imports"):
+        from mtl_search import cli, engine, report, runner, samplers
+        from mtl_search.campaign import Campaign
+        from mtl_search.run_writer import RunWriter
+    runner.search = functools.partial(runner.search, evaluate=functools.partial(evaluate_timed, times=times))
+    writes = ("start", "add_epoch", "add_checkpoint", "add", "add_weights", "keep_checkpoints")
+    with ExitStack() as stack:
+        for piece, home, *names in (
+            ("dataset made", runner, "load_dataset"),
+            ("experiment checked", runner, "check_experiment"),
+            ("Ray started", engine.ray, "init"),
+            ("booking", Campaign, "ask", "report", "fail"),
+            ("sampler", samplers.Proposals, "ask", "tell"),
+            ("files", RunWriter, *writes),
+            ("tensors fetched", engine, "_unpacked"),
+            ("Ray stopped", engine.ray, "shutdown"),
+            ("page made", report, "write_report"),
+        ):
+            stack.enter_context(clock.timing(piece, home, *names))
+        try:
+            cli.main()
+        finally:  # it ends with an exit status
+            add_line(times, kind="search", began=began, ended=time.time(), first=clock.began, **counted(clock))
+
+
+def counted(clock: Clock) -> dict[str, dict[str, float]]:
+    return {"seconds": dict(clock.seconds), "processor": dict(clock.processor), "calls": dict(clock.calls)}
+
+
+def evaluate_timed(what: Any, dataset: Any, training: Any, seed: int, course: Any, *, times: Path) -> Iterator[Any]:
+    """In a worker: the evaluation that searches do, and a line with its times."""
+    from mtl_search import cost, evaluation
+    from mtl_search.training import DeviceSplit, Trainer
+
+    began, clock = time.time(), Clock()
+    reports = evaluation.evaluate_by_epoch(what, dataset, training, seed, course)
+    with ExitStack() as stack:
+        for piece, home, *names in (
+            (TRAINING, Trainer, "_epoch"),
+            ("scores", evaluation, "scores_on"),
+            ("taken to the device", DeviceSplit, "__init__"),
+            ("batches", DeviceSplit, "batch"),
+            ("cost counted", cost, "measure", "count_macs", "estimate"),
+            ("state copied", Trainer, "checkpoint"),
+        ):
+            stack.enter_context(clock.timing(piece, home, *names))
+        done = False
+        while not done:
+            with clock.piece("network built, the rest of a trial"):
+                report = next(reports)
+            done = report.done
+            if done:
+                add_line(times, kind="trial", process=os.getpid(), began=began, ended=time.time(), **counted(clock))
+            yield report
+
+
+def print_tables(place: Path) -> None:
+    """The time of the slots, and what the process of the search did meanwhile."""
+    lines = [json.loads(line) for line in (place / TIMES).read_text(encoding="utf-8").splitlines()]
+    command, search = (next(line for line in lines if line["kind"] == kind) for kind in ("command", "search"))
+    trials = [line for line in lines if line["kind"] == "trial"]
+    slots = {line["process"]: [trial for trial in trials if trial["process"] == line["process"]] for line in trials}
+    wall = command["ended"] - command["began"]
+    found: Counter[str] = Counter()
+    for slot in slots.values():
+        found.update(start_of(slot, command, search))
+        found.update(trials_of(slot))
+        found.update(end_of(slot, max(trial["ended"] for trial in trials), command, search))
+    print(f"{len(trials)} trials, {len(slots)} workers, {os.cpu_count()} cores, {wall:.1f} s from start to end\n")
+    print_slots(found, len(slots) * wall)
+    processor = sum(trial["processor"][TRAINING] for trial in trials)
+    print(f"\nof the seconds of training the workers ran {processor / found[TRAINING]:.1%} on a processor")
+    during = max(trial["ended"] for trial in trials) - min(trial["began"] for trial in trials)
+    print(f"training from the first trial's begin to the last one's end: {found[TRAINING] / len(slots) / during:.1%}\n")
+    print_meanwhile(search)
+
+
+def start_of(slot: list[dict[str, Any]], command: dict[str, Any], search: dict[str, Any]) -> dict[str, float]:
+    """Seconds of a slot before its first trial."""
+    seconds, first = search["seconds"], min(trial["began"] for trial in slot)
+    parts = {name: seconds[name] for name in ("dataset made", "experiment checked", "Ray started")}
+    parts["Python and imports"] = search["began"] - command["began"] + seconds["Python and imports"]
+    parts["workers started"] = first - search["first"]["booking"]
+    return {**parts, "the rest of start-up": first - command["began"] - sum(parts.values())}
+
+
+def trials_of(slot: list[dict[str, Any]]) -> dict[str, float]:
+    """Seconds of a slot from the begin of its first trial to the end of its last."""
+    parts: Counter[str] = Counter()
+    for trial in slot:
+        parts.update(trial["seconds"])
+        parts["between epochs"] += trial["ended"] - trial["began"] - sum(trial["seconds"].values())
+    span = max(trial["ended"] for trial in slot) - min(trial["began"] for trial in slot)
+    parts["between trials"] = span - sum(parts.values())
+    return parts
+
+
+def end_of(
+    slot: list[dict[str, Any]], last: float, command: dict[str, Any], search: dict[str, Any]
+) -> dict[str, float]:
+    """Seconds of a slot after its last trial.
+
+    :param last: When the last trial of all ended.
+    """
+    own = max(trial["ended"] for trial in slot)
+    parts = {name: search["seconds"][name] for name in ("Ray stopped", "page made")}
+    parts["waiting for the other workers"] = last - own
+    parts["Tune ends"] = search["first"]["Ray stopped"] - last
+    return {**parts, "the rest of the end": command["ended"] - own - sum(parts.values())}
+
+
+def print_slots(found: Counter[str], whole: float) -> None:
+    print("| | slot seconds | of all |")
+    print("|---|---|---|")
+    for group, pieces in GROUPS.items():
+        together = sum(found[piece] for piece in pieces)
+        print(f"| **{group}** | **{together:.1f}** | **{together / whole:.1%}** |")
+        if len(pieces) > 1:
+            for piece in pieces:
+                print(f"| {piece} | {found[piece]:.1f} | {found[piece] / whole:.1%} |")
+    print(f"| together | {found.total():.1f} | {found.total() / whole:.1%} |")
+
+
+def print_meanwhile(search: dict[str, Any]) -> None:
+    print("| in the process of the search | seconds | calls | ms a call |")
+    print("|---|---|---|---|")
+    for name in MEANWHILE:
+        seconds, calls = search["seconds"].get(name, 0.0), search["calls"].get(name, 0)
+        print(f"| {name} | {seconds:.2f} | {calls} | {1000 * seconds / max(1, calls):.1f} |")
+
+
+def print_from_files(place: Path) -> None:
+    """What the files of any search say."""
+    from mtl_search import load_run
+    from mtl_search.runner import worker_count
+
+    run = load_run(place)
+    started, finished = (datetime.fromisoformat(run.environment[name]) for name in ("started", "finished"))
+    seconds, workers = sum(trial.seconds for trial in run.trials), worker_count(run.experiment) or 1
+    span = (finished - started).total_seconds()
+    print(f"{len(run.trials)} trials, {workers} workers, {span:.0f} s from `started` to `finished`:")
+    print(f"training and evaluation {seconds:.1f} of {workers * span:.0f} slot seconds, {seconds / workers / span:.1%}")
+    print("Not recorded: imports, making the dataset and starting Ray, which come before `started`.")
+
+
+if __name__ == "__main__":
+    main()
