@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtl_search.augmentation import Moves
 from mtl_search.datasets import Dataset, Split
 from mtl_search.tasks import Targets, Task, TaskGroups
 
@@ -42,20 +43,25 @@ class DeviceSplit:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batch(self, samples: Tensor | slice) -> Batch:
-        """Normalised inputs ``[batch, channels, height, width]`` and the targets of all tasks."""
-        return self._made(self._taken(samples))
+    def batch(self, samples: Tensor | slice, moves: Moves | None = None) -> Batch:
+        """Normalised inputs ``[batch, channels, height, width]`` and the targets of all tasks.
 
-    def batches(self, order: Tensor, size: int) -> Iterator[Batch]:
+        :param moves: Of these samples, while they are still uint8; none if left out.
+        """
+        return self._made(self._taken(samples), moves)
+
+    def batches(self, order: Tensor, size: int, moves: Moves | None = None) -> Iterator[Batch]:
         """One batch after the other; where the split is not held on the device each is copied there ahead of time.
 
         :param order: Numbers of the samples.
         :param size: Of a batch; the last one takes what is left.
+        :param moves: Of the samples, in this order.
         """
         parts = order.to(self.inputs.device).split(size)
+        moved = [None] * len(parts) if moves is None else moves.to(self.device).split(size)
         if self.resident:
-            return map(self.batch, parts)
-        return map(self._made, one_ahead(map(self._taken, parts), self.device))
+            return map(self.batch, parts, moved)
+        return map(self._made, one_ahead(map(self._taken, parts), self.device), moved)
 
     def _taken(self, samples: Tensor | slice) -> Batch:
         """Samples as they are held, on the device: one operation for each group of tasks."""
@@ -66,8 +72,9 @@ class DeviceSplit:
         """On the device; nothing waits for the copy, which is made from pinned memory."""
         return held.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else held
 
-    def _made(self, taken: Batch) -> Batch:
+    def _made(self, taken: Batch, moves: Moves | None) -> Batch:
         inputs, targets = taken
+        inputs = inputs if moves is None else moves.apply(inputs)
         inputs = inputs.to(torch.float32, memory_format=torch.channels_last)
         return inputs.sub_(self.mean).mul_(self.scale), targets
 

@@ -488,11 +488,13 @@ class Contest:
     def _check_same(self, before: Comparison) -> None:
         """Trainings made in another way are not mixed with new ones."""
         asked = before.asked
+        training = Training.model_validate(asked["training"])  # with the defaults of settings that came later
+        kept = {"split": asked["split"], "training": training.model_dump(mode="json")}
         now_asked = {"split": self.split, "training": self.training.model_dump(mode="json")}
         for name, value in now_asked.items():
-            if asked[name] != value:
+            if kept[name] != value:
                 raise RunFolderError(
-                    f"{self.path / COMPARISON}: holds a comparison with `{name}` {asked[name]}, which must be the same "
+                    f"{self.path / COMPARISON}: holds a comparison with `{name}` {kept[name]}, which must be the same "
                     f"to go on with it, but got {value}."
                 )
         for about in asked["entrants"]:

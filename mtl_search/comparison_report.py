@@ -31,6 +31,7 @@ from mtl_search.standings import (
 from mtl_search.statistics import Interval, deviations_to_each_side
 from mtl_search.wording import (
     as_pairs,
+    augmentation_text,
     capitalised,
     cost_text,
     count,
@@ -422,7 +423,8 @@ def _budget(training: Mapping[str, Any]) -> str:
     return (
         f"{count(training['epochs'], 'epoch', 'epochs')}, batches of {training['batch_size']}, AdamW, learning rate up"
         f" to {training['learning_rate']:g} ({training['schedule'].replace('_', ' ')}), weight decay"
-        f" {training['weight_decay']:g}, label smoothing {training['label_smoothing']:g}, balancing of the tasks"
+        f" {training['weight_decay']:g}, label smoothing {training['label_smoothing']:g}"
+        f"{augmentation_text(training.get('augmentation'))}, balancing of the tasks"
         f" {balancing['name'] if isinstance(balancing, Mapping) else balancing} unless the table says otherwise."
     )
 

@@ -170,6 +170,24 @@ def _defaults_for_true(value: Any) -> Any:
     return {} if value is True else None if value is False else value
 
 
+class AugmentationSettings(Section):
+    """How training samples are moved at random, each anew in every epoch. Others never are.
+
+    :param shift: Most pixels that a picture is moved by, up or down and left or right; what comes in is 0. A random
+        crop after padding by so many is the same.
+    :param flip: Whether left and right are exchanged half of the time: for tasks of which that changes no target.
+    """
+
+    shift: int = Field(0, ge=0)
+    flip: bool = False
+
+    @model_validator(mode="after")
+    def _moves_something(self) -> "AugmentationSettings":
+        if not (self.shift or self.flip):
+            raise ValueError("must have a `shift` above 0 or `flip: true`, or be left out")
+        return self
+
+
 class Training(Section):
     """How one network is trained.
 
@@ -181,6 +199,7 @@ class Training(Section):
     :param label_smoothing: Of the cross entropy, 0 to below 1.
     :param balancing: How the losses or gradients of the tasks are combined: a name, or a mapping of ``name`` and its
         options, see ``mtl-search list balancings``.
+    :param augmentation: How training samples are moved at random; not at all if left out.
     :param device: ``auto`` takes CUDA where there is one.
     """
 
@@ -191,6 +210,7 @@ class Training(Section):
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     balancing: Annotated[BalancingSettings, BeforeValidator(by_name)] = BalancingSettings()
+    augmentation: AugmentationSettings | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

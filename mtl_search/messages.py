@@ -50,6 +50,8 @@ RULES = {
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
+    "bool_type": "must be `true` or `false`",
+    "bool_parsing": "must be `true` or `false`",
     "too_short": "must hold at least one item",
 }
 """Type of an error of pydantic -> the rule in the words of a YAML file."""

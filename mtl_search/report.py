@@ -41,6 +41,7 @@ from mtl_search.run_folder import Run, load_run
 from mtl_search.trial import State, Trial
 from mtl_search.wording import (
     as_pairs,
+    augmentation_text,
     cost_text,
     count,
     made_by_machine,
@@ -307,7 +308,7 @@ def _made_by_experiment(run: Run) -> dict[str, str]:
         "Measured on": "the validation split, which no candidate was trained on. The test split was not read.",
         "Trained": f"once each, {count(training.epochs, 'epoch', 'epochs')}, batches of {training.batch_size}, AdamW,"
         f" learning rate up to {training.learning_rate:g} ({training.schedule.replace('_', ' ')}), weight decay"
-        f" {training.weight_decay:g}",
+        f" {training.weight_decay:g}{augmentation_text(training.model_dump()['augmentation'])}",
         "Searched": f"{experiment.search_space.size:,} architectures with the sampler {search.sampler},"
         f" workers: {search.workers}, seed {search.seed}",
         "Early stopping": _early_stopping(experiment),

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from mtl_search import cost
+from mtl_search.augmentation import check_augmentation
 from mtl_search.balancing import make_balancing
 from mtl_search.campaign import Campaign
 from mtl_search.cost import Cost
@@ -236,11 +237,12 @@ def _experiment(
 def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     """Check what needs the primitives or the dataset: before anything is written or trained.
 
-    :raises UserError: For an unknown option of the balancing or a library that it lacks, dependent kernels, an
-        objective that the dataset does not measure, a training split of less than a batch, or constraints that no
-        architecture keeps.
+    :raises UserError: For an unknown option of the balancing or a library that it lacks, an augmentation that does not
+        fit the inputs, dependent kernels, an objective that the dataset does not measure, a training split of less than
+        a batch, or constraints that no architecture keeps.
     """
     make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
+    check_augmentation(experiment.training.augmentation, dataset.input_shape)
     for bank in sorted({bank for layer in experiment.search_space.layers for bank in layer.bank}):
         check_independence(bank)
     for objective in experiment.objectives:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_search import cost
+from mtl_search.augmentation import Augmentation
 from mtl_search.balancing import make_balancing
 from mtl_search.batches import LARGEST_BATCH, DeviceSplit
 from mtl_search.datasets import Dataset
@@ -65,7 +66,7 @@ class Group:
 class Checkpoint:
     """Where a training stands after an epoch: all that is needed to go on as if it had never stopped.
 
-    :param tensors: The network's and the optimiser's state, those of the generator and of the balancing.
+    :param tensors: The network's and the optimiser's state, those of the generators and of the balancing.
     :param values: Plain data for JSON: ``epoch``, the epochs trained, and the state of the schedule.
     """
 
@@ -95,12 +96,13 @@ class Trainer:
     :param model: Maps inputs to a dictionary of outputs, task by task. Moved to the device.
     :param tasks: What to predict.
     :param dataset: Trained on its split ``train``.
-    :param settings: Epochs, batch, optimiser, schedule, balancing, device.
-    :param seed: Of the order of the samples.
+    :param settings: Epochs, batch, optimiser, schedule, balancing, augmentation, device.
+    :param seed: Of the order of the samples, and of their augmentation.
     :param groups: Parameters with a learning rate or weight decay of their own.
     :param phase: Name of the phase, in the epochs.
     :param observer: Called with the trainer after every epoch, outside the time that is counted; must change nothing.
     :raises DatasetError: If the split holds less than one batch.
+    :raises FieldError: If the augmentation does not fit the inputs.
     """
 
     def __init__(
@@ -123,6 +125,8 @@ class Trainer:
         if not self.steps:
             raise DatasetError(f"{len(self.data)} training samples are less than one batch of {settings.batch_size}.")
         self.order = generator(seed, "order of the samples")
+        augmentation = settings.augmentation
+        self.augmentation = Augmentation(augmentation, dataset.input_shape, seed) if augmentation else None
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.balancing = make_balancing(settings.balancing.name, settings.balancing.options)
         self.balancing.start([task.name for task in tasks], self.parameters, seed)
@@ -172,8 +176,9 @@ class Trainer:
         self.model.train()
         size = self.settings.batch_size
         order = torch.randperm(len(self.data), generator=self.order)[: self.steps * size]
+        moves = self.augmentation.draw(len(order)) if self.augmentation else None
         losses = torch.zeros(self.steps, len(self.tasks), device=self.device)
-        for step, batch in enumerate(self.data.batches(order, size)):
+        for step, batch in enumerate(self.data.batches(order, size, moves)):
             losses[step] = self.step(*batch)
             self.schedule.step()
         return losses
@@ -207,6 +212,8 @@ class Trainer:
             tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
         tensors |= {f"balancing.{name}": value for name, value in self.balancing.state().items()}
         tensors["order"] = self.order.get_state()
+        if self.augmentation:
+            tensors["augmentation"] = self.augmentation.lot.get_state()
         schedule = self.schedule.state_dict()
         values = {
             "epoch": self.done,
@@ -233,6 +240,8 @@ class Trainer:
         self.schedule.load_state_dict(dict(checkpoint.values["schedule"]))
         self.balancing.restore(checkpoint.part("balancing"))
         self.order.set_state(checkpoint.tensors["order"])
+        if self.augmentation:
+            self.augmentation.lot.set_state(checkpoint.tensors["augmentation"])
         self.done = checkpoint.epoch
 
 

@@ -39,6 +39,15 @@ def count(number: int, one: str, several: str) -> str:
     return f"{number:,} {one if number == 1 else several}"
 
 
+def augmentation_text(augmentation: Mapping[str, Any] | None) -> str:
+    """The moves of the training samples as a further part of a sentence; empty where there are none."""
+    if augmentation is None:
+        return ""
+    pixels = count(augmentation["shift"], "pixel", "pixels")
+    moved = [f"shifted by up to {pixels}"] * bool(augmentation["shift"]) + ["mirrored at random"] * augmentation["flip"]
+    return f", samples {' and '.join(moved)}"
+
+
 def made_by_machine(environment: Mapping[str, Any]) -> dict[str, str]:
     """What the run wrote down about itself; whatever of it is there."""
     names = {

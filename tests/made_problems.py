@@ -1,10 +1,11 @@
 """Small problems for methods to solve: random pictures with random targets, in a second or less."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from made_networks import made_tasks
 from mtl_search.architecture import Backbone, Kind, Stage
@@ -58,6 +59,21 @@ def solve(method: Method, problem: Problem) -> Solved:
             epochs.append(next(training))
         except StopIteration as end:
             return Solved(epochs, end.value)
+
+
+def operators_of(work: Callable[[], object]) -> list[str]:
+    """Names of the operators that some work calls."""
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            called.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    called: list[str] = []
+    with Recorder():
+        work()
+    assert called
+    return called
 
 
 def _split(lot: np.random.Generator, size: int, side: int, tasks: Sequence[Classification]) -> Split:

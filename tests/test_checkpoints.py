@@ -1,5 +1,6 @@
 """A training that was cut off goes on from its checkpoint as if nothing had happened."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from made_networks import made_architecture, single_threaded
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.evaluation import Course, Report, evaluate_by_epoch
-from mtl_search.experiment import BalancingSettings, Training
+from mtl_search.experiment import AugmentationSettings, BalancingSettings, Training
 from mtl_search.registry import BALANCINGS
+from mtl_search.seeds import generator
 from mtl_search.training import Checkpoint
 from mtl_search.weights import CHECKPOINT, load_checkpoint, save_checkpoint
 
@@ -66,6 +68,26 @@ def test_the_schedule_goes_on(schedule: str, dataset: Dataset) -> None:
     training = Training(epochs=EPOCHS, batch_size=50, schedule=schedule)  # type: ignore[arg-type]
     whole = trained(dataset, training, Course(checkpoints=True))
     assert_same_end(trained(dataset, training, Course(start=whole[0].checkpoint))[-1], whole[-1])
+
+
+def test_augmentation_goes_on_bit_for_bit(dataset: Dataset, tmp_path: Path) -> None:
+    training = Training(epochs=EPOCHS, batch_size=50, augmentation=AugmentationSettings(shift=3, flip=True))
+    whole = trained(dataset, training, Course(checkpoints=True))
+    for cut in range(EPOCHS - 1):
+        start = through_a_file(whole[cut].checkpoint, tmp_path)
+        assert_same_end(trained(dataset, training, Course(start=start))[-1], whole[-1])
+    state = generator(0, "augmentation").get_state()
+    begun_anew = replace(start, tensors={**start.tensors, "augmentation": state})
+    other = trained(dataset, training, Course(start=begun_anew))[-1]
+    assert any(not torch.equal(other.weights[name], whole[-1].weights[name]) for name in other.weights)
+
+
+def test_a_checkpoint_knows_of_augmentation_where_there_is_one(dataset: Dataset) -> None:
+    """So that those from before there was any can be gone on from."""
+    (plain, _) = trained(dataset, Training(epochs=1, batch_size=50), Course(checkpoints=True))
+    assert plain.checkpoint is not None
+    assert "order" in plain.checkpoint.tensors
+    assert "augmentation" not in plain.checkpoint.tensors
 
 
 def test_what_is_asked_for_on_the_way_changes_nothing(dataset: Dataset) -> None:

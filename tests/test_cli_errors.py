@@ -133,6 +133,13 @@ def test_check_of_options_that_the_dataset_has_not(tmp_path: Path) -> None:
     assert_refused(tmp_path, ["check", "wrong.yaml"], fragments)
 
 
+@pytest.mark.parametrize("command", ["search", "check"])
+def test_a_shift_that_leaves_nothing_of_a_picture(tmp_path: Path, command: str) -> None:
+    (tmp_path / "wrong.yaml").write_text(EXPERIMENT + "training: {augmentation: {shift: 36}}\n", encoding="utf-8")
+    rule = "`training.augmentation.shift` must be below the shorter side of the inputs, 36 pixels, but got 36."
+    assert_refused(tmp_path, [command, "wrong.yaml"], ["wrong.yaml: ", rule])
+
+
 def test_a_run_brings_its_own_data(tmp_path: Path) -> None:
     fragments = ["--epochs is for a comparison without a run", "run brings its own"]
     assert_refused(tmp_path, ["compare", "run", "--epochs", "3"], fragments)

@@ -302,6 +302,19 @@ def test_trainings_made_in_another_way_are_not_mixed(run: Run, tmp_path: Path) -
     assert_refused(changed, RunFolderError, r"holds a comparison with `training`", baselines=["mtan"])
 
 
+def test_a_comparison_from_before_a_setting_existed_goes_on(run: Run) -> None:
+    """What it does not say had its default."""
+    compare(run, baselines=["mtan"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    path = run.path / "comparison.json"
+    asked = json.loads(path.read_text(encoding="utf-8"))
+    assert asked["training"].pop("augmentation", "missing") is None
+    path.write_text(json.dumps(asked), encoding="utf-8")
+    comparison = compare(run, baselines=["mtan"], picks=[], seeds=2, workers=0, evaluate=succeed)
+    assert len(comparison.of("mtan")) == 2
+    moved = Run(run.path, made_experiment([*SMALL, "training.augmentation.shift=1"]), run.environment, run.trials)
+    assert_refused(moved, RunFolderError, r"holds a comparison with `training`", baselines=["mtan"])
+
+
 @pytest.mark.parametrize("split", ["test", "val"])
 def test_one_baseline_alone(experiment: Experiment, tmp_path: Path, split: str) -> None:
     found = train_alone("hard_sharing", experiment, split=split, out=tmp_path / "out")

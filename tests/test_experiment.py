@@ -8,6 +8,7 @@ import yaml
 from mtl_search.architecture import Backbone, Stage
 from mtl_search.errors import ExperimentError
 from mtl_search.experiment import (
+    AugmentationSettings,
     Experiment,
     experiment_names,
     experiment_of,
@@ -88,6 +89,13 @@ def small(tmp_path: Path) -> Path:
         ("training.epochs=0", ["`training.epochs`", "but got 0"]),
         ("training.learning_rate=.inf", ["`training.learning_rate`", "finite", "but got inf"]),
         ("training.label_smoothing=1", ["`training.label_smoothing`", "less than 1", "but got 1"]),
+        (
+            "training.augmentation.shift=-1",
+            ["`training.augmentation.shift`", "greater than or equal to 0", "but got -1"],
+        ),
+        ("training.augmentation={shift: 0}", ["`training.augmentation` must have a `shift` above 0 or `flip: true`"]),
+        ("training.augmentation={shfit: 2}", ["`training.augmentation.shfit` is no key", "Did you mean `shift`?"]),
+        ("training.augmentation={flip: sideways}", ["`training.augmentation.flip` must be `true` or `false`"]),
         ("space.layers={7: {bank: paper}}", ["`space.layers`", "from 0 to 1", "but got 7"]),
         ("space.layers={-1: {bank: paper}}", ["`space.layers`", "from 0 to 1", "but got -1"]),
         # options
@@ -105,6 +113,7 @@ def small(tmp_path: Path) -> Path:
         ("space.layers={a: {bank: paper}}", ["`space.layers.a` must be a whole number", "but got 'a'"]),
         ("objectives=accuracy", ["`objectives` must be a list", "but got 'accuracy'"]),
         ("training.epochs=three", ["`training.epochs` must be a whole number", "but got 'three'"]),
+        ("training.augmentation=2", ["`training.augmentation` must be a mapping with keys", "but got 2"]),
         ("training.epochs=1.5", ["`training.epochs` must be a whole number", "but got 1.5"]),
         ("training.learning_rate=fast", ["`training.learning_rate` must be a number", "but got 'fast'"]),
         ("space.bank=3", ["`space.bank.0` must be a text", "but got 3"]),
@@ -219,6 +228,14 @@ def test_experiment_reads_back_equal(small: Path) -> None:
     for experiment in (load_experiment(small), load_experiment(small, changes)):
         assert_reads_back_equal(experiment)
     assert "learning_rate: 0.003" in load_experiment(small).to_yaml()
+
+
+def test_augmentation_reads_back_equal_and_is_none_unless_asked_for(small: Path) -> None:
+    plain, moved = load_experiment(small), load_experiment(small, ["training.augmentation={shift: 2, flip: true}"])
+    assert plain.training.augmentation is None
+    assert moved.training.augmentation == AugmentationSettings(shift=2, flip=True)
+    assert "augmentation" not in plain.to_yaml()
+    assert_reads_back_equal(moved)
 
 
 @pytest.mark.parametrize("name", experiment_names())

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from made_problems import made_dataset
+from made_problems import made_dataset, operators_of
 from mtl_search.batches import DeviceSplit, LargestBatch
 from mtl_search.tasks import Classification, Targets, Task, TaskGroups
 from mtl_search.training import scores_on
@@ -72,21 +70,6 @@ def by_task(tasks: Sequence[Task], outputs: Tensor) -> dict[str, Tensor]:
 def made_targets(tasks: Sequence[Task]) -> dict[str, Tensor]:
     lot = torch.Generator().manual_seed(1)
     return {task.name: torch.randint(0, max(2, task.outputs), (BATCH,), generator=lot) for task in tasks}
-
-
-def operators_of(work: Callable[[], object]) -> list[str]:
-    """Names of the operators that some work calls."""
-
-    class Recorder(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            called.append(str(func))
-            return func(*args, **(kwargs or {}))
-
-    called: list[str] = []
-    with Recorder():
-        work()
-    assert called
-    return called
 
 
 @pytest.mark.parametrize("tasks", [ALIKE, MIXED, MIXED[:1]], ids=["alike", "mixed", "one"])

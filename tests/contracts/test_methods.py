@@ -125,12 +125,12 @@ class Recorder:
         samples, rates, decays = [], [], []
         draw: Callable[..., Any] = trainer.data.batch
 
-        def drawn(chosen: Tensor) -> Any:
+        def drawn(chosen: Tensor, *moves: Any) -> Any:
             ordinary = trainer.optimiser.param_groups[0]
             samples.append(chosen.tolist())
             rates.append(ordinary["lr"])
             decays.append(ordinary["weight_decay"])
-            return draw(chosen)
+            return draw(chosen, *moves)
 
         trainer.data.batch = drawn  # type: ignore[method-assign, assignment]
         self.trainers.append(trainer)
