@@ -17,6 +17,7 @@ from mtl_search.training import scores_on
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 
 CPU = torch.device("cpu")
+DEVICES = [CPU, torch.device("cuda")] if torch.cuda.is_available() else [CPU]
 SIZE = 16
 
 
@@ -27,7 +28,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The device has no room for a split; it is a processor, so that copies to it are none."""
+    """No device has room for a split. Where it is a processor, copies to it are none."""
     monkeypatch.setattr("mtl_search.batches.is_resident", lambda size, device: False)
 
 
@@ -35,8 +36,8 @@ def made_order(dataset: Dataset) -> Tensor:
     return torch.randperm(len(dataset.splits["train"]), generator=torch.Generator().manual_seed(0))
 
 
-def batches_of(dataset: Dataset) -> list[Batch]:
-    return list(DeviceSplit(dataset.splits["train"], dataset, CPU).batches(made_order(dataset), SIZE))
+def batches_of(dataset: Dataset, device: torch.device = CPU) -> list[Batch]:
+    return list(DeviceSplit(dataset.splits["train"], dataset, device).batches(made_order(dataset), SIZE))
 
 
 def assert_same_batches(found: list[Batch], expected: list[Batch]) -> None:
@@ -59,11 +60,17 @@ def test_batches_hold_the_samples_in_their_order(dataset: Dataset) -> None:
         assert targets.tolist() == split.targets[task.name][order].tolist()
 
 
-def test_batches_copied_ahead_of_time_are_the_same(dataset: Dataset, request: pytest.FixtureRequest) -> None:
-    held = batches_of(dataset)
+@pytest.mark.parametrize("device", DEVICES, ids=str)
+def test_batches_copied_ahead_of_time_are_the_same(
+    dataset: Dataset, device: torch.device, request: pytest.FixtureRequest
+) -> None:
+    held = batches_of(dataset, device)
     request.getfixturevalue("no_room")
-    assert not DeviceSplit(dataset.splits["train"], dataset, CPU).resident
-    assert_same_batches(batches_of(dataset), held)
+    split = DeviceSplit(dataset.splits["train"], dataset, device)
+    assert (split.resident, split.inputs.device, split.targets["a"].device) == (False, CPU, CPU)
+    copied = batches_of(dataset, device)
+    assert {inputs.device.type for inputs, _ in copied} == {device.type}
+    assert_same_batches(copied, held)
 
 
 def test_a_batch_is_begun_before_the_one_ahead_of_it_is_given_out(dataset: Dataset) -> None:

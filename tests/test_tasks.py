@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from made_problems import made_dataset, operators_of
 from mtl_search.batches import DeviceSplit, LargestBatch
+from mtl_search.datasets import Split, make_dataset
 from mtl_search.tasks import Classification, Targets, Task, TaskGroups
 from mtl_search.training import scores_on
 
@@ -161,6 +163,32 @@ def test_a_batch_for_forty_tasks_is_as_many_operations_as_one_for_two(samples: T
         for task in tasks:
             assert targets[task.name].tolist() == dataset.splits["train"].targets[task.name][numbers].tolist()
     assert found[0] == found[1]
+
+
+@dataclass(frozen=True)
+class Numbers(Regression):
+    """Several numbers for each sample, or for each cell of a grid."""
+
+    outputs = 2
+
+
+def test_targets_of_a_sample_have_the_shape_that_their_kind_gives_them() -> None:
+    lot = np.random.default_rng(0)
+    tasks = (Regression("one"), Numbers("row"), Numbers("grid"), Classification("class", 2), Classification("other", 2))
+    targets = {
+        "one": lot.random(20, dtype=np.float32),
+        "row": lot.random((20, 2), dtype=np.float32),
+        "grid": lot.integers(0, 9, (20, 4, 5)),
+        "class": lot.integers(0, 2, 20),
+        "other": lot.integers(0, 2, 20),
+    }
+    split = Split(lot.integers(0, 256, (20, 1, 4, 5), dtype=np.uint8), targets)
+    dataset = make_dataset("made", tasks, {"train": split})
+    numbers = torch.tensor([3, 19, 0])
+    _, found = DeviceSplit(split, dataset, CPU).batch(numbers)
+    for name, target in targets.items():
+        assert found[name].dtype == torch.from_numpy(target).dtype
+        assert found[name].tolist() == target[numbers.numpy()].tolist()
 
 
 class Constant(nn.Module):
