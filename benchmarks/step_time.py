@@ -32,28 +32,55 @@ Bank ``paper``, the same machine, batch 64, geometric means over the same rows: 
 """
 
 import argparse
+import functools
 import itertools
 import math
+import multiprocessing
 import platform
+import resource
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtl_search import Architecture, build_model
 from mtl_search.architecture import Backbone, LayerChoice, Stage
+from mtl_search.cost import count_macs
 from mtl_search.networks.layer import State
 from mtl_search.networks.network import MultiTaskNetwork
+from mtl_search.networks.paths import PathNetwork
 from mtl_search.tasks import Classification
 
 SHAPE = (1, 36, 36)
-WIDTHS = (32, 64, 128)
-TASKS = (2, 8)
 RATIOS = (0.75, 0.5)
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
+KINDS = ("fused", "reference", "reference, channels last", "hard sharing")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting: every figure is that of the fused network, or a ratio to it."""
+
+    milliseconds: float
+    default: float
+    innermost: float
+    hard_sharing: float
+    per_mac: float
+    of_machine: float
+    memory: float
+
+    def cells(self) -> str:
+        """As cells of a table."""
+        return (
+            f"{self.milliseconds:.0f} | {self.default:.2f}x | {self.innermost:.2f}x | {self.memory:.2f}x "
+            f"| {self.hard_sharing:.2f}x | {self.per_mac:.2f}x | {100 * self.of_machine:.0f} %"
+        )
 
 
 def main() -> None:
@@ -61,25 +88,110 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--banks", default="linear,paper")
+    parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 128, 256])
+    parser.add_argument("--tasks", type=int, nargs="+", default=[2, 8, 40])
+    parser.add_argument("--banks", nargs="+", default=["linear", "paper"])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {platform.machine()}, {arguments.threads} thread(s), batch {arguments.batch}")
-    for bank in arguments.banks.split(","):
-        print(f"\nbank {bank}; milliseconds a step, and the reference's over the fused one's\n")
-        print("| width | tasks | ratio | fused | reference, default layout | reference, channels last |")
-        print("|---|---|---|---|---|---|")
-        ratios = [row(bank, *setting, arguments) for setting in itertools.product(WIDTHS, TASKS, RATIOS)]
-        default, innermost = (geometric_mean(column) for column in zip(*ratios, strict=True))
-        print(f"| geometric mean | | | | {default:.2f}x | {innermost:.2f}x |", flush=True)
+    print(f"torch {torch.__version__}, {processor()}, {arguments.threads} thread(s), batch {arguments.batch}")
+    for bank in arguments.banks:
+        print(f"\nBank {bank}\n")
+        print(
+            "| width | tasks | ratio | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|---|")
+        rows = {}
+        for setting in itertools.product(arguments.widths, arguments.tasks, RATIOS):
+            rows[setting] = measured(bank, *setting, arguments)
+            print(f"| {' | '.join(map(str, setting))} | {rows[setting].cells()} |", flush=True)
+        print_means(rows)
 
 
-def row(bank: str, width: int, tasks: int, ratio: float, arguments: argparse.Namespace) -> tuple[float, float]:
-    """Measure and print one setting; how many times longer the reference takes in its two layouts."""
-    fused, default, innermost = step_times(network(bank, width, ratio), tasks, arguments.batch, arguments.steps)
-    cells = f"{fused:.0f} | {default:.0f} ({default / fused:.2f}x) | {innermost:.0f} ({innermost / fused:.2f}x)"
-    print(f"| {width} | {tasks} | {ratio} | {cells} |", flush=True)
-    return default / fused, innermost / fused
+def print_means(rows: Mapping[tuple[int, int, float], Row]) -> None:
+    """Geometric means over what is claimed of: widths 64 and 128, 2 and 8 tasks."""
+    for tasks in (2, 8):
+        found = [row for (width, count, _), row in rows.items() if width in (64, 128) and count == tasks]
+        if found:
+            means = {name: geometric_mean([getattr(row, name) for row in found]) for name in Row.__annotations__}
+            print(f"| 64, 128 | {tasks} | mean | {Row(**means).cells()} |", flush=True)
+
+
+def measured(bank: str, width: int, tasks: int, ratio: float, arguments: argparse.Namespace) -> Row:
+    """Measure one setting."""
+    architecture = network(bank, width, ratio)
+    rate = macs_per_second()
+    times = step_times(architecture, tasks, arguments.batch, arguments.steps)
+    fused, default, innermost, hard = (times[kind] for kind in KINDS)
+    kinds = made_tasks(tasks)
+    macs = count_macs(made_model("fused", architecture, kinds), SHAPE)
+    hard_macs = count_macs(made_model("hard sharing", architecture, kinds), SHAPE)
+    memory = [peak_memory(kind, architecture, tasks, arguments.batch) for kind in KINDS[:2]]
+    return Row(
+        fused,
+        default / fused,
+        innermost / fused,
+        fused / hard,
+        (fused / macs) / (hard / hard_macs),
+        3 * macs * arguments.batch / (fused / 1000) / rate,
+        memory[1] / memory[0],
+    )
+
+
+def macs_per_second(size: int = 1024) -> float:
+    """What the machine reaches on a matrix product, with the threads that are set: the best of several."""
+    first, second = torch.randn(size, size), torch.randn(size, size)
+    best = math.inf
+    for _ in range(8):
+        start = time.perf_counter()
+        first @ second
+        best = min(best, time.perf_counter() - start)
+    return size**3 / best
+
+
+def peak_memory(kind: str, architecture: Architecture, tasks: int, batch: int) -> float:
+    """Bytes that a training step takes beyond those of the network, in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_memory_of_step, kind, architecture, tasks, batch).result()
+
+
+def _memory_of_step(kind: str, architecture: Architecture, tasks: int, batch: int) -> float:
+    torch.set_num_threads(1)
+    made = made_tasks(tasks)
+    model = made_model(kind, architecture, made)
+    optimiser = torch.optim.AdamW(model.parameters(), fused=True)
+    target = torch.randint(0, 10, (batch,))
+    step(forward_of(kind, model), made, optimiser, torch.randn(2, *SHAPE), target[:2])
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    step(forward_of(kind, model), made, optimiser, torch.randn(batch, *SHAPE), target)
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak - pages * resource.getpagesize())
+
+
+def made_tasks(count: int) -> list[Classification]:
+    return [Classification(f"task{number}") for number in range(count)]
+
+
+def made_model(kind: str, architecture: Architecture, tasks: Sequence[Classification]) -> nn.Module:
+    """The network of an architecture, or the ordinary one of the same stage widths that shares everything."""
+    if kind == "hard sharing":
+        backbone = architecture.backbone
+        path = (0,) * (backbone.layers + bool(backbone.stem))
+        return PathNetwork(backbone, [path] * len(tasks), tasks, SHAPE)
+    return build_model(architecture, tasks, SHAPE, 0, "fused" if kind == "fused" else "reference")
+
+
+def forward_of(kind: str, model: nn.Module) -> Forward:
+    """Its forward pass; of the reference in torch's default layout without asking for channels innermost."""
+    if kind == "reference":
+        assert isinstance(model, MultiTaskNetwork)
+        return functools.partial(in_default_layout, model)
+    return model
+
+
+def processor() -> str:
+    """Its name, as Linux tells it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def network(bank: str, width: int, ratio: float) -> Architecture:
@@ -88,23 +200,20 @@ def network(bank: str, width: int, ratio: float) -> Architecture:
     return Architecture(backbone, (LayerChoice(bank, ratio),) * 4)
 
 
-def step_times(architecture: Architecture, tasks: int, batch: int, steps: int) -> list[float]:
-    """Median milliseconds of a training step: fused, reference in the default layout, reference with channels last."""
-    kinds = [Classification(f"task{number}") for number in range(tasks)]
-    fused = build_model(architecture, kinds, SHAPE)
-    default, innermost = (build_model(architecture, kinds, SHAPE, 0, "reference") for _ in range(2))
-    models = (fused, default, innermost)
-    forwards: Sequence[Forward] = (fused, lambda x: in_default_layout(default, x), innermost)
-    optimisers = [torch.optim.AdamW(model.parameters(), fused=True) for model in models]
+def step_times(architecture: Architecture, tasks: int, batch: int, steps: int) -> dict[str, float]:
+    """Median milliseconds of a training step of each kind; their steps alternate."""
+    made = made_tasks(tasks)
+    models = {kind: made_model(kind, architecture, made) for kind in KINDS}
+    optimisers = {kind: torch.optim.AdamW(model.parameters(), fused=True) for kind, model in models.items()}
     inputs, target = torch.randn(batch, *SHAPE), torch.randint(0, 10, (batch,))
-    times: list[list[float]] = [[] for _ in models]
+    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for number in range(steps + 1):
-        for place, (forward, optimiser) in enumerate(zip(forwards, optimisers, strict=True)):
+        for kind, model in models.items():
             start = time.perf_counter()
-            step(forward, kinds, optimiser, inputs, target)
+            step(forward_of(kind, model), made, optimisers[kind], inputs, target)
             if number:
-                times[place].append(1000 * (time.perf_counter() - start))
-    return [statistics.median(values) for values in times]
+                times[kind].append(1000 * (time.perf_counter() - start))
+    return {kind: statistics.median(values) for kind, values in times.items()}
 
 
 def in_default_layout(model: MultiTaskNetwork, x: Tensor) -> dict[str, Tensor]:

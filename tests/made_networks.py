@@ -8,7 +8,10 @@ from torch import Tensor
 
 from mtl_search.architecture import Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
 from mtl_search.banks import bank_names
+from mtl_search.networks.forms import Form
+from mtl_search.networks.layer import ETRLayer
 from mtl_search.networks.network import Implementation, MultiTaskNetwork, build_model
+from mtl_search.networks.operators import Bank
 from mtl_search.tasks import Classification
 
 SHAPE = (3, 16, 18)
@@ -104,6 +107,16 @@ def gradients(model: MultiTaskNetwork, x: Tensor) -> dict[str, Tensor]:
     missing = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert not missing, f"no output depends on {missing}"
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+def in_form(model: MultiTaskNetwork, form: Form) -> MultiTaskNetwork:
+    """The network with every bank in the form that can be in it."""
+    for layer in model.modules():
+        if isinstance(layer, ETRLayer) and isinstance(layer.operator, Bank) and layer.geometry.before.streams == 1:
+            terms = layer.operator.terms
+            if form != "joined" or (len(terms) == 1 and not terms[0].first):
+                layer.form = form
+    return model
 
 
 def single_threaded() -> Iterator[None]:

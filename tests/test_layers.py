@@ -29,7 +29,7 @@ LAYERS = (
     "networks.geometry",
     "networks.norm",
     "networks.operators",
-    "networks.filtered",
+    "networks.forms",
     "networks.layer",
     "networks.reference",
     "networks.deployment",

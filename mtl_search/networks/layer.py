@@ -18,9 +18,10 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.banks import CONVOLUTION
+from mtl_search.networks.forms import Form, fastest, recombined
 from mtl_search.networks.geometry import LayerGeometry
 from mtl_search.networks.norm import Norm
-from mtl_search.networks.operators import Operator, make_operator
+from mtl_search.networks.operators import Bank, Operator, make_operator
 
 State = tuple[Tensor | None, Tensor | None]
 """Shared features ``[batch, streams * shared, height, width]`` and own ones ``[batch, tasks * own, height, width]``."""
@@ -81,6 +82,16 @@ class ETRLayer(nn.Module):
             self._make_shared_weights(weights)
         if geometry.makes_own:
             self._make_own_weights(branch_bank, weights, primitives)
+        self.form: Form = self._fastest_form(same)
+        """How training on the processor goes from the shared features to what reads them through ``operator``."""
+
+    def _fastest_form(self, own_reads_it: bool) -> Form:
+        before, after = self.geometry.before, self.geometry.after
+        outputs = [after.shared] if self.geometry.makes_shared else []
+        outputs += [self.tasks * after.own] if self.geometry.makes_own and own_reads_it else []
+        if not isinstance(self.operator, Bank) or before.streams > 1:
+            return "folded"
+        return fastest(self.operator.terms, before.shared, outputs, self.geometry.stride)
 
     @property
     def shared_own_operator(self) -> Operator | None:
@@ -117,19 +128,35 @@ class ETRLayer(nn.Module):
         :param activate: Whether the last thing that is made goes through the ReLU; not before a skip is added.
         """
         shared, own = state
-        stride = self.geometry.stride
-        features = None if self.operator is None or shared is None else self.operator.features(shared, stride)
-        return self._shared(shared, own, features, activate), self._own(shared, own, features, activate)
+        for_shared, for_own = (None, None) if shared is None else self._recombined(shared)
+        return self._shared(for_shared, shared, own, activate), self._own(for_own, own, activate)
 
-    def _shared(
-        self, shared: Tensor | None, own: Tensor | None, features: list[Tensor] | None, activate: bool
-    ) -> Tensor | None:
+    def _recombined(self, shared: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The shared features as ``S'`` and as the ``P'`` of all tasks read them, where the layer makes these."""
+        stride, streams = self.geometry.stride, self.geometry.before.streams
+        weights = [self.shared_weight.repeat(streams, 1, 1)] if self.geometry.makes_shared else []
+        weights += [self.branch_weight] if self.geometry.makes_own and self.branch_operator is None else []
+        made: list[Tensor] = []
+        if isinstance(self.operator, Bank) and streams == 1:
+            made = recombined(self._form_now(shared), self.operator, shared, stride, weights)
+        elif self.operator is not None:
+            features = self.operator.features(shared, stride)
+            made = [self.operator.convolve(features, one, stride, streams) for one in weights]
+        if self.branch_operator is not None:
+            features = self.branch_operator.features(shared, stride)
+            made.append(self.branch_operator.convolve(features, self.branch_weight, stride, streams))
+        for_shared = made.pop(0) if self.geometry.makes_shared else None
+        return for_shared, made.pop() if made else None
+
+    def _form_now(self, shared: Tensor) -> Form:
+        trains_here = torch.is_grad_enabled() and not shared.is_cuda and not torch.compiler.is_exporting()
+        return self.form if trains_here else "folded"
+
+    def _shared(self, made: Tensor | None, shared: Tensor | None, own: Tensor | None, activate: bool) -> Tensor | None:
         geometry = self.geometry
         if not geometry.makes_shared:
             return carry(shared, geometry.stride) if geometry.after.shared else None
-        assert self.operator is not None
-        assert features is not None
-        made = self._from_streams(self.operator, features, self.shared_weight)
+        assert made is not None
         if self.shared_own_operator is not None:
             assert own is not None
             made = made.repeat(1, geometry.after.streams // geometry.before.streams, 1, 1)
@@ -138,25 +165,10 @@ class ETRLayer(nn.Module):
             made = made.add_(self.shared_own_operator.convolve(own_features, weight, geometry.stride, self.tasks))
         return _act(self.shared_norm(made), activate)
 
-    def _from_streams(self, operator: Operator, features: list[Tensor], weight: Tensor) -> Tensor:
-        """The shared features recombined with the same weight in every stream."""
-        streams = self.geometry.before.streams
-        weight = weight.repeat(streams, 1, 1) if streams > 1 else weight
-        return operator.convolve(features, weight, self.geometry.stride, streams)
-
-    def _own(
-        self, shared: Tensor | None, own: Tensor | None, features: list[Tensor] | None, activate: bool
-    ) -> Tensor | None:
+    def _own(self, made: Tensor | None, own: Tensor | None, activate: bool) -> Tensor | None:
         geometry = self.geometry
         if not geometry.makes_own:
             return carry(own, geometry.stride)
-        made: Tensor | None = None
-        if shared is not None:
-            operator = self.branch_operator or self.operator
-            assert operator is not None
-            read = operator.features(shared, geometry.stride) if self.branch_operator else features
-            assert read is not None
-            made = operator.convolve(read, self.branch_weight, geometry.stride, geometry.before.streams)
         if self.own_operator is not None:
             assert own is not None
             read = self.own_operator.features(own, geometry.stride)

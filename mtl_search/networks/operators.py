@@ -56,7 +56,7 @@ class Operator(nn.Module, ABC):
     def features(self, x: Tensor, stride: int) -> list[Tensor]:
         """What the convolutions of the fused form read, one tensor per term."""
         everything = slice(None)
-        return [self._response(term.members[0], x, stride, everything) if term.first else x for term in self.terms]
+        return [self.response(term.members[0], x, stride, everything) if term.first else x for term in self.terms]
 
     def convolve(self, features: Sequence[Tensor], weight: Tensor, stride: int, groups: int) -> Tensor:
         """The fused form: one convolution for each term.
@@ -67,7 +67,7 @@ class Operator(nn.Module, ABC):
         """
         total: Tensor | None = None
         for term, x in zip(self.terms, features, strict=True):
-            kernel = self._fold(term, weight)
+            kernel = self.fold(term, weight)
             padding = term.dilation * (term.size // 2)
             step = 1 if term.first else stride
             part = F.conv2d(x, kernel, None, step, padding, term.dilation, groups)
@@ -81,18 +81,18 @@ class Operator(nn.Module, ABC):
         :param x: ``[batch, channels, height, width]``
         :param channels: Which channels of the operator these are.
         """
-        return [self._response(place, x, stride, channels) for place in range(self.taps)]
+        return [self.response(place, x, stride, channels) for place in range(self.taps)]
 
     @abstractmethod
     def fixed_parameters(self) -> int:
         """Frozen values that it holds."""
 
     @abstractmethod
-    def _response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
-        """The output of one primitive."""
+    def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+        """The output of the primitive at a place of the bank; the parameters are those of :meth:`responses`."""
 
     @abstractmethod
-    def _fold(self, term: Term, weight: Tensor) -> Tensor:
+    def fold(self, term: Term, weight: Tensor) -> Tensor:
         """The kernel of a term, ``[groups * outputs, channels, size, size]``."""
 
 
@@ -102,7 +102,7 @@ class Convolution(Operator):
     taps = 9
     terms = (Term(tuple(range(9)), 3),)
 
-    def _response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+    def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
         row, column = divmod(place, 3)
         height, width = x.shape[-2:]
         return F.pad(x, (1, 1, 1, 1))[:, :, row : row + height : stride, column : column + width : stride]
@@ -110,7 +110,7 @@ class Convolution(Operator):
     def fixed_parameters(self) -> int:
         return 0
 
-    def _fold(self, term: Term, weight: Tensor) -> Tensor:
+    def fold(self, term: Term, weight: Tensor) -> Tensor:
         return weight.unflatten(1, (3, 3)).permute(0, 3, 1, 2)
 
 
@@ -143,7 +143,7 @@ class Bank(Operator):
     def fixed_parameters(self) -> int:
         return sum(buffer.numel() for buffer in self.buffers())
 
-    def _response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+    def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
         """A strided kernel whose taps fall on every stride-th pixel only is applied to just those pixels."""
         primitive = self.primitives[place]
         frozen = self.get_buffer(f"primitive{place}")[channels]
@@ -158,7 +158,7 @@ class Bank(Operator):
         assert isinstance(primitive, NonlinearPrimitive)
         return primitive(x, frozen, stride)
 
-    def _fold(self, term: Term, weight: Tensor) -> Tensor:
+    def fold(self, term: Term, weight: Tensor) -> Tensor:
         """As a sum over primitives, made in the channels-last layout that the convolution wants."""
         if term.first:
             return weight[:, term.members[0], :, None, None]
@@ -167,15 +167,14 @@ class Bank(Operator):
         by_group = weight.view(groups, outputs // groups, self.taps, 1, channels)
         folded: Tensor | None = None
         for member in term.members:
-            frozen = (
-                self._padded(member, term.size).view(groups, 1, channels, term.size**2).transpose(2, 3).contiguous()
-            )
+            frozen = self.padded(member, term.size).view(groups, 1, channels, term.size**2).transpose(2, 3).contiguous()
             part = by_group[:, :, member] * frozen
             folded = part if folded is None else folded + part
         assert folded is not None
         return folded.view(outputs, term.size, term.size, channels).permute(0, 3, 1, 2)
 
-    def _padded(self, member: int, size: int) -> Tensor:
+    def padded(self, member: int, size: int) -> Tensor:
+        """The kernels of a linear primitive with zeros around them, ``[channels, size, size]``."""
         kernel = self.get_buffer(f"primitive{member}")
         border = (size - kernel.shape[-1]) // 2
         return F.pad(kernel, (border,) * 4) if border else kernel

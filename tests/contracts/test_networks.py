@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from made_networks import (
     SHAPE,
     generic_model,
     gradients,
+    in_form,
     made_architecture,
     made_inputs,
     made_tasks,
@@ -26,6 +27,7 @@ from made_networks import (
 from mtl_search.architecture import Architecture, Kind, LayerChoice, Routing, Specific
 from mtl_search.banks import bank_names
 from mtl_search.errors import FieldError
+from mtl_search.networks.forms import Form
 from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.tasks import Classification
 
@@ -86,16 +88,18 @@ def assert_buffers_close(got: nn.Module, expected: nn.Module, tolerance: float) 
 def assert_fused_equals_reference(
     architecture: Architecture, tasks: int = 2, dtype: torch.dtype = torch.float64
 ) -> None:
-    """In training mode outputs, gradients, running statistics; then outputs in evaluation mode."""
+    """In training mode outputs, gradients and running statistics, in every form; then outputs in evaluation mode."""
     fused, reference = both_implementations(architecture, made_tasks(tasks), dtype)
     x = made_inputs(dtype)
     with torch.no_grad():
         before = copy.deepcopy(fused.state_dict())
         assert_outputs_close(fused(x), reference(x), OUTPUTS[dtype])
+    reference.load_state_dict(before)
+    expected = gradients(reference, x)
+    for form in get_args(Form):
         fused.load_state_dict(before)
-        reference.load_state_dict(before)
-    assert_gradients_close(gradients(fused, x), gradients(reference, x), GRADIENTS[dtype])
-    assert_buffers_close(fused, reference, OUTPUTS[dtype])
+        assert_gradients_close(gradients(in_form(fused, form), x), expected, GRADIENTS[dtype])
+        assert_buffers_close(fused, reference, OUTPUTS[dtype])
     with torch.no_grad():
         assert_outputs_close(fused.eval()(x), reference.eval()(x), OUTPUTS[dtype])
 
