@@ -27,6 +27,7 @@ from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
 from mtl_search.evaluation import FROM_SCRATCH, Course, Entrant, Evaluate, Report
 from mtl_search.experiment import Search, Training
+from mtl_search.memory import keep_freed_memory
 
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -88,6 +89,7 @@ class Work:
     def reports(self, job: Job) -> Iterator[Report]:
         """Do a job, report by report up to the last one, with as many threads as it was given processors."""
         torch.set_num_threads(self.threads)
+        keep_freed_memory()
         for report in self.evaluate(job.what, self.dataset, self.training, job.seed, job.course):
             yield report
             if report.done:

@@ -4,6 +4,7 @@ What prints the help in colour takes ten times as long to load as Python itself;
 ``make help`` writes.
 """
 
+import gc
 import sys
 
 HELP = f"{__file__.removesuffix('launch.py')}help.txt"
@@ -17,4 +18,7 @@ def main() -> None:
     else:
         from mtl_search import cli
 
-        cli.main()
+        try:
+            cli.main()
+        finally:
+            gc.freeze()  # what torch and Ray leave is not searched for garbage at the very end: that takes seconds

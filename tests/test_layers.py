@@ -13,6 +13,7 @@ LAYERS = (
     "errors",
     "files",
     "seeds",
+    "memory",
     "registry",
     "banks",
     "tasks",

