@@ -1,34 +1,23 @@
-"""Training steps of the fused network against the layer written as the paper writes it.
+"""Training steps of the fused network, against the layer written as the paper writes it and against hard sharing.
 
-All networks are whole (stem, four layers, heads), hold the same weights, and are given the same batches; their steps
-alternate, so that a machine whose speed drifts slows all. A step is forward, backward and AdamW. What counts is the
-ratio: the reference's median over the fused one's. The reference runs twice: in torch's default memory layout, as one
-would write it, and with channels innermost, as the fused network does.
+All networks are whole (stem, four layers, heads), and are given the same batches; their steps alternate, so that a
+machine whose speed drifts slows all. A step is forward, losses, backward and AdamW. What counts are the ratios:
 
-    python benchmarks/step_time.py [--threads N] [--batch N] [--steps N] [--banks linear,paper]
+- ``reference``: how many times longer the layer as the paper writes it takes, with the same weights, in torch's default
+  memory layout, as one would write it; ``channels last``: the same with channels innermost, as the fused network has;
+- ``its memory``: how many times more memory a step of the reference takes (default layout), beyond the network's own;
+- ``hard sharing``: how many times longer the fused step takes than that of the ordinary network of 3x3 convolutions of
+  the same widths, which shares everything; ``per MAC``: the same, per multiply-accumulate of the (folded) network;
+- ``of rate``: multiply-accumulates of the folded network in a second, three forward passes for a step, in those of the
+  fastest of a matrix product and a 1x1 convolution on the same machine. Forms that need fewer may take it over 100 %.
 
-A bank of linear primitives folds whole. Two of the five primitives of the bank ``paper`` do not: the perturbation is
-not linear, and the dilated kernel would need a convolution for itself; there the fused form gains less.
+On one thread, times are of the process: other work on the machine counts little.
 
-Bank ``linear``, one thread of an AMD EPYC, batch 128, torch 2.13.0, milliseconds a step:
+    python benchmarks/step_time.py [--threads N] [--batch N] [--seconds N] [--banks linear paper] [--keep-memory]
 
-| width | tasks | ratio | fused | reference, default layout | reference, channels last |
-|---|---|---|---|---|---|
-| 32 | 2 | 0.75 | 138 | 1240 (8.97x) | 683 (4.94x) |
-| 32 | 2 | 0.5 | 149 | 916 (6.15x) | 549 (3.69x) |
-| 32 | 8 | 0.75 | 330 | 2837 (8.59x) | 1792 (5.43x) |
-| 32 | 8 | 0.5 | 446 | 2293 (5.14x) | 1586 (3.56x) |
-| 64 | 2 | 0.75 | 308 | 1170 (3.79x) | 728 (2.36x) |
-| 64 | 2 | 0.5 | 373 | 1515 (4.06x) | 927 (2.49x) |
-| 64 | 8 | 0.75 | 708 | 5896 (8.33x) | 2735 (3.86x) |
-| 64 | 8 | 0.5 | 1173 | 5343 (4.55x) | 3320 (2.83x) |
-| 128 | 2 | 0.75 | 791 | 3814 (4.82x) | 1868 (2.36x) |
-| 128 | 2 | 0.5 | 1105 | 4671 (4.23x) | 2757 (2.49x) |
-| 128 | 8 | 0.75 | 1805 | 10870 (6.02x) | 6024 (3.34x) |
-| 128 | 8 | 0.5 | 2935 | 8445 (2.88x) | 5209 (1.77x) |
-| geometric mean | | | | 5.31x | 3.10x |
+With ``--keep-memory`` the process keeps freed memory, as the workers of a search do.
 
-Bank ``paper``, the same machine, batch 64, geometric means over the same rows: 2.6x and 2.0x.
+(table follows)
 """
 
 import argparse
@@ -51,13 +40,16 @@ from torch import Tensor, nn
 from mtl_search import Architecture, build_model
 from mtl_search.architecture import Backbone, LayerChoice, Stage
 from mtl_search.cost import count_macs
+from mtl_search.memory import keep_freed_memory
 from mtl_search.networks.layer import State
 from mtl_search.networks.network import MultiTaskNetwork
 from mtl_search.networks.paths import PathNetwork
-from mtl_search.tasks import Classification
+from mtl_search.tasks import Classification, TaskGroups
 
 SHAPE = (1, 36, 36)
 RATIOS = (0.75, 0.5)
+FEATURES_IN_MEMORY = 2**29
+MOST_STEPS = 5
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
 KINDS = ("fused", "reference", "reference, channels last", "hard sharing")
@@ -67,6 +59,7 @@ KINDS = ("fused", "reference", "reference, channels last", "hard sharing")
 class Row:
     """One setting: every figure is that of the fused network, or a ratio to it."""
 
+    batch: float
     milliseconds: float
     default: float
     innermost: float
@@ -78,8 +71,8 @@ class Row:
     def cells(self) -> str:
         """As cells of a table."""
         return (
-            f"{self.milliseconds:.0f} | {self.default:.2f}x | {self.innermost:.2f}x | {self.memory:.2f}x "
-            f"| {self.hard_sharing:.2f}x | {self.per_mac:.2f}x | {100 * self.of_machine:.0f} %"
+            f"{self.batch:.0f} | {self.milliseconds:.0f} | {self.default:.2f}x | {self.innermost:.2f}x "
+            f"| {self.memory:.2f}x | {self.hard_sharing:.2f}x | {self.per_mac:.2f}x | {100 * self.of_machine:.0f} %"
         )
 
 
@@ -87,19 +80,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=20, help="about so long for a row, at least one step of each")
     parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 128, 256])
     parser.add_argument("--tasks", type=int, nargs="+", default=[2, 8, 40])
     parser.add_argument("--banks", nargs="+", default=["linear", "paper"])
+    parser.add_argument("--keep-memory", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {processor()}, {arguments.threads} thread(s), batch {arguments.batch}")
+    if arguments.keep_memory:
+        keep_freed_memory()
+    print(f"torch {torch.__version__}, {processor()}, {arguments.threads} thread(s)")
     for bank in arguments.banks:
         print(f"\nBank {bank}\n")
         print(
-            "| width | tasks | ratio | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |"
+            "| width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC "
+            "| of rate |"
         )
-        print("|---|---|---|---|---|---|---|---|---|---|")
+        print("|---|---|---|---|---|---|---|---|---|---|---|")
         rows = {}
         for setting in itertools.product(arguments.widths, arguments.tasks, RATIOS):
             rows[setting] = measured(bank, *setting, arguments)
@@ -120,32 +117,52 @@ def measured(bank: str, width: int, tasks: int, ratio: float, arguments: argpars
     """Measure one setting."""
     architecture = network(bank, width, ratio)
     rate = macs_per_second()
-    times = step_times(architecture, tasks, arguments.batch, arguments.steps)
+    batch = batch_of(width, tasks, arguments.batch)
+    times = step_times(architecture, tasks, batch, arguments.seconds)
     fused, default, innermost, hard = (times[kind] for kind in KINDS)
     kinds = made_tasks(tasks)
     macs = count_macs(made_model("fused", architecture, kinds), SHAPE)
     hard_macs = count_macs(made_model("hard sharing", architecture, kinds), SHAPE)
-    memory = [peak_memory(kind, architecture, tasks, arguments.batch) for kind in KINDS[:2]]
+    memory = [peak_memory(kind, architecture, tasks, batch) for kind in KINDS[:2]]
     return Row(
+        batch,
         fused,
         default / fused,
         innermost / fused,
         fused / hard,
         (fused / macs) / (hard / hard_macs),
-        3 * macs * arguments.batch / (fused / 1000) / rate,
+        3 * macs * batch / (fused / 1000) / rate,
         memory[1] / memory[0],
     )
 
 
+def batch_of(width: int, tasks: int, largest: int) -> int:
+    """The batch, halved until the reference has memory enough: it keeps every primitive's response for every task."""
+    batch = largest
+    while batch * width * tasks * SHAPE[1] * SHAPE[2] > FEATURES_IN_MEMORY:
+        batch //= 2
+    return batch
+
+
 def macs_per_second(size: int = 1024) -> float:
-    """What the machine reaches on a matrix product, with the threads that are set: the best of several."""
+    """What the machine reaches on a product of matrices, with the threads that are set.
+
+    The best of several, and of two ways: torch hands its matrix product and its 1x1 convolution to different libraries.
+    """
     first, second = torch.randn(size, size), torch.randn(size, size)
+    image, kernel = first.view(16, 8, 8, size).permute(0, 3, 1, 2), second[:, :, None, None]
     best = math.inf
     for _ in range(8):
-        start = time.perf_counter()
-        first @ second
-        best = min(best, time.perf_counter() - start)
+        for way in (lambda: first @ second, lambda: nn.functional.conv2d(image, kernel)):
+            start = now()
+            way()
+            best = min(best, now() - start)
     return size**3 / best
+
+
+def now() -> float:
+    """Seconds: of the process on one thread, else of the clock."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def peak_memory(kind: str, architecture: Architecture, tasks: int, batch: int) -> float:
@@ -200,20 +217,21 @@ def network(bank: str, width: int, ratio: float) -> Architecture:
     return Architecture(backbone, (LayerChoice(bank, ratio),) * 4)
 
 
-def step_times(architecture: Architecture, tasks: int, batch: int, steps: int) -> dict[str, float]:
+def step_times(architecture: Architecture, tasks: int, batch: int, seconds: float) -> dict[str, float]:
     """Median milliseconds of a training step of each kind; their steps alternate."""
     made = made_tasks(tasks)
     models = {kind: made_model(kind, architecture, made) for kind in KINDS}
     optimisers = {kind: torch.optim.AdamW(model.parameters(), fused=True) for kind, model in models.items()}
     inputs, target = torch.randn(batch, *SHAPE), torch.randint(0, 10, (batch,))
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for number in range(steps + 1):
+    for kind, model in models.items():
+        step(forward_of(kind, model), made, optimisers[kind], inputs[:8], target[:8])
+    while len(times[KINDS[0]]) < MOST_STEPS and sum(map(sum, times.values())) < seconds:
         for kind, model in models.items():
-            start = time.perf_counter()
+            start = now()
             step(forward_of(kind, model), made, optimisers[kind], inputs, target)
-            if number:
-                times[kind].append(1000 * (time.perf_counter() - start))
-    return {kind: statistics.median(values) for kind, values in times.items()}
+            times[kind].append(now() - start)
+    return {kind: 1000 * statistics.median(values) for kind, values in times.items()}
 
 
 def in_default_layout(model: MultiTaskNetwork, x: Tensor) -> dict[str, Tensor]:
@@ -233,9 +251,9 @@ def step(
     target: Tensor,
 ) -> None:
     """One training step."""
+    groups = TaskGroups(tasks, target.device)
     optimiser.zero_grad()
-    outputs = forward(inputs)
-    torch.stack([task.loss(outputs[task.name], target) for task in tasks]).sum().backward()
+    groups.losses(forward(inputs), groups.targets({task.name: target for task in tasks})).sum().backward()
     optimiser.step()
 
 

@@ -1,6 +1,6 @@
 """How much of the workers' time a search spends on training: a real search of trials of about a minute each.
 
-    python benchmarks/utilisation.py [--trials 8] [--workers 2] [--epochs 30]
+    python benchmarks/utilisation.py [--trials 16] [--workers 2] [--epochs 16]
 
 Utilisation is the sum of the trials' seconds (training and scoring, as in ``trials.csv``) over the workers' seconds
 from the start of the first trial to the end of the last. With few trials the end counts much: one worker waits for the
@@ -37,9 +37,9 @@ class Clock:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=16)
     arguments = parser.parse_args()
     changes = [f"search.trials={arguments.trials}", f"training.epochs={arguments.epochs}", "search.sampler=random"]
     experiment = load_experiment("quickstart", changes)

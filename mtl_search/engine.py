@@ -9,11 +9,9 @@ import gc
 import logging
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +26,7 @@ from mtl_search.errors import UserError
 from mtl_search.evaluation import FROM_SCRATCH, Course, Entrant, Evaluate, Report
 from mtl_search.experiment import Search, Training
 from mtl_search.memory import keep_freed_memory
+from mtl_search.signals import signals_interrupt, uninterrupted
 
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -159,7 +158,7 @@ def _run_here(source: Source, work: Work) -> None:
 
 
 def _asked(source: Source) -> Job | Wait | None:
-    with _uninterrupted():
+    with uninterrupted():
         return source.ask()
 
 
@@ -171,10 +170,10 @@ def _do(job: Job, source: Source, work: Work) -> None:
         try:
             report = next(reports)
         except Exception as error:
-            with _uninterrupted():
+            with uninterrupted():
                 source.fail(job.number, reason_of(error))
             return
-        with _uninterrupted():
+        with uninterrupted():
             goes_on = source.report(job.number, report) and not report.done
 
 
@@ -423,7 +422,7 @@ class _Results(tune.Callback):
 def _carried() -> Iterator[None]:
     """A signal waits for what a source does; an exception of it goes through Tune."""
     try:
-        with _uninterrupted():
+        with uninterrupted():
             yield
     except Exception as error:
         raise _Carrier(error) from error
@@ -496,47 +495,3 @@ def _memory_deaths_handled() -> Iterator[None]:
     finally:
         for module in modules:
             module.RayActorError = known
-
-
-class _Held:
-    """A signal that came while a source was writing."""
-
-    depth = 0
-    signalled = False
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A signal waits for the end of what is done here: a file half written or a lock half released helps nobody."""
-    _Held.depth += 1
-    try:
-        yield
-    finally:
-        _Held.depth -= 1
-    if _Held.signalled and not _Held.depth:
-        _Held.signalled = False
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def signals_interrupt() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, as SIGINT does. Signals can be handled in the main thread only."""
-
-    def interrupt(number: int, frame: object) -> None:
-        if _Held.depth:
-            _Held.signalled = True
-        else:
-            raise KeyboardInterrupt
-
-    _Held.signalled = False
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[signal.Signals, Callable[..., Any] | int | None] = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

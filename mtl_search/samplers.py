@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseGASampler, BaseSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mtl_search.architecture import Architecture
 from mtl_search.errors import RunFolderError, StorageError
@@ -32,8 +32,6 @@ from mtl_search.seeds import derived_seed
 from mtl_search.space import SearchSpace
 
 STUDY = "search"
-REPEATS = 3
-"""Suggestions in a row that were made before, after which a neighbour of the last one is proposed instead."""
 POPULATION = 20
 """Of NSGA-II and NSGA-III. Optuna's 50 would leave most of a search of 60 trials to chance."""
 
@@ -90,14 +88,12 @@ class Proposals:
         if self._own is not None:
             suggested = self._own.suggest(self._seen, list(self._open))
             return self._enqueue(suggested if suggested not in self._seen else self._unseen(suggested))
-        for attempt in range(REPEATS):
-            seed = derived_seed(self.seed, f"suggestion {len(self._seen)}.{attempt}") % 2**31
-            _reseed(self.study.sampler, seed)
-            trial = self.study.ask()
-            suggested = self.space.resolve(functools.partial(_suggest, trial))
-            if suggested not in self._seen:
-                return self._propose(suggested, trial)
-            self._close(trial, "proposed before")
+        _reseed(self.study.sampler, derived_seed(self.seed, f"suggestion {len(self._seen)}") % 2**31)
+        trial = self.study.ask()
+        suggested = self.space.resolve(functools.partial(_suggest, trial))
+        if suggested not in self._seen:
+            return self._propose(suggested, trial)
+        self._close(trial, "proposed before")
         return self._enqueue(self._unseen(suggested))
 
     def tell(self, architecture: Architecture, values: Sequence[float]) -> None:
@@ -253,16 +249,48 @@ def _reseed(sampler: Any, seed: int) -> None:
         one._rng.rng.seed(seed)
 
 
+class _LatestGeneration(BaseGASampler):
+    """Finds the generation of a new trial from the latest trials; Optuna goes through all of them.
+
+    No trial belongs to an older generation than one that was asked for before it.
+    """
+
+    def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        key = self._get_generation_key()
+        if key in trial.system_attrs:
+            return int(trial.system_attrs[key])
+        latest, members = 0, 0
+        for other in reversed(study._get_trials(deepcopy=False, states=[TrialState.COMPLETE], use_cache=True)):
+            generation = other.system_attrs.get(key, -1)
+            if 0 <= generation < latest:
+                break
+            if generation > latest:
+                latest, members = generation, 0
+            members += generation == latest
+        assert self.population_size is not None
+        generation = latest + (members >= self.population_size)
+        study._storage.set_trial_system_attr(trial._trial_id, key, generation)
+        return generation
+
+
+class _NSGAII(_LatestGeneration, NSGAIISampler):
+    """Optuna's, which is faster in long searches."""
+
+
+class _NSGAIII(_LatestGeneration, NSGAIIISampler):
+    """Optuna's, which is faster in long searches."""
+
+
 def _optuna_sampler(name: str, seed: int) -> BaseSampler:
     """One of Optuna's; the random one beside a sampler of ours, which the study then asks nothing that is open."""
     if name == "tpe":
         return TPESampler(seed=seed)
     if name == "nsga2":
-        return NSGAIISampler(population_size=POPULATION, seed=seed)
+        return _NSGAII(population_size=POPULATION, seed=seed)
     if name == "nsga3":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return NSGAIIISampler(population_size=POPULATION, seed=seed)
+            return _NSGAIII(population_size=POPULATION, seed=seed)
     return RandomSampler(seed=seed)
 
 

@@ -14,6 +14,7 @@ LAYERS = (
     "files",
     "seeds",
     "memory",
+    "signals",
     "registry",
     "banks",
     "tasks",

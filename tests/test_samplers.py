@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 
 import pytest
+from optuna.samplers import BaseGASampler
 
+from mtl_search import samplers
 from mtl_search.architecture import Architecture
 from mtl_search.cost import Cost, estimate
 from mtl_search.errors import FieldError, RunFolderError, UnknownNameError
@@ -191,3 +193,23 @@ def test_what_a_sampler_is_told_of_stopped_trials(told: str, state: str, space: 
     assert architecture is not None
     proposals.tell_stopped(architecture, values_of(architecture))
     assert [trial.state.name for trial in proposals.study.trials] == [state]
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
+def test_the_latest_trials_tell_the_generation_that_all_trials_do(
+    sampler: str, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generations(count: int = 6 * POPULATION, workers: int = 3) -> list[tuple[Architecture, object]]:
+        proposals, under_way = made(space, sampler), []
+        for number in range(count):
+            architecture = proposals.ask()
+            assert architecture is not None
+            under_way.append(architecture)
+            if len(under_way) == workers:
+                end(proposals, number, under_way.pop(number % workers))
+        trials = proposals.study.get_trials(deepcopy=False)
+        return [(trial.params, trial.system_attrs) for trial in trials]
+
+    found = generations()
+    monkeypatch.setattr(samplers._LatestGeneration, "get_trial_generation", BaseGASampler.get_trial_generation)
+    assert found == generations()

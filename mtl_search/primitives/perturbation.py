@@ -24,4 +24,4 @@ class Perturbation(NonlinearPrimitive):
         height, width = x.shape[-2:]
         tiles = (-(-height // TILE), -(-width // TILE))
         mask = buffer.repeat(1, *tiles)[:, :height:stride, :width:stride]
-        return torch.relu(x[:, :, ::stride, ::stride] + mask)
+        return (x[:, :, ::stride, ::stride] + mask).relu_()

@@ -1,0 +1,64 @@
+"""Nothing gets faster by getting different: the accuracy of a network trained by the reference and by the fused form.
+
+The same network, the quickstart's data and training, seeds 0 to 4: mean accuracy on the validation split after the last
+epoch. The two differ by rounding, which training amplifies: not seed by seed, but in distribution they are the same.
+
+    python benchmarks/same_accuracy.py [--seeds 5] [--epochs 8] [--threads 1]
+
+(table follows)
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from mtl_search import Architecture, build_model, load_experiment
+from mtl_search.architecture import LayerChoice
+from mtl_search.evaluation import mean_headline
+from mtl_search.memory import keep_freed_memory
+from mtl_search.networks.network import Implementation
+from mtl_search.runner import prepare
+from mtl_search.training import Trainer, scores_on
+
+IMPLEMENTATIONS: tuple[Implementation, ...] = ("reference", "fused")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
+    experiment = load_experiment("quickstart", [f"training.epochs={arguments.epochs}"])
+    data = prepare(experiment)
+    backbone = experiment.space.backbone
+    architecture = Architecture(backbone, (LayerChoice("linear", 0.5),) * backbone.layers)
+    accuracies: dict[str, list[float]] = {name: [] for name in IMPLEMENTATIONS}
+    print("| seed | " + " | ".join(f"{name} | seconds" for name in IMPLEMENTATIONS) + " |")
+    print("|---" * (1 + 2 * len(IMPLEMENTATIONS)) + "|")
+    for seed in range(arguments.seeds):
+        cells = []
+        for name in IMPLEMENTATIONS:
+            start = time.process_time()
+            model = build_model(architecture, data.tasks, data.input_shape, seed, name)
+            trainer = Trainer(model, data.tasks, data, experiment.training, seed)
+            for _ in trainer.epochs():
+                pass
+            scores = scores_on(model, data.tasks, data, "val", trainer.device)
+            accuracies[name].append(mean_headline(data.tasks, scores))
+            cells += [f"{100 * accuracies[name][-1]:.2f} %", f"{time.process_time() - start:.0f}"]
+        print(f"| {seed} | {' | '.join(cells)} |", flush=True)
+    print(f"| mean and deviation | {' | | '.join(map(summary, accuracies.values()))} | |")
+
+
+def summary(values: list[float]) -> str:
+    """Mean and standard deviation, in per cent."""
+    return f"{100 * statistics.mean(values):.2f} ± {100 * statistics.stdev(values):.2f}"
+
+
+if __name__ == "__main__":
+    main()
