@@ -237,8 +237,8 @@ class Campaign:
         """
         architecture, proposals = trial.architecture, self.proposals
         if trial.state is State.INFEASIBLE:
-            if tell:
-                proposals.tell_infeasible(architecture, self._excess(trial))
+            learn_broken = proposals.tell_infeasible if tell else proposals.remember_infeasible
+            learn_broken(architecture, self._excess(trial))
         elif trial.state is State.FAILED:
             if self.failures is not None:
                 self.failures.append(trial.error)

@@ -29,11 +29,14 @@ def begin_environment(experiment: Experiment, dataset: Dataset) -> dict[str, Any
     }
 
 
+OF_ALL_TRIALS = tuple(f"experiment.yaml: {section}" for section in ("space.", "backbone.", "objectives"))
+
+
 def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allow_changes: bool) -> dict[str, Any]:
     """What stands in ``environment.json`` when a run is gone on with.
 
     :raises ChangedError: If something has changed that trials depend on, and changes are not allowed.
-    :raises RunFolderError: If the folder does not say what was asked for.
+    :raises RunFolderError: If the folder does not say what was asked for, or the space is another one.
     """
     if "experiment" not in run.environment:
         raise RunFolderError(
@@ -43,6 +46,12 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
     found = list(_differences(run, experiment, dataset, current))
     if found and not allow_changes:
         raise ChangedError(run.path, found)
+    for difference in found:
+        if difference.startswith(OF_ALL_TRIALS):
+            raise RunFolderError(
+                f"{run.path}: {difference}: what all trials are drawn from cannot change on the way, "
+                "not with `--allow-changes` either. Start another search; `search.points` can name what this one found."
+            )
     sessions = [*run.environment.get("sessions", []), _session(current, len(run.epochs), found)]
     environment = {**run.environment, "finished": None, "sessions": sessions, "experiment": experiment.to_dict()}
     return {**environment, "data_digest": data_digest(dataset)} if found else environment

@@ -10,6 +10,7 @@ import itertools
 import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +88,8 @@ class Proposals:
             return self._enqueue(point)
         if self._own is not None:
             suggested = self._own.suggest(self._seen, list(self._open))
+            if suggested is None:
+                return None
             return self._enqueue(suggested if suggested not in self._seen else self._unseen(suggested))
         _reseed(self.study.sampler, derived_seed(self.seed, f"suggestion {len(self._seen)}") % 2**31)
         trial = self.study.ask()
@@ -99,8 +102,7 @@ class Proposals:
     def tell(self, architecture: Architecture, values: Sequence[float]) -> None:
         """The objectives' values of a proposed architecture that was trained."""
         self.study.tell(self._open.pop(architecture), list(values))
-        if self._own is not None:
-            self._own.learn(architecture, values)
+        self.remember_values(architecture, values)
 
     def tell_failed(self, architecture: Architecture, reason: str) -> None:
         """That a proposed architecture could not be trained."""
@@ -130,6 +132,7 @@ class Proposals:
             if name not in trial.constraints:  # a search that was cut off right here has set some
                 trial.set_constraint(name, value)
         self.study.tell(trial, state=TrialState.PRUNED)
+        self.remember_infeasible(architecture, excess)
 
     def remember(self, ended: Sequence[Architecture], under_way: Sequence[Architecture]) -> list[Architecture]:
         """Take up a search that was cut off.
@@ -155,6 +158,11 @@ class Proposals:
         """What :meth:`tell` was told in an earlier process; in the same order."""
         if self._own is not None:
             self._own.learn(architecture, values)
+
+    def remember_infeasible(self, architecture: Architecture, excess: Mapping[str, float]) -> None:
+        """What :meth:`tell_infeasible` was told in an earlier process."""
+        if self._own is not None:
+            self._own.learn_infeasible(architecture, [name for name, value in excess.items() if value > 0])
 
     def remember_stopped(self, architecture: Architecture, values: Sequence[float]) -> None:
         """What :meth:`tell_stopped` was told in an earlier process."""
@@ -307,6 +315,6 @@ def _even_step(options: Sequence[Any]) -> float | None:
     """The distance between evenly spaced numbers, three or more; ``None`` for other options."""
     if len(options) < 3 or not all(isinstance(option, int | float) for option in options):
         return None
-    ordered = sorted(options)
-    steps = [after - before for before, after in itertools.pairwise(ordered)]
-    return float(steps[0]) if max(steps) - min(steps) < 1e-9 else None
+    ordered = sorted(Decimal(str(option)) for option in options)
+    steps = {after - before for before, after in itertools.pairwise(ordered)}
+    return float(steps.pop()) if len(steps) == 1 else None

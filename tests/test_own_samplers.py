@@ -59,6 +59,7 @@ def suggested(sampler: Bayesian, count: int) -> list[Architecture]:
     seen: dict[Architecture, None] = {}
     for _ in range(count):
         architecture = sampler.suggest(seen, ())
+        assert architecture is not None
         seen[architecture] = None
         sampler.learn(architecture, values_of(architecture))
     return list(seen)
@@ -156,3 +157,81 @@ def test_a_small_space_is_suggested_whole(small: SearchSpace) -> None:
     early = suggested(made(small), small.size // 2)
     on_front = [one for one, on in zip(small.architectures(), mask, strict=True) if on]
     assert len(set(early) & set(on_front)) > 0.7 * len(on_front)
+
+
+def test_the_dearest_architecture_is_worth_something(small: SearchSpace) -> None:
+    sampler = made(small)
+    suggested(sampler, 20)
+    dearest = max(small.architectures(), key=lambda one: cost_of(one).learnable_parameters)
+    assert sampler.improvements([dearest], ())[0] > 0
+
+
+def test_where_all_cost_the_same_the_accurate_ones_are_found() -> None:
+    changes = [
+        "space.bank=[linear, orthonormal, derivatives, sparse]",
+        "space.shared_ratio=[1.0]",
+        "space.width_multiplier=[1.0]",
+    ]
+    space = load_experiment("quickstart", changes).search_space
+    sampler = Bayesian(space, OBJECTIVES, cost_of, {}, 0)
+    seen: list[Architecture] = []
+    for _ in range(30):
+        architecture = sampler.suggest(seen, ())
+        assert architecture is not None
+        seen.append(architecture)
+        sampler.learn(architecture, [fmean(layer.bank == "sparse" for layer in architecture.layers), 100.0])
+    assert len({cost_of(one).learnable_parameters for one in space.architectures()}) == 1
+    assert max(fmean(layer.bank == "sparse" for layer in one.layers) for one in seen) == 1
+
+
+def test_what_is_under_way_makes_nothing_else_surer(large: SearchSpace) -> None:
+    sampler = made(large)
+    first = suggested(sampler, 10)[0]
+    kernel = sampler._kernel()[0]
+    learned = sampler._features([sampler._look_up(one) for one, _ in sampler.learned])
+    again = sampler._features([sampler._look_up(first)] * 50)
+    gains = sampler._gains(0, sampler.learned)
+    elsewhere = sampler._features([sampler._look_up(large.sample(seed)) for seed in range(20)])
+    _, alone = sampler._process(kernel, learned, gains).predict(elsewhere)
+    _, with_more = sampler._process(kernel, torch.cat([learned, again]), gains).predict(elsewhere)
+    assert (with_more > 0.8 * alone).all()
+
+
+def infeasible_before(trained: int, limit: float, sampler: Bayesian) -> int:
+    """Proposals that break a limit that is measured, before so many that keep it. Slow is what has many MACs."""
+    seen: list[Architecture] = []
+    broken = 0
+    while len(seen) - broken < trained:
+        architecture = sampler.suggest(seen, ())
+        assert architecture is not None
+        seen.append(architecture)
+        if cost_of(architecture).macs > limit:
+            sampler.learn_infeasible(architecture, ["latency_ms"])
+            broken += 1
+        else:
+            sampler.learn(architecture, values_of(architecture))
+    return broken
+
+
+def test_a_limit_that_is_measured_is_learned(large: SearchSpace) -> None:
+    macs = sorted(cost_of(large.sample(seed)).macs for seed in range(400))
+    assert infeasible_before(20, macs[40], made(large, latency_ms=1.0)) < 20, "by lot it were 180"
+
+
+def test_known_limits_are_kept_from_the_first_on(large: SearchSpace) -> None:
+    sizes = sorted(cost_of(large.sample(seed)).learnable_parameters for seed in range(400))
+    limit = float(sizes[8])
+    for architecture in suggested(made(large, learnable_parameters=limit), 12):
+        assert cost_of(architecture).learnable_parameters <= limit
+
+
+def test_a_space_of_which_nothing_keeps_the_limits_any_more_is_at_its_end(small: SearchSpace) -> None:
+    sizes = sorted(cost_of(one).learnable_parameters for one in small.architectures())
+    sampler = made(small, learnable_parameters=float(sizes[9]))
+    kept = suggested(sampler, sum(size <= sizes[9] for size in sizes))
+    assert sampler.suggest(kept, ()) is None
+
+
+def test_seeds_draw_pools_of_their_own(large: SearchSpace) -> None:
+    first, second = ({one.architecture for one in made(large, seed)._pool()} for seed in (0, 1))
+    assert len(first & second) < len(first) / 4

@@ -213,3 +213,12 @@ def test_the_latest_trials_tell_the_generation_that_all_trials_do(
     found = generations()
     monkeypatch.setattr(samplers._LatestGeneration, "get_trial_generation", BaseGASampler.get_trial_generation)
     assert found == generations()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sampler", ["random", "tpe", "bayesian"])
+@pytest.mark.parametrize("ratios", [[1.0, 0.7, 0.4, 0.1], [0.9, 0.8, 0.7], [1.0, 0.5, 0.1]])
+def test_every_option_is_drawn_whatever_the_decimals(sampler: str, ratios: list[float]) -> None:
+    space = load_experiment("quickstart", [f"space.shared_ratio={ratios}"]).search_space
+    found = proposed(made(space, sampler), 25)
+    assert {layer.shared_ratio for architecture in found for layer in architecture.layers} == set(ratios)

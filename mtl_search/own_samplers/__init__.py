@@ -16,9 +16,17 @@ class OwnSampler(ABC):
     def learn(self, architecture: Architecture, values: Sequence[float]) -> None:  # noqa: B027  some need nothing
         """The objectives' values of an architecture that was trained."""
 
+    def learn_infeasible(self, architecture: Architecture, broken: Collection[str]) -> None:  # noqa: B027  as above
+        """That an architecture was not trained, for it breaks limits.
+
+        :param broken: The names of these.
+        """
+
     @abstractmethod
-    def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture:
+    def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture | None:
         """An architecture of the space; one that was not seen, where that is easy.
+
+        ``None`` where all that were not seen are known to break a limit.
 
         :param seen: What was proposed before, those under way included.
         :param under_way: Proposed, and not yet ended.

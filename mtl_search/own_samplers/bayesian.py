@@ -1,6 +1,8 @@
 """Bayesian optimisation that knows what a candidate costs before it is trained."""
 
 import itertools
+import math
+import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ from mtl_search.own_samplers.gaussian_process import GaussianProcess, Kernel, mo
 from mtl_search.own_samplers.improvement import directions, expected_improvement, reached
 from mtl_search.own_samplers.sobol import Sobol
 from mtl_search.pareto import axis_value, best_first, direction_of
+from mtl_search.seeds import derived_seed
 from mtl_search.space import SearchSpace
 
 FIRST = 6
@@ -30,6 +33,8 @@ POOL = 1000
 """Architectures drawn once from a large space; the neighbours of the best ones come and go."""
 PARENTS = 20
 """The best ones, whose neighbours are candidates."""
+MARGIN = 0.1
+"""Of the range of each cost: what costs most is not worth nothing for that."""
 MOST = 400
 """Values that the model is made from, the best and the latest: its cost grows with their third power."""
 
@@ -54,11 +59,12 @@ class Known:
 class Bayesian(OwnSampler):
     """Proposes what promises most hypervolume for its training.
 
-    A Gaussian process for every quality learns from an architecture's choices and from the logarithms of its costs;
-    the costs among the objectives are not learned but known, and candidates that break a limit are never proposed.
-    Hypervolume is meant in the logarithms of the costs, as the plots show them. Under-way trainings count as if they
-    had reached what is expected of them. After EHVI (Emmerich, 2005) and improvement for the cost of an evaluation
-    (Snoek, Larochelle & Adams, NeurIPS 2012, section 3.2); that costs are known is our own.
+    A Gaussian process for every quality learns from an architecture's choices and from the logarithms of its costs. The
+    costs among the objectives are not learned but known, and what breaks a known limit is proposed only where nothing
+    else was found. How likely a limit is kept that has to be measured is learned, too. Hypervolume is meant in the
+    logarithms of the costs, as the plots show them. Under-way trainings count as if they had reached what is expected
+    of them. After EHVI (Emmerich, 2005) and improvement for the cost of an evaluation (Snoek, Larochelle & Adams,
+    NeurIPS 2012, section 3.2); that costs are known is our own.
 
     :param objectives: A measured one (``latency_ms``) is learned like a quality.
     :param limits: Cost -> largest value allowed.
@@ -68,12 +74,13 @@ class Bayesian(OwnSampler):
         self, space: SearchSpace, objectives: Sequence[str], cost_of: CostOf, limits: Mapping[str, float], seed: int
     ) -> None:
         self.space, self.cost_of, self.limits, self.seed = space, cost_of, limits, seed
-        self.directions = [direction_of(name) for name in objectives]
+        self.objectives, self.directions = list(objectives), [direction_of(name) for name in objectives]
         self.known = [index for index, name in enumerate(objectives) if hasattr(Cost(), name)]
         self.predicted = [index for index in range(len(objectives)) if index not in self.known]
         self.cost_names = [objectives[index] for index in self.known]
         self.ways = directions(len(objectives))
         self.learned: list[Learned] = []
+        self.too_slow: list[Architecture] = []
         self._looked_up: dict[Architecture, Known] = {}
         self._neighbours: dict[Known, list[Known]] = {}
         self._kernels: dict[int, list[Kernel]] = {}
@@ -84,16 +91,21 @@ class Bayesian(OwnSampler):
     def learn(self, architecture: Architecture, values: Sequence[float]) -> None:
         self.learned.append((architecture, list(values)))
 
-    def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture:
-        if len(seen) < FIRST or len(self.learned) < LEAST:
+    def learn_infeasible(self, architecture: Architecture, broken: Collection[str]) -> None:
+        if any(name in self.limits and not hasattr(Cost(), name) for name in broken):
+            self.too_slow.append(architecture)
+
+    def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture | None:
+        if len(seen) - len(self.too_slow) < FIRST or len(self.learned) < LEAST:
             return self._first(seen)
         candidates = [
             one for one in self._candidates() if one.architecture not in seen and within(one.cost, self.limits)
         ]
         if not candidates:
-            return self._first(seen)
+            return self._first(seen) if len(self._pool()) < self.space.size else None
         macs = torch.tensor([float(one.cost.macs) for one in candidates], dtype=torch.float64)
         worth = self._improvements(candidates, [self._look_up(one) for one in under_way]) / macs**PRICE
+        worth *= self._chances(candidates)
         return candidates[int(worth.argmax())].architecture
 
     def improvements(self, candidates: Sequence[Architecture], under_way: Sequence[Architecture]) -> Tensor:
@@ -123,10 +135,34 @@ class Bayesian(OwnSampler):
         return expected_improvement(known, means, deviations, so_far, self.ways)
 
     def _first(self, seen: Collection[Architecture]) -> Architecture:
-        """Spread over the space, and rather cheap."""
-        sequence = Sobol(self.space, self.seed, skipped=CHEAPEST_OF * len(seen))
-        drawn = [self._look_up(sequence.suggest(seen, ())) for _ in range(CHEAPEST_OF)]
-        return min(drawn, key=lambda one: (not within(one.cost, self.limits), one.cost.macs)).architecture
+        """Spread over the space, and rather cheap; from the pool where no limit was kept otherwise."""
+        sequence = Sobol(self.space, self.seed, skipped=(CHEAPEST_OF - 1) * len(seen))
+        drawn = [self._look_up(sequence.suggest(seen, ()))]
+        others = [self._look_up(sequence.draw()) for _ in range(1, CHEAPEST_OF)]
+        drawn += [one for one in others if one.architecture not in seen]
+        kept = [one for one in drawn if within(one.cost, self.limits)]
+        if self.too_slow or not kept:
+            pool = [one for one in self._pool() if one.architecture not in seen and within(one.cost, self.limits)]
+            lot = random.Random(f"{self.seed} first {len(seen)}")
+            kept = (pool if self.too_slow else lot.sample(pool, min(CHEAPEST_OF, len(pool)))) or drawn
+        chances = self._chances(kept).tolist()
+        chosen, _ = min(zip(kept, chances, strict=True), key=lambda one: (one[1] < 0.5, one[0].cost.macs))
+        return chosen.architecture
+
+    def _chances(self, candidates: Sequence[Known]) -> Tensor:
+        """How likely each keeps the limits that have to be measured, ``[n]``: 1 where none was broken.
+
+        By a process over -1 for what was trained and 1 for what broke one of them.
+        """
+        if not self.too_slow:
+            return torch.ones(len(candidates), dtype=torch.float64)
+        kept = [architecture for architecture, _ in self.learned][-MOST // 2 :]
+        broken = self.too_slow[-MOST // 2 :]
+        features = self._features([self._look_up(one) for one in (*kept, *broken)])
+        labels = torch.tensor([-1.0] * len(kept) + [1.0] * len(broken), dtype=torch.float64)
+        process = GaussianProcess(features, labels, Kernel(math.sqrt(features.shape[1]), 1.0, 0.1))
+        mean, deviation = process.predict(self._features(candidates))
+        return torch.special.ndtr(-mean / deviation)
 
     def _process(self, kernel: Kernel, features: Tensor, values: Tensor) -> GaussianProcess:
         """The model of what is learned, and of what is under way as if it had reached what is expected of it.
@@ -139,7 +175,7 @@ class Bayesian(OwnSampler):
         if count == len(features):
             return process
         expected, _ = process.predict(features[count:])
-        return GaussianProcess(features, torch.cat([values, expected]), kernel)
+        return GaussianProcess(features, torch.cat([values, expected]), kernel, like=process)
 
     def _kernel(self) -> list[Kernel]:
         """Of each predicted objective: chosen again when a tenth more is known, whatever process that happens in."""
@@ -163,9 +199,9 @@ class Bayesian(OwnSampler):
         return [*(earlier[index] for index in best), *learned[-MOST // 2 :]]
 
     def _gains(self, objective: int, learned: Sequence[Learned]) -> Tensor:
-        """Values of an objective, higher is better."""
-        sign = 1.0 if self.directions[objective] == "maximize" else -1.0
-        return torch.tensor([sign * values[objective] for _, values in learned], dtype=torch.float64)
+        """Values of an objective on its axis, higher is better."""
+        name, sign = self.objectives[objective], 1.0 if self.directions[objective] == "maximize" else -1.0
+        return torch.tensor([sign * axis_value(name, values[objective]) for _, values in learned], dtype=torch.float64)
 
     def _candidates(self) -> list[Known]:
         """The whole space where it is small; else what was drawn from it, and the neighbours of the best."""
@@ -184,19 +220,23 @@ class Bayesian(OwnSampler):
     def _pool(self) -> list[Known]:
         if self._base is None:
             whole = self.space.size <= 2 * POOL
-            drawn = self.space.architectures() if whole else (self.space.sample(self.seed + n) for n in range(POOL))
+            drawn = self.space.architectures() if whole else map(self._drawn, range(POOL))
             self._base = list(dict.fromkeys(self._look_up(one) for one in drawn))
         return self._base
 
+    def _drawn(self, number: int) -> Architecture:
+        return self.space.sample(derived_seed(self.seed, f"pool {number}"))
+
     def _cost_range(self) -> tuple[Tensor, Tensor]:
-        """The least of each cost and its largest, or its limit: over the pool."""
+        """The least of each cost and somewhat more than its largest over the pool, or than its limit."""
         if self._range is None:
             costs = _costs(self._pool())
             largest = costs.amax(dim=0)
             for place, name in enumerate(self.cost_names):
                 if name in self.limits:
                     largest[place] = axis_value(name, self.limits[name])
-            self._range = costs.amin(dim=0), largest
+            least = costs.amin(dim=0)
+            self._range = least, largest + MARGIN * (largest - least).clamp(min=MARGIN)
         return self._range
 
     def _features(self, some: Sequence[Known]) -> Tensor:

@@ -30,7 +30,7 @@ class Evolution(OwnSampler):
 
     def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture:
         lot = random.Random(f"{self.seed} evolution {len(seen)}")
-        if len(self.population) < min(POPULATION, self.space.size // 2):
+        if len(self.population) < max(1, min(POPULATION, self.space.size // 2)):
             return self.space.sample(lot.getrandbits(31))
         order = best_first([values for _, values in self.population], self.directions)
         parent, _ = self.population[min(lot.sample(range(len(order)), min(TOURNAMENT, len(order))), key=order.index)]

@@ -38,21 +38,23 @@ class Kernel:
 class GaussianProcess:
     """Regression by a Gaussian process (Rasmussen & Williams, 2006, algorithm 2.1) with a known kernel.
 
-    The mean is that of the values; the scale is the most likely one.
+    The mean is that of the values; the scale is the most likely one. With ``like`` both are those of another process.
 
     :param features: ``[n, features]``, each of about unit variance.
     :param values: ``[n]``.
     :param kernel: See :func:`most_likely_kernel`.
     """
 
-    def __init__(self, features: Tensor, values: Tensor, kernel: Kernel) -> None:
+    def __init__(self, features: Tensor, values: Tensor, kernel: Kernel, like: "GaussianProcess | None" = None) -> None:
         self.features, self.kernel = features, kernel
-        self.mean, self.unit = values.mean(), values.std(correction=0).clamp(min=1e-9)
+        self.mean: Tensor = like.mean if like else values.mean()
+        self.unit: Tensor = like.unit if like else values.std(correction=0).clamp(min=1e-9)
         scaled = (values - self.mean) / self.unit
         covariance = kernel(features, features) + kernel.noise * torch.eye(len(features), dtype=features.dtype)
         self.root = torch.linalg.cholesky(covariance)
         self.weights = torch.cholesky_solve(scaled[:, None], self.root)[:, 0]
-        self.variance = (scaled @ self.weights + 1) / (len(features) + 1)  # + 1: a weak prior that the scale is 1
+        likely = (scaled @ self.weights + 1) / (len(features) + 1)  # + 1: a weak prior that the scale is 1
+        self.variance: Tensor = like.variance if like else likely
 
     @property
     def log_likelihood(self) -> float:

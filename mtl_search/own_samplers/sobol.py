@@ -12,7 +12,8 @@ from mtl_search.space import SearchSpace
 class Sobol(OwnSampler):
     """A scrambled Sobol sequence (Owen, 1998), a dimension for every question of the space.
 
-    Optuna's own leaves out categories, of which our spaces are made.
+    Optuna's own leaves out categories, of which our spaces are made. Where the sequence goes on depends on how many
+    were seen.
 
     :param skipped: Points of the sequence that are left out.
     """
@@ -22,16 +23,19 @@ class Sobol(OwnSampler):
         questions = [name for name, options in space.questions().items() if len(options) > 1]
         self.dimension = {name: number for number, name in enumerate(questions)}
         self.sequence = torch.quasirandom.SobolEngine(max(1, len(questions)), scramble=True, seed=seed)
-        self.sequence.fast_forward(skipped)
+        self.skipped = skipped
 
     def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture:
-        architecture = self._next()
+        self.sequence.reset()
+        self.sequence.fast_forward(self.skipped + len(seen))
+        architecture = self.draw()
         for _ in range(2 * len(seen)):
             if architecture not in seen:
                 break
-            architecture = self._next()
+            architecture = self.draw()
         return architecture
 
-    def _next(self) -> Architecture:
-        point = self.sequence.draw(1)[0].tolist()
+    def draw(self) -> Architecture:
+        """The next one, whether it was seen or not."""
+        point = self.sequence.draw(1, dtype=torch.float64)[0].tolist()
         return self.space.resolve(lambda name, options: options[int(point[self.dimension[name]] * len(options))])

@@ -105,3 +105,13 @@ def test_what_is_no_run_cannot_go_on(what: str, message: str, tmp_path: Path) ->
     assert status == 2
     assert message in shown
     assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_another_space_is_refused_even_if_changes_are_allowed(folder: Path) -> None:
+    edit("experiment.yaml", "width_multiplier: [0.5, 1.0, 1.5]", "width_multiplier: [0.5]")(folder)
+    before = files_of(folder)
+    status, shown = made_processes.run(["resume", str(folder), "--workers", "0", "--allow-changes"])
+    assert status == 2
+    assert "experiment.yaml: space.width_multiplier: " in shown
+    assert "not with `--allow-changes` either" in shown
+    assert files_of(folder) == before
