@@ -16,7 +16,7 @@ import time
 
 import torch
 
-from mtl_search.networks.forms import Form, fastest, recombined
+from mtl_search.networks.forms import Form, can_be_joined, fastest, recombined
 from mtl_search.networks.operators import Bank, make_operator
 
 LAYERS = [
@@ -58,7 +58,7 @@ def row(name: str, channels: int, outputs: tuple[int, int], side: int, stride: i
     assert isinstance(bank, Bank)
     x = torch.randn(batch, channels, side, side).to(memory_format=torch.channels_last).requires_grad_()
     weights = [torch.randn(count, bank.taps, channels).requires_grad_() for count in outputs]
-    forms: list[Form] = ["folded", "joined", "filtered"] if len(bank.terms) == 1 else ["folded", "filtered"]
+    forms: list[Form] = ["folded", "joined", "filtered"] if can_be_joined(bank.terms) else ["folded", "filtered"]
     upstream = [torch.randn_like(made) for made in recombined("folded", bank, x, stride, weights)]
     seconds: dict[Form, list[float]] = {form: [] for form in forms}
     for number in range(rounds + 1):

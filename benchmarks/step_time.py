@@ -180,7 +180,8 @@ def _memory_of_step(kind: str, architecture: Architecture, tasks: int, batch: in
     step(forward_of(kind, model), made, optimiser, torch.randn(2, *SHAPE), target[:2])
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     step(forward_of(kind, model), made, optimiser, torch.randn(batch, *SHAPE), target)
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status").read_text()
+    peak = 1024 * int(status.partition("VmHWM:")[2].split()[0])
     return float(peak - pages * resource.getpagesize())
 
 

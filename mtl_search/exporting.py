@@ -73,6 +73,7 @@ def export(
     format: Format = "onnx",
     seed: int = 0,
     out: str | Path | None = None,
+    dataset: Dataset | None = None,
 ) -> Path:
     """Write a trained network as a model file, ``model_card.json`` and ``MODEL_CARD.md``.
 
@@ -85,6 +86,7 @@ def export(
     :param format: ``onnx``, or ``torch``: a program for ``torch.export.load``.
     :param seed: Which training of an entrant.
     :param out: Folder to write into; ``RUN/exports/<which>`` if left out.
+    :param dataset: Used instead of loading the one that the run names, as in :func:`~mtl_search.search`.
     :returns: The model file.
     :raises UserError: If there is no such network, its weights were not kept, or a package is missing.
     :raises MTLSearchError: If the outputs of the file are not those of the network; it is not kept then.
@@ -93,18 +95,25 @@ def export(
         raise FieldError("format", "must be `onnx` or `torch`", format)
     _check_packages(format)
     loaded = run if isinstance(run, Run) else load_run(run)
-    dataset = prepare(loaded.experiment)
-    trained = load_trained(loaded, which, dataset, seed)
-    whole = FromPixels(trained.network, dataset.mean, dataset.std).eval()
+    data = prepare(loaded.experiment, dataset)
+    if format == "onnx" and INPUT in (task.name for task in data.tasks):
+        raise UserError(f"a task is named `{INPUT}`, as the input of an ONNX file is: choose the format torch.")
+    trained = load_trained(loaded, which, data, seed)
+    whole = FromPixels(trained.network, data.mean, data.std).eval()
     folder = Path(out) if out is not None else loaded.path / FOLDER / trained.name
-    folder.mkdir(parents=True, exist_ok=True)
+    made_from = {"run": loaded.path.resolve().name, "name": trained.name, **trained.about}
+    others = _other_files(folder, made_from, FILES[format])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UserError(f"{folder}: is a file; `--out` must be a folder.") from error
     path = folder / FILES[format]
     writing = folder / f".writing-{FILES[format]}"
     try:
         with _quiet():
-            graph = deployed(whole, dataset.input_shape)
-            compute = (_write_onnx if format == "onnx" else _write_program)(graph, dataset, writing)
-        difference = _difference(compute, whole, dataset)
+            graph = deployed(whole, data.input_shape)
+            compute = (_write_onnx if format == "onnx" else _write_program)(graph, data, writing)
+        difference = _difference(compute, whole, data)
         if not difference <= TOLERANCE:
             raise MTLSearchError(
                 f"{path}: not written, for its outputs differ from those of the trained network by {difference:.1e}, "
@@ -113,7 +122,7 @@ def export(
         write_bytes(path, writing.read_bytes())
     finally:
         writing.unlink(missing_ok=True)
-    card = _card(loaded, trained, dataset, {**_other_files(folder, path.name), path.name: difference})
+    card = _card(loaded, trained, data, made_from, {**others, path.name: difference})
     write_json(folder / CARD, card)
     write_text(folder / "MODEL_CARD.md", _page(card))
     return path
@@ -129,7 +138,7 @@ def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int 
         if run.knee is None:
             raise UserError(f"{run.path}: no trial of this run is complete, so there is nothing to export.")
         which = run.knee.number
-    if str(which).isdigit():
+    if str(which).isdecimal():
         return _trained_trial(run, int(which), dataset)
     return _trained_entrant(run, str(which), dataset, seed)
 
@@ -261,9 +270,12 @@ def _example(dataset: Dataset) -> Tensor:
 def _difference(
     compute: Callable[[Tensor], Sequence[NDArray[np.float32]]], network: nn.Module, dataset: Dataset
 ) -> float:
-    """The largest difference from the outputs of the network, on samples of the data, in batches of several sizes."""
+    """The largest difference from the outputs of the network, on samples of the data, in batches of several sizes.
+
+    Not a number where one of the outputs is none.
+    """
     inputs = torch.from_numpy(np.array(dataset.splits["val"].inputs[:CHECKED])).float()
-    largest = 0.0
+    differences: list[np.floating[Any]] = []
     for batch in (inputs[:1], inputs[1:]):
         if len(batch) == 0:
             continue
@@ -271,8 +283,8 @@ def _difference(
             expected = network(batch)
         for task, found in zip(dataset.tasks, compute(batch), strict=True):
             wanted = expected[task.name].numpy()
-            largest = max(largest, float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())))
-    return largest
+            differences.append(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
+    return float(np.max(differences))
 
 
 def _check_packages(format: str) -> None:
@@ -286,16 +298,30 @@ def _check_packages(format: str) -> None:
 # The card
 
 
-def _other_files(folder: Path, written: str) -> dict[str, float]:
-    """Model files of other formats beside the one that was written -> their largest difference."""
+def _other_files(folder: Path, made_from: Mapping[str, Any], written: str) -> dict[str, float]:
+    """Files of the same model in other formats that the folder holds already -> their largest difference.
+
+    :raises UserError: If it holds another model, or a card that is not ours.
+    """
     path = folder / CARD
-    before = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else {}
-    return {name: before[name] for name in FILES.values() if name in before and name != written}
+    if not path.exists():
+        return {}
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        before = {}
+    if not isinstance(before, dict) or before.get("made_from") != json.loads(json.dumps(made_from)):
+        raise UserError(f"{path}: is the card of another model; give another `--out`.")
+    files = {name: before["files"][name] for name in FILES.values() if name in before["files"] and name != written}
+    return {name: difference for name, difference in files.items() if (folder / name).exists()}
 
 
-def _card(run: Run, trained: Trained, dataset: Dataset, files: Mapping[str, float]) -> dict[str, Any]:
+def _card(
+    run: Run, trained: Trained, dataset: Dataset, made_from: Mapping[str, Any], files: Mapping[str, float]
+) -> dict[str, Any]:
     """What is known of a model.
 
+    :param made_from: Which run, which of its networks, and how that was made.
     :param files: Name of each model file -> largest difference of its outputs from those of the trained network.
     """
     found = cost.measure(trained.network, dataset.input_shape)
@@ -327,7 +353,7 @@ def _card(run: Run, trained: Trained, dataset: Dataset, files: Mapping[str, floa
             "fixed_parameters": found.fixed_parameters,
             "macs": found.macs,
         },
-        "made_from": {"run": run.path.resolve().name, "name": trained.name, **trained.about},
+        "made_from": dict(made_from),
         "training": run.experiment.training.model_dump(mode="json"),
         "checked_samples": min(CHECKED, len(dataset.splits["val"])),
     }

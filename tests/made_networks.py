@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mtl_search.architecture import Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
 from mtl_search.banks import bank_names
-from mtl_search.networks.forms import Form
+from mtl_search.networks.forms import Form, can_be_joined
 from mtl_search.networks.layer import ETRLayer
 from mtl_search.networks.network import Implementation, MultiTaskNetwork, build_model
 from mtl_search.networks.operators import Bank
@@ -112,10 +112,10 @@ def gradients(model: MultiTaskNetwork, x: Tensor) -> dict[str, Tensor]:
 def in_form(model: MultiTaskNetwork, form: Form) -> MultiTaskNetwork:
     """The network with every bank in the form that can be in it."""
     for layer in model.modules():
-        if isinstance(layer, ETRLayer) and isinstance(layer.operator, Bank) and layer.geometry.before.streams == 1:
-            terms = layer.operator.terms
-            if form != "joined" or (len(terms) == 1 and not terms[0].first):
-                layer.form = form
+        if not isinstance(layer, ETRLayer) or layer.geometry.before.streams > 1:
+            continue
+        if isinstance(layer.operator, Bank) and (form != "joined" or can_be_joined(layer.operator.terms)):
+            layer.form = form
     return model
 
 

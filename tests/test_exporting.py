@@ -1,5 +1,6 @@
 """Deployment and export: the plain network, the files, and the cards beside them."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from mtl_search import build_model, compare, export, load_run, search
 from mtl_search.banks import bank_names
 from mtl_search.errors import UnknownNameError, UserError
 from mtl_search.experiment import load_experiment
-from mtl_search.exporting import load_trained
+from mtl_search.exporting import TOLERANCE, _difference, load_trained
 from mtl_search.methods import make_method
-from mtl_search.networks.deployment import deployed
+from mtl_search.networks.deployment import FromPixels, deployed
 from mtl_search.registry import METHODS
 from mtl_search.run_folder import Run
 from mtl_search.runner import prepare
@@ -81,6 +82,20 @@ def test_the_implementation_deploy_holds_the_same_weights() -> None:
     assert not torch.allclose(network(x)["a"], first["a"], atol=1e-3)
     assert set(network.state_dict()) == set(trained.state_dict())
     assert network.train()(x)["a"].requires_grad
+
+
+def test_the_implementation_deploy_follows_its_weights_and_inputs() -> None:
+    trained = generic_model(made_architecture(), made_tasks(), dtype=torch.float32)
+    network = build_model(trained.architecture, trained.tasks, SHAPE, implementation="deploy").eval()
+    network.load_state_dict(trained.state_dict())
+    x = made_inputs(torch.float32)
+    assert_equal(trained, network, x, 1e-5)
+    with torch.no_grad():
+        for model in (trained, network):
+            for parameter in model.heads.parameters():
+                parameter.mul_(0.5)
+    assert_equal(trained, network, x, 1e-5)
+    assert_equal(trained, network, made_inputs(torch.float32, shape=(SHAPE[0], 2 * SHAPE[1], SHAPE[2])), 1e-5)
 
 
 @pytest.mark.parametrize("kind", ["plain", "residual"])
@@ -182,3 +197,42 @@ def test_what_cannot_be_exported_is_said(run: Run) -> None:
     if off_front is not None:
         with pytest.raises(UserError, match=f"the weights of trial {off_front} were not kept"):
             export(run, off_front)
+    with pytest.raises(UserError, match="there is no entrant"):
+        export(run, "²")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_holds_one_model(run: Run, tmp_path: Path) -> None:
+    export(run, format="torch", out=tmp_path / "model")
+    before = files_of(tmp_path / "model")
+    with pytest.raises(UserError, match="is the card of another model"):
+        export(run, "hard_sharing", out=tmp_path / "model")
+    assert files_of(tmp_path / "model") == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "model_card.json").write_text("[]")
+    with pytest.raises(UserError, match="is the card of another model"):
+        export(run, out=tmp_path / "other")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="must be a folder"):
+        export(run, out=tmp_path / "file")
+
+
+def test_outputs_that_are_no_numbers_are_not_taken_for_equal(run: Run) -> None:
+    dataset = prepare(run.experiment)
+    network = load_trained(run, None, dataset).network
+    whole = FromPixels(network, dataset.mean, dataset.std)
+    difference = _difference(lambda x: [np.full((len(x), 10), np.nan, np.float32)] * 2, whole, dataset)
+    assert not difference <= TOLERANCE
+
+
+def test_a_dataset_of_ones_own_is_given(run: Run, tmp_path: Path) -> None:
+    dataset = prepare(run.experiment)
+    renamed = dataclasses.replace(
+        dataset, tasks=(dataclasses.replace(dataset.tasks[0], name="image"), dataset.tasks[1])
+    )
+    with pytest.raises(UserError, match="a task is named `image`"):
+        export(run, dataset=renamed, out=tmp_path)
+    assert export(run, dataset=dataset, out=tmp_path).exists()

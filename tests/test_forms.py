@@ -92,6 +92,7 @@ def test_nothing_as_large_as_the_input_is_kept_but_the_input(form: Form) -> None
         ("orthonormal7", 48, [48, 32], 1, "folded"),
         ("nonlinear", 64, [64], 1, "filtered"),
         ("identity", 64, [64, 512], 1, "folded"),
+        ("identity", 48, [48, 32], 2, "folded"),
         ("average_pool", 64, [576], 1, "folded"),
     ],
 )

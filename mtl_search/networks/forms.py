@@ -64,9 +64,14 @@ def fastest(terms: Sequence[Term], channels: int, outputs: Sequence[int], stride
             times["folded"] += (3 * total * NS_OF_MAC + stride * NS_OF_RESPONSE) * channels + total * NS_OF_COPY
         else:
             times["folded"] += sum(_convolution(channels, count, term.size, stride) for count in outputs)
-    if len(terms) == 1 and not terms[0].first and len(outputs) > 1:
+    if can_be_joined(terms) and len(outputs) > 1:
         times["joined"] = _convolution(channels, total, terms[0].size, stride) + total * NS_OF_COPY
     return min(times, key=lambda form: times[form])
+
+
+def can_be_joined(terms: Sequence[Term]) -> bool:
+    """Whether a bank is one 3x3 convolution, and so may be in the form ``joined``."""
+    return len(terms) == 1 and terms[0].size > 1 and not terms[0].first
 
 
 def _convolution(channels: int, outputs: int, size: int, stride: int) -> float:
@@ -77,7 +82,7 @@ def _convolution(channels: int, outputs: int, size: int, stride: int) -> float:
 def recombined(form: Form, bank: Bank, x: Tensor, stride: int, weights: Sequence[Tensor]) -> list[Tensor]:
     """The features of one stream as several learned weights read them through a bank: the same in every form.
 
-    :param form: ``joined`` is for banks that are one convolution.
+    :param form: ``joined`` is for banks that :func:`can_be_joined`.
     :param x: ``[batch, channels, height, width]``
     :param weights: ``[outputs, taps, channels]`` each.
     :returns: ``[batch, outputs, ceil(height / stride), ceil(width / stride)]`` each.

@@ -1,7 +1,7 @@
 """The network: stem, blocks, heads. One forward pass gives the outputs of all tasks."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Generator, Tensor, nn
@@ -157,7 +157,7 @@ class MultiTaskNetwork(nn.Module):
     :param seed: Of the initial weights and, independently, of the primitives.
     :param implementation: ``fused`` for training; ``reference`` for the layer as the paper writes it, the same numbers;
         ``deploy`` for use once it is trained: in evaluation mode the network is one plain graph, see
-        :mod:`mtl_search.networks.deployment`, made at its first forward pass from the weights it then has.
+        :mod:`mtl_search.networks.deployment`, made anew when weights or the size of the inputs have changed.
     """
 
     def __init__(
@@ -184,8 +184,8 @@ class MultiTaskNetwork(nn.Module):
             for number, block in enumerate(self.geometry.blocks)
         )
         self.heads = Heads(self.geometry.after, tasks, architecture.backbone.head_pool, weights)
-        self._plain: list[nn.Module] = []
-        """The graph of ``deploy``, in a list, so that it is no part of the network's state."""
+        self._plain: list[tuple[object, nn.Module]] = []
+        """The graph of ``deploy`` and what it is made from, in a list, so that it is no part of the state."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Outputs of all tasks.
@@ -194,28 +194,20 @@ class MultiTaskNetwork(nn.Module):
         :returns: Name of the task -> ``[batch, outputs]``.
         """
         if self.implementation == "deploy" and not self.training and not torch.compiler.is_exporting():
-            if not self._plain:
-                plain = deployed(self, tuple(x.shape[1:]))
-                self._plain[:] = [plain]
-            return self._plain[0](x)
+            return self._deployed(x)(x)
         x = channels_last(x)
         state: State = (x if self.stem is None else self.stem(x), None)
         for block in self.blocks:
             state = block(state, self.implementation)
         return self.heads(state)
 
-    def train(self, mode: bool = True) -> Self:
-        """Also forgets the graph of ``deploy``, as whatever changes the weights does."""
-        self._plain.clear()
-        return super().train(mode)
-
-    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
-        self._plain.clear()
-        return super().load_state_dict(*arguments, **options)
-
-    def _apply(self, *arguments: Any, **options: Any) -> Self:
-        self._plain.clear()
-        return super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]
+    def _deployed(self, x: Tensor) -> nn.Module:
+        """The plain graph of the network as it is now."""
+        versions = [(id(tensor), tensor._version) for tensor in self.state_dict(keep_vars=True).values()]
+        made_from = x.shape[1:], x.dtype, x.device, versions
+        if not self._plain or self._plain[0][0] != made_from:
+            self._plain[:] = [(made_from, deployed(self, tuple(x.shape[1:])))]
+        return self._plain[0][1]
 
     def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
         """``stem``, ``layer 0`` and so on -> their parameters."""
