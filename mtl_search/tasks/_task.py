@@ -1,32 +1,48 @@
-"""Tasks: what is predicted, how it is scored.
-
-A kind of task says its loss, its metrics, and what its head has to put out. Classification stands here; other kinds
-(dense ones too) are further classes with the same four methods. A kind that also says how several of its tasks are
-computed at once makes a step of forty tasks as many operations as one of two.
-"""
+"""What every kind of task says of itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import ConfigDict
 from torch import Tensor
 
-from mtl_search.errors import FieldError
+from mtl_search.errors import DatasetError, FieldError, UserError
+from mtl_search.scores import Metric
+
+INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
+FLOATS = ("float32",)
+AT_ONCE = 2**24
+"""Targets that are gone through at a time."""
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """Something to predict.
+    """Something to predict. The fields of a subclass are the options of the kind, and what it learned of the data.
+
+    Targets may be missing: integers are -1 there, floats NaN. Losses and metrics leave them out. A task without any
+    target in a batch has a loss of 0 there, whose gradient is zero.
 
     :param name: Its name in results; no ``/`` in it.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     name: str
 
-    headline = "accuracy"
-    """The metric that stands for the task where one number is wanted; higher is better."""
+    kind: ClassVar[str]
+    """Name of the kind."""
+    metrics: ClassVar[tuple[Metric, ...]]
+    """What is measured. The first is the headline, which stands for the task where one number is wanted."""
+    integer: ClassVar[bool] = True
+    """Whether targets are integers; else they are float32."""
+    dense: ClassVar[bool] = False
+    """Whether there is a target for every pixel: outputs are then ``[batch, outputs, height, width]``."""
+    output_means: ClassVar[str] = "as the kind has it"
+    """What an output of a trained network is, for the user of an exported one."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """A kind with a loss or totals of its own does not inherit another kind's way to compute those of several."""
@@ -39,22 +55,54 @@ class Task(ABC):
         if not self.name or "/" in self.name or "," in self.name:
             raise FieldError("name", "must be a word without `/` and `,`", self.name)
 
+    # What a kind has to say
+
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """Numbers that the head puts out for one sample."""
+        """Numbers that the head puts out for one sample; of a dense task, for one pixel."""
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Mean loss over a batch, ``[]``. ``output`` is ``[batch, outputs]``, ``target`` is ``[batch]``."""
+        """Mean loss over the targets of a batch that are there, ``[]``; 0, with a gradient of zeros, if none is.
+
+        :param output: ``[batch, outputs]``, of a dense task ``[batch, outputs, height, width]``.
+        :param target: ``[batch, ...]``, from :meth:`prepared`.
+        """
 
     @abstractmethod
     def totals(self, output: Tensor, target: Tensor) -> Tensor:
         """Sums over a batch from which :meth:`scores` computes the metrics; sums of several batches may be added."""
 
     @abstractmethod
-    def scores(self, totals: Tensor, samples: int) -> dict[str, float]:
-        """The metrics, name -> value, from the summed totals of ``samples`` samples."""
+    def scores(self, totals: Tensor) -> dict[str, float]:
+        """The metrics, name -> value, from summed totals. Empty where no target was there: nothing was measured."""
+
+    # What a kind may say besides
+
+    @property
+    def headline(self) -> Metric:
+        """The metric that stands for the task."""
+        return self.metrics[0]
+
+    @property
+    def constant_error(self) -> float:
+        """The headline, an error, of the best constant prediction on the training targets.
+
+        :raises UserError: If the kind has none, or nothing was learned yet.
+        """
+        raise UserError(f"task `{self.name}`: a kind whose headline is an error must say its `constant_error`.")
+
+    def quality(self, scores: Mapping[str, float]) -> float:
+        """How well the task is done, higher is better, 1 is perfect: what a search maximises, averaged over tasks.
+
+        The headline, where higher is better: a share of 1. Of an error the skill, 1 - error / error of the best
+        constant prediction: 0 for what knows nothing of the input, below it for what is worse.
+
+        :param scores: Metric -> value.
+        """
+        value = scores[self.headline.name]
+        return value if self.headline.higher_is_better else 1 - value / self.constant_error
 
     @property
     def alike(self) -> Hashable:
@@ -65,12 +113,100 @@ class Task(ABC):
         return self.name
 
     @classmethod
+    def known(cls, targets: Any) -> Any:
+        """Which targets are there, as bool: of a tensor or an array, whatever its leading dimensions."""
+        return targets >= 0 if cls.integer else targets == targets
+
+    def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
+        """Shapes that the targets of one sample may have.
+
+        :param height: Of the inputs.
+        """
+        return [(height, width)] if self.dense else [()]
+
+    @property
+    def rule(self) -> str:
+        """What targets must be, as the rest of the sentence "targets must be ..."."""
+        return "-1 where missing" if self.integer else "finite, or NaN where missing"
+
+    def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which targets break the :attr:`rule`, of the same shape."""
+        return np.zeros(targets.shape, dtype=np.bool_) if self.integer else np.isinf(targets)
+
+    def learned(self, targets: NDArray[Any]) -> Self:
+        """The task with what it has to know of the training targets; the same task by default.
+
+        :raises DatasetError: If they are of no use.
+        """
+        return self
+
+    def prepared(self, targets: Tensor) -> Tensor:
+        """The targets as they are computed on, ``[samples, ...]``. Done once, as they are loaded."""
+        return targets
+
+    # What all kinds have in common
+
+    @property
+    def score_names(self) -> list[str]:
+        """``<task>/<metric>``, the headline first."""
+        return [f"{self.name}/{metric.name}" for metric in self.metrics]
+
+    @property
+    def head_outputs(self) -> int:
+        """Outputs of a head on averaged features.
+
+        :raises UserError: If the task is dense.
+        """
+        if self.dense:
+            raise UserError(
+                f"task `{self.name}` ({self.kind}) has a target for every pixel, and networks have no decoders yet: "
+                "only tasks with a target for a whole sample can be trained."
+            )
+        return self.outputs
+
+    def describe(self) -> dict[str, Any]:
+        """Its kind, its options and what it learned, as plain data for JSON."""
+        return {"kind": self.kind, **asdict(self)}
+
+    def check(self, targets: NDArray[Any], inputs: tuple[int, ...], split: str) -> None:
+        """Check the targets of a split.
+
+        :param inputs: Shape of its inputs, ``(samples, channels, height, width)``.
+        :raises DatasetError: For a wrong type, shape or value, or if every target is missing.
+        """
+        where, types = f"task `{self.name}`, split `{split}`", INTEGERS if self.integer else FLOATS
+        if str(targets.dtype) not in types:
+            raise DatasetError(f"{where}: targets must be {' or '.join(types)}, but got {targets.dtype}.")
+        shapes = [(inputs[0], *shape) for shape in self.target_shapes(*inputs[2:])]
+        if targets.shape not in shapes:
+            allowed = " or ".join(map(str, shapes))
+            raise DatasetError(f"{where}: targets must be of shape {allowed}, but got {targets.shape}.")
+        for start, part in _parts(targets):
+            breaks = self.wrong(part)
+            if breaks.any():
+                place = tuple(np.argwhere(breaks)[0])
+                found, row = part[place].item(), start + place[0]
+                raise DatasetError(f"{where}, row {row}: targets must be {self.rule}, but got {found}.")
+        if not any(self.known(part).any() for _, part in _parts(targets)):
+            raise DatasetError(f"{where}: every target is missing, so that there is nothing to learn or to measure.")
+
+    def unusable(self, reason: str) -> DatasetError:
+        """The error of training targets that cannot be learned from."""
+        return DatasetError(f"task `{self.name}`, split `train`: {reason}.")
+
+    @classmethod
     def stacked_losses(
-        cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0
+        cls,
+        tasks: Sequence[Self],
+        outputs: Tensor,
+        targets: Tensor,
+        label_smoothing: float = 0.0,
+        known: Tensor | None = None,
     ) -> Tensor:
         """The losses of tasks that are :attr:`alike`, ``[tasks]``: each that of :meth:`loss`, which is the default.
 
         :param outputs: ``[tasks, batch, outputs]``, those of :meth:`loss` stacked; as the targets are.
+        :param known: What :meth:`known` says of the targets; ``None`` where none of the whole split is missing.
         """
         parts = zip(tasks, outputs.unbind(), targets.unbind(), strict=True)
         return torch.stack([task.loss(output, target, label_smoothing) for task, output, target in parts])
@@ -82,137 +218,13 @@ class Task(ABC):
         return torch.stack([task.totals(output, target) for task, output, target in parts])
 
 
-@dataclass(frozen=True)
-class Classification(Task):
-    """One of several classes for each sample; cross entropy, accuracy.
-
-    :param classes: Number of classes. Targets are 0 to ``classes - 1``.
-    """
-
-    classes: int = 10
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.classes < 2:
-            raise FieldError("classes", "must be at least 2", self.classes)
-
-    @property
-    def outputs(self) -> int:
-        return self.classes
-
-    @property
-    def alike(self) -> Hashable:
-        return self.classes
-
-    def loss(self, output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        return torch.nn.functional.cross_entropy(output, target, label_smoothing=label_smoothing)
-
-    def totals(self, output: Tensor, target: Tensor) -> Tensor:
-        losses = torch.nn.functional.cross_entropy(output, target, reduction="sum")
-        correct = (output.argmax(dim=1) == target).sum()
-        return torch.stack([correct.double(), losses.double()])
-
-    def scores(self, totals: Tensor, samples: int) -> dict[str, float]:
-        correct, losses = totals.tolist()
-        return {"accuracy": correct / samples, "loss": losses / samples}
-
-    @classmethod
-    def stacked_losses(
-        cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0
-    ) -> Tensor:
-        return _cross_entropies(outputs, targets, label_smoothing).mean(dim=1)
-
-    @classmethod
-    def stacked_totals(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor) -> Tensor:
-        correct = (outputs.argmax(dim=2) == targets).sum(dim=1)
-        return torch.stack([correct.double(), _cross_entropies(outputs, targets).double().sum(dim=1)], dim=1)
+def class_counts(targets: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    """How many targets are of each class, ``[classes]``; missing ones are left out."""
+    counts = [np.bincount(part[part >= 0].ravel(), minlength=classes) for _, part in _parts(targets)]
+    return np.sum(counts, axis=0)
 
 
-class Targets(Mapping[str, Tensor]):
-    """The targets of all tasks, stacked where tasks are computed at once; a task's own by its name.
-
-    :param places: Name of the task -> number of its group, and its place there.
-    :param stacked: Those of each group, ``[tasks, samples, ...]``.
-    """
-
-    def __init__(self, places: Mapping[str, tuple[int, int]], stacked: Sequence[Tensor]) -> None:
-        self.places, self.stacked = places, stacked
-
-    def __getitem__(self, name: str) -> Tensor:
-        group, place = self.places[name]
-        return self.stacked[group][place]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.places)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> "Targets":
-        """The same targets, each group's changed: a part of them, or on another device."""
-        return Targets(self.places, [change(of_group) for of_group in self.stacked])
-
-
-class TaskGroups:
-    """Tasks in groups that are computed at once: those of one kind that are :attr:`Task.alike`.
-
-    :param tasks: In the order of their losses.
-    :param device: Where they are computed.
-    """
-
-    def __init__(self, tasks: Sequence[Task], device: torch.device) -> None:
-        groups: dict[Hashable, list[Task]] = {}
-        for task in tasks:
-            groups.setdefault((type(task), task.alike), []).append(task)
-        self.tasks, self.groups = tuple(tasks), list(groups.values())
-        grouped = {task.name: (n, place) for n, group in enumerate(self.groups) for place, task in enumerate(group)}
-        names = list(grouped)
-        self.places = {task.name: grouped[task.name] for task in tasks}
-        self.order = torch.tensor([names.index(name) for name in self.places], device=device)
-        self.in_order = names == list(self.places)
-
-    def targets(self, of_tasks: Mapping[str, Tensor]) -> Targets:
-        """Targets task by task, ``[samples, ...]`` each, as they are computed on."""
-        return Targets(self.places, [_stacked(group, of_tasks) for group in self.groups])
-
-    def losses(self, outputs: Mapping[str, Tensor], targets: Targets, label_smoothing: float = 0.0) -> Tensor:
-        """The tasks' mean losses over a batch, ``[tasks]``.
-
-        :param targets: From :meth:`targets` of the same tasks.
-        """
-        found = torch.cat(
-            [
-                type(group[0]).stacked_losses(group, _stacked(group, outputs).float(), of_group, label_smoothing)
-                for group, of_group in zip(self.groups, targets.stacked, strict=True)
-            ]
-        )
-        return found if self.in_order else found.index_select(0, self.order)
-
-    def totals(self, outputs: Mapping[str, Tensor], targets: Targets) -> list[Tensor]:
-        """The tasks' totals over a batch, those of each group stacked; those of several batches may be added."""
-        return [
-            type(group[0]).stacked_totals(group, _stacked(group, outputs).float(), of_group)
-            for group, of_group in zip(self.groups, targets.stacked, strict=True)
-        ]
-
-    def scores(self, totals: Sequence[Tensor], samples: int) -> dict[str, float]:
-        """``"<task>/<metric>"`` -> value, from the summed totals of ``samples`` samples."""
-        by_task = Targets(self.places, [of_group.cpu() for of_group in totals])
-        return {
-            f"{task.name}/{metric}": value
-            for task in self.tasks
-            for metric, value in task.scores(by_task[task.name], samples).items()
-        }
-
-
-def _stacked(tasks: Sequence[Task], of_tasks: Mapping[str, Tensor]) -> Tensor:
-    """What tasks have one by one as one tensor, ``[tasks, ...]``."""
-    return torch.stack([of_tasks[task.name] for task in tasks])
-
-
-def _cross_entropies(outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Of every sample, ``[tasks, batch]``, from outputs ``[tasks, batch, classes]``."""
-    losses = torch.nn.functional.cross_entropy(
-        outputs.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=label_smoothing
-    )
-    return losses.view(targets.shape)
+def _parts(targets: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The targets a part of the samples at a time, each with the number of its first sample."""
+    size = max(1, AT_ONCE * len(targets) // max(1, targets.size))
+    return ((start, targets[start : start + size]) for start in range(0, max(1, len(targets)), size))
