@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from mtl_search.architecture import LayerChoice as LayerChoice
     from mtl_search.architecture import Stage as Stage
     from mtl_search.comparison import compare as compare
+    from mtl_search.datasets import Split as Split
     from mtl_search.datasets import load_dataset as load_dataset
+    from mtl_search.datasets import make_dataset as make_dataset
     from mtl_search.evaluation import evaluate as evaluate
     from mtl_search.experiment import Training as Training
     from mtl_search.experiment import load_experiment as load_experiment
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mtl_search.runner import search as search
     from mtl_search.space import LayerSpace as LayerSpace
     from mtl_search.space import SearchSpace as SearchSpace
+    from mtl_search.tasks import make_task as make_task
 
 __version__ = "0.1.0"
 
@@ -34,7 +37,9 @@ _HOMES = {
     "LayerChoice": "architecture",
     "Stage": "architecture",
     "compare": "comparison",
+    "Split": "datasets",
     "load_dataset": "datasets",
+    "make_dataset": "datasets",
     "evaluate": "evaluation",
     "Training": "experiment",
     "load_experiment": "experiment",
@@ -47,6 +52,7 @@ _HOMES = {
     "search": "runner",
     "LayerSpace": "space",
     "SearchSpace": "space",
+    "make_task": "tasks",
 }
 
 __all__ = list(_HOMES)

@@ -12,7 +12,7 @@ from mtl_search.datasets import Dataset
 from mtl_search.engine import Job
 from mtl_search.environment import now
 from mtl_search.errors import AllFailedError
-from mtl_search.evaluation import Course, Report, mean_headline
+from mtl_search.evaluation import Course, Report, mean_quality, missing_scores
 from mtl_search.experiment import Experiment
 from mtl_search.networks.network import build_model
 from mtl_search.pareto import COSTS, direction_of
@@ -304,14 +304,14 @@ class Campaign:
         return self.halving.rungs if self.halving else ()
 
     def _row(self, number: int, report: Report) -> EpochRow:
-        accuracy = mean_headline(self.dataset.tasks, report.scores) if report.scores else None
+        accuracy = mean_quality(self.dataset.tasks, report.scores) if report.scores else None
         return EpochRow(number, report.epoch, report.seconds, report.loss, accuracy, dict(report.scores))
 
     def _wrong_scores(self, report: Report) -> str:
         """What is wrong with the scores of a report; empty if nothing is."""
         if not report.done and not report.scores:
             return ""
-        missing = [name for name in self.dataset.score_names if name not in report.scores]
+        missing = missing_scores(self.dataset.tasks, report.scores)
         if missing:
             return f"the evaluation gave no score {', '.join(missing)}"
         endless = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]

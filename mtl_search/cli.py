@@ -278,7 +278,7 @@ def export_model(
 @app.command("list")
 def list_names(
     what: Annotated[
-        Literal["spaces", "baselines", "datasets", "primitives", "methods", "balancings"], typer.Argument()
+        Literal["spaces", "baselines", "datasets", "tasks", "primitives", "methods", "balancings"], typer.Argument()
     ],
     as_json: JsonOption = False,
 ) -> None:

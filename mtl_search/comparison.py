@@ -21,7 +21,16 @@ from mtl_search.datasets import Dataset
 from mtl_search.engine import Job, Wait, Work, engine, processors
 from mtl_search.environment import describe_environment, now
 from mtl_search.errors import FieldError, RunFolderError, SearchInterruptedError, UnknownNameError, UserError
-from mtl_search.evaluation import Entrant, Evaluate, Phase, Report, entrant_of, evaluate_by_epoch, mean_headline
+from mtl_search.evaluation import (
+    Entrant,
+    Evaluate,
+    Phase,
+    Report,
+    entrant_of,
+    evaluate_by_epoch,
+    mean_quality,
+    missing_scores,
+)
 from mtl_search.experiment import Experiment, Search, Training
 from mtl_search.files import alone_in
 from mtl_search.outcomes import (
@@ -37,6 +46,7 @@ from mtl_search.outcomes import (
 from mtl_search.pareto import direction_of
 from mtl_search.progress import Trainings
 from mtl_search.recipes import Baseline, load_baselines
+from mtl_search.resuming import described
 from mtl_search.run_folder import Run, check_free, load_run
 from mtl_search.run_writer import RunWriter
 from mtl_search.runner import default_folder, prepare
@@ -117,7 +127,7 @@ def compare(
     folder = run.path if isinstance(run, Run) else _new_folder(experiment, out)
     contest = Contest(folder, data, experiment.training, entries, chosen, seeds, "test")
     if not isinstance(run, Run):
-        environment = describe_environment(experiment.search.seed)
+        environment = {**describe_environment(experiment.search.seed), "tasks": described(data)}
         writer = RunWriter(folder, environment, data.score_names)
         contest.make_folder = functools.partial(writer.begin, experiment)
         contest.advice = f"`mtl-search compare {folder}` with the same baselines goes on"
@@ -461,6 +471,10 @@ class Contest:
         return not report.done
 
     def _book(self, number: int, report: Report) -> None:
+        missing = missing_scores(self.data.tasks, report.scores)
+        if missing:
+            self.fail(number, f"the evaluation gave no score {', '.join(missing)}")
+            return
         wrong = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
         if wrong:
             self.fail(number, f"the scores are not finite: {', '.join(wrong)}")
@@ -591,7 +605,7 @@ class Contest:
             balancing=entry.about["balancing"]["name"],
             epochs=report.epoch,
             seconds=sum(phase.seconds for phase in phases.values()),
-            accuracy=mean_headline(self.data.tasks, report.scores),
+            accuracy=mean_quality(self.data.tasks, report.scores),
             learnable_parameters=report.cost.learnable_parameters,
             fixed_parameters=report.cost.fixed_parameters,
             macs=report.cost.macs,

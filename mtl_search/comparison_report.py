@@ -17,6 +17,7 @@ from mtl_search.figures import (
 from mtl_search.outcomes import Comparison
 from mtl_search.pareto import COSTS as PLAIN_COSTS
 from mtl_search.run_folder import Run
+from mtl_search.scores import is_error
 from mtl_search.standings import (
     HARD_SHARING,
     Entrant,
@@ -36,6 +37,7 @@ from mtl_search.wording import (
     cost_text,
     count,
     made_by_machine,
+    quality_text,
     rounded,
     score_text,
     share_text,
@@ -75,7 +77,7 @@ def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
         "cosines": _cosines(entrants, other),
         "hypervolume": _hypervolume(run),
         "importance": importance_data(run),
-        "notes": _notes(entrants),
+        "notes": _notes(entrants, scores),
         "made": _made(run, comparison, entrants),
     }
 
@@ -363,7 +365,7 @@ def _pick(run: Run, entrant: Entrant) -> dict[str, Any]:
 # How the numbers were made
 
 
-def _notes(entrants: Sequence[Entrant]) -> list[str]:
+def _notes(entrants: Sequence[Entrant], scores: Sequence[str]) -> list[str]:
     """What to know about the table."""
     notes = [
         "Below each mean stands its 95 % interval over seeds (Student's t), where it has two or more. It tells how the"
@@ -373,6 +375,12 @@ def _notes(entrants: Sequence[Entrant]) -> list[str]:
         "Fixed parameters are frozen values, such as the kernels of primitives. MACs are multiply-accumulates for one"
         " sample; for one task, the mean over tasks.",
     ]
+    quality = quality_text(scores)
+    if quality:
+        notes.append(f"Mean accuracy is {quality}")
+    errors = [name for name in scores if is_error(name)]
+    if errors:
+        notes.append(f"Lower is better in {', '.join(errors)}.")
     if by_key(entrants, HARD_SHARING):
         notes.append(
             "The cost of training is told in multiples of hard sharing's, every phase counted. Seconds depend on what"

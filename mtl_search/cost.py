@@ -136,7 +136,7 @@ def _stem(network: Geometry) -> Cost:
 
 
 def _heads(network: Geometry, tasks: Sequence[Task], grid: int) -> Cost:
-    outputs = sum(task.outputs for task in tasks)
+    outputs = sum(task.head_outputs for task in tasks)
     weights = outputs * (network.after.shared + network.after.own) * grid**2
     return Cost(weights + outputs, 0, weights)
 

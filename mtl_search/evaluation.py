@@ -13,8 +13,9 @@ from mtl_search import cost
 from mtl_search.architecture import Architecture, Backbone
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset
+from mtl_search.errors import DatasetError
 from mtl_search.experiment import BalancingSettings, Training
-from mtl_search.gradients import layer_cosines
+from mtl_search.gradients import layer_cosines, of_present
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.methods._candidate import Candidate
 from mtl_search.tasks import Task
@@ -206,7 +207,7 @@ def evaluate(
         seed=seed,
         epochs=last.epoch,
         seconds=last.seconds,
-        accuracy=mean_headline(dataset.tasks, last.scores),
+        accuracy=mean_quality(dataset.tasks, last.scores),
         learnable_parameters=last.cost.learnable_parameters,
         fixed_parameters=last.cost.fixed_parameters,
         macs=last.cost.macs,
@@ -214,9 +215,25 @@ def evaluate(
     )
 
 
-def mean_headline(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
-    """Mean over tasks of each task's headline metric."""
-    return sum(scores[f"{task.name}/{task.headline}"] for task in tasks) / len(tasks)
+def mean_quality(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
+    """Mean over tasks of each task's quality, the objective ``accuracy``; see :meth:`~mtl_search.tasks.Task.quality`.
+
+    :raises DatasetError: If a task has no headline: no target of the split is there.
+    """
+    missing = missing_scores(tasks, scores)
+    if missing:
+        raise DatasetError(f"there is no score {', '.join(missing)}: has the split any target for it?")
+    return sum(task.quality(_of_task(task, scores)) for task in tasks) / len(tasks)
+
+
+def missing_scores(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[str]:
+    """The scores of the tasks that are not there."""
+    return [name for task in tasks for name in task.score_names if name not in scores]
+
+
+def _of_task(task: Task, scores: Mapping[str, float]) -> dict[str, float]:
+    """Metric -> value."""
+    return {metric.name: scores[f"{task.name}/{metric.name}"] for metric in task.metrics}
 
 
 @runtime_checkable
@@ -265,6 +282,8 @@ class Witness:
 class CosineObserver:
     """Follows how much the tasks agree, layer by layer: the cosines between their gradients after every epoch.
 
+    Between those tasks that have a target in a batch.
+
     Always on the same few batches of training samples, with batch statistics; the network is left as it was.
     """
 
@@ -278,13 +297,21 @@ class CosineObserver:
         assert isinstance(trainer.model, Layered)
         layers = trainer.model.layer_parameters()
         seen = [
-            layer_cosines(trainer.losses(*trainer.data.batch(slice(number * size, (number + 1) * size))), layers)
+            layer_cosines(_losses(trainer, slice(number * size, (number + 1) * size)), layers)
             for number in range(min(COSINE_BATCHES, trainer.steps))
         ]
         with torch.no_grad():
             for name, value in trainer.model.named_buffers():
                 value.copy_(buffers[name])
         self.found.append({name: _mean([one[name] for one in seen]) for name in layers})
+
+
+def _losses(trainer: Trainer, samples: slice) -> Tensor:
+    """Of the tasks that have a target among these samples; of all, which are zeros, if none has."""
+    inputs, targets = trainer.data.batch(samples)
+    losses = trainer.losses(inputs, targets)
+    there = of_present(losses, targets.present)
+    return there if len(there) else losses
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -246,7 +246,7 @@ class Target(Section):
     """What is good enough: the search ends with the first complete trial that reaches it.
 
     :param metric: ``accuracy`` or ``<task>/<metric>``.
-    :param value: Reached from below, for a loss from above.
+    :param value: Reached from below, for an error from above.
     """
 
     metric: str = "accuracy"
@@ -295,8 +295,9 @@ class Search(Section):
 class Experiment(Section):
     """Everything a search needs, checked.
 
-    :param objectives: Two or more of ``accuracy``, ``<task>/<metric>`` and the costs ``learnable_parameters``,
-        ``fixed_parameters``, ``total_parameters``, ``macs``, ``latency_ms``; at least one quality and one cost.
+    :param objectives: Two or more of ``accuracy`` (the mean quality over tasks), ``<task>/<metric>`` and the costs
+        ``learnable_parameters``, ``fixed_parameters``, ``total_parameters``, ``macs``, ``latency_ms``; at least one
+        quality and one cost.
     """
 
     name: str = "experiment"

@@ -338,12 +338,7 @@ def _card(
             "normalisation_inside": {"mean": dataset.mean.tolist(), "std": dataset.std.tolist()},
         },
         "tasks": [
-            {
-                "name": task.name,
-                "kind": type(task).__name__.lower(),
-                "outputs": task.outputs,
-                "output_means": "a logit for each class",
-            }
+            {"name": task.name, **task.describe(), "outputs": task.outputs, "output_means": task.output_means}
             for task in dataset.tasks
         ],
         "dataset": {"name": dataset.name, "options": dict(dataset.options)},
@@ -362,7 +357,9 @@ def _card(
 def _page(card: Mapping[str, Any]) -> str:
     made, read = card["made_from"], card["input"]
     files = "\n".join(f"| `{name}` | {difference:.1e} |" for name, difference in card["files"].items())
-    tasks = "\n".join(f"| {task['name']} | {task['kind']} | {task['outputs']} |" for task in card["tasks"])
+    tasks = "\n".join(
+        f"| {task['name']} | {task['kind']} | {task['outputs']} | {_meaning(task)} |" for task in card["tasks"]
+    )
     metrics = "\n".join(f"| {name} | {value:.4f} |" for name, value in card["metrics"]["values"].items())
     seeds = made.get("accuracy_of_all_seeds", {})
     spread = (
@@ -382,8 +379,8 @@ Predicts {len(card["tasks"])} tasks from one input. Made by {card["made_by"]} on
 Input `{read["name"]}`: {read["type"]} `[{", ".join(map(str, read["shape"]))}]`, {read["units"]}. The
 normalisation is part of the model. Outputs are named as the tasks.
 
-| task | kind | outputs |
-|---|---|---|
+| task | kind | outputs | an output is |
+|---|---|---|---|
 {tasks}
 
 ## Measured on the split `{card["metrics"]["split"]}` of {card["dataset"]["name"]}
@@ -407,3 +404,13 @@ Method `{made["method"]}`.
 {json.dumps(choices, indent=2, ensure_ascii=False)}
 ```
 """
+
+
+def _meaning(task: Mapping[str, Any]) -> str:
+    """What an output is, with the numbers that are needed to use it."""
+    scales = [
+        f"`{name}` {', '.join(f'{value:.7g}' for value in task[name])}"
+        for name in ("mean", "deviation")
+        if task.get(name)
+    ]
+    return f"{task['output_means']} ({'; '.join(scales)})" if scales else str(task["output_means"])

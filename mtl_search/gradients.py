@@ -27,6 +27,15 @@ def task_gradients(losses: Tensor, parameters: Sequence[Tensor]) -> list[list[Te
     ]
 
 
+def of_present(losses: Tensor, present: Tensor | None) -> Tensor:
+    """The losses of the tasks that have a target in a batch.
+
+    :param losses: ``[tasks]``
+    :param present: ``[tasks]`` bool; ``None`` for all.
+    """
+    return losses if present is None else losses[present]
+
+
 def shared_rows(gradients: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     """Which rows (along the first dimension) of each parameter two tasks or more have a gradient in, ``[rows]`` bool.
 

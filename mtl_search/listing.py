@@ -4,9 +4,9 @@ from typing import Literal
 
 from mtl_search.banks import BANKS, CONVOLUTION
 from mtl_search.experiment import read_yaml, yaml_files
-from mtl_search.registry import BALANCINGS, DATASETS, METHODS, PRIMITIVES, Registry
+from mtl_search.registry import BALANCINGS, DATASETS, METHODS, PRIMITIVES, TASKS, Registry
 
-Kind = Literal["spaces", "baselines", "datasets", "primitives", "methods", "balancings"]
+Kind = Literal["spaces", "baselines", "datasets", "tasks", "primitives", "methods", "balancings"]
 
 
 def listing(what: Kind) -> dict[str, str]:
@@ -17,6 +17,8 @@ def listing(what: Kind) -> dict[str, str]:
         return _yaml_folder("baselines")
     if what == "datasets":
         return _registered(DATASETS)
+    if what == "tasks":
+        return _registered(TASKS)
     if what == "methods":
         return _registered(METHODS)
     if what == "balancings":

@@ -19,6 +19,7 @@ from mtl_search.errors import RunFolderError
 from mtl_search.files import write_json, write_text
 from mtl_search.metrics import delta_m
 from mtl_search.run_folder import COLUMNS, csv_line, read_table
+from mtl_search.scores import headlines, is_error
 from mtl_search.trial import State
 
 COMPARISON = "comparison.json"
@@ -44,7 +45,7 @@ class Outcome:
     :param balancing: Name of the balancing.
     :param epochs: Epochs of the phase ``training``.
     :param seconds: Of all phases.
-    :param accuracy: Mean over tasks of each task's headline metric, 0 to 1.
+    :param accuracy: Mean over tasks of each task's quality: its headline, or of an error the skill; 1 is perfect.
     :param delta_m: Mean relative gain in percent over the single-task networks, their scores averaged over seeds;
         ``None`` until these are trained.
     :param learnable_parameters: Of the network that was measured.
@@ -190,17 +191,18 @@ def write_outcomes(path: Path, outcomes: Sequence[Outcome], score_names: Sequenc
 def with_delta_m(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The same outcomes with Delta_m over the single-task networks, whose scores are averaged over their seeds.
 
-    One headline metric stands for each task: its accuracy. There is no gain over an accuracy of 0.
+    One metric stands for each task, its headline, higher or lower is better. There is no gain over a headline of 0.
     """
     references = [one for one in outcomes if one.entrant == REFERENCE and one.state is State.COMPLETE]
     if not references:
         return [replace(outcome, delta_m=None) for outcome in outcomes]
-    headlines = [name for name in references[0].scores if name.endswith("/accuracy")]
-    means = [sum(one.scores[name] for one in references) / len(references) for name in headlines]
+    names = headlines(references[0].scores)
+    means = [sum(one.scores[name] for one in references) / len(references) for name in names]
     if 0 in means:
         return [replace(outcome, delta_m=None) for outcome in outcomes]
+    higher = [not is_error(name) for name in names]
     return [
-        replace(one, delta_m=delta_m([one.scores[name] for name in headlines], means, [True] * len(means)))
+        replace(one, delta_m=delta_m([one.scores[name] for name in names], means, higher))
         if one.state is State.COMPLETE
         else one
         for one in outcomes

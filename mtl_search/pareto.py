@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mtl_search.errors import FieldError
+from mtl_search.scores import is_error
 
 Direction = Literal["maximize", "minimize"]
 
@@ -20,8 +21,8 @@ COSTS = ("learnable_parameters", "fixed_parameters", "total_parameters", "macs",
 
 
 def direction_of(objective: str) -> Direction:
-    """Whether an objective is to be maximised (``accuracy``, ``<task>/accuracy``) or minimised (costs, losses)."""
-    return "minimize" if objective in COSTS or objective.endswith("/loss") else "maximize"
+    """Whether an objective is to be maximised (``accuracy``, ``<task>/accuracy``) or minimised (costs, errors)."""
+    return "minimize" if objective in COSTS or is_error(objective) else "maximize"
 
 
 def axis_value(objective: str, value: float) -> float:

@@ -1,4 +1,4 @@
-"""Names for the things that users choose by name: primitives, datasets, methods.
+"""Names for the things that users choose by name: primitives, datasets, kinds of tasks, methods.
 
 A file in the folder of its kind is registered by being there, under its own file name. Something kept elsewhere is
 named ``my_package.module:Name``, or announced by an installed distribution through an entry point. Listing the names
@@ -21,11 +21,13 @@ class Registry:
     :param kind: What the names stand for, as used in messages: ``"primitive"``.
     :param package: The package whose modules are registered. Each module holds one class whose ``name`` is the module's
         own; a module that starts with an underscore is not registered.
+    :param attribute: What the ``name`` of such a class is called, where that is something else.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, attribute: str = "name") -> None:
         self.kind = kind
         self.package = package
+        self.attribute = attribute
         self._added: dict[str, Any] = {}
 
     def names(self) -> list[str]:
@@ -37,9 +39,10 @@ class Registry:
 
         :raises UserError: If something else already has that name.
         """
-        if thing.name in self.names():
-            raise UserError(f"there already is a {self.kind} `{thing.name}`.")
-        self._added[thing.name] = thing
+        name = getattr(thing, self.attribute)
+        if name in self.names():
+            raise UserError(f"there already is a {self.kind} `{name}`.")
+        self._added[name] = thing
         return thing
 
     def get(self, name: str) -> Any:
@@ -58,7 +61,7 @@ class Registry:
             raise UnknownNameError(self.kind, name, self.names())
         module = importlib.import_module(f"{self.package}.{name}")
         own = (thing for thing in vars(module).values() if getattr(thing, "__module__", None) == module.__name__)
-        return next(thing for thing in own if getattr(thing, "name", None) == name)
+        return next(thing for thing in own if getattr(thing, self.attribute, None) == name)
 
     def check(self, name: str) -> None:
         """Raise what :meth:`get` would raise for an unknown name, without importing a registered one."""
@@ -93,5 +96,6 @@ def _announced(package: str) -> dict[str, EntryPoint]:
 
 PRIMITIVES = Registry("primitive", "mtl_search.primitives")
 DATASETS = Registry("dataset", "mtl_search.datasets")
+TASKS = Registry("task kind", "mtl_search.tasks", "kind")
 METHODS = Registry("method", "mtl_search.methods")
 BALANCINGS = Registry("balancing", "mtl_search.balancing")

@@ -38,6 +38,7 @@ from mtl_search.files import write_json, write_text
 from mtl_search.outcomes import load_comparison
 from mtl_search.pareto import direction_of
 from mtl_search.run_folder import Run, load_run
+from mtl_search.scores import headlines, is_share
 from mtl_search.trial import State, Trial
 from mtl_search.wording import (
     as_pairs,
@@ -45,6 +46,7 @@ from mtl_search.wording import (
     cost_text,
     count,
     made_by_machine,
+    quality_text,
     rounded,
     score_text,
     signed,
@@ -140,6 +142,7 @@ def _templates() -> Environment:
     environment.filters.update(
         score=score_text, thousands=lambda number: f"{number:,.0f}", signed=signed, short=short_number
     )
+    environment.tests["share"] = is_share
     return environment
 
 
@@ -247,9 +250,10 @@ def _tasks(run: Run) -> list[str]:
 
 
 def _score_columns(run: Run) -> list[str]:
-    """The scores to show: every metric but the losses, and what the search had as an objective."""
+    """The scores to show: the headline of every task, and what the search had as an objective."""
     names = dict.fromkeys(name for trial in run.complete for name in trial.scores)
-    return [name for name in names if direction_of(name) == "maximize" or name in run.experiment.objectives]
+    shown = {*headlines(names), *run.experiment.objectives}
+    return [name for name in names if name in shown]
 
 
 def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
@@ -312,6 +316,7 @@ def _made_by_experiment(run: Run) -> dict[str, str]:
         "Searched": f"{experiment.search_space.size:,} architectures with the sampler {search.sampler},"
         f" workers: {search.workers}, seed {search.seed}",
         "Early stopping": _early_stopping(experiment),
+        "Mean accuracy": quality_text(_score_columns(run)),
         "Objectives": "; ".join(_objective(name) for name in experiment.objectives),
         "Constraints": "; ".join(limits) or "none",
         "Trials": f"{len(run.trials):,} of {search.trials:,} asked for: {_states(run)}",

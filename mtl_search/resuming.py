@@ -23,6 +23,7 @@ def begin_environment(experiment: Experiment, dataset: Dataset) -> dict[str, Any
     environment = describe_environment(experiment.search.seed)
     return {
         **environment,
+        "tasks": described(dataset),
         "experiment": experiment.to_dict(),
         "data_digest": data_digest(dataset),
         "sessions": [_session(environment)],
@@ -55,6 +56,11 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
     sessions = [*run.environment.get("sessions", []), _session(current, len(run.epochs), found)]
     environment = {**run.environment, "finished": None, "sessions": sessions, "experiment": experiment.to_dict()}
     return {**environment, "data_digest": data_digest(dataset)} if found else environment
+
+
+def described(dataset: Dataset) -> list[dict[str, Any]]:
+    """The tasks with their kinds, options, and what they learned of the training data."""
+    return [task.describe() for task in dataset.tasks]
 
 
 def _session(environment: Mapping[str, Any], epochs_before: int = 0, changes: Sequence[str] = ()) -> dict[str, Any]:

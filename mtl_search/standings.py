@@ -8,6 +8,7 @@ from typing import Any
 
 from mtl_search.outcomes import REFERENCE, Comparison, Outcome
 from mtl_search.run_folder import Run
+from mtl_search.scores import headlines
 from mtl_search.statistics import Interval, interval, paired_difference
 
 HARD_SHARING = "hard_sharing"
@@ -121,9 +122,8 @@ def _entrant(comparison: Comparison, about: Mapping[str, Any]) -> Entrant:
 
 
 def score_names(comparison: Comparison) -> list[str]:
-    """The scores that stand for the tasks: the accuracy of each."""
-    names = dict.fromkeys(name for outcome in comparison.outcomes for name in outcome.scores)
-    return [name for name in names if name.endswith("/accuracy")]
+    """The scores that stand for the tasks: the headline of each."""
+    return headlines(name for outcome in comparison.outcomes for name in outcome.scores)
 
 
 def by_key(entrants: Sequence[Entrant], key: str) -> Entrant | None:

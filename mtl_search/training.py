@@ -33,7 +33,7 @@ class Epoch:
     """One pass over the training split.
 
     :param number: From 1, within its phase.
-    :param loss: Mean over its steps of the sum of the tasks' losses.
+    :param loss: Sum over tasks of the mean loss over its steps, of those in which a task has a target.
     :param samples: Samples seen.
     :param seconds: Since the previous epoch.
     :param macs: Multiply-accumulates spent, forward and backward.
@@ -157,13 +157,18 @@ class Trainer:
         samples = self.steps * self.settings.batch_size
         start = time.perf_counter()
         for number in range(self.done + 1, self.settings.epochs + 1):
-            losses = self._epoch()
+            losses, present = self._epoch()
             finite = losses.isfinite().all(dim=1)
             if not bool(finite.all()):
                 first = int(finite.logical_not().nonzero()[0])
                 raise DivergedError((number - 1) * self.steps + first + 1)
-            self.balancing.end_epoch(losses.mean(dim=0))
-            loss = float(losses.sum(dim=1).mean())
+            if present is None:
+                self.balancing.end_epoch(losses.mean(dim=0))
+                loss = float(losses.sum(dim=1).mean())
+            else:
+                means = losses.sum(dim=0) / present.sum(dim=0).clamp(min=1)
+                self.balancing.end_epoch(means, present.any(dim=0))
+                loss = float(means.sum())
             seconds = time.perf_counter() - start
             self.done = number
             if self.observer is not None:
@@ -171,23 +176,29 @@ class Trainer:
             yield Epoch(number, loss, samples, seconds, samples * self.macs_per_sample, self.phase)
             start = time.perf_counter()
 
-    def _epoch(self) -> Tensor:
-        """The tasks' losses in all steps, ``[steps, tasks]``, on the device: nothing waits for a number."""
+    def _epoch(self) -> tuple[Tensor, Tensor | None]:
+        """The tasks' losses in all steps, and which had a target, both ``[steps, tasks]``: nothing waits for a number.
+
+        The second is ``None`` where no target is missing.
+        """
         self.model.train()
         size = self.settings.batch_size
         order = torch.randperm(len(self.data), generator=self.order)[: self.steps * size]
         moves = self.augmentation.draw(len(order)) if self.augmentation else None
         losses = torch.zeros(self.steps, len(self.tasks), device=self.device)
+        present = torch.ones_like(losses, dtype=torch.bool)
         for step, batch in enumerate(self.data.batches(order, size, moves)):
             losses[step] = self.step(*batch)
+            if (there := batch[1].present) is not None:
+                present[step] = there
             self.schedule.step()
-        return losses
+        return losses, present if self.data.targets.may_miss else None
 
     def step(self, inputs: Tensor, targets: Targets) -> Tensor:
         """One step of the optimiser; the tasks' losses before it, ``[tasks]``."""
         losses = self.losses(inputs, targets)
         self.optimiser.zero_grad(set_to_none=True)
-        self.backward(losses)
+        self.backward(losses, targets.present)
         self.optimiser.step()
         return losses.detach()
 
@@ -201,9 +212,12 @@ class Trainer:
         """The tasks' mean losses of a network's outputs, ``[tasks]``."""
         return self.data.groups.losses(outputs, targets, self.settings.label_smoothing)
 
-    def backward(self, losses: Tensor) -> None:
-        """Write the gradients of a step."""
-        self.balancing.backward(losses)
+    def backward(self, losses: Tensor, present: Tensor | None = None) -> None:
+        """Write the gradients of a step.
+
+        :param present: Which tasks have a target in the batch, ``[tasks]`` bool; ``None`` for all.
+        """
+        self.balancing.backward(losses, present)
 
     def checkpoint(self) -> Checkpoint:
         """Where the training stands after an epoch, copied to the processor."""
@@ -266,7 +280,7 @@ def scores_on(
         return data.groups.totals(outputs, targets)
 
     parts = LARGEST_BATCH[device.type].parts(len(data), totals_of)
-    return data.groups.scores([torch.stack(of_group).sum(dim=0) for of_group in zip(*parts, strict=True)], len(data))
+    return data.groups.scores([torch.stack(of_group).sum(dim=0) for of_group in zip(*parts, strict=True)])
 
 
 def device_of(name: str) -> torch.device:

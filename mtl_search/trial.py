@@ -30,8 +30,8 @@ class Trial:
     :param seed: Seed of the initial weights, the primitives and the order of the data.
     :param epochs: Epochs trained.
     :param seconds: Seconds of training and evaluation on its worker.
-    :param accuracy: Mean over tasks of each task's headline metric, 0 to 1, after its last epoch; ``None`` where there
-        is none.
+    :param accuracy: Mean over tasks of each task's quality, after its last epoch: the headline metric where that is a
+        share of 1, of an error the skill (see ``Task.quality``); ``None`` where there is none.
     :param delta_m: Mean relative gain over single-task networks in percent; ``None`` where these were not trained.
     :param learnable_parameters: Number of parameters that training changes.
     :param fixed_parameters: Number of frozen values: kernels and masks of the primitives.

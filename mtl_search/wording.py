@@ -1,7 +1,7 @@
 """Numbers and facts as words: what both pages of a report have in common."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mtl_search.figures import is_percent
@@ -12,6 +12,16 @@ def score_text(value: float | None, name: str) -> str:
     if value is None:
         return "\N{EN DASH}"
     return f"{value * 100:.1f}\N{NO-BREAK SPACE}%" if is_percent(name) else f"{value:.4g}"
+
+
+def quality_text(scores: Iterable[str]) -> str:
+    """What the mean accuracy is, where these scores that stand for the tasks are not all accuracies; else empty."""
+    if all(name.endswith("/accuracy") for name in scores):
+        return ""
+    return (
+        "the mean quality over tasks: of a task whose headline is a share of 1 that share; of one whose headline is an"
+        " error 1 - error / error of the best constant prediction on the training targets."
+    )
 
 
 def cost_text(value: float, name: str) -> str:

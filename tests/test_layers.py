@@ -11,12 +11,14 @@ PACKAGE = Path(__file__).parents[1] / "mtl_search"
 
 LAYERS = (
     "errors",
+    "scores",
     "files",
     "seeds",
     "memory",
     "signals",
     "registry",
     "banks",
+    "options",
     "tasks",
     "architecture",
     "space",
@@ -24,7 +26,6 @@ LAYERS = (
     "metrics",
     "statistics",
     "messages",
-    "options",
     "experiment",
     "trial",
     "primitives",

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from made_problems import made_dataset, operators_of
 from mtl_search.batches import DeviceSplit, LargestBatch
 from mtl_search.datasets import Split, make_dataset
+from mtl_search.scores import Metric
 from mtl_search.tasks import Classification, Targets, Task, TaskGroups
 from mtl_search.training import scores_on
 
@@ -23,6 +24,8 @@ BATCH = 37
 class Regression(Task):
     """One number for each sample: a kind with the four methods that every kind has, and no more."""
 
+    kind = "number"
+    metrics = (Metric("accuracy"), Metric("error", higher_is_better=False))
     outputs = 1
 
     def loss(self, output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -31,8 +34,8 @@ class Regression(Task):
     def totals(self, output: Tensor, target: Tensor) -> Tensor:
         return (output[:, 0] - target).square().sum().double()
 
-    def scores(self, totals: Tensor, samples: int) -> dict[str, float]:
-        return {"accuracy": 0.0, "error": float(totals) / samples}
+    def scores(self, totals: Tensor) -> dict[str, float]:
+        return {"accuracy": 0.0, "error": float(totals) / BATCH}
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,11 @@ def test_losses_computed_at_once_are_those_of_each_task(tasks: Sequence[Task], s
 @pytest.mark.parametrize("tasks", [ALIKE, MIXED], ids=["alike", "mixed"])
 def test_scores_computed_at_once_are_those_of_each_task(tasks: Sequence[Task]) -> None:
     outputs, targets, groups = by_task(tasks, made_outputs(tasks)), made_targets(tasks), TaskGroups(tasks, CPU)
-    found = groups.scores(groups.totals(outputs, groups.targets(targets)), BATCH)
+    found = groups.scores(groups.totals(outputs, groups.targets(targets)))
     expected = {
         f"{task.name}/{metric}": value
         for task in tasks
-        for metric, value in task.scores(task.totals(outputs[task.name], targets[task.name]), BATCH).items()
+        for metric, value in task.scores(task.totals(outputs[task.name], targets[task.name])).items()
     }
     assert list(found) == list(expected)
     assert found == pytest.approx(expected, rel=1e-6)
@@ -166,17 +169,28 @@ def test_a_batch_for_forty_tasks_is_as_many_operations_as_one_for_two(samples: T
 
 
 @dataclass(frozen=True)
-class Numbers(Regression):
-    """Several numbers for each sample, or for each cell of a grid."""
+class Row(Regression):
+    """Several numbers for each sample."""
 
+    integer = False
     outputs = 2
+
+    def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
+        return [(2,)]
+
+
+@dataclass(frozen=True)
+class Grid(Regression):
+    """A number for each pixel."""
+
+    dense = True
 
 
 def test_targets_of_a_sample_have_the_shape_that_their_kind_gives_them() -> None:
     lot = np.random.default_rng(0)
-    tasks = (Regression("one"), Numbers("row"), Numbers("grid"), Classification("class", 2), Classification("other", 2))
+    tasks = (Row("row"), Grid("grid"), Regression("one"), Classification("class", 2), Classification("other", 2))
     targets = {
-        "one": lot.random(20, dtype=np.float32),
+        "one": lot.integers(0, 9, 20, dtype=np.uint8),
         "row": lot.random((20, 2), dtype=np.float32),
         "grid": lot.integers(0, 9, (20, 4, 5)),
         "class": lot.integers(0, 2, 20),

@@ -12,7 +12,7 @@ from mtl_search.architecture import Architecture
 from mtl_search.batches import DeviceSplit
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import DatasetError, DivergedError, FieldError
-from mtl_search.evaluation import evaluate, evaluate_by_epoch, mean_headline
+from mtl_search.evaluation import evaluate, evaluate_by_epoch, mean_quality
 from mtl_search.experiment import Training, load_experiment
 from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.runner import search
@@ -184,7 +184,7 @@ def test_scores_are_those_of_the_outputs(dataset: Dataset) -> None:
         chosen = outputs[task.name].double().log_softmax(dim=1)[torch.arange(len(target)), target]
         assert scores[f"{task.name}/accuracy"] == pytest.approx(correct / 1200, abs=1.5 / 1200)
         assert scores[f"{task.name}/loss"] == pytest.approx(-float(chosen.mean()), rel=1e-4)
-    assert mean_headline(dataset.tasks, scores) == (scores["left/accuracy"] + scores["right/accuracy"]) / 2
+    assert mean_quality(dataset.tasks, scores) == (scores["left/accuracy"] + scores["right/accuracy"]) / 2
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 512])
@@ -193,8 +193,8 @@ def test_scores_of_parts_add_up_to_the_scores_of_the_whole(dataset: Dataset, siz
     lot = torch.Generator().manual_seed(0)
     output, target = torch.randn(512, 10, generator=lot), torch.randint(0, 10, (512,), generator=lot)
     parts = [task.totals(*part) for part in zip(output.split(size), target.split(size), strict=True)]
-    whole = task.scores(task.totals(output, target), 512)
-    assert task.scores(torch.stack(parts).sum(dim=0), 512) == pytest.approx(whole)
+    whole = task.scores(task.totals(output, target))
+    assert task.scores(torch.stack(parts).sum(dim=0)) == pytest.approx(whole)
 
 
 def test_scoring_changes_nothing(dataset: Dataset) -> None:

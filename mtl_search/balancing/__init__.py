@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from mtl_search.errors import UserError
-from mtl_search.gradients import flat, shared_rows, task_gradients, unflatten
+from mtl_search.gradients import flat, of_present, shared_rows, task_gradients, unflatten
 from mtl_search.options import build
 from mtl_search.registry import BALANCINGS
 
@@ -25,6 +25,10 @@ class Balancing(ABC):
     """Turns the losses of all tasks into the gradients of one step. One instance serves one training.
 
     Without balancing the losses are added up; so the weights of a weighing add up to the number of tasks.
+
+    Where labels are missing a task may be absent: without a target in the batch. Its loss is then 0, its gradient zero.
+    The step is that of the present tasks as if there were no others: an absent one has no part in the weights of the
+    others, is no row of the Jacobian, and is left out of means over steps.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -55,16 +59,18 @@ class Balancing(ABC):
         return []
 
     @abstractmethod
-    def backward(self, losses: Tensor) -> None:
+    def backward(self, losses: Tensor, present: Tensor | None = None) -> None:
         """Write the gradients of a step into ``.grad``, which is ``None`` everywhere before.
 
         :param losses: ``[tasks]``, mean losses over the batch.
+        :param present: ``[tasks]`` bool, which tasks have a target in the batch; ``None`` for all.
         """
 
-    def end_epoch(self, losses: Tensor) -> None:  # noqa: B027  most do nothing
+    def end_epoch(self, losses: Tensor, present: Tensor | None = None) -> None:  # noqa: B027  most do nothing
         """Called after every epoch.
 
-        :param losses: ``[tasks]``, their means over the epoch.
+        :param losses: ``[tasks]``, their means over the steps of the epoch in which they were present.
+        :param present: ``[tasks]`` bool, which were in any; ``None`` for all.
         """
 
     def state(self) -> dict[str, Tensor]:
@@ -80,11 +86,14 @@ class LossBalancing(Balancing):
     """Weighs the losses; one backward pass."""
 
     @abstractmethod
-    def combine(self, losses: Tensor) -> Tensor:
-        """One loss ``[]`` from those of all tasks ``[tasks]``."""
+    def combine(self, losses: Tensor, present: Tensor | None = None) -> Tensor:
+        """One loss ``[]`` from those of all tasks ``[tasks]``.
 
-    def backward(self, losses: Tensor) -> None:
-        self.combine(losses).backward()
+        :param present: As :meth:`backward` has it. Nothing may wait for its values.
+        """
+
+    def backward(self, losses: Tensor, present: Tensor | None = None) -> None:
+        self.combine(losses, present).backward()
 
 
 class GradientBalancing(Balancing):
@@ -109,11 +118,13 @@ class GradientBalancing(Balancing):
     def aggregate(self, jacobian: Tensor) -> Tensor:
         """One gradient ``[values]`` from those of all tasks ``[tasks, values]``, at what they share."""
 
-    def backward(self, losses: Tensor) -> None:
-        gradients = task_gradients(losses, self.trained)
+    def backward(self, losses: Tensor, present: Tensor | None = None) -> None:
+        there = of_present(losses, present)
+        gradients = task_gradients(there if len(there) else losses, self.trained)
         total = [torch.stack(of_parameter).sum(dim=0) for of_parameter in zip(*gradients, strict=True)]
         rows = self._shared(gradients)
-        if any(bool(mask.any()) for mask in rows):
+        alone = present is not None and len(there) < 2
+        if not alone and any(bool(mask.any()) for mask in rows):
             jacobian = torch.stack([flat(of_task, rows) for of_task in gradients])
             if bool(jacobian.isfinite().all()):
                 unflatten(self.aggregate(jacobian), total, rows)
@@ -132,6 +143,14 @@ class GradientBalancing(Balancing):
         now = shared_rows(gradients)
         self.rows = now if self.rows is None else [old | new for old, new in zip(self.rows, now, strict=True)]
         return self.rows
+
+
+def present_share(weights: Tensor, present: Tensor | None) -> Tensor:
+    """Weights of tasks, ``[tasks]``, those of absent ones 0, the others scaled to add up to the number of these."""
+    if present is None:
+        return weights
+    kept = torch.where(present, weights, 0)
+    return kept * (present.sum() / kept.sum().clamp(min=torch.finfo(kept.dtype).tiny))
 
 
 def make_balancing(name: str, options: Mapping[str, Any]) -> Balancing:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from mtl_search.balancing import LossBalancing
+from mtl_search.balancing import LossBalancing, present_share
 
 SMALLEST = 1e-12
 """A loss that has come to zero is divided by this instead."""
@@ -19,7 +19,8 @@ SMALLEST = 1e-12
 class DWA(LossBalancing):
     """Losses that fell least from the last epoch but one to the last weigh most (the paper's equation 7).
 
-    The weights are a softmax of loss / loss before, times the number of tasks. They are 1 in the first two epochs.
+    The weights are a softmax of loss / loss before, times the number of tasks. They are 1 in the first two epochs. A
+    task that had no target in a whole epoch keeps its loss of the one before; where it never had one, its ratio is 1.
 
     :param temperature: Of the softmax; the higher, the more equal the weights.
     """
@@ -32,12 +33,14 @@ class DWA(LossBalancing):
         self.weights = torch.ones(len(tasks), device=parameters[0].device)
         self.last: Tensor | None = None
 
-    def combine(self, losses: Tensor) -> Tensor:
-        return losses @ self.weights
+    def combine(self, losses: Tensor, present: Tensor | None = None) -> Tensor:
+        return losses @ present_share(self.weights, present)
 
-    def end_epoch(self, losses: Tensor) -> None:
+    def end_epoch(self, losses: Tensor, present: Tensor | None = None) -> None:
+        if present is not None:
+            losses = torch.where(present, losses, torch.nan if self.last is None else self.last)
         if self.last is not None:
-            ratios = losses / self.last.clamp(min=SMALLEST)
+            ratios = (losses / self.last.clamp(min=SMALLEST)).nan_to_num(1)
             self.weights = len(losses) * torch.softmax(ratios / self.temperature, dim=0)
         self.last = losses
 

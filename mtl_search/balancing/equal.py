@@ -13,5 +13,5 @@ class Equal(LossBalancing):
 
     name = "equal"
 
-    def combine(self, losses: Tensor) -> Tensor:
+    def combine(self, losses: Tensor, present: Tensor | None = None) -> Tensor:
         return losses.sum()

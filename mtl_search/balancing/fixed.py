@@ -30,5 +30,5 @@ class Fixed(LossBalancing):
             if task not in tasks:
                 raise UnknownNameError("task", task, tasks)
 
-    def combine(self, losses: Tensor) -> Tensor:
+    def combine(self, losses: Tensor, present: Tensor | None = None) -> Tensor:
         return losses @ losses.new_tensor([self.weights.get(task, 1.0) for task in self.tasks])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from mtl_search.balancing import LossBalancing
+from mtl_search.balancing import LossBalancing, present_share
 from mtl_search.seeds import generator
 
 
@@ -21,9 +21,9 @@ class Random(LossBalancing):
         super().start(tasks, parameters, seed)
         self.lot = generator(seed, "balancing")
 
-    def combine(self, losses: Tensor) -> Tensor:
+    def combine(self, losses: Tensor, present: Tensor | None = None) -> Tensor:
         weights = len(losses) * torch.softmax(torch.randn(len(losses), generator=self.lot), dim=0)
-        return losses @ weights.to(losses)
+        return losses @ present_share(weights.to(losses), present)
 
     def state(self) -> dict[str, Tensor]:
         return {"lot": self.lot.get_state()}

@@ -28,8 +28,9 @@ class Uncertainty(LossBalancing):
     def parameters(self) -> list[Parameter]:
         return [self.log_variances]
 
-    def combine(self, losses: Tensor) -> Tensor:
-        return (torch.exp(-self.log_variances) * losses + self.log_variances / 2).sum()
+    def combine(self, losses: Tensor, present: Tensor | None = None) -> Tensor:
+        terms = torch.exp(-self.log_variances) * losses + self.log_variances / 2
+        return (terms if present is None else torch.where(present, terms, 0)).sum()
 
     def state(self) -> dict[str, Tensor]:
         return {"log_variances": self.log_variances}

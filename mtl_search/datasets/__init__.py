@@ -26,11 +26,12 @@ class Split:
     """Samples.
 
     :param inputs: ``[samples, channels, height, width]``, uint8.
-    :param targets: Name of the task -> ``[samples]``, int64.
+    :param targets: Name of the task -> ``[samples, ...]``, integers or float32 as its kind has them. Any may be
+        missing: an integer that is -1, a float that is NaN.
     """
 
     inputs: NDArray[np.uint8]
-    targets: Mapping[str, NDArray[np.int64]]
+    targets: Mapping[str, NDArray[Any]]
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -67,8 +68,8 @@ class Dataset:
 
     @property
     def score_names(self) -> list[str]:
-        """``<task>/<metric>`` for every metric of every task."""
-        return [f"{task.name}/{metric}" for task in self.tasks for metric in ("accuracy", "loss")]
+        """``<task>/<metric>`` for every metric of every task, its headline first."""
+        return [name for task in self.tasks for name in task.score_names]
 
     def without(self, split: str) -> "Dataset":
         """The same dataset with one split left out."""
@@ -81,11 +82,26 @@ class Dataset:
 
 
 def make_dataset(name: str, tasks: tuple[Task, ...], splits: Mapping[str, Split]) -> Dataset:
-    """A dataset with the mean and deviation of its own training inputs."""
+    """A dataset with the mean and deviation of its own training inputs, and tasks that know the training targets.
+
+    :raises DatasetError: If a task has no targets in a split, or such as are of no use; the message names the task, the
+        split and, where there is one, the row.
+    """
+    for split, samples in splits.items():
+        _check_targets(tasks, samples, split)
     inputs = splits["train"].inputs
+    tasks = tuple(task.learned(splits["train"].targets[task.name]) for task in tasks)
     mean = inputs.mean(axis=(0, 2, 3), dtype=np.float64).astype(np.float32)
     std = inputs.std(axis=(0, 2, 3), dtype=np.float64).astype(np.float32)
     return Dataset(name, tasks, dict(splits), mean, np.maximum(std, 1e-3))
+
+
+def _check_targets(tasks: tuple[Task, ...], samples: Split, split: str) -> None:
+    for task in tasks:
+        if task.name not in samples.targets:
+            found = ", ".join(f"`{name}`" for name in samples.targets) or "none"
+            raise DatasetError(f"task `{task.name}`, split `{split}`: has no targets, only {found}.")
+        task.check(samples.targets[task.name], samples.inputs.shape, split)
 
 
 @dataclass(frozen=True)

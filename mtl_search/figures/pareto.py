@@ -20,6 +20,7 @@ from mtl_search.figures._style import (
 )
 from mtl_search.pareto import COSTS, direction_of
 from mtl_search.run_folder import Run
+from mtl_search.scores import is_share
 from mtl_search.trial import Trial
 
 COST_LABELS = {
@@ -76,7 +77,7 @@ def objective_label(objective: str) -> str:
 
 def is_percent(objective: str) -> bool:
     """Whether the values of an objective are shares of 1, shown in percent."""
-    return objective.rpartition("/")[2] == "accuracy"
+    return is_share(objective)
 
 
 def _axis(objective: str) -> dict[str, Any]:

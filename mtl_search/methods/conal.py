@@ -198,11 +198,20 @@ class Search(Trainer):
             for task in range(len(self.tasks))
         ]
         self.conflicts = torch.zeros(len(self.shared), device=self.device)
+        self.told = torch.zeros((), device=self.device)
 
     @property
     def resolves(self) -> bool:
         """Whether gradients are computed task by task."""
         return self.method.conflict != "none" and bool(self.shared)
+
+    def rates(self) -> list[float]:
+        """Of each shared module the share of steps with a conflict, since it was asked for last."""
+        told = self.told.clamp(min=1) if self.data.targets.may_miss else self.steps
+        found: list[float] = (self.conflicts / told).tolist()
+        self.conflicts.zero_()
+        self.told.zero_()
+        return found
 
     @property
     def macs_per_sample(self) -> int:
@@ -254,12 +263,18 @@ class Search(Trainer):
             return [F.softmax(strength, dim=0) for strength in alpha]
         return [self._drawn(strength) for strength in alpha]
 
-    def backward(self, losses: Tensor) -> None:
-        """Write the gradients: each task's own for what is its own, resolved ones for what is shared; then clip."""
+    def backward(self, losses: Tensor, present: Tensor | None = None) -> None:
+        """Write the gradients: each task's own for what is its own, resolved ones for what is shared; then clip.
+
+        A task without a target in the batch has a gradient of zeros, which conflicts with none and adds nothing. Steps
+        with less than two others tell nothing of conflicts, and are not counted among those that do.
+        """
+        if present is not None:
+            self.told += present.sum() > 1
         if self.resolves:
             self._write_resolved(losses)
         else:
-            super().backward(losses)
+            super().backward(losses, present)
         if self.method.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.method.clip)
 
@@ -333,10 +348,9 @@ class SearchLog:
         """
         for epoch in search.epochs():
             self.alpha.append([of_task.tolist() for of_task in search.network.shares()])
-            rates = (search.conflicts / search.steps).tolist() if search.resolves else []
+            rates = search.rates() if search.resolves else []
             names = [self._name(place) for place in search.shared]
             self.conflicts.append(dict(zip(names, rates, strict=bool(rates))))
-            search.conflicts.zero_()
             yield dataclasses.replace(epoch, number=done + epoch.number)
         self.margins |= {task: _margin(shares) for task, shares in enumerate(self.alpha[-1]) if len(shares) > 1}
         return self.alpha[-1]

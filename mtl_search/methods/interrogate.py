@@ -162,9 +162,9 @@ class GatedTrainer(Trainer):
         )
         self.sparsity = sparsity
 
-    def backward(self, losses: Tensor) -> None:
+    def backward(self, losses: Tensor, present: Tensor | None = None) -> None:
         """The tasks' gradients as they are balanced; those of the penalty are added to the gates'."""
-        super().backward(losses)
+        super().backward(losses, present)
         gates = list(self.model.gates)
         for gate, gradient in zip(gates, torch.autograd.grad(self.sparsity.penalty(gates), gates), strict=True):
             gate.grad = gradient if gate.grad is None else gate.grad + gradient

@@ -95,25 +95,29 @@ class ConflictCounter(Trainer):
         """A forward pass and a backward pass for each task: the step is made from the gradients that are counted."""
         return cost.count_macs(self.model, self.dataset.input_shape) * (1 + BACKWARD_MACS * len(self.tasks))
 
-    def backward(self, losses: Tensor) -> None:
+    def backward(self, losses: Tensor, present: Tensor | None = None) -> None:
         gradients = task_gradients(losses, self.parameters)
         self.conflicts += torch.stack(
-            [conflicting_pairs(_jacobian(gradients, layer), self.threshold) for layer in self.layers.values()]
+            [conflicting_pairs(_jacobian(gradients, layer), self.threshold, present) for layer in self.layers.values()]
         )
-        self.balancing.backward(_linear(losses, self.parameters, gradients))
+        self.balancing.backward(_linear(losses, self.parameters, gradients), present)
 
     def counts(self) -> dict[str, int]:
         """Name of the layer -> conflicts so far, summed over pairs of tasks and steps."""
         return dict(zip(self.layers, self.conflicts.tolist(), strict=True))
 
 
-def conflicting_pairs(jacobian: Tensor, threshold: float) -> Tensor:
+def conflicting_pairs(jacobian: Tensor, threshold: float, present: Tensor | None = None) -> Tensor:
     """How many pairs of tasks have gradients with a cosine below the threshold, ``[]``, on the device.
 
     :param jacobian: ``[tasks, values]``. A gradient of zeros has a cosine of 0 with any other.
+    :param present: Which tasks have a target in the batch, ``[tasks]`` bool; pairs with others do not count.
     """
     unit = F.normalize(jacobian, dim=1)
-    return (unit @ unit.T).lt(threshold).triu(diagonal=1).sum()
+    conflicts = (unit @ unit.T).lt(threshold)
+    if present is not None:
+        conflicts = conflicts & present & present[:, None]
+    return conflicts.triu(diagonal=1).sum()
 
 
 def worst(counts: Sequence[int], most: int) -> list[int]:

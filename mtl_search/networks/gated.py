@@ -418,5 +418,6 @@ def _module(shape: ModuleShape, place: int, number: int, seed: int) -> ConvModul
 def _heads(shapes: Sequence[ModuleShape], backbone: Backbone, tasks: Sequence[Task], seed: int) -> nn.ModuleList:
     channels, grid = shapes[-1].outputs, backbone.head_pool
     return nn.ModuleList(
-        LinearHead(channels, grid, task.outputs, generator(seed, f"head {number}")) for number, task in enumerate(tasks)
+        LinearHead(channels, grid, task.head_outputs, generator(seed, f"head {number}"))
+        for number, task in enumerate(tasks)
     )

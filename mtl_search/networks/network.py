@@ -118,7 +118,7 @@ class Heads(nn.Module):
     def __init__(self, features: Features, tasks: Sequence[Task], grid: int, weights: Generator) -> None:
         super().__init__()
         self.features, self.grid = features, grid
-        self.outputs = {task.name: task.outputs for task in tasks}
+        self.outputs = {task.name: task.head_outputs for task in tasks}
         total = sum(self.outputs.values())
         shared, own = features.shared * grid**2, features.own * grid**2
         deviation = (1 / (shared + own)) ** 0.5

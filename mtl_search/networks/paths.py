@@ -171,7 +171,8 @@ class PathModules(nn.Module):
         )
         last, grid = self.shapes[-1].outputs, backbone.head_pool
         self.heads = nn.ModuleList(
-            LinearHead(last, grid, task.outputs, generator(seed, f"head {number}")) for number, task in enumerate(tasks)
+            LinearHead(last, grid, task.head_outputs, generator(seed, f"head {number}"))
+            for number, task in enumerate(tasks)
         )
 
     def walk(self, way: Path, reached: dict[Path, Tensor]) -> Tensor:

@@ -204,6 +204,87 @@ def test_a_single_task_and_tasks_that_share_nothing(name: str) -> None:
             torch.testing.assert_close(gradient_of(parameter), gradient)
 
 
+def without_last(model: Made) -> tuple[Tensor, Tensor]:
+    """The losses where the last task has no target, and which tasks are present."""
+    present = torch.tensor([True, True, False])
+    return torch.where(present, model.losses(), 0), present
+
+
+def descend(model: Made, balancing: Balancing) -> None:
+    """One step along the gradients that were written."""
+    with torch.no_grad():
+        for parameter in [*model.parameters(), *balancing.parameters()]:
+            if parameter.grad is not None:
+                parameter -= 0.05 * parameter.grad
+                parameter.grad = None
+
+
+@every_balancing
+def test_an_absent_task_changes_nothing_for_the_others(name: str) -> None:
+    """The steps are those of the others alone; what belongs to it does not move."""
+    model, twin = Made(), Made()
+    balancing, alone = started(name, model), made(name)
+    alone.start(["a", "b"], list(twin.parameters()), 0)
+    for _ in range(1 if name == "random" else 5):  # a draw for three tasks takes more of the generator than one for two
+        losses, present = without_last(model)
+        balancing.backward(losses, present)
+        alone.backward(twin.losses()[:2])
+        descend(model, balancing)
+        descend(twin, alone)
+        balancing.end_epoch(model.losses().detach().where(present, 0), present)
+        alone.end_epoch(twin.losses()[:2].detach())
+    torch.testing.assert_close(model.trunk, twin.trunk)
+    assert not torch.equal(model.trunk, Made().trunk)
+    for head, other, first in zip(model.heads, twin.heads, Made().heads, strict=True):
+        torch.testing.assert_close(head, other)
+        assert torch.equal(head, first) == (head is model.heads[2])
+    for own, others in zip(balancing.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(own[:2], others)
+        assert not own[2]
+
+
+@every_balancing
+def test_an_absent_task_comes_back(name: str) -> None:
+    model = Made()
+    balancing = started(name, model)
+    for _ in range(3):
+        losses, present = without_last(model)
+        balancing.backward(losses, present)
+        descend(model, balancing)
+        balancing.end_epoch(losses.detach(), present)
+    steps(balancing, model, 3)
+    assert model.trunk.isfinite().all()
+    assert not torch.equal(model.heads[2], Made().heads[2])
+
+
+@every_balancing
+@pytest.mark.parametrize("there", [0, 1])
+def test_a_step_with_one_task_or_none(name: str, there: int) -> None:
+    model, twin = Made(), Made()
+    present = torch.arange(3) < there
+    started(name, model).backward(torch.where(present, model.losses(), 0), present)
+    if there:
+        alone = made(name)
+        alone.start(["a"], list(twin.parameters()), 0)
+        alone.backward(twin.losses()[:1])
+        torch.testing.assert_close(gradient_of(model.trunk), gradient_of(twin.trunk))
+        assert gradient_of(model.trunk).any()
+    else:
+        assert not any(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
+
+
+@every_balancing
+def test_to_say_that_all_are_present_is_to_say_nothing(name: str) -> None:
+    first, second = Made(), Made()
+    for model, present in ((first, None), (second, torch.ones(3, dtype=torch.bool))):
+        balancing = started(name, model)
+        for _ in range(3):
+            balancing.backward(model.losses(), present)
+            descend(model, balancing)
+            balancing.end_epoch(model.losses().detach(), present)
+    torch.testing.assert_close(first.trunk, second.trunk, rtol=1e-6, atol=1e-7)
+
+
 @every_balancing
 def test_backward_passes_are_counted(name: str) -> None:
     assert started(name, Made()).passes == (3 if name in GRADIENT else 1)

@@ -5,12 +5,14 @@ Everything registered is tested; every recipe that comes with the package is pin
 
 import inspect
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ from mtl_search import cost
 from mtl_search.architecture import Kind
 from mtl_search.cli import list_names
 from mtl_search.datasets import Dataset
-from mtl_search.experiment import load_experiment, yaml_files
+from mtl_search.experiment import BalancingSettings, load_experiment, yaml_files
 from mtl_search.listing import listing
 from mtl_search.methods import Method, Problem, make_method
 from mtl_search.recipes import Baseline, load_baselines
@@ -250,6 +252,22 @@ def test_any_number_of_tasks_can_be_trained(name: str, tasks: int) -> None:
     assert_output_shapes(model, problem)
     if reads_only_some(model):
         assert_some_tasks_alone_are_the_same(model, problem)
+
+
+@every_method
+@pytest.mark.parametrize("balancing", ["equal", "mgda"])
+def test_labels_may_be_missing(name: str, balancing: str) -> None:
+    """A third of them at random, and those of one task in half of the samples, so that batches are without any."""
+    problem = made_problem(3, epochs=1, batch_size=8, balancing=BalancingSettings(name=balancing))
+    train = problem.dataset.splits["train"]
+    gone = np.random.default_rng(0).random((3, len(train))) < 0.3
+    gone[1] |= np.arange(len(train)) >= 4
+    targets = {one: np.where(rows, -1, train.targets[one]) for one, rows in zip(train.targets, gone, strict=True)}
+    splits = {**problem.dataset.splits, "train": replace(train, targets=targets)}
+    solved = solve(make_method(name, {}), replace(problem, dataset=replace(problem.dataset, splits=splits)))
+    assert all(math.isfinite(epoch.loss) and epoch.loss > 0 for epoch in solved.epochs)
+    assert all(bool(value.isfinite().all()) for value in solved.finished.model.state_dict().values())
+    assert json.loads(json.dumps(solved.finished.details)) == solved.finished.details
 
 
 @every_method

@@ -1,0 +1,64 @@
+"""Yes or no for each sample."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mtl_search.scores import Metric
+from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
+from mtl_search.tasks._elementwise import Elementwise
+from mtl_search.tasks._task import class_counts
+
+
+@dataclass(frozen=True)
+class Binary(Elementwise):
+    """Yes or no for each sample, one logit: binary cross entropy; accuracy, F-score, balanced accuracy.
+
+    Targets are ``[samples]``, 0 or 1, or -1 where missing.
+    """
+
+    kind = "binary"
+    metrics = (
+        Metric("accuracy"),
+        Metric("f_score"),
+        Metric("balanced_accuracy"),
+        Metric("loss", higher_is_better=False),
+    )
+    output_means = "a logit: yes where above 0"
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    @property
+    def alike(self) -> Hashable:
+        return None
+
+    @property
+    def rule(self) -> str:
+        return "0 or 1, or -1 where missing"
+
+    def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        return (targets < -1) | (targets > 1)
+
+    def learned(self, targets: NDArray[Any]) -> Self:
+        for answer, count in enumerate(class_counts(targets, 2)):
+            if not count:
+                raise self.unusable(f"{answer} is in none of its {len(targets):,} rows, so it cannot be learned")
+        return self
+
+    @classmethod
+    def errors(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """``[tasks, batch]``, from outputs ``[tasks, batch, 1]``."""
+        return binary_errors(outputs.squeeze(2), targets, label_smoothing)
+
+    @classmethod
+    def sums(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+        return confusion(outputs.squeeze(2), targets, cls.errors(tasks, outputs, targets), known)
+
+    def scores(self, totals: Tensor) -> dict[str, float]:
+        return dict(binary_scores(totals))

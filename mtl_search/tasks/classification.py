@@ -1,0 +1,76 @@
+"""One of several classes for each sample."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from mtl_search.errors import FieldError
+from mtl_search.scores import Metric
+from mtl_search.tasks._elementwise import Elementwise, added
+from mtl_search.tasks._task import class_counts
+
+
+@dataclass(frozen=True)
+class Classification(Elementwise):
+    """One of several classes for each sample: cross entropy; accuracy.
+
+    Targets are ``[samples]``, 0 to ``classes - 1``, or -1 where missing.
+
+    :param classes: Number of classes, each in at least one training sample.
+    """
+
+    kind = "classification"
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("accuracy"), Metric("loss", higher_is_better=False))
+    output_means = "a logit for each class"
+    classes: Annotated[int, Field(ge=2)] = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.classes < 2:
+            raise FieldError("classes", "must be at least 2", self.classes)
+
+    @property
+    def outputs(self) -> int:
+        return self.classes
+
+    @property
+    def alike(self) -> Hashable:
+        return self.classes
+
+    @property
+    def rule(self) -> str:
+        return f"0 to {self.classes - 1}, or -1 where missing"
+
+    def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        return (targets < -1) | (targets >= self.classes)
+
+    def learned(self, targets: NDArray[Any]) -> Self:
+        missing = np.flatnonzero(class_counts(targets, self.classes) == 0)
+        if len(missing):
+            raise self.unusable(f"class {missing[0]} is in none of its {len(targets):,} rows, so it cannot be learned")
+        return self
+
+    @classmethod
+    def errors(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Cross entropy, ``[tasks, batch]``, from outputs ``[tasks, batch, classes]``."""
+        losses = torch.nn.functional.cross_entropy(
+            outputs.flatten(0, 1), targets.long().flatten(0, 1), reduction="none", label_smoothing=label_smoothing
+        )
+        return losses.view(targets.shape)
+
+    @classmethod
+    def sums(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+        """Right answers, losses and targets, ``[tasks, 3]``."""
+        right = outputs.argmax(dim=2) == targets
+        errors = cls.errors(tasks, outputs, targets)
+        return torch.stack([added(right, known), added(errors, known), added(known, known)], dim=1)
+
+    def scores(self, totals: Tensor) -> dict[str, float]:
+        right, losses, count = totals.tolist()
+        return {"accuracy": right / count, "loss": losses / count} if count else {}

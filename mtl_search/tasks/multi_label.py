@@ -1,0 +1,80 @@
+"""Several yes-or-no labels of each sample as one task."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from mtl_search.errors import FieldError
+from mtl_search.scores import Metric
+from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
+from mtl_search.tasks._elementwise import Elementwise
+from mtl_search.tasks._task import class_counts
+
+
+@dataclass(frozen=True)
+class MultiLabel(Elementwise):
+    """Several yes-or-no labels of each sample, a logit each: binary cross entropy; means over labels.
+
+    The loss is the mean over all targets that are there; accuracy and F-score are those of each label by itself,
+    averaged over the labels that have a target. Targets are ``[samples, labels]``, 0 or 1, or -1 where missing.
+
+    :param labels: Number of labels.
+    """
+
+    kind = "multi_label"
+    metrics = (Metric("accuracy"), Metric("f_score"), Metric("loss", higher_is_better=False))
+    output_means = "a logit for each label: yes where above 0"
+    labels: Annotated[int, Field(ge=1)] = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.labels < 1:
+            raise FieldError("labels", "must be at least 1", self.labels)
+
+    @property
+    def outputs(self) -> int:
+        return self.labels
+
+    @property
+    def alike(self) -> Hashable:
+        return self.labels
+
+    def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
+        return [(self.labels,)]
+
+    @property
+    def rule(self) -> str:
+        return "0 or 1, or -1 where missing"
+
+    def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        return (targets < -1) | (targets > 1)
+
+    def learned(self, targets: NDArray[Any]) -> Self:
+        for label in range(self.labels):
+            for answer, count in enumerate(class_counts(targets[:, label], 2)):
+                if not count:
+                    rows = f"{len(targets):,} rows"
+                    raise self.unusable(f"{answer} is in none of its {rows} of label {label}, so it cannot be learned")
+        return self
+
+    @classmethod
+    def errors(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """``[tasks, batch, labels]``"""
+        return binary_errors(outputs, targets, label_smoothing)
+
+    @classmethod
+    def sums(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+        """``[tasks, labels, 5]``"""
+        return confusion(outputs, targets, cls.errors(tasks, outputs, targets), known)
+
+    def scores(self, totals: Tensor) -> dict[str, float]:
+        of_labels = [found for found in map(binary_scores, totals) if found]
+        if not of_labels:
+            return {}
+        means = {name: sum(one[name] for one in of_labels) / len(of_labels) for name in ("accuracy", "f_score")}
+        return {**means, "loss": float(totals[:, 4].sum() / totals[:, :4].sum())}

@@ -1,0 +1,134 @@
+"""One or more numbers for each sample."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from mtl_search.errors import FieldError, UserError
+from mtl_search.scores import Metric
+from mtl_search.tasks._elementwise import Elementwise
+
+CONSTANT = 1e-6
+"""Targets are constant if their deviation is no more than this part of the largest: float32 tells no less apart."""
+
+
+@dataclass(frozen=True)
+class Regression(Elementwise):
+    """One or more numbers for each sample: squared error of scaled targets; RMSE, MAE and R2 in the targets' units.
+
+    The network learns targets less their mean, divided by their deviation, both of the training targets. Metrics are
+    those of each number by itself, averaged over the numbers, as in scikit-learn; R2 is of those that have a target.
+    Targets are ``[samples]`` or ``[samples, size]``, float32, NaN where missing.
+
+    :param size: Numbers for each sample.
+    :param error: What is learned: the ``squared`` or the ``absolute`` error.
+    :param mean: Of the training targets, one for each number. Learned from the data; 0 before.
+    :param deviation: Their standard deviation. Learned from the data; 1 before.
+    """
+
+    kind = "regression"
+    metrics = (
+        Metric("rmse", higher_is_better=False),
+        Metric("mae", higher_is_better=False),
+        Metric("r2"),
+        Metric("loss", higher_is_better=False),
+    )
+    integer = False
+    output_means = "a scaled number: times `deviation`, plus `mean`, it is in the units of the targets"
+    size: Annotated[int, Field(ge=1)] = 1
+    error: Literal["squared", "absolute"] = "squared"
+    mean: tuple[float, ...] = ()
+    deviation: tuple[Annotated[float, Field(gt=0)], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size < 1:
+            raise FieldError("size", "must be at least 1", self.size)
+        if self.error not in ("squared", "absolute"):
+            raise FieldError("error", "must be `squared` or `absolute`", self.error)
+        for name, values in (("mean", self.mean), ("deviation", self.deviation)):
+            if len(values) not in (0, self.size):
+                raise FieldError(name, f"must have {self.size} values or none", values)
+        if any(value <= 0 for value in self.deviation):
+            raise FieldError("deviation", "must be above 0", self.deviation)
+
+    @property
+    def outputs(self) -> int:
+        return self.size
+
+    @property
+    def alike(self) -> Hashable:
+        return self.size, self.error
+
+    @property
+    def constant_error(self) -> float:
+        """The RMSE of the mean: the deviation."""
+        if not self.deviation:
+            raise UserError(f"task `{self.name}`: has learned no deviation yet; `make_dataset` does it.")
+        return sum(self.deviation) / self.size
+
+    def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
+        return [(self.size,), ()] if self.size == 1 else [(self.size,)]
+
+    def learned(self, targets: NDArray[Any]) -> Self:
+        columns = [column[~np.isnan(column)] for column in targets.reshape(len(targets), -1).astype(np.float64).T]
+        for number, column in enumerate(columns):
+            if not len(column) or column.std() <= CONSTANT * np.abs(column).max():
+                what = f"all targets of number {number}" if self.size > 1 else "all targets"
+                found = f"are {column[0]:g}" if len(column) else "are missing"
+                raise self.unusable(
+                    f"{what} {found}, from row 0 to row {len(targets) - 1}, so there is nothing to learn"
+                )
+        return replace(
+            self,
+            mean=tuple(float(column.mean()) for column in columns),
+            deviation=tuple(float(column.std()) for column in columns),
+        )
+
+    def prepared(self, targets: Tensor) -> Tensor:
+        """Scaled, ``[samples, size]``."""
+        mean = torch.tensor(self.mean or (0.0,) * self.size, dtype=torch.float64)
+        return ((targets.reshape(-1, self.size).double() - mean) / self._deviations()).float()
+
+    @classmethod
+    def errors(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """``[tasks, batch, size]``, of scaled targets."""
+        difference = outputs - targets
+        return difference.square() if tasks[0].error == "squared" else difference.abs()
+
+    @classmethod
+    def sums(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+        """Squared and absolute errors, targets, squared targets, and their number: ``[tasks, size, 5]``, all scaled."""
+        wanted = targets.double()
+        error = torch.where(known, outputs.double() - wanted, 0)
+        parts = [error.square(), error.abs(), wanted, wanted.square(), known.double()]
+        return torch.stack([part.sum(dim=1) for part in parts], dim=2)
+
+    def scores(self, totals: Tensor) -> dict[str, float]:
+        there = totals[:, 4] > 0
+        if not bool(there.any()):
+            return {}
+        deviations = self._deviations()[there]
+        squared, absolute, total, squares, count = totals[there].unbind(dim=1)
+        learned = squared if self.error == "squared" else absolute
+        return {
+            "rmse": float((deviations * (squared / count).sqrt()).mean()),
+            "mae": float((deviations * absolute / count).mean()),
+            "r2": float(_r2(squared, squares - total.square() / count, squares).mean()),
+            "loss": float(learned.sum() / count.sum()),
+        }
+
+    def _deviations(self) -> Tensor:
+        return torch.tensor(self.deviation or (1.0,) * self.size, dtype=torch.float64)
+
+
+def _r2(errors: Tensor, spread: Tensor, squares: Tensor) -> Tensor:
+    """1 - errors / spread; where the targets are all the same 1 for no error and 0 for any, as in scikit-learn."""
+    varies = spread > 1e-12 * squares
+    return torch.where(varies, 1 - errors / torch.where(varies, spread, 1), (errors == 0).double())
