@@ -11,7 +11,35 @@ scheduler, with simulated workers, on which an epoch takes as long as it has mul
 
 The unit of compute is that of training one mean architecture for all of its epochs. The hypervolume is that of the
 complete trials in accuracy and learnable parameters, in percent of the true front's; its reference point is the worst
-of both in the table. A search ends when every architecture was proposed.
+of both in the table, on the logarithmic axis of the costs that the plots have; the last column is that on a linear
+axis. A search ends when every architecture was proposed.
+
+20 seeds, 4 simulated workers; means with 95 % intervals, then medians with the 10th and 90th percentile:
+
+| sampler | % after 10 | after 20 | after 40 | to 90 % | to 95 % | to 99 % | to 95 %, linear |
+|---|---|---|---|---|---|---|---|
+| random | 77.1 ±4.0 | 86.4 ±1.7 | 91.3 ±0.7 | 30.2 (20-42) | 101.2 (68-128) | never | 51.0 (30-93) |
+| qmc | 82.4 ±1.1 | 87.8 ±0.6 | 91.7 ±0.6 | 28.6 (23-39) | 85.0 (67-115) | never | 49.9 (30-75) |
+| tpe | 77.5 ±4.1 | 87.3 ±1.7 | 93.3 ±0.7 | 23.3 (19-33) | 57.0 (38-77) | 122 | 39.9 (28-63) |
+| nsga2 | 77.1 ±4.0 | 86.4 ±1.8 | 91.2 ±1.1 | 31.2 (20-48) | 71.2 (54-100) | 179 | 52.7 (26-86) |
+| nsga3 | 77.1 ±4.0 | 86.5 ±1.8 | 91.4 ±1.0 | 29.5 (20-48) | 78.9 (55-94) | 177 | 59.7 (26-82) |
+| evolution | 78.5 ±3.0 | 87.1 ±1.1 | 91.0 ±0.8 | 33.6 (20-47) | 85.8 (61-126) | 191 | 54.0 (34-67) |
+| bayesian | 87.4 ±1.5 | 92.6 ±1.4 | 96.1 ±0.7 | 11.7 (9-24) | 26.5 (18-50) | 89 | 24.3 (16-35) |
+
+With early stopping, ``{grace: 3, factor: 3}``, the sampler told nothing of stopped trials:
+
+| sampler | % after 10 | after 20 | after 40 | to 90 % | to 95 % | to 99 % | to 95 %, linear |
+|---|---|---|---|---|---|---|---|
+| random | 74.3 ±3.6 | 84.6 ±1.7 | 90.5 ±0.9 | 34.8 (24-45) | 91.5 (72-123) | 184 | 57.9 (37-96) |
+| qmc | 73.0 ±3.0 | 84.5 ±1.4 | 90.4 ±0.7 | 38.8 (25-47) | 78.4 (66-98) | 185 | 54.6 (33-70) |
+| tpe | 74.3 ±3.6 | 85.2 ±1.8 | 92.7 ±0.7 | 26.5 (22-35) | 57.2 (42-77) | 151 | 41.9 (30-71) |
+| nsga2 | 74.3 ±3.6 | 84.6 ±1.7 | 90.3 ±0.9 | 32.8 (24-48) | 78.3 (64-104) | 163 | 61.3 (43-85) |
+| nsga3 | 74.3 ±3.6 | 84.6 ±1.7 | 90.3 ±0.9 | 32.8 (24-48) | 77.5 (64-96) | 163 | 61.2 (43-87) |
+| evolution | 70.7 ±5.7 | 84.1 ±2.0 | 89.8 ±0.9 | 40.6 (27-49) | 71.5 (58-84) | 143 | 49.5 (43-66) |
+| bayesian | 85.8 ±1.8 | 92.8 ±1.1 | 95.6 ±0.7 | 14.4 (10-21) | 34.9 (18-51) | never | 25.3 (18-43) |
+
+Stopping gains little: of candidates near the front, the accuracy after a third of the epochs says little about the last
+one, for single trainings differ by as much as these candidates do.
 """
 
 import argparse

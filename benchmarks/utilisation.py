@@ -5,6 +5,9 @@
 Utilisation is the sum of the trials' seconds (training and scoring, as in ``trials.csv``) over the workers' seconds
 from the start of the first trial to the end of the last. With few trials the end counts much: one worker waits for the
 other.
+
+Two cores of an AMD EPYC, as shipped: 16 trials of 56 s on 2 workers in 482 s, a utilisation of 0.928. With 8 trials of
+104 s it was 0.836: the last trial of one worker ran while the other had none left.
 """
 
 import argparse
