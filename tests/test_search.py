@@ -314,7 +314,7 @@ def test_learning_curves_hold_every_epoch(dataset: Dataset, tmp_path: Path) -> N
 
 
 def test_infeasible_architectures_do_not_count_as_trials(dataset: Dataset, tmp_path: Path) -> None:
-    changes = [*SMALL, "constraints.learnable_parameters=6000"]
+    changes = [*SMALL, "constraints.learnable_parameters=6000", "search.sampler=random"]
     run = searched(dataset, tmp_path / "run", changes, evaluate=succeed)
     assert len(run.complete) == 6
     assert max(trial.learnable_parameters for trial in run.complete) <= 6000
