@@ -92,7 +92,7 @@ class Proposals:
                 return None
             return self._enqueue(suggested if suggested not in self._seen else self._unseen(suggested))
         _reseed(self.study.sampler, derived_seed(self.seed, f"suggestion {len(self._seen)}") % 2**31)
-        trial = self.study.ask()
+        trial = self._suggested()
         suggested = self.space.resolve(functools.partial(_suggest, trial))
         if suggested not in self._seen:
             return self._propose(suggested, trial)
@@ -174,6 +174,14 @@ class Proposals:
         self._open[architecture] = trial
         self._seen.add(architecture)
         return architecture
+
+    def _suggested(self) -> optuna.Trial:
+        """A trial for the sampler; Optuna would first look for an enqueued one among all, and there is none."""
+        self.study._pop_waiting_trial_id = lambda: None  # type: ignore[method-assign]
+        try:
+            return self.study.ask()
+        finally:
+            del self.study._pop_waiting_trial_id
 
     def _enqueue(self, architecture: Architecture) -> Architecture:
         """Propose an architecture that Optuna did not suggest, and let the study hold it like the others."""
