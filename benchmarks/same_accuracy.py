@@ -4,8 +4,6 @@ The same network, the quickstart's data and training, seeds 0 to 4: mean accurac
 epoch. The two differ by rounding, which training amplifies: not seed by seed, but in distribution they are the same.
 
     python benchmarks/same_accuracy.py [--seeds 5] [--epochs 8] [--threads 1]
-
-(table follows)
 """
 
 import argparse

@@ -17,8 +17,6 @@ An exponent is the slope of log(time) over log(what grows), by least squares, wi
 the exponents of what a step has to do, over the same points: multiply-accumulates, and activations, the numbers that
 all layers put out for one sample. Convolutions take time as their multiply-accumulates, as far as the machine is kept
 busy by each; normalisation, ReLU and all that is read and written take time as the activations.
-
-(table follows)
 """
 
 import argparse
