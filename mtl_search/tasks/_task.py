@@ -105,6 +105,11 @@ class Task(ABC):
         return value if self.headline.higher_is_better else 1 - value / self.constant_error
 
     @property
+    def output_scale(self) -> tuple[float, float]:
+        """Offset and factor of the outputs of a decoder, which learns what is left: training begins at the targets."""
+        return 0.0, 1.0
+
+    @property
     def alike(self) -> Hashable:
         """Tasks of one kind for which this is equal are computed at once; by default each by itself.
 
@@ -150,19 +155,6 @@ class Task(ABC):
     def score_names(self) -> list[str]:
         """``<task>/<metric>``, the headline first."""
         return [f"{self.name}/{metric.name}" for metric in self.metrics]
-
-    @property
-    def head_outputs(self) -> int:
-        """Outputs of a head on averaged features.
-
-        :raises UserError: If the task is dense.
-        """
-        if self.dense:
-            raise UserError(
-                f"task `{self.name}` ({self.kind}) has a target for every pixel, and networks have no decoders yet: "
-                "only tasks with a target for a whole sample can be trained."
-            )
-        return self.outputs
 
     def describe(self) -> dict[str, Any]:
         """Its kind, its options and what it learned, as plain data for JSON."""
