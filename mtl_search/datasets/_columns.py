@@ -21,6 +21,9 @@ from mtl_search.tasks import Task, make_task
 FEW = 20
 """Whole numbers are classes where there are no more different ones than this; else they are to be regressed."""
 
+FOLLOW = ("name", "names", "labels", "size", "mean", "deviation")
+"""Fields of tasks that are no options, for they follow from the columns."""
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -41,6 +44,16 @@ class Declared:
     def key(self) -> str:
         """Where it stands in the experiment, for messages."""
         return f"dataset.tasks.{self.name}"
+
+    def make(self, kind: str, options: Mapping[str, Any]) -> Task:
+        """The task.
+
+        :raises UserError: If there is no such kind, or an option breaks a rule; the message names the key.
+        """
+        try:
+            return make_task(kind, self.name, **options)
+        except UserError as error:
+            raise UserError(f"`{self.key}`: {error}") from error
 
 
 def declared_tasks(tasks: Sequence[Any] | Mapping[Any, Any], word: str = "column") -> tuple[Declared, ...]:
@@ -75,6 +88,9 @@ def _declared(name: str, given: Any, word: str) -> Declared:
     if len(set(columns)) < len(columns):
         raise FieldError(f"{key}.{several}", "must name none twice", columns)
     options = {option: value for option, value in given.items() if option not in ("kind", word, several)}
+    for option in FOLLOW:
+        if option in options:
+            raise FieldError(f"{key}.{option}", "follows from the data and must be left out", options[option])
     return Declared(name, tuple(columns), given.get("kind"), options)
 
 
@@ -136,7 +152,7 @@ def found_kind(declared: Declared, columns: Sequence[Column]) -> str:
 def _classification(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
     options = dict(declared.options)
     names, targets = _classes(declared, columns[0], options.pop("classes", None))
-    return make_task(kind, declared.name, classes=len(names), names=_told(names), **options), targets
+    return declared.make(kind, {**options, "classes": len(names), "names": told(names)}), targets
 
 
 def _binary(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
@@ -146,11 +162,11 @@ def _binary(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[T
     if len(names) != 2:
         rule = f"must have two classes, which {columns[0].title} has not"
         raise FieldError(declared.key, rule, ", ".join(names[:5]))
-    return make_task(kind, declared.name, names=_told(names), **options), targets
+    return declared.make(kind, {**options, "names": told(names)}), targets
 
 
-def _told(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of classes, none where they are the numbers themselves."""
+def told(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of classes or columns, none where they are the numbers from 0."""
     return () if list(names) == [str(number) for number in range(len(names))] else tuple(names)
 
 
@@ -197,14 +213,14 @@ def _multi_label(declared: Declared, kind: str, columns: Sequence[Column]) -> tu
         if len(outside):
             raise column.wrong(int(outside[0]), f"0 or 1 for `{declared.key}`, or nothing where it is missing")
         targets[~column.missing, number] = column.present.astype(np.int64)
-    return make_task(kind, declared.name, labels=len(columns), names=declared.columns, **declared.options), targets
+    return declared.make(kind, {**declared.options, "labels": len(columns), "names": told(declared.columns)}), targets
 
 
 def _regression(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
     targets = np.stack([as_float32(column, column.numbers()) for column in columns], axis=1)
     if len(columns) == 1:
-        return make_task(kind, declared.name, **declared.options), targets[:, 0]
-    return make_task(kind, declared.name, size=len(columns), names=declared.columns, **declared.options), targets
+        return declared.make(kind, declared.options), targets[:, 0]
+    return declared.make(kind, {**declared.options, "size": len(columns), "names": told(declared.columns)}), targets
 
 
 def _other(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
@@ -212,7 +228,7 @@ def _other(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Ta
     found = TASKS.get(kind)
     if isinstance(found, type) and issubclass(found, Task) and found.dense:
         raise UserError(f"`{declared.key}`: {kind} has a target for every pixel, which no column can hold.")
-    task, column = make_task(kind, declared.name, **declared.options), columns[0]
+    task, column = declared.make(kind, declared.options), columns[0]
     values = column.numbers()
     if not task.integer:
         return task, as_float32(column, values)
