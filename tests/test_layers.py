@@ -73,6 +73,7 @@ LAYERS = (
     "comparison_report",
     "report",
     "listing",
+    "checking",
     "cli",
     "launch",
 )

@@ -75,9 +75,9 @@ def declared_tasks(tasks: Sequence[Any] | Mapping[Any, Any], word: str = "column
 
 
 def _declared(name: str, given: Any, word: str) -> Declared:
-    if given is None or isinstance(given, str):
-        return Declared(name, (name,), given)
     key, several = f"dataset.tasks.{name}", f"{word}s"
+    if given is None or isinstance(given, str):
+        return Declared(name, (name,), _kind(given, key))
     if not isinstance(given, Mapping):
         raise FieldError(key, f"must be a kind, or a mapping of `kind`, `{word}` and options", given)
     if word in given and several in given:
@@ -91,7 +91,18 @@ def _declared(name: str, given: Any, word: str) -> Declared:
     for option in FOLLOW:
         if option in options:
             raise FieldError(f"{key}.{option}", "follows from the data and must be left out", options[option])
-    return Declared(name, tuple(columns), given.get("kind"), options)
+    return Declared(name, tuple(columns), _kind(given.get("kind"), f"{key}.kind"), options)
+
+
+def _kind(given: Any, key: str) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise FieldError(key, "must be a kind of task", given)
+    try:
+        if given is not None:
+            TASKS.check(given)
+    except UserError as error:
+        raise UserError(f"`{key}`: {error}") from error
+    return given
 
 
 @dataclass(frozen=True)
@@ -171,7 +182,10 @@ def told(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _classes(declared: Declared, column: Column, given: Any) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the classes and the number of each row's, -1 where missing."""
+    """Names of the classes and the number of each row's, -1 where missing.
+
+    Where names are given and the column holds numbers, these are their places among the names, from 0.
+    """
     labels = column.labels()
     if given is None:
         values = np.unique(labels)
@@ -179,18 +193,20 @@ def _classes(declared: Declared, column: Column, given: Any) -> tuple[list[str],
             raise DatasetError(f"{column.title}: every cell is {values[0]!s}, so task `{declared.name}` is constant.")
         names = [str(value) for value in values]
     else:
-        names = _class_names(given, f"{declared.key}.classes")
+        names = class_names(given, f"{declared.key}.classes")
     numbers = {name: number for number, name in enumerate(names)}
+    if not column.is_text and not any(name.lstrip("-").isdecimal() for name in names):
+        numbers = {str(number): number for number in range(len(names))}
     targets = np.full(len(column), -1, np.int64)
     targets[~column.missing] = [numbers.get(text, len(names)) for text in labels.astype(str)]
     outside = np.flatnonzero(targets == len(names))
     if len(outside):
-        rule = f"0 to {len(names) - 1}" if isinstance(given, int) else f"one of {', '.join(names)}"
+        rule = f"one of {', '.join(numbers)}" if len(numbers) <= 20 else f"one of {len(numbers)}"
         raise column.wrong(int(outside[0]), f"a class of `{declared.key}`, {rule}, or nothing where it is missing")
     return names, targets
 
 
-def _class_names(given: Any, key: str) -> list[str]:
+def class_names(given: Any, key: str) -> list[str]:
     """What ``classes`` says: how many, for the numbers from 0; or their names, in their order."""
     if isinstance(given, int) and not isinstance(given, bool) and given >= 2:
         return [str(number) for number in range(given)]
