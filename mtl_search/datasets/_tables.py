@@ -114,8 +114,12 @@ class Table:
         """
         if name not in self.columns:
             raise DatasetError(f"{self.path}: has no column `{name}` for `{key}`.{suggestion(name, self.columns)}")
-        values, missing = _values(self.cells.column(self.columns.index(name)), self.missing)
         title = f"{self.path}, column `{name}`"
+        try:
+            values, missing = _values(self.cells.column(self.columns.index(name)), self.missing)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            found = self.cells.schema.types[self.columns.index(name)]
+            raise DatasetError(f"{title}: must hold numbers or texts, but got {found}.") from error
         return Column(name, values, missing, title, lambda row: f"{self.at(row)}, column `{name}`")
 
     def at(self, row: int) -> str:
