@@ -23,8 +23,8 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.architecture import Backbone, Routing, Specific, Stage
-from mtl_search.banks import check_bank
+from mtl_search.architecture import Backbone, Kind, Routing, Specific, Stage
+from mtl_search.banks import check_bank, default_bank
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, suggestion
 from mtl_search.messages import explain, short
 from mtl_search.pareto import COSTS
@@ -63,7 +63,7 @@ class StageSettings(Section):
 class BackboneSettings(Section):
     """As :class:`~mtl_search.architecture.Backbone`."""
 
-    kind: Literal["plain", "residual"] = "plain"
+    kind: Kind = "plain"
     stem: int = Field(0, ge=0)
     stem_stride: int = Field(1, ge=1)
     stages: tuple[StageSettings, ...] = Field(min_length=1)
@@ -100,6 +100,7 @@ class Options(Section):
 class SpaceSettings(Options):
     """What is left to choose.
 
+    :param bank: By default ``paper``; for a ``vector`` backbone ``vector``.
     :param layers: Options of single layers, by their number from 0, instead of the general ones.
     """
 
@@ -111,13 +112,14 @@ class SpaceSettings(Options):
 
     def build(self, backbone: Backbone) -> SearchSpace:
         """The space over ``backbone`` that these settings describe."""
-        layers = [self._layer(self.layers.get(number, Options())) for number in range(backbone.layers)]
+        usual = default_bank(backbone.kind)
+        layers = [self._layer(self.layers.get(number, Options()), usual) for number in range(backbone.layers)]
         return SearchSpace(
             backbone, tuple(layers), self.width_multiplier, self.granularity, self.specific, self.routing
         )
 
-    def _layer(self, own: Options) -> LayerSpace:
-        given = {
+    def _layer(self, own: Options, bank: str) -> LayerSpace:
+        given: dict[str, Any] = {"bank": (bank,)} | {
             name: value
             for name in ("bank", "shared_ratio", "branch_depth")
             if (value := getattr(own, name) or getattr(self, name)) is not None
@@ -326,7 +328,10 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _layers_exist(self) -> "Experiment":
-        layers = self.backbone.build().layers
+        try:
+            layers = self.backbone.build().layers
+        except FieldError as error:
+            raise FieldError(f"backbone.{error.field}", error.rule, error.found) from error
         for number in self.space.layers:
             if not 0 <= number < layers:
                 raise FieldError("space.layers", f"must use layer numbers from 0 to {layers - 1}", number)
