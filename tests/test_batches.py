@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from made_networks import made_tasks, single_threaded
 from made_problems import TRAINING, made_backbone, made_dataset
-from mtl_search.batches import RESIDENT_SHARE, Batch, DeviceSplit, LargestBatch, is_resident, one_ahead
+from mtl_search.batches import RESIDENT_SHARE, Batch, DeviceSplit, InMemory, LargestBatch, is_resident, one_ahead
 from mtl_search.datasets import Dataset
 from mtl_search.methods import Problem
 from mtl_search.methods.hard_sharing import HardSharing
@@ -67,7 +67,8 @@ def test_batches_copied_ahead_of_time_are_the_same(
     held = batches_of(dataset, device)
     request.getfixturevalue("no_room")
     split = DeviceSplit(dataset.splits["train"], dataset, device)
-    assert (split.resident, split.inputs.device, split.targets["a"].device) == (False, CPU, CPU)
+    assert isinstance(split.held, InMemory)
+    assert (split.resident, split.held.inputs.device, split.held.targets["a"].device) == (False, CPU, CPU)
     copied = batches_of(dataset, device)
     assert {inputs.device.type for inputs, _ in copied} == {device.type}
     assert_same_batches(copied, held)

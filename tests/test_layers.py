@@ -19,6 +19,7 @@ LAYERS = (
     "registry",
     "banks",
     "options",
+    "arrays",
     "tasks",
     "architecture",
     "space",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtl_search.arrays import Array
 from mtl_search.scores import Metric
 from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
 from mtl_search.tasks._elementwise import Elementwise
@@ -45,7 +46,7 @@ class Binary(Elementwise):
     def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         return (targets < -1) | (targets > 1)
 
-    def learned(self, targets: NDArray[Any]) -> Self:
+    def learned(self, targets: Array) -> Self:
         for answer, count in enumerate(class_counts(targets, 2)):
             if not count:
                 raise self.unusable(f"{answer} is in none of its {len(targets):,} rows, so it cannot be learned")
