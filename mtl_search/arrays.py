@@ -14,6 +14,8 @@ from mtl_search.errors import DatasetError
 
 AT_ONCE = 2**22
 """Numbers that are gone through at a time: in float64 they take 32 MB."""
+IN_CACHE = 2**18
+"""Numbers that are computed on at a time, where the memory that holds them is used several times over."""
 
 
 class FileArray:
@@ -108,18 +110,21 @@ def moments(array: Array) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArr
 
     Summed in float64, part by part (Chan, Golub & LeVeque, 1979). Where there are none the last two are 0.
 
-    :param array: ``[rows]`` or ``[rows, columns]``
+    :param array: ``[rows]``, ``[rows, columns]`` or ``[rows, columns, ...]``
     """
     columns = 1 if array.ndim == 1 else array.shape[1]
     count, mean, squares = np.zeros(columns, np.int64), np.zeros(columns), np.zeros(columns)
-    for _, part in parts(array):
-        values = part.reshape(-1, columns).astype(np.float64)
-        there = ~np.isnan(values)
-        more = there.sum(axis=0)
+    for _, part in parts(array, IN_CACHE):
+        values = part.reshape(len(part), columns, -1).astype(np.float64)
+        missing = np.isnan(values)
+        more = len(part) * values.shape[2] - np.count_nonzero(missing, axis=(0, 2))
         both = np.maximum(1, count + more)
-        of_part = np.where(there, values, 0).sum(axis=0) / np.maximum(1, more)
+        values[missing] = 0
+        of_part = values.sum(axis=(0, 2)) / np.maximum(1, more)
+        values -= of_part[:, None]
+        values[missing] = 0
         apart = of_part - mean
-        squares += np.where(there, (values - of_part) ** 2, 0).sum(axis=0) + apart**2 * count * more / both
+        squares += np.einsum("rcs,rcs->c", values, values) + apart**2 * count * more / both
         mean += apart * more / both
         count += more
     return count, mean, np.sqrt(squares / np.maximum(1, count))

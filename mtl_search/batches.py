@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 
 
 class DeviceSplit:
-    """A split where the network trains: inputs stay uint8, batches are normalised as they are made.
+    """A split where the network trains: inputs stay as they are, batches are normalised as they are made.
 
     It is held on the device; where a GPU has no room for it, in the memory of the machine; where that has none either, it
     stays in its files, and every batch is read by itself.
@@ -42,8 +42,10 @@ class DeviceSplit:
         wanted = Split(split.inputs, {name: split.targets[name] for name in self.groups.places})
         self.held = InFiles(wanted, self.groups) if stays_in_files(wanted) else InMemory(wanted, self.groups, device)
         self.resident = self.held.on_device
-        self.mean = _tensor(dataset.mean).to(device).view(-1, 1, 1)
-        self.scale = 1 / _tensor(dataset.std).to(device).view(-1, 1, 1)
+        of_channels = (-1, *[1] * (split.inputs.ndim - 2))
+        self.mean = _tensor(dataset.mean).to(device).view(of_channels)
+        self.scale = 1 / _tensor(dataset.std).to(device).view(of_channels)
+        self.layout = torch.channels_last if split.inputs.ndim == 4 else torch.contiguous_format
 
     def __len__(self) -> int:
         return len(self.held.inputs)
@@ -54,9 +56,9 @@ class DeviceSplit:
         return any(rule is not None for rule in self.held.rules)
 
     def batch(self, samples: Tensor | slice, moves: Moves | None = None) -> Batch:
-        """Normalised inputs ``[batch, channels, height, width]`` and the targets of all tasks.
+        """Normalised inputs, ``[batch, channels, height, width]`` or ``[batch, features]``, and targets of all tasks.
 
-        :param moves: Of these samples, while they are still uint8; none if left out.
+        :param moves: Of these samples, before they are normalised; none if left out.
         """
         return self._made(self._taken(samples), moves)
 
@@ -85,7 +87,7 @@ class DeviceSplit:
     def _made(self, taken: Batch, moves: Moves | None) -> Batch:
         inputs, targets = taken
         inputs = inputs if moves is None else moves.apply(inputs)
-        inputs = inputs.to(torch.float32, memory_format=torch.channels_last)
+        inputs = inputs.to(torch.float32, copy=True, memory_format=self.layout)
         return inputs.sub_(self.mean).mul_(self.scale), targets
 
 
