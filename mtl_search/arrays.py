@@ -21,9 +21,9 @@ IN_CACHE = 2**18
 class FileArray:
     """Some rows of an array in a ``.npy`` file, in any order. What is asked for is read, and nothing is kept.
 
-    Parts of it, by slice or by row numbers, are made without reading: ``numpy.asarray`` does that. Rows are read, and not
-    mapped: the address space of a mapped file counts as the memory of a process (``ulimit -v``), whatever is used of it.
-    It is pickled as its path and its row numbers, so the file must be there wherever it is used.
+    Parts of it, by slice or by row numbers, are made without reading: ``numpy.asarray`` does that. Rows are read, and
+    not mapped: a mapped file counts as memory of the process (``ulimit -v``), whatever is used of it. An array is pickled
+    as its path and its row numbers, so that the file must be there wherever it is used.
 
     :param path: Of a file in numpy's format, in C order.
     :param rows: Numbers of the rows in the file; all if left out.
@@ -138,6 +138,13 @@ def joined(arrays: Sequence[Array]) -> Array:
     whole = of_files[0][:]
     whole.rows = _compact(np.concatenate([array._numbers for array in of_files]))
     return whole
+
+
+def held_bytes(array: Array) -> int:
+    """What an array takes in memory: of one in a file its row numbers, where these are no range."""
+    if isinstance(array, FileArray):
+        return 0 if isinstance(array.rows, range) else array.rows.nbytes
+    return array.nbytes
 
 
 def _compact(rows: NDArray[np.int64]) -> "range | NDArray[np.int64]":

@@ -28,8 +28,8 @@ Found = TypeVar("Found")
 class DeviceSplit:
     """A split where the network trains: inputs stay as they are, batches are normalised as they are made.
 
-    It is held on the device; where a GPU has no room for it, in the memory of the machine; where that has none either, it
-    stays in its files, and every batch is read by itself.
+    It is held on the device; where a GPU has no room for it, in the memory of the machine; where that has none either,
+    it stays in its files, and every batch is read by itself.
 
     :param dataset: Gives the mean and deviation of the inputs.
     :param tasks: Whose targets are wanted, in the order of the losses; those of the dataset if left out.

@@ -53,7 +53,8 @@ class Source:
         for path in self.files:
             found = path.stat()
             digest.update(f"{path.absolute()}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
-        return {"name": self.name, "files": len(self.files), "digest": digest.hexdigest(), "options": dict(self.options)}
+        files = {"count": len(self.files), "digest": digest.hexdigest()}
+        return {"name": self.name, "files": files, "options": dict(self.options)}
 
 
 def cached(source: Source, folder: str | None, samples: Iterable[Sample]) -> dict[str, FileArray]:
@@ -71,8 +72,8 @@ def cached(source: Source, folder: str | None, samples: Iterable[Sample]) -> dic
             _make(place, made_from, samples)
         except OSError as error:
             raise DatasetError(
-                f"the cache {place.parent} cannot be written ({error.strerror or error}): make room there, or name another "
-                "folder by `dataset.cache`."
+                f"the cache {place.parent} cannot be written ({error.strerror or error}): make room there, or name "
+                "another folder by `dataset.cache`."
             ) from error
     return {name: FileArray(place / f"{name}.npy") for name in _header(place)["arrays"]}
 

@@ -84,7 +84,7 @@ class Depth(Elementwise):
 
 
 def _median(targets: Array) -> np.float32:
-    """The median of the depths that are there, exactly, from histograms: numbers above 0 are in the order of their bits.
+    """The median of the depths that are there, exactly: numbers above 0 are in the order of their bits.
 
     The first pass counts the upper half of the bits, the second the lower half of those near the middle.
     """
