@@ -22,8 +22,8 @@ class FileArray:
     """Some rows of an array in a ``.npy`` file, in any order. What is asked for is read, and nothing is kept.
 
     Parts of it, by slice or by row numbers, are made without reading: ``numpy.asarray`` does that. Rows are read, and
-    not mapped: a mapped file counts as memory of the process (``ulimit -v``), whatever is used of it. An array is pickled
-    as its path and its row numbers, so that the file must be there wherever it is used.
+    not mapped: a mapped file counts as memory of the process (``ulimit -v``), whatever is used of it. An array is
+    pickled as its path and its row numbers, so that the file must be there wherever it is used.
 
     :param path: Of a file in numpy's format, in C order.
     :param rows: Numbers of the rows in the file; all if left out.

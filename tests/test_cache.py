@@ -135,9 +135,7 @@ def die_in_the_middle(source: Source, folder: Path) -> None:
 
 
 @forks
-def test_what_a_dead_process_left_is_removed(
-    source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_dead_process_left_is_removed(source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process = CONTEXT.Process(target=die_in_the_middle, args=(source, folder))
     process.start()
     process.join()
