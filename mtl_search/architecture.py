@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from mtl_search.banks import check_bank
 from mtl_search.errors import FieldError, UserError, suggestion
 
-Kind = Literal["plain", "residual"]
+Kind = Literal["plain", "residual", "vector"]
 Specific = Literal["nlp", "conv"]
 Routing = Literal["strict", "mixed"]
 
@@ -43,9 +43,11 @@ class Backbone:
     """The network without any sharing decided: how wide, how deep, where it strides.
 
     :param stages: Its stages, input to output.
-    :param kind: ``plain``, or ``residual`` (He et al., CVPR 2016, basic blocks).
+    :param kind: ``plain``, or ``residual`` (He et al., CVPR 2016, basic blocks); ``vector`` for the rows of a table,
+        whose features stand for channels and which has nothing to stride over.
     :param stem: Channels of an ordinary learned 3x3 convolution before the first layer, read by all tasks; 0 for none.
-        Primitives see few channels in an image: a bank of k primitives on one grey channel yields only k features.
+        Primitives see few channels in an image: a bank of k primitives on one grey channel yields only k features. In
+        a ``vector`` backbone it is a linear layer.
     :param stem_stride: Stride of the stem.
     :param head_pool: Each head reads the averages over a ``head_pool`` x ``head_pool`` grid; 1 is global pooling.
     """
@@ -63,6 +65,16 @@ class Backbone:
         _check_whole("stem", self.stem, least=0)
         _check_whole("stem_stride", self.stem_stride, least=1)
         _check_whole("head_pool", self.head_pool, least=1)
+        if self.kind == "vector":
+            strides = {f"stages.{number}.stride": stage.stride for number, stage in enumerate(self.stages)}
+            for name, value in {**strides, "stem_stride": self.stem_stride, "head_pool": self.head_pool}.items():
+                if value != 1:
+                    raise FieldError(name, "must be 1 in a backbone of the kind `vector`: a row has no sides", value)
+
+    @property
+    def kernel_size(self) -> int:
+        """Height and width of its ordinary convolutions; with 1 they are linear layers."""
+        return 1 if self.kind == "vector" else 3
 
     @property
     def layers(self) -> int:

@@ -23,8 +23,16 @@ BANKS: dict[str, str] = {
     "sparse": "sparse_binary*5",
     "pooling": "identity+average_pool+max_pool",
     "nonlinear": "random*3+max_pool+perturbation",
+    "vector": "identity+permutation+projection",
+    "vector_random": "projection*4",
+    "vector_nonlinear": "identity+projection+perturbation+fourier",
 }
-"""Name of the bank -> its primitives, as an expression."""
+"""Name of the bank -> its primitives, as an expression. The last ones are for the rows of a table."""
+
+
+def default_bank(kind: str) -> str:
+    """The bank where none was chosen, for a backbone of a kind."""
+    return "vector" if kind == "vector" else "paper"
 
 
 def bank_names() -> list[str]:

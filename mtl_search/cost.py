@@ -13,9 +13,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mtl_search.architecture import Architecture
 from mtl_search.banks import CONVOLUTION, primitives_of
-from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, LayerGeometry, geometry
+from mtl_search.networks.geometry import BlockGeometry, Geometry, LayerGeometry, geometry
 from mtl_search.networks.operators import Operator, terms_of
-from mtl_search.primitives import LinearPrimitive, NonlinearPrimitive
+from mtl_search.primitives import (
+    LinearPrimitive,
+    LinearVectorPrimitive,
+    NonlinearPrimitive,
+    NonlinearVectorPrimitive,
+)
 from mtl_search.registry import PRIMITIVES
 from mtl_search.tasks import Task
 
@@ -120,7 +125,7 @@ def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tup
     network = geometry(architecture, len(tasks), input_shape)
     total = _heads(network, tasks, architecture.backbone.head_pool)
     if network.stem:
-        total += _stem(network)
+        total += _stem(network, architecture.backbone.kernel_size)
     for block in network.blocks:
         for layer in block.layers:
             total += sum(_layer(layer, len(tasks), architecture.specific), Cost())
@@ -129,8 +134,8 @@ def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tup
     return total
 
 
-def _stem(network: Geometry) -> Cost:
-    weights = network.stem * network.input_shape[0] * 9
+def _stem(network: Geometry, size: int) -> Cost:
+    weights = network.stem * network.input_shape[0] * size**2
     first = network.blocks[0].before
     return Cost(weights + 2 * network.stem, 0, weights * first.height * first.width)
 
@@ -148,50 +153,67 @@ def _layer(layer: LayerGeometry, tasks: int, specific: str) -> Iterator[Cost]:
     own_outputs = tasks * after.own
     branch_is_same = layer.makes_own and branch_bank == bank
     if before.shared and (layer.makes_shared or branch_is_same):
-        yield _operator(bank, before.shared, before.streams, after)
+        yield _operator(bank, before.shared, 1, before.streams, layer)
     if before.shared and layer.makes_own and not branch_is_same:
-        yield _operator(branch_bank, before.shared, before.streams, after)
+        yield _operator(branch_bank, before.shared, 1, before.streams, layer)
     if layer.makes_shared:
-        yield _recombination(bank, after.shared, before.shared, before.streams, after)
+        yield _recombination(bank, after.shared, before.shared, before.streams, layer)
         yield Cost(2 * after.shared)
     if layer.shared_reads_own:
         if not branch_is_same:
-            yield _operator(bank, tasks * before.own, 1, after)
+            yield _operator(bank, before.own, tasks, tasks, layer)
         else:
-            yield _responses(bank, tasks * before.own, after)
-        yield _recombination(bank, after.shared, before.own, tasks, after)
+            yield _responses(bank, before.own, tasks, layer)
+        yield _recombination(bank, after.shared, before.own, tasks, layer)
     if layer.makes_own:
-        yield _recombination(branch_bank, own_outputs, before.shared, 1, after)
+        yield _recombination(branch_bank, own_outputs, before.shared, 1, layer)
         if before.own:
-            yield _operator(branch_bank, tasks * before.own, 1, after)
-            yield _recombination(branch_bank, own_outputs, before.own, 1, after)
+            yield _operator(branch_bank, before.own, tasks, tasks, layer)
+            yield _recombination(branch_bank, own_outputs, before.own, 1, layer)
         yield Cost(2 * own_outputs)
         for _ in range(layer.choice.branch_depth - 1):
-            yield _operator(branch_bank, own_outputs, 1, after)
-            yield _recombination(branch_bank, own_outputs, after.own, 1, after)
+            yield _operator(branch_bank, after.own, tasks, tasks, layer)
+            yield _recombination(branch_bank, own_outputs, after.own, 1, layer)
             yield Cost(2 * own_outputs)
 
 
-def _operator(bank: str, channels: int, streams: int, after: Features) -> Cost:
-    """A bank over ``channels`` channels, applied to each of ``streams`` streams with the same frozen values."""
-    return Cost(0, _fixed(bank) * channels) + _responses(bank, channels * streams, after)
+def _operator(bank: str, channels: int, held: int, streams: int, layer: LayerGeometry) -> Cost:
+    """A bank over ``streams`` streams of so many channels, with frozen values for each of them or for one."""
+    fixed = _fixed_of_vectors(bank, channels) if layer.groups else _fixed(bank) * channels
+    return Cost(0, fixed * held) + _responses(bank, channels, streams, layer)
 
 
-def _responses(bank: str, channels: int, after: Features) -> Cost:
-    """The primitives that are applied before their 1x1 convolution, where they are convolutions themselves."""
+def _responses(bank: str, channels: int, streams: int, layer: LayerGeometry) -> Cost:
+    """The primitives that are applied before their 1x1 convolution, where they are convolutions or products."""
     if bank == CONVOLUTION:
         return Cost()
-    members = [PRIMITIVES.get(name) for name in primitives_of(bank)]
+    members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
+    if layer.groups:
+        products = [member.macs(channels) for member in members if isinstance(member, NonlinearVectorPrimitive)]
+        return Cost(macs=sum(products) * streams)
     first = [members[term.members[0]] for term in terms_of(bank) if term.first]
-    taps = sum(primitive.size**2 for primitive in first if issubclass(primitive, LinearPrimitive))
-    return Cost(macs=taps * channels * after.height * after.width)
+    taps = sum(primitive.size**2 for primitive in first if isinstance(primitive, LinearPrimitive))
+    return Cost(macs=taps * channels * streams * layer.after.height * layer.after.width)
 
 
-def _recombination(bank: str, outputs: int, inputs: int, repeats: int, after: Features) -> Cost:
+def _recombination(bank: str, outputs: int, inputs: int, repeats: int, layer: LayerGeometry) -> Cost:
     """Learned weights from ``inputs`` to ``outputs`` channels, used for ``repeats`` streams."""
+    if layer.groups:
+        taps, reach, products = _vector_recombination(bank, inputs, layer.groups)
+        return Cost(outputs * taps * reach, 0, products * outputs * inputs * repeats)
     taps = 9 if bank == CONVOLUTION else len(primitives_of(bank))
-    macs = sum(term.size**2 for term in terms_of(bank)) * outputs * inputs * repeats * after.height * after.width
+    pixels = layer.after.height * layer.after.width
+    macs = sum(term.size**2 for term in terms_of(bank)) * outputs * inputs * repeats * pixels
     return Cost(outputs * taps * inputs, 0, macs)
+
+
+def _vector_recombination(bank: str, inputs: int, groups: int) -> tuple[int, int, int]:
+    """Taps, inputs that an output reads of each, and matrix products of the fused form."""
+    if bank == CONVOLUTION:
+        return 1, inputs, 1
+    names = primitives_of(bank)
+    linear = [issubclass(PRIMITIVES.get(name), LinearVectorPrimitive) for name in names]
+    return len(names), -(-inputs // groups), any(linear) + linear.count(False)
 
 
 @functools.cache
@@ -203,6 +225,21 @@ def _fixed(bank: str) -> int:
     generator = torch.Generator()
     return sum(
         member.buffer(1, generator).numel() if isinstance(member, NonlinearPrimitive) else member.size**2
+        for member in members
+    )
+
+
+@functools.cache
+def _fixed_of_vectors(bank: str, features: int) -> int:
+    """Frozen values for one stream of features."""
+    if bank == CONVOLUTION:
+        return 0
+    members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
+    generator = torch.Generator()
+    return sum(
+        member.frozen_values(features)
+        if isinstance(member, LinearVectorPrimitive)
+        else member.drawn(features, generator).numel()
         for member in members
     )
 

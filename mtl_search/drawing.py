@@ -50,7 +50,8 @@ def layer_table(architecture: Architecture, input_channels: int = 1) -> list[Lay
 
     :param input_channels: Channels of a sample; matters only where the first layer shares nothing and there is no stem.
     """
-    network = geometry(architecture, 1, (input_channels, 1, 1))
+    pixels = () if architecture.backbone.kind == "vector" else (1, 1)
+    network = geometry(architecture, 1, (input_channels, *pixels))
     return [_row(number, block, architecture) for number, block in enumerate(network.blocks)]
 
 
@@ -264,7 +265,7 @@ def _columns(architecture: Architecture, rows: Sequence[LayerRow], sheet: _Sheet
     unit = "block" if backbone.kind == "residual" else "layer"
     columns = [_layer_column(row, unit, sheet) for row in rows]
     if backbone.stem:
-        columns.insert(0, _stem_column(_stem(architecture), backbone.stem_stride, sheet))
+        columns.insert(0, _stem_column(architecture, sheet))
     return [*columns, _heads_column(backbone.head_pool, sheet)]
 
 
@@ -272,10 +273,12 @@ def _input_column() -> _Column:
     return _Column("input", {SHARED: _Box(SHARED, 0, 30, "", "input, read by all tasks")}, (), GHOST)
 
 
-def _stem_column(channels: int, stride: int, sheet: _Sheet) -> _Column:
-    title = f"stem: {_count(channels, 'channel')} of a learned 3x3 convolution, read by all tasks"
-    boxes = _stack([(SHARED, channels, title, 1, False)], sheet)
-    return _Column("stem", boxes, ("conv 3x3", *_stride_caption(stride)))
+def _stem_column(architecture: Architecture, sheet: _Sheet) -> _Column:
+    channels, backbone = _stem(architecture), architecture.backbone
+    is_linear = backbone.kernel_size == 1
+    title = f"stem: {_count(channels, 'channel')} of a learned {'linear layer' if is_linear else '3x3 convolution'}"
+    boxes = _stack([(SHARED, channels, f"{title}, read by all tasks", 1, False)], sheet)
+    return _Column("stem", boxes, ("linear" if is_linear else "conv 3x3", *_stride_caption(backbone.stem_stride)))
 
 
 def _layer_column(row: LayerRow, unit: str, sheet: _Sheet) -> _Column:

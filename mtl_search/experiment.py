@@ -5,6 +5,7 @@ Everything a user writes is checked here, once. A broken rule becomes one
 unknown name the nearest valid one.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,8 +23,8 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.architecture import Backbone, Routing, Specific, Stage
-from mtl_search.banks import check_bank
+from mtl_search.architecture import Backbone, Kind, Routing, Specific, Stage
+from mtl_search.banks import check_bank, default_bank
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, suggestion
 from mtl_search.messages import explain, short
 from mtl_search.pareto import COSTS
@@ -62,7 +63,7 @@ class StageSettings(Section):
 class BackboneSettings(Section):
     """As :class:`~mtl_search.architecture.Backbone`."""
 
-    kind: Literal["plain", "residual"] = "plain"
+    kind: Kind = "plain"
     stem: int = Field(0, ge=0)
     stem_stride: int = Field(1, ge=1)
     stages: tuple[StageSettings, ...] = Field(min_length=1)
@@ -99,6 +100,7 @@ class Options(Section):
 class SpaceSettings(Options):
     """What is left to choose.
 
+    :param bank: By default ``paper``; for a ``vector`` backbone ``vector``.
     :param layers: Options of single layers, by their number from 0, instead of the general ones.
     """
 
@@ -110,13 +112,14 @@ class SpaceSettings(Options):
 
     def build(self, backbone: Backbone) -> SearchSpace:
         """The space over ``backbone`` that these settings describe."""
-        layers = [self._layer(self.layers.get(number, Options())) for number in range(backbone.layers)]
+        usual = default_bank(backbone.kind)
+        layers = [self._layer(self.layers.get(number, Options()), usual) for number in range(backbone.layers)]
         return SearchSpace(
             backbone, tuple(layers), self.width_multiplier, self.granularity, self.specific, self.routing
         )
 
-    def _layer(self, own: Options) -> LayerSpace:
-        given = {
+    def _layer(self, own: Options, bank: str) -> LayerSpace:
+        given: dict[str, Any] = {"bank": (bank,)} | {
             name: value
             for name in ("bank", "shared_ratio", "branch_depth")
             if (value := getattr(own, name) or getattr(self, name)) is not None
@@ -325,7 +328,10 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _layers_exist(self) -> "Experiment":
-        layers = self.backbone.build().layers
+        try:
+            layers = self.backbone.build().layers
+        except FieldError as error:
+            raise FieldError(f"backbone.{error.field}", error.rule, error.found) from error
         for number in self.space.layers:
             if not 0 <= number < layers:
                 raise FieldError("space.layers", f"must use layer numbers from 0 to {layers - 1}", number)
@@ -401,12 +407,19 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
 
     :param name: Path of a YAML file, or the name of one that comes with the package.
     :param changes: Changes to it, each ``dotted.key=value`` with the value in YAML.
+
+    Files and folders of the dataset (``file``, ``root``) are relative to the YAML file; where they stand in
+    ``changes``, or the experiment comes with the package, to the working directory.
+
     :raises ExperimentError: If there is no such file, or something in it breaks a rule.
     """
     path = find_yaml("search_spaces", "experiment", name)
     data = read_yaml(path)
+    if path not in experiment_names().values():
+        _anchor(data.get("dataset"), path.parent)
     for change in changes:
         _apply(data, change)
+    _anchor(data.get("dataset"), Path())
     return parse_experiment({"name": path.stem, **data}, str(path))
 
 
@@ -523,6 +536,21 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         if twice is not None:
             raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+PATHS = ("file", "root")
+"""Keys of a dataset, or of a part of one, that name a file or a folder."""
+
+
+def _anchor(dataset: Any, folder: Path) -> None:
+    """Write the paths of a dataset in full, so that a run can go on from wherever it is called."""
+    if not isinstance(dataset, dict):
+        return
+    for key, value in dataset.items():
+        if key in PATHS and isinstance(value, str) and value:
+            dataset[key] = os.path.normpath(Path.cwd() / folder / Path(value).expanduser())
+        else:
+            _anchor(value, folder)
 
 
 def _apply(data: dict[str, Any], change: str) -> None:

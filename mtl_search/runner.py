@@ -31,7 +31,8 @@ from mtl_search.errors import (
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.experiment import Experiment, Training, experiment_of
 from mtl_search.files import alone_in
-from mtl_search.networks.operators import check_independence
+from mtl_search.networks.geometry import check_inputs
+from mtl_search.networks.vectors import check_independence
 from mtl_search.progress import Progress
 from mtl_search.resuming import begin_environment, grown, resumed_environment
 from mtl_search.run_folder import JOURNAL, Run, check_free, load_run
@@ -152,7 +153,7 @@ def _engine(
 
 def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment, dataset: Dataset) -> RunWriter:
     measured = ["latency_ms"] if experiment.measures_latency else []
-    return RunWriter(folder, environment, dataset.score_names, measured)
+    return RunWriter(folder, environment, dataset.score_names, measured, dataset.rows)
 
 
 def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Proposals:
@@ -243,8 +244,10 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     """
     make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
     check_augmentation(experiment.training.augmentation, dataset.input_shape)
-    for bank in sorted({bank for layer in experiment.search_space.layers for bank in layer.bank}):
-        check_independence(bank)
+    space = experiment.search_space
+    check_inputs(space.backbone, dataset.input_shape)
+    for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
+        check_independence(bank, space.backbone.kind == "vector")
     for objective in experiment.objectives:
         if "/" in objective and objective not in dataset.score_names:
             raise UnknownNameError("objective", objective, dataset.score_names)

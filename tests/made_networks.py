@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 
 from mtl_search.architecture import Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
-from mtl_search.banks import bank_names
 from mtl_search.networks.forms import Form, can_be_joined
 from mtl_search.networks.layer import ETRLayer
 from mtl_search.networks.network import Implementation, MultiTaskNetwork, build_model
-from mtl_search.networks.operators import Bank
+from mtl_search.networks.operators import Bank, banks_for
 from mtl_search.tasks import Classification
 
 SHAPE = (3, 16, 18)
 BATCH = 16
 WIDTHS = (8, 12)
+IMAGE_BANKS, VECTOR_BANKS = banks_for(vectors=False), banks_for(vectors=True)
+"""Every single name that a layer can ask for."""
 
 
 def made_tasks(count: int = 2) -> tuple[Classification, ...]:
@@ -52,7 +53,7 @@ def random_architecture(seed: int) -> Architecture:
     lot = random.Random(seed)
     layers = lot.randint(2, 4)
     return made_architecture(
-        [lot.choice(bank_names()) for _ in range(layers)],
+        [lot.choice(IMAGE_BANKS) for _ in range(layers)],
         [lot.choice([0.0, 0.25, 0.5, 0.75, 1.0]) for _ in range(layers)],
         [lot.choice([0, 1, 1, 2, 3]) for _ in range(layers)],
         widths=[lot.choice([8, 12]) for _ in range(layers)],

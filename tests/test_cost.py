@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from made_networks import SHAPE, made_architecture, made_tasks, random_architecture, single_threaded
+from made_networks import IMAGE_BANKS, SHAPE, made_architecture, made_tasks, random_architecture, single_threaded
 from mtl_search import cost
 from mtl_search.architecture import Architecture, Routing, Specific
-from mtl_search.banks import bank_names
 from mtl_search.cost import Cost
 from mtl_search.experiment import load_space
 from mtl_search.networks.network import build_model
@@ -60,7 +59,7 @@ def test_random_architectures_cost_what_they_are_estimated_to(start: int) -> Non
 
 @pytest.mark.parametrize("routing", ["strict", "mixed"])
 @pytest.mark.parametrize("specific", ["nlp", "conv"])
-@pytest.mark.parametrize("bank", bank_names())
+@pytest.mark.parametrize("bank", IMAGE_BANKS)
 def test_every_bank_costs_what_it_is_estimated_to(bank: str, specific: Specific, routing: Routing) -> None:
     for kind in ("plain", "residual"):
         architecture = made_architecture(bank, 0.5, 2, kind=kind, specific=specific, routing=routing, stem=5)

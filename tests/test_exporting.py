@@ -11,10 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from made_networks import SHAPE, generic_model, made_architecture, made_inputs, made_tasks, random_architecture
+from made_networks import (
+    IMAGE_BANKS,
+    SHAPE,
+    generic_model,
+    made_architecture,
+    made_inputs,
+    made_tasks,
+    random_architecture,
+)
 from made_problems import made_problem, solve
 from mtl_search import build_model, compare, export, load_run, search
-from mtl_search.banks import bank_names
 from mtl_search.errors import UnknownNameError, UserError
 from mtl_search.experiment import load_experiment
 from mtl_search.exporting import TOLERANCE, _difference, load_trained
@@ -44,7 +51,7 @@ def assert_equal(network: nn.Module, plain: nn.Module, x: torch.Tensor, toleranc
             assert torch.allclose(output, expected[task][: len(batch)], rtol=tolerance, atol=tolerance), task
 
 
-@pytest.mark.parametrize("bank", bank_names())
+@pytest.mark.parametrize("bank", IMAGE_BANKS)
 def test_a_bank_of_linear_primitives_is_one_convolution(bank: str) -> None:
     network = generic_model(made_architecture(bank, 0.5), made_tasks()).eval()
     plain = deployed(network, SHAPE)

@@ -61,7 +61,7 @@ class Problem:
     @property
     def shapes(self) -> tuple[ModuleShape, ...]:
         """The modules of the backbone, input to output."""
-        return module_shapes(self.backbone, self.input_shape[0], self.width_multiplier)
+        return module_shapes(self.backbone, self.input_shape, self.width_multiplier)
 
     def trainer(self, model: nn.Module) -> Trainer:
         """The common loop for a network, at the full budget."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from mtl_search.architecture import Architecture, LayerChoice, Routing, Specific
+from mtl_search.banks import default_bank
 from mtl_search.methods import Method, Problem
 from mtl_search.methods._candidate import Candidate
 from mtl_search.networks.network import MultiTaskNetwork
@@ -17,7 +18,8 @@ class ETRNLP(Method):
     """The paper's fixed architecture: one sharing ratio and one bank of non-learnable primitives in all layers.
 
     :param shared_ratio: Shared channels / all channels, gamma in the paper.
-    :param bank: The primitives. Those of the paper's figures, as re-implementations agree on them, are ``paper``.
+    :param bank: The primitives. Those of the paper's figures, as re-implementations agree on them, are ``paper``, the
+        default on images; on the rows of a table it is ``vector``.
     :param branch_depth: Learned sub-layers in each task's branch.
     :param specific: What the branches are made of: ``nlp`` (the paper's wording) or ``conv`` (as re-implemented).
     :param routing: ``strict``, or ``mixed`` as re-implemented: a pass for each task.
@@ -25,7 +27,7 @@ class ETRNLP(Method):
 
     name = "etr_nlp"
     shared_ratio: Annotated[float, Field(ge=0, le=1)] = 0.9
-    bank: str = "paper"
+    bank: str | None = None
     branch_depth: Annotated[int, Field(ge=1)] = 1
     specific: Specific = "nlp"
     routing: Routing = "strict"
@@ -37,6 +39,7 @@ class ETRNLP(Method):
         return self._candidate(problem).macs_of_one_task(model, problem)
 
     def _candidate(self, problem: Problem) -> Candidate:
-        choice = LayerChoice(self.bank, self.shared_ratio, self.branch_depth)
+        bank = self.bank or default_bank(problem.backbone.kind)
+        choice = LayerChoice(bank, self.shared_ratio, self.branch_depth)
         layers = (choice,) * problem.backbone.layers
         return Candidate(Architecture(problem.backbone, layers, problem.width_multiplier, self.specific, self.routing))

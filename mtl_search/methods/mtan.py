@@ -13,6 +13,7 @@ from mtl_search.methods import Method, Problem
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.paths import ConvModule, ModuleShape, Path, PathNetwork, stage_places
+from mtl_search.networks.pointwise import make_convolution
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
@@ -81,7 +82,7 @@ class MTANNetwork(PathNetwork):
         )
         self.carries = nn.ModuleList(
             ConvModule(
-                ModuleShape(f"into {after.name}", before.outputs, after.outputs, after.stride, residual=False),
+                ModuleShape(f"into {after.name}", before.outputs, after.outputs, after.stride, False, after.size),
                 generator(seed, f"carry {number}"),
                 streams=len(tasks),
             )
@@ -113,7 +114,7 @@ class MTANNetwork(PathNetwork):
 
 def _pointwise(inputs: int, outputs: int, weights: torch.Generator, gain: float) -> nn.Conv2d:
     """A 1x1 convolution without bias, drawn as He et al. (ICCV 2015) do."""
-    convolution = nn.Conv2d(inputs, outputs, 1, bias=False)
+    convolution = make_convolution(inputs, outputs, 1)
     drawn = torch.randn(convolution.weight.shape, generator=weights)
     convolution.weight = nn.Parameter(drawn * (gain / inputs) ** 0.5)
     return convolution

@@ -24,6 +24,7 @@ from mtl_search.architecture import Backbone
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.paths import ConvModule, LinearHead, ModuleShape, module_shapes
+from mtl_search.networks.pointwise import make_convolution
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
@@ -73,7 +74,7 @@ class GatedNetwork(nn.Module):
         super().__init__()
         self.backbone, self.tasks, self.input_shape = backbone, tuple(tasks), input_shape
         self.width_multiplier = width_multiplier
-        self.shapes = module_shapes(backbone, input_shape[0], width_multiplier)
+        self.shapes = module_shapes(backbone, input_shape, width_multiplier)
         count = len(self.tasks)
         self.places = nn.ModuleList(
             nn.ModuleList(_module(shape, place, number, seed) for number in range(count))
@@ -189,7 +190,7 @@ class PrunedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.names = tuple(task.name for task in tasks)
-        self.shapes = module_shapes(backbone, input_shape[0], width_multiplier)
+        self.shapes = module_shapes(backbone, input_shape, width_multiplier)
         self.kept = kept_channels(gates)
         places = list(zip(self.shapes, self.kept, strict=True))
         before = [tuple(range(input_shape[0])), *(kept.order for kept in self.kept)]
@@ -312,10 +313,10 @@ class SlicedModule(ConvModule):
         super().__init__(shape, generator(0, "sliced"))
         last, outputs = self.convolutions[-1], len(kept)
         assert isinstance(last, nn.Conv2d)
-        self.convolutions[-1] = nn.Conv2d(last.in_channels, outputs, 3, last.stride[0], 1, bias=False)
+        self.convolutions[-1] = make_convolution(last.in_channels, outputs, shape.size, last.stride[0])
         self.norms[-1] = Norm(outputs)
         if self.projection is not None:
-            self.projection = nn.Conv2d(shape.inputs, outputs, 1, bias=False)
+            self.projection = make_convolution(shape.inputs, outputs, 1)
             self.projection_norm = Norm(outputs)
         self.channels, self.before = list(kept), list(before)
         skips = shape.residual and self.projection is None

@@ -13,7 +13,11 @@ A network carries two kinds of features: the shared ones ``S``, and for every ta
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mtl_search.architecture import Architecture, LayerChoice, Stage, scaled
+from mtl_search.architecture import Architecture, Backbone, LayerChoice, Stage, scaled
+from mtl_search.errors import FieldError
+
+GROUPS = 8
+"""Of the recombination in a layer of a ``vector`` backbone, where it is wide enough."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class LayerGeometry:
     :param makes_shared: Whether it makes shared features.
     :param makes_own: Whether it makes features of the tasks' own.
     :param shared_reads_own: Whether the shared branch reads the tasks' own features: mixed routing.
+    :param groups: In a ``vector`` backbone: of the recombination, see :mod:`mtl_search.networks.vectors`; else 0.
     """
 
     choice: LayerChoice
@@ -54,6 +59,7 @@ class LayerGeometry:
     makes_shared: bool
     makes_own: bool
     shared_reads_own: bool
+    groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,19 @@ class Geometry:
         return self.blocks[-1].after
 
 
+def check_inputs(backbone: Backbone, input_shape: tuple[int, ...]) -> None:
+    """Check that a backbone is for inputs of a shape.
+
+    :raises FieldError: If it is one for images and they are the rows of a table, or the other way round.
+    """
+    if backbone.kind != "vector" and len(input_shape) == 1:
+        rule = f"must be `vector`, for inputs are rows of {input_shape[0]} features"
+        raise FieldError("backbone.kind", rule, backbone.kind)
+    if backbone.kind == "vector" and len(input_shape) != 1:
+        rule = f"must be `plain` or `residual`, for inputs are images of shape {input_shape}"
+        raise FieldError("backbone.kind", rule, backbone.kind)
+
+
 def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """``(channels, height, width)``: a row of a table is a picture of one pixel."""
     channels, height, width = input_shape if len(input_shape) == 3 else (*input_shape, 1, 1)
@@ -133,8 +152,10 @@ def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...
 
     :param tasks: Number of tasks.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :raises FieldError: If the backbone is not for such inputs.
     """
     backbone = architecture.backbone
+    check_inputs(backbone, input_shape)
     channels, height, width = image_shape(input_shape)
     stem = scaled(backbone.stem, architecture.width_multiplier) if backbone.stem else 0
     stem_stride = backbone.stem_stride if stem else 1
@@ -172,4 +193,10 @@ def _layer(
         height=-(-before.height // stride),
         width=-(-before.width // stride),
     )
-    return LayerGeometry(choice, before, after, stride, shared > 0, own > 0, reads_own)
+    groups = _groups(before, shared, own) if architecture.backbone.kind == "vector" else 0
+    return LayerGeometry(choice, before, after, stride, shared > 0, own > 0, reads_own, groups)
+
+
+def _groups(before: Features, shared: int, own: int) -> int:
+    """As many as usual, but none that would read or make nothing."""
+    return min([GROUPS, *(count for count in (before.shared, before.own, shared, own) if count)])

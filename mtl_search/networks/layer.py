@@ -22,6 +22,7 @@ from mtl_search.networks.forms import Form, fastest, recombined
 from mtl_search.networks.geometry import LayerGeometry
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.operators import Bank, Operator, make_operator
+from mtl_search.networks.vectors import make_vector_operator
 
 State = tuple[Tensor | None, Tensor | None]
 """Shared features ``[batch, streams * shared, height, width]`` and own ones ``[batch, tasks * own, height, width]``."""
@@ -30,16 +31,15 @@ State = tuple[Tensor | None, Tensor | None]
 class SubLayer(nn.Module):
     """One further learned layer in the branches of all tasks: ``P_t' = act(norm(F_t(P_t)))``.
 
-    :param bank: Bank, or ``conv``.
+    :param operator: What it applies to the own channels of all tasks.
     :param tasks: Number of tasks.
     :param channels: Own channels of each task, in and out.
     """
 
-    def __init__(self, bank: str, tasks: int, channels: int, weights: Generator, primitives: Generator) -> None:
+    def __init__(self, operator: Operator, tasks: int, channels: int, weights: Generator) -> None:
         super().__init__()
-        self.tasks = tasks
-        self.operator = make_operator(bank, tasks * channels, primitives)
-        self.weight = _recombination(tasks * channels, self.operator, channels, channels, weights)
+        self.tasks, self.operator = tasks, operator
+        self.weight = _recombination(tasks * channels, operator, channels, operator.reach(channels), weights)
         self.norm = Norm(tasks * channels)
 
     def forward(self, own: Tensor, activate: bool) -> Tensor:
@@ -71,19 +71,25 @@ class ETRLayer(nn.Module):
         self.mixed_operator: Operator | None = None
         same = bank == branch_bank
         if before.shared and (geometry.makes_shared or (geometry.makes_own and same)):
-            self.operator = make_operator(bank, before.shared, primitives)
+            self.operator = self._make_operator(bank, before.shared, 1, primitives)
         if before.shared and geometry.makes_own and not same:
-            self.branch_operator = make_operator(branch_bank, before.shared, primitives)
+            self.branch_operator = self._make_operator(branch_bank, before.shared, 1, primitives)
         if before.own and geometry.makes_own:
-            self.own_operator = make_operator(branch_bank, tasks * before.own, primitives)
+            self.own_operator = self._make_operator(branch_bank, before.own, tasks, primitives)
         if geometry.shared_reads_own and not (self.own_operator and same):
-            self.mixed_operator = make_operator(bank, tasks * before.own, primitives)
+            self.mixed_operator = self._make_operator(bank, before.own, tasks, primitives)
         if geometry.makes_shared:
             self._make_shared_weights(weights)
         if geometry.makes_own:
             self._make_own_weights(branch_bank, weights, primitives)
         self.form: Form = self._fastest_form(same)
         """How training on the processor goes from the shared features to what reads them through ``operator``."""
+
+    def _make_operator(self, bank: str, channels: int, streams: int, primitives: Generator) -> Operator:
+        """The operator of a bank over streams of so many channels, each with frozen values of its own."""
+        if self.geometry.groups:
+            return make_vector_operator(bank, channels, streams, self.geometry.groups, primitives)
+        return make_operator(bank, streams * channels, primitives)
 
     def _fastest_form(self, own_reads_it: bool) -> Form:
         before, after = self.geometry.before, self.geometry.after
@@ -100,8 +106,8 @@ class ETRLayer(nn.Module):
 
     def _make_shared_weights(self, weights: Generator) -> None:
         before, after = self.geometry.before, self.geometry.after
-        inputs = before.shared + (before.own if self.geometry.shared_reads_own else 0)
         assert self.operator is not None
+        inputs = _read(self.operator, before.shared) + _read(self.shared_own_operator, before.own)
         self.shared_weight = _recombination(after.shared, self.operator, before.shared, inputs, weights)
         if self.shared_own_operator is not None:
             self.shared_own_weight = _recombination(after.shared, self.shared_own_operator, before.own, inputs, weights)
@@ -109,8 +115,8 @@ class ETRLayer(nn.Module):
 
     def _make_own_weights(self, bank: str, weights: Generator, primitives: Generator) -> None:
         before, after = self.geometry.before, self.geometry.after
-        outputs, inputs = self.tasks * after.own, before.shared + before.own
-        reads = self.branch_operator or self.operator
+        reads, outputs = self.branch_operator or self.operator, self.tasks * after.own
+        inputs = _read(reads, before.shared) + _read(self.own_operator, before.own)
         if before.shared:
             assert reads is not None
             self.branch_weight = _recombination(outputs, reads, before.shared, inputs, weights)
@@ -118,7 +124,7 @@ class ETRLayer(nn.Module):
             self.own_weight = _recombination(outputs, self.own_operator, before.own, inputs, weights)
         self.own_norm = Norm(outputs)
         self.deeper = nn.ModuleList(
-            SubLayer(bank, self.tasks, after.own, weights, primitives)
+            SubLayer(self._make_operator(bank, after.own, self.tasks, primitives), self.tasks, after.own, weights)
             for _ in range(self.geometry.choice.branch_depth - 1)
         )
 
@@ -135,16 +141,18 @@ class ETRLayer(nn.Module):
         """The shared features as ``S'`` and as the ``P'`` of all tasks read them, where the layer makes these."""
         stride, streams = self.geometry.stride, self.geometry.before.streams
         weights = [self.shared_weight.repeat(streams, 1, 1)] if self.geometry.makes_shared else []
+        branches = [streams] * len(weights) + [self.tasks]
         weights += [self.branch_weight] if self.geometry.makes_own and self.branch_operator is None else []
         made: list[Tensor] = []
         if isinstance(self.operator, Bank) and streams == 1:
             made = recombined(self._form_now(shared), self.operator, shared, stride, weights)
         elif self.operator is not None:
             features = self.operator.features(shared, stride)
-            made = [self.operator.convolve(features, one, stride, streams) for one in weights]
+            parts = zip(weights, branches, strict=False)
+            made = [self.operator.convolve(features, one, stride, streams, count) for one, count in parts]
         if self.branch_operator is not None:
             features = self.branch_operator.features(shared, stride)
-            made.append(self.branch_operator.convolve(features, self.branch_weight, stride, streams))
+            made.append(self.branch_operator.convolve(features, self.branch_weight, stride, streams, self.tasks))
         for_shared = made.pop(0) if self.geometry.makes_shared else None
         return for_shared, made.pop() if made else None
 
@@ -189,12 +197,19 @@ def carry(features: Tensor | None, stride: int) -> Tensor | None:
 
 
 def _recombination(outputs: int, operator: Operator, channels: int, inputs: int, generator: Generator) -> nn.Parameter:
-    """Initial weights ``[outputs, taps, channels]``: He et al. (ICCV 2015) for kernels of unit energy.
+    """Initial weights ``[outputs, taps, reach]``: He et al. (ICCV 2015) for kernels of unit energy.
 
+    :param channels: Of what the operator is applied to.
     :param inputs: All channels that one output reads, by this weight and others.
     """
     deviation = math.sqrt(2 / (operator.taps * inputs))
-    return nn.Parameter(torch.randn(outputs, operator.taps, channels, generator=generator) * deviation)
+    shape = outputs, operator.taps, operator.reach(channels)
+    return nn.Parameter(torch.randn(shape, generator=generator) * deviation)
+
+
+def _read(operator: Operator | None, channels: int) -> int:
+    """How many of so many channels one output reads through an operator, where there is one."""
+    return 0 if operator is None else operator.reach(channels)
 
 
 def _act(x: Tensor, activate: bool) -> Tensor:

@@ -7,12 +7,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.architecture import Architecture
+from mtl_search.architecture import Architecture, Backbone
 from mtl_search.errors import FieldError
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, geometry
 from mtl_search.networks.layer import ETRLayer, State, carry
 from mtl_search.networks.norm import Norm
+from mtl_search.networks.pointwise import make_convolution
 from mtl_search.networks.reference import reference_layer
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
@@ -178,7 +179,7 @@ class MultiTaskNetwork(nn.Module):
         weights = generator(seed, "weights")
         self.stem: nn.Module | None = None
         if self.geometry.stem:
-            self.stem = _stem(input_shape[0], self.geometry.stem, architecture.backbone.stem_stride, weights)
+            self.stem = _stem(architecture.backbone, input_shape[0], self.geometry.stem, weights)
         self.blocks = nn.ModuleList(
             Block(block, len(tasks), architecture.specific, weights, generator(seed, f"primitives of block {number}"))
             for number, block in enumerate(self.geometry.blocks)
@@ -247,8 +248,9 @@ def build_model(
     return MultiTaskNetwork(architecture, tasks, input_shape, seed, implementation)
 
 
-def _stem(inputs: int, outputs: int, stride: int, weights: Generator) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-    drawn = torch.randn(convolution.weight.shape, generator=weights) * (2 / (9 * inputs)) ** 0.5
+def _stem(backbone: Backbone, inputs: int, outputs: int, weights: Generator) -> nn.Sequential:
+    size = backbone.kernel_size
+    convolution = make_convolution(inputs, outputs, size, backbone.stem_stride)
+    drawn = torch.randn(convolution.weight.shape, generator=weights) * (2 / (size**2 * inputs)) ** 0.5
     convolution.weight = nn.Parameter(drawn)
     return nn.Sequential(convolution, Norm(outputs), nn.ReLU(inplace=True))

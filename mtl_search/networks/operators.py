@@ -14,9 +14,15 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.banks import CONVOLUTION, primitives_of
+from mtl_search.banks import CONVOLUTION, bank_names, primitives_of
 from mtl_search.errors import UserError
-from mtl_search.primitives import LinearPrimitive, NonlinearPrimitive, Primitive
+from mtl_search.primitives import (
+    LinearPrimitive,
+    LinearVectorPrimitive,
+    NonlinearPrimitive,
+    NonlinearVectorPrimitive,
+    Primitive,
+)
 from mtl_search.registry import PRIMITIVES
 
 INDEPENDENCE = 1e-3
@@ -49,31 +55,36 @@ class Operator(nn.Module, ABC):
     """
 
     taps: int
-    """Learned weights for each pair of input and output channel."""
-    terms: tuple[Term, ...]
-    """The convolutions of the fused form."""
+    """Learned weights for each pair of an output and a channel that it reads."""
+    windows: int = 1
+    """Parts of the outputs that read channels of their own: one in ``windows`` outputs reads a window of each response.
+    With 1 every output reads every channel."""
 
+    def window(self, number: int, channels: int) -> slice:
+        """Which of so many channels of a response the outputs ``number``, ``number + windows``, ... read."""
+        start = number * channels // self.windows
+        return slice(start, start + self.reach(channels))
+
+    def reach(self, channels: int) -> int:
+        """How many of so many channels of a response an output reads."""
+        return -(-channels // self.windows)
+
+    @abstractmethod
     def features(self, x: Tensor, stride: int) -> list[Tensor]:
-        """What the convolutions of the fused form read, one tensor per term."""
-        everything = slice(None)
-        return [self.response(term.members[0], x, stride, everything) if term.first else x for term in self.terms]
+        """What the convolutions of the fused form read, a tensor for each."""
 
-    def convolve(self, features: Sequence[Tensor], weight: Tensor, stride: int, groups: int) -> Tensor:
-        """The fused form: one convolution for each term.
+    @abstractmethod
+    def convolve(
+        self, features: Sequence[Tensor], weight: Tensor, stride: int, groups: int, branches: int | None = None
+    ) -> Tensor:
+        """The fused form: a few convolutions.
 
         :param features: What :meth:`features` returned for ``[batch, groups * channels, height, width]``.
-        :param weight: ``[groups * outputs, taps, channels]``
+        :param weight: ``[groups * outputs, taps, reach]``
+        :param branches: Equal parts of the outputs, in each of which windows are counted; as many as groups if left
+            out.
         :returns: ``[batch, groups * outputs, ceil(height / stride), ceil(width / stride)]``
         """
-        total: Tensor | None = None
-        for term, x in zip(self.terms, features, strict=True):
-            kernel = self.fold(term, weight)
-            padding = term.dilation * (term.size // 2)
-            step = 1 if term.first else stride
-            part = F.conv2d(x, kernel, None, step, padding, term.dilation, groups)
-            total = part if total is None else total.add_(part)
-        assert total is not None
-        return total
 
     def responses(self, x: Tensor, stride: int, channels: slice) -> list[Tensor]:
         """The reference form: the outputs of the primitives, one by one, ``taps`` tensors.
@@ -91,12 +102,36 @@ class Operator(nn.Module, ABC):
     def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
         """The output of the primitive at a place of the bank; the parameters are those of :meth:`responses`."""
 
+
+class Filter(Operator):
+    """Turns images. Every output reads every channel."""
+
+    terms: tuple[Term, ...]
+    """The convolutions of the fused form."""
+
+    def features(self, x: Tensor, stride: int) -> list[Tensor]:
+        everything = slice(None)
+        return [self.response(term.members[0], x, stride, everything) if term.first else x for term in self.terms]
+
+    def convolve(
+        self, features: Sequence[Tensor], weight: Tensor, stride: int, groups: int, branches: int | None = None
+    ) -> Tensor:
+        total: Tensor | None = None
+        for term, x in zip(self.terms, features, strict=True):
+            kernel = self.fold(term, weight)
+            padding = term.dilation * (term.size // 2)
+            step = 1 if term.first else stride
+            part = F.conv2d(x, kernel, None, step, padding, term.dilation, groups)
+            total = part if total is None else total.add_(part)
+        assert total is not None
+        return total
+
     @abstractmethod
     def fold(self, term: Term, weight: Tensor) -> Tensor:
         """The kernel of a term, ``[groups * outputs, channels, size, size]``."""
 
 
-class Convolution(Operator):
+class Convolution(Filter):
     """An ordinary 3x3 convolution: nine taps, nothing frozen."""
 
     taps = 9
@@ -114,7 +149,7 @@ class Convolution(Operator):
         return weight.unflatten(1, (3, 3)).permute(0, 3, 1, 2)
 
 
-class Bank(Operator):
+class Bank(Filter):
     """A bank of primitives with everything that is frozen in them.
 
     :param names: Its primitives, in the order of the learned weights.
@@ -180,17 +215,41 @@ class Bank(Operator):
         return F.pad(kernel, (border,) * 4) if border else kernel
 
 
-def make_operator(bank: str, channels: int, generator: Generator) -> Operator:
-    """The operator of a bank, or of ``conv``, over ``channels`` channels of all streams together."""
+def make_operator(bank: str, channels: int, generator: Generator) -> Filter:
+    """The operator of a bank on images, or of ``conv``, over ``channels`` channels of all streams together.
+
+    :raises UserError: As :func:`check_bank_is_for`, and if its kernels depend on each other.
+    """
+    check_bank_is_for(bank, vectors=False)
     return Convolution() if bank == CONVOLUTION else Bank(primitives_of(bank), channels, generator)
 
 
-def check_independence(bank: str) -> None:
-    """Check that the linear kernels of a bank do not depend on each other, by drawing them for some channels.
+def check_bank_is_for(bank: str, vectors: bool) -> None:
+    """Check that a bank is for images, or for vectors.
 
-    :raises UserError: If they do.
+    :raises UserError: If one of its primitives is not; the message names those that are valid.
     """
-    make_operator(bank, 8, torch.Generator().manual_seed(0))
+    others = [name for name in _members(bank) if not _is_for(name, vectors)]
+    if others:
+        inputs = "the rows of a table" if vectors else "images"
+        raise UserError(
+            f"the bank `{bank}` has primitives that are not for {inputs}: {', '.join(others)}. "
+            f"Valid: {', '.join(banks_for(vectors))}."
+        )
+
+
+def banks_for(vectors: bool) -> list[str]:
+    """Every name that a layer can ask for on images, or on vectors."""
+    return [name for name in bank_names() if all(_is_for(member, vectors) for member in _members(name))]
+
+
+def _members(bank: str) -> list[str]:
+    return [] if bank == CONVOLUTION else list(dict.fromkeys(primitives_of(bank)))
+
+
+def _is_for(name: str, vectors: bool) -> bool:
+    of_vectors, of_images = (LinearVectorPrimitive, NonlinearVectorPrimitive), (LinearPrimitive, NonlinearPrimitive)
+    return issubclass(PRIMITIVES.get(name), of_vectors if vectors else of_images)
 
 
 @functools.cache

@@ -14,9 +14,11 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.architecture import Backbone, scaled
+from mtl_search.networks.geometry import check_inputs
 from mtl_search.networks.layer import carry
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
+from mtl_search.networks.pointwise import make_convolution
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
@@ -33,6 +35,7 @@ class ModuleShape:
     :param outputs: Channels out.
     :param stride: Stride of its first convolution.
     :param residual: Whether it is two convolutions with a skip around them, instead of one.
+    :param size: Height and width of their kernels.
     """
 
     name: str
@@ -40,23 +43,28 @@ class ModuleShape:
     outputs: int
     stride: int
     residual: bool
+    size: int = 3
 
 
-def module_shapes(backbone: Backbone, inputs: int, width_multiplier: float = 1.0) -> tuple[ModuleShape, ...]:
+def module_shapes(
+    backbone: Backbone, input_shape: tuple[int, ...], width_multiplier: float = 1.0
+) -> tuple[ModuleShape, ...]:
     """The modules of a backbone, input to output.
 
-    :param inputs: Channels of a sample.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :raises FieldError: If the backbone is not for such inputs.
     """
-    shapes = []
+    check_inputs(backbone, input_shape)
+    shapes, inputs, size = [], input_shape[0], backbone.kernel_size
     if backbone.stem:
         stem = scaled(backbone.stem, width_multiplier)
-        shapes.append(ModuleShape("stem", inputs, stem, backbone.stem_stride, False))
+        shapes.append(ModuleShape("stem", inputs, stem, backbone.stem_stride, False, size))
         inputs = stem
     for stage in backbone.stages:
         for place in range(stage.depth):
             width, stride = scaled(stage.width, width_multiplier), stage.stride if place == 0 else 1
             name = f"layer {len(shapes) - bool(backbone.stem)}"
-            shapes.append(ModuleShape(name, inputs, width, stride, backbone.kind == "residual"))
+            shapes.append(ModuleShape(name, inputs, width, stride, backbone.kind == "residual", size))
             inputs = width
     return tuple(shapes)
 
@@ -68,7 +76,7 @@ def stage_places(backbone: Backbone) -> tuple[range, ...]:
 
 
 class ConvModule(nn.Module):
-    """A 3x3 convolution, norm and ReLU; or a basic residual block of two (He et al., CVPR 2016).
+    """A convolution, norm and ReLU; or a basic residual block of two (He et al., CVPR 2016).
 
     The weight is that of ``conv`` in an architecture, and so is its skip: averaged over the stride and projected.
 
@@ -82,7 +90,7 @@ class ConvModule(nn.Module):
         ins = (shape.inputs, shape.outputs) if shape.residual else (shape.inputs,)
         strides = (shape.stride, 1)
         self.convolutions = nn.ModuleList(
-            _convolution(inputs, shape.outputs, 3, stride, weights)
+            _convolution(inputs, shape.outputs, shape.size, stride, weights)
             for inputs, stride in zip(ins, strides, strict=False)
         )
         self.norms = nn.ModuleList(Norm(shape.outputs, streams) for _ in ins)
@@ -153,7 +161,7 @@ class PathModules(nn.Module):
         width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
-        self.shapes = module_shapes(backbone, input_shape[0], width_multiplier)
+        self.shapes = module_shapes(backbone, input_shape, width_multiplier)
         ways = sorted({tuple(path[: place + 1]) for path in paths for place in range(len(self.shapes))})
         ways_to: dict[tuple[int, int], list[Path]] = {}
         for way in ways:
@@ -227,7 +235,7 @@ class PathNetwork(PathModules):
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int, weights: Generator, gain: float = 2) -> nn.Conv2d:
     """A convolution without bias, drawn as He et al. (ICCV 2015) do."""
-    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    convolution = make_convolution(inputs, outputs, size, stride)
     deviation = (gain / (size**2 * inputs)) ** 0.5
     convolution.weight = nn.Parameter(torch.randn(convolution.weight.shape, generator=weights) * deviation)
     return convolution

@@ -1,8 +1,11 @@
 """The ETR-NLP layer written as the paper writes it: the definition that the fused form must equal.
 
 Task by task: concatenate what the branch reads, apply each primitive in turn, concatenate the responses, recombine them
-with a learned 1x1 convolution, normalise, activate.
+with a learned 1x1 convolution, normalise, activate. On the rows of a table the convolution is grouped, and the channels
+are shuffled before and after it, so that a group reads a window of every response.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -69,11 +72,26 @@ def _own_branch(layer: ETRLayer, shared: Tensor | None, own: Tensor | None, task
 
 
 def _recombine(parts: list[Part], stride: int) -> Tensor:
-    """Every primitive on the concatenated inputs, in turn; concatenate the responses; 1x1 convolution."""
+    """Every primitive on the concatenated inputs, in turn; concatenate the responses; 1x1 convolution, in groups."""
     responses = [operator.responses(x, stride, channels) for operator, channels, x, _ in parts]
-    by_primitive = [torch.cat(of_parts, dim=1) for of_parts in zip(*responses, strict=True)]
     weight = torch.cat([weight for _, _, _, weight in parts], dim=2)
-    return F.conv2d(torch.cat(by_primitive, dim=1), weight.flatten(1)[:, :, None, None])
+    operators = [operator for operator, _, _, _ in parts]
+    groups = operators[0].windows
+    made = []
+    for group in range(groups):
+        by_primitive = [_read(operators, group, of_parts) for of_parts in zip(*responses, strict=True)]
+        kernel = weight[group::groups].flatten(1)[:, :, None, None]
+        made.append(F.conv2d(torch.cat(by_primitive, dim=1), kernel))
+    if groups == 1:
+        return made[0]
+    order = torch.cat([torch.arange(len(weight))[group::groups] for group in range(groups)])
+    return torch.cat(made, dim=1)[:, order.argsort()]
+
+
+def _read(operators: Sequence[Operator], group: int, responses: Sequence[Tensor]) -> Tensor:
+    """What a group of outputs reads of the responses of one primitive to several inputs."""
+    parts = zip(operators, responses, strict=True)
+    return torch.cat([response[:, operator.window(group, response.shape[1])] for operator, response in parts], dim=1)
 
 
 def _part(features: Tensor, task: int) -> slice:

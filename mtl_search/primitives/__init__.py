@@ -2,6 +2,9 @@
 
 A linear primitive is a frozen depth-wise kernel, and gives just that; the network decides how to apply it. Any other
 primitive gives its operation. What is random in a primitive is drawn once from a generator, and kept in a buffer.
+
+Primitives are for images, for the rows of a table ("vectors"), or for both: a class of each. A linear primitive on
+vectors is a frozen matrix.
 """
 
 from abc import ABC, abstractmethod
@@ -12,14 +15,14 @@ from torch import Generator, Tensor
 
 
 class Primitive(ABC):
-    """A frozen operation that treats every channel by itself and keeps the number of channels."""
+    """A frozen operation that keeps the number of channels. On images it treats every channel by itself."""
 
     name: ClassVar[str]
     """What it is called in a space; the name of its file."""
 
 
 class LinearPrimitive(Primitive):
-    """A primitive that is a frozen depth-wise convolution with zero padding."""
+    """A primitive on images that is a frozen depth-wise convolution with zero padding."""
 
     size: ClassVar[int] = 3
     """Height and width of the kernel: 1 or 3."""
@@ -36,7 +39,7 @@ class LinearPrimitive(Primitive):
 
 
 class NonlinearPrimitive(Primitive):
-    """A primitive that is not linear, and so cannot be folded into the convolution that follows."""
+    """A primitive on images that is not linear, and so cannot be folded into the convolution that follows."""
 
     @abstractmethod
     def buffer(self, channels: int, generator: Generator) -> Tensor:
@@ -50,6 +53,46 @@ class NonlinearPrimitive(Primitive):
         :param buffer: What :meth:`buffer` drew for these channels.
         :returns: ``[batch, channels, ceil(height / stride), ceil(width / stride)]``
         """
+
+
+class LinearVectorPrimitive(Primitive):
+    """A primitive on vectors that is a frozen matrix."""
+
+    @abstractmethod
+    def matrices(self, count: int, features: int, window: int, generator: Generator) -> Tensor:
+        """Draw matrices.
+
+        :param count: How often the primitive stands in the bank.
+        :param window: An output reads the same rows of all draws, at most so many that follow each other. They should
+            not depend on each other as long as there is room: ``count * window <= features``.
+        :returns: ``[count, features, features]``, response by input, of any scale: the bank scales each row to unit
+            length.
+        """
+
+    def frozen_values(self, features: int) -> int:
+        """Values of one matrix that are not 0."""
+        return features**2
+
+
+class NonlinearVectorPrimitive(Primitive):
+    """A primitive on vectors that is not linear, and so cannot be folded into the linear layer that follows."""
+
+    @abstractmethod
+    def drawn(self, features: int, generator: Generator) -> Tensor:
+        """Draw what the operation needs to keep, for one stream of features. Of any shape."""
+
+    @abstractmethod
+    def apply(self, x: Tensor, frozen: Tensor) -> Tensor:
+        """Apply the operation, to several streams of features at once.
+
+        :param x: ``[streams, batch, features]``
+        :param frozen: What :meth:`drawn` drew for each, ``[streams, ...]``.
+        :returns: ``[streams, batch, features]``
+        """
+
+    def macs(self, features: int) -> int:
+        """Multiply-accumulates of matrix products in it, for one sample and stream."""
+        return 0
 
 
 def fixed_kernel(rows: list[list[float]], count: int, channels: int) -> Tensor:

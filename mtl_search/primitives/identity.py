@@ -1,15 +1,22 @@
 """Identity: the channel itself."""
 
+import torch
 from torch import Generator, Tensor
 
-from mtl_search.primitives import LinearPrimitive, fixed_kernel
+from mtl_search.primitives import LinearPrimitive, LinearVectorPrimitive, fixed_kernel
 
 
-class Identity(LinearPrimitive):
-    """Passes the channel on. A bank of this alone makes the layer a 1x1 convolution."""
+class Identity(LinearPrimitive, LinearVectorPrimitive):
+    """Passes the channel on. On images, a bank of this alone makes the layer a 1x1 convolution."""
 
     name = "identity"
     size = 1
 
     def kernels(self, count: int, channels: int, generator: Generator) -> Tensor:
         return fixed_kernel([[1.0]], count, channels)
+
+    def matrices(self, count: int, features: int, window: int, generator: Generator) -> Tensor:
+        return torch.eye(features).repeat(count, 1, 1)
+
+    def frozen_values(self, features: int) -> int:
+        return features

@@ -3,16 +3,17 @@
 import torch
 from torch import Generator, Tensor
 
-from mtl_search.primitives import NonlinearPrimitive
+from mtl_search.primitives import NonlinearPrimitive, NonlinearVectorPrimitive
 
 TILE = 8
 
 
-class Perturbation(NonlinearPrimitive):
+class Perturbation(NonlinearPrimitive, NonlinearVectorPrimitive):
     """``ReLU(x + N)`` with a fixed noise mask ``N``. Without the ReLU it would be a bias and nothing else.
 
     The paper's mask has the shape of the input, which ties a network to one resolution; ours is an 8x8 tile for each
-    channel, repeated over the picture. Its entries are uniform in -1 to 1, the scale of a normalised channel.
+    channel, repeated over the picture; on vectors a number for each feature. Its entries are uniform in -1 to 1, the
+    scale of a normalised channel.
     """
 
     name = "perturbation"
@@ -25,3 +26,9 @@ class Perturbation(NonlinearPrimitive):
         tiles = (-(-height // TILE), -(-width // TILE))
         mask = buffer.repeat(1, *tiles)[:, :height:stride, :width:stride]
         return (x[:, :, ::stride, ::stride] + mask).relu_()
+
+    def drawn(self, features: int, generator: Generator) -> Tensor:
+        return 2 * torch.rand(features, generator=generator) - 1
+
+    def apply(self, x: Tensor, frozen: Tensor) -> Tensor:
+        return (x + frozen[:, None]).relu_()

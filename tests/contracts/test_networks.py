@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from made_networks import (
+    IMAGE_BANKS,
     SHAPE,
     generic_model,
     gradients,
@@ -25,7 +26,6 @@ from made_networks import (
     weighted_sum,
 )
 from mtl_search.architecture import Architecture, Kind, LayerChoice, Routing, Specific
-from mtl_search.banks import bank_names
 from mtl_search.errors import FieldError
 from mtl_search.networks.forms import Form
 from mtl_search.networks.network import MultiTaskNetwork, build_model
@@ -145,13 +145,13 @@ def states_of(model: MultiTaskNetwork, x: Tensor) -> list[tuple[Tensor | None, T
 
 @both_routings
 @both_specifics
-@pytest.mark.parametrize("bank", bank_names())
+@pytest.mark.parametrize("bank", IMAGE_BANKS)
 def test_fused_equals_reference_for_every_bank(bank: str, specific: Specific, routing: Routing) -> None:
     assert_fused_equals_reference(made_architecture(bank, 0.5, 2, specific=specific, routing=routing))
 
 
 @both_routings
-@pytest.mark.parametrize("bank", bank_names())
+@pytest.mark.parametrize("bank", IMAGE_BANKS)
 def test_fused_equals_reference_in_single_precision(bank: str, routing: Routing) -> None:
     assert_fused_equals_reference(made_architecture(bank, 0.5, routing=routing), dtype=torch.float32)
 
