@@ -161,6 +161,12 @@ def found_kind(declared: Declared, columns: Sequence[Column]) -> str:
     return "classification" if whole and len(values) <= FEW else "regression"
 
 
+def is_dense(kind: str) -> bool:
+    """Whether tasks of a kind have a target for every pixel."""
+    found = TASKS.get(kind)
+    return isinstance(found, type) and issubclass(found, Task) and found.dense
+
+
 def _classification(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
     options = dict(declared.options)
     names, targets = _classes(declared, columns[0], options.pop("classes", None))
@@ -242,8 +248,7 @@ def _regression(declared: Declared, kind: str, columns: Sequence[Column]) -> tup
 
 def _other(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
     """A kind of the user's own, with one number for each sample."""
-    found = TASKS.get(kind)
-    if isinstance(found, type) and issubclass(found, Task) and found.dense:
+    if is_dense(kind):
         raise UserError(f"`{declared.key}`: {kind} has a target for every pixel, which no column can hold.")
     task, column = declared.make(kind, declared.options), columns[0]
     values = column.numbers()
