@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_search.arrays import Array, parts
 from mtl_search.datasets import Dataset
 from mtl_search.experiment import Experiment
 from mtl_search.runner import cost_range, prepare
@@ -17,8 +18,6 @@ WIDTH = 80
 LISTED = 12
 """Classes and labels of a task that are listed; of more the first ones."""
 COSTS = (("learnable_parameters", "learnable"), ("fixed_parameters", "fixed"), ("macs", "MACs"))
-AT_ONCE = 2**24
-"""Targets that are gone through at a time."""
 LEFT, RIGHT = 44, 12
 """Columns of the text that rows of a table begin with, and of each of its numbers."""
 
@@ -63,7 +62,7 @@ def _task(task: Task, dataset: Dataset) -> dict[str, Any]:
     }
     if isinstance(task, MultiLabel):
         names = task.names or [str(number) for number in range(task.labels)]
-        counts = {name: sum((part == 1).sum(axis=0) for part in _parts(values)) for name, values in targets.items()}
+        counts = {name: sum((part == 1).sum(axis=0) for _, part in parts(values)) for name, values in targets.items()}
         return {**about, "labels": _named(names, counts)}
     if task.integer:
         count = task.classes if isinstance(task, Classification) else 2
@@ -81,25 +80,19 @@ def _named(names: Sequence[str], counts: Mapping[str, NDArray[Any]]) -> list[dic
     ]
 
 
-def _missing(task: Task, targets: NDArray[Any]) -> int:
-    return sum(int(np.count_nonzero(~task.known(part))) for part in _parts(targets))
+def _missing(task: Task, targets: Array) -> int:
+    return sum(int(np.count_nonzero(~task.known(part))) for _, part in parts(targets))
 
 
-def _range(task: Task, targets: NDArray[Any]) -> list[float]:
+def _range(task: Task, targets: Array) -> list[float]:
     """The lowest and the highest target; empty where there is none."""
     found = []
-    for part in _parts(targets):
+    for _, part in parts(targets):
         known = task.known(part)
         there = part[known] if known.ndim == part.ndim else np.moveaxis(part, 1, 0)[:, known]
         if there.size:
             found += [float(there.min()), float(there.max())]
     return [min(found), max(found)] if found else []
-
-
-def _parts(targets: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The targets a part of the samples at a time."""
-    step = max(1, AT_ONCE * len(targets) // max(1, targets.size))
-    return (np.asarray(targets[start : start + step]) for start in range(0, len(targets), step))
 
 
 def check_text(found: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mtl_search.arrays import parts
 from mtl_search.datasets import Dataset
 from mtl_search.environment import describe_environment
 from mtl_search.errors import ChangedError, FieldError, RunFolderError
@@ -91,9 +92,10 @@ def data_digest(dataset: Dataset) -> str:
     for name in ("train", "val"):
         split = dataset.splits[name]
         arrays = [split.inputs, *(split.targets[task] for task in sorted(split.targets))]
-        for array in map(np.ascontiguousarray, arrays):
+        for array in arrays:
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(array.view(np.uint8).data)
+            for _, part in parts(array):
+                digest.update(np.ascontiguousarray(part).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -192,7 +192,7 @@ class Trainer:
             if (there := batch[1].present) is not None:
                 present[step] = there
             self.schedule.step()
-        return losses, present if self.data.targets.may_miss else None
+        return losses, present if self.data.may_miss else None
 
     def step(self, inputs: Tensor, targets: Targets) -> Tensor:
         """One step of the optimiser; the tasks' losses before it, ``[tasks]``."""

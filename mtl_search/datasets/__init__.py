@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
+from mtl_search.arrays import Array, joined
 from mtl_search.datasets._inputs import check_inputs, mean_and_deviation
 from mtl_search.errors import DatasetError, UserError, suggestion
 from mtl_search.options import build
@@ -34,15 +35,15 @@ class Split:
         missing: an integer that is -1, a float that is NaN.
     """
 
-    inputs: NDArray[Any]
-    targets: Mapping[str, NDArray[Any]]
+    inputs: Array
+    targets: Mapping[str, Array]
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __add__(self, other: "Split") -> "Split":
-        targets = {name: np.concatenate([values, other.targets[name]]) for name, values in self.targets.items()}
-        return Split(np.concatenate([self.inputs, other.inputs]), targets)
+        targets = {name: joined([values, other.targets[name]]) for name, values in self.targets.items()}
+        return Split(joined([self.inputs, other.inputs]), targets)
 
 
 @dataclass(frozen=True)

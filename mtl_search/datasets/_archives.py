@@ -99,7 +99,7 @@ class Archive:
                 f"states {stated - file.tell():,}."
             )
         room = available_bytes()
-        if room is not None and size > room:
+        if size > room:
             found = f"{size:,} bytes ({kind}, {list(shape)})"
             raise DatasetError(f"{title}: must fit into memory, but takes {found} of the {room:,} there are.")
         if 0 in shape or not shape:

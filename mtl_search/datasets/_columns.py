@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_search.arrays import Array
 from mtl_search.datasets._tables import Column
 from mtl_search.errors import DatasetError, FieldError, UserError
 from mtl_search.registry import TASKS
@@ -115,7 +116,7 @@ class Labelled:
     """
 
     task: Task
-    targets: NDArray[Any]
+    targets: Array
     found: bool = False
 
 
@@ -158,6 +159,12 @@ def found_kind(declared: Declared, columns: Sequence[Column]) -> str:
         return "classification"
     whole = np.array_equal(values, np.floor(values))
     return "classification" if whole and len(values) <= FEW else "regression"
+
+
+def is_dense(kind: str) -> bool:
+    """Whether tasks of a kind have a target for every pixel."""
+    found = TASKS.get(kind)
+    return isinstance(found, type) and issubclass(found, Task) and found.dense
 
 
 def _classification(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
@@ -241,8 +248,7 @@ def _regression(declared: Declared, kind: str, columns: Sequence[Column]) -> tup
 
 def _other(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
     """A kind of the user's own, with one number for each sample."""
-    found = TASKS.get(kind)
-    if isinstance(found, type) and issubclass(found, Task) and found.dense:
+    if is_dense(kind):
         raise UserError(f"`{declared.key}`: {kind} has a target for every pixel, which no column can hold.")
     task, column = declared.make(kind, declared.options), columns[0]
     values = column.numbers()

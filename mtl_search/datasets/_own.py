@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mtl_search.arrays import Array
 from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.datasets._columns import Labelled
 from mtl_search.datasets._splits import Rows
@@ -17,7 +17,7 @@ from mtl_search.errors import DatasetError
 def own_dataset(
     name: str,
     path: Path,
-    inputs: NDArray[Any],
+    inputs: Array,
     labelled: Sequence[Labelled],
     rows: Rows,
     found: Mapping[str, Any],

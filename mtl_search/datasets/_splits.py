@@ -97,7 +97,7 @@ def split_rows(split: Any, source: Columns, labelled: Sequence[Labelled]) -> Row
     drawn = build(Drawn, split, "dataset.split", "splits that are drawn")
     groups = None if drawn.group is None else source.column(drawn.group, "dataset.split.group")
     strata = _strata(drawn, labelled)
-    rows = draw_splits(drawn, len(source), None if strata is None else strata.targets, groups)
+    rows = draw_splits(drawn, len(source), None if strata is None else np.asarray(strata.targets), groups)
     if strata is not None and isinstance(drawn.stratify, str):
         _check_strata(rows, strata)
     return rows
@@ -199,10 +199,10 @@ def _check_strata(rows: Rows, strata: Labelled) -> None:
 
     :raises DatasetError: If there are too few rows of a class.
     """
-    names = getattr(strata.task, "names", ())
-    for number, count in enumerate(np.bincount(strata.targets[strata.targets >= 0])):
+    names, targets = getattr(strata.task, "names", ()), np.asarray(strata.targets)
+    for number, count in enumerate(np.bincount(targets[targets >= 0])):
         for split, chosen in rows.items():
-            if count and not (strata.targets[chosen] == number).any():
+            if count and not (targets[chosen] == number).any():
                 raise DatasetError(
                     f"`dataset.split.stratify`: class {names[number] if names else number} of task "
                     f"`{strata.task.name}` has too few rows, {count}, for one of them to be in split `{split}`: "

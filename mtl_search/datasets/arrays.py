@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._archives import Archive, array_inputs, as_column, open_archive
-from mtl_search.datasets._columns import Declared, Labelled, class_names, declared_tasks, label, told
+from mtl_search.datasets._columns import Declared, Labelled, class_names, declared_tasks, is_dense, label, told
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._splits import split_rows
 from mtl_search.errors import DatasetError, FieldError
-from mtl_search.registry import TASKS
-from mtl_search.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def _labelled(archive: Archive, declared: Declared) -> Labelled:
         raise FieldError(f"{declared.key}.missing", "must be a number", missing)
     declared = dataclasses.replace(declared, options=options)
     arrays = [archive.array(name, declared.key) for name in declared.columns]
-    dense = declared.kind is not None and _is_dense(declared.kind)
+    dense = declared.kind is not None and is_dense(declared.kind)
     if len(arrays) == 1 and (dense or arrays[0].ndim > 2):
         return _dense(archive, declared, arrays[0], missing)
     if missing is None and declared.kind != "regression":
@@ -76,11 +74,6 @@ def _labelled(archive: Archive, declared: Declared) -> Labelled:
         return label(dataclasses.replace(declared, columns=numbered), columns)
     named = zip(declared.columns, arrays, strict=True)
     return label(declared, [as_column(archive, name, values, missing) for name, values in named])
-
-
-def _is_dense(kind: str) -> bool:
-    found = TASKS.get(kind)
-    return isinstance(found, type) and issubclass(found, Task) and found.dense
 
 
 def _dense(archive: Archive, declared: Declared, values: NDArray[Any], missing: float | None) -> Labelled:

@@ -207,7 +207,7 @@ class Search(Trainer):
 
     def rates(self) -> list[float]:
         """Of each shared module the share of steps with a conflict, since it was asked for last."""
-        told = self.told.clamp(min=1) if self.data.targets.may_miss else self.steps
+        told = self.told.clamp(min=1) if self.data.may_miss else self.steps
         found: list[float] = (self.conflicts / told).tolist()
         self.conflicts.zero_()
         self.told.zero_()

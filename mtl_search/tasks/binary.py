@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtl_search.arrays import Array
 from mtl_search.errors import FieldError
 from mtl_search.scores import Metric
 from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
@@ -54,7 +55,7 @@ class Binary(Elementwise):
     def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         return (targets < -1) | (targets > 1)
 
-    def learned(self, targets: NDArray[Any]) -> Self:
+    def learned(self, targets: Array) -> Self:
         for answer, count in enumerate(class_counts(targets, 2)):
             if not count:
                 name = repr(self.names[answer]) if self.names else answer

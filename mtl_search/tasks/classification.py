@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from mtl_search.arrays import Array
 from mtl_search.errors import FieldError
 from mtl_search.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise, added
@@ -54,7 +55,7 @@ class Classification(Elementwise):
     def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         return (targets < -1) | (targets >= self.classes)
 
-    def learned(self, targets: NDArray[Any]) -> Self:
+    def learned(self, targets: Array) -> Self:
         missing = np.flatnonzero(class_counts(targets, self.classes) == 0)
         if len(missing):
             name = repr(self.names[missing[0]]) if self.names else missing[0]

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from mtl_search.arrays import Array, parts
 from mtl_search.errors import FieldError
 from mtl_search.scores import Metric
 from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
 from mtl_search.tasks._elementwise import Elementwise
-from mtl_search.tasks._task import class_counts
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ class MultiLabel(Elementwise):
     def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         return (targets < -1) | (targets > 1)
 
-    def learned(self, targets: NDArray[Any]) -> Self:
+    def learned(self, targets: Array) -> Self:
+        found = [np.sum([(part == answer).sum(axis=0) for _, part in parts(targets)], axis=0) for answer in (0, 1)]
         for label in range(self.labels):
-            for answer, count in enumerate(class_counts(targets[:, label], 2)):
-                if not count:
+            for answer, counts in enumerate(found):
+                if not counts[label]:
                     rows = f"{len(targets):,} rows"
                     name = repr(self.names[label]) if self.names else label
                     raise self.unusable(f"{answer} is in none of its {rows} of label {name}, so it cannot be learned")

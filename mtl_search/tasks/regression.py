@@ -2,20 +2,19 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from mtl_search.arrays import Array, moments
 from mtl_search.errors import FieldError, UserError
 from mtl_search.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise
 
 CONSTANT = 1e-6
-"""Targets are constant if their deviation is no more than this part of the largest: float32 tells no less apart."""
+"""Targets are constant if their deviation is no more than this part of their mean: float32 tells no less apart."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +77,17 @@ class Regression(Elementwise):
     def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         return [(self.size,), ()] if self.size == 1 else [(self.size,)]
 
-    def learned(self, targets: NDArray[Any]) -> Self:
-        columns = [column[~np.isnan(column)] for column in targets.reshape(len(targets), -1).astype(np.float64).T]
-        for number, column in enumerate(columns):
-            if not len(column) or column.std() <= CONSTANT * np.abs(column).max():
+    def learned(self, targets: Array) -> Self:
+        counts, means, deviations = moments(targets)
+        for number, (count, mean, deviation) in enumerate(zip(counts, means, deviations, strict=True)):
+            if deviation <= CONSTANT * abs(mean):
                 name = repr(self.names[number]) if self.names else number
                 what = f"all targets of number {name}" if self.size > 1 else "all targets"
-                found = f"are {column[0]:g}" if len(column) else "are missing"
+                found = f"are {mean:g}" if count else "are missing"
                 raise self.unusable(
                     f"{what} {found}, from row 0 to row {len(targets) - 1}, so there is nothing to learn"
                 )
-        return replace(
-            self,
-            mean=tuple(float(column.mean()) for column in columns),
-            deviation=tuple(float(column.std()) for column in columns),
-        )
+        return replace(self, mean=tuple(means.tolist()), deviation=tuple(deviations.tolist()))
 
     def prepared(self, targets: Tensor) -> Tensor:
         """Scaled, ``[samples, size]``."""
