@@ -6,14 +6,20 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from mtl_search.arrays import AT_ONCE, Array, FileArray
 from mtl_search.augmentation import Moves
 from mtl_search.datasets import Dataset, Split
+from mtl_search.memory import available_bytes
 from mtl_search.tasks import Targets, Task, TaskGroups
 
 RESIDENT_SHARE = 0.25
 """Of the free memory of a GPU: a split that takes no more of it is held there. Networks and other trials need room."""
+MEMORY_SHARE = 0.1
+"""Of the memory that is available to the process: a split in files that takes no more of it is read into memory. Every
+trial at the same time reads its own, and a training split and its validation split are two."""
 
 Batch = tuple[Tensor, Targets]
 Found = TypeVar("Found")
@@ -22,7 +28,8 @@ Found = TypeVar("Found")
 class DeviceSplit:
     """A split where the network trains: inputs stay as they are, batches are normalised as they are made.
 
-    It is held on the device; where a GPU has no room for it, in the memory of the machine.
+    It is held on the device; where a GPU has no room for it, in the memory of the machine; where that has none either,
+    it stays in its files, and every batch is read by itself.
 
     :param dataset: Gives the mean and deviation of the inputs.
     :param tasks: Whose targets are wanted, in the order of the losses; those of the dataset if left out.
@@ -32,18 +39,21 @@ class DeviceSplit:
         self, split: Split, dataset: Dataset, device: torch.device, tasks: Sequence[Task] | None = None
     ) -> None:
         self.device, self.groups = device, TaskGroups(dataset.tasks if tasks is None else tasks, device)
-        inputs = _tensor(split.inputs)
-        targets = self.groups.targets({name: _tensor(split.targets[name]) for name in self.groups.places})
-        self.resident = is_resident(sum(held.nbytes for held in (inputs, *targets.stacked)), device)
-        place = device if self.resident else torch.device("cpu")
-        self.inputs, self.targets = inputs.to(place), targets.map(lambda of_group: of_group.to(place))
-        of_channels = (-1, *[1] * (inputs.ndim - 2))
+        wanted = Split(split.inputs, {name: split.targets[name] for name in self.groups.places})
+        self.held = InFiles(wanted, self.groups) if stays_in_files(wanted) else InMemory(wanted, self.groups, device)
+        self.resident = self.held.on_device
+        of_channels = (-1, *[1] * (split.inputs.ndim - 2))
         self.mean = _tensor(dataset.mean).to(device).view(of_channels)
         self.scale = 1 / _tensor(dataset.std).to(device).view(of_channels)
-        self.layout = torch.channels_last if inputs.ndim == 4 else torch.contiguous_format
+        self.layout = torch.channels_last if split.inputs.ndim == 4 else torch.contiguous_format
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.held.inputs)
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether a target of the split is missing."""
+        return any(rule is not None for rule in self.held.rules)
 
     def batch(self, samples: Tensor | slice, moves: Moves | None = None) -> Batch:
         """Normalised inputs, ``[batch, channels, height, width]`` or ``[batch, features]``, and targets of all tasks.
@@ -59,15 +69,15 @@ class DeviceSplit:
         :param size: Of a batch; the last one takes what is left.
         :param moves: Of the samples, in this order.
         """
-        parts = order.to(self.inputs.device).split(size)
+        parts = order.to(self.held.place).split(size)
         moved = [None] * len(parts) if moves is None else moves.to(self.device).split(size)
         if self.resident:
             return map(self.batch, parts, moved)
         return map(self._made, one_ahead(map(self._taken, parts), self.device), moved)
 
     def _taken(self, samples: Tensor | slice) -> Batch:
-        """Samples as they are held, on the device: one operation for each group of tasks."""
-        inputs, targets = self.inputs[samples], self.targets.map(lambda of_group: of_group[:, samples])
+        """Samples as they are held, on the device."""
+        inputs, targets = self.held.take(samples)
         return (inputs, targets) if self.resident else (self._sent(inputs), targets.map(self._sent))
 
     def _sent(self, held: Tensor) -> Tensor:
@@ -79,6 +89,52 @@ class DeviceSplit:
         inputs = inputs if moves is None else moves.apply(inputs)
         inputs = inputs.to(torch.float32, copy=True, memory_format=self.layout)
         return inputs.sub_(self.mean).mul_(self.scale), targets
+
+
+class InMemory:
+    """Samples in the memory of the device, or of the machine where the device has no room.
+
+    What is in files is read.
+    """
+
+    def __init__(self, split: Split, groups: TaskGroups, device: torch.device) -> None:
+        inputs = _tensor(split.inputs)
+        targets = groups.targets({name: _tensor(values) for name, values in split.targets.items()})
+        self.on_device = is_resident(sum(held.nbytes for held in (inputs, *targets.stacked)), device)
+        self.place = device if self.on_device else torch.device("cpu")
+        self.inputs, self.targets = inputs.to(self.place), targets.map(lambda of_group: of_group.to(self.place))
+        self.rules = targets.rules
+
+    def take(self, samples: Tensor | slice) -> Batch:
+        """Inputs and targets as they are held: one operation for each group of tasks."""
+        return self.inputs[samples], self.targets.map(lambda of_group: of_group[:, samples])
+
+
+class InFiles:
+    """Samples that are read when they are taken."""
+
+    on_device, place = False, torch.device("cpu")
+
+    def __init__(self, split: Split, groups: TaskGroups) -> None:
+        self.inputs, self.of_tasks, self.groups = split.inputs, split.targets, groups
+        largest = max(values.size // max(1, len(values)) for values in split.targets.values())
+        size = max(1, AT_ONCE // max(1, largest))
+        starts = range(0, len(split), size)
+        self.rules = groups.rules(self._targets(slice(start, start + size)) for start in starts)
+
+    def take(self, samples: Tensor | slice) -> Batch:
+        """Inputs and targets, as :class:`InMemory` gives them."""
+        rows = samples if isinstance(samples, slice) else samples.numpy()
+        return _tensor(self.inputs[rows]), self.groups.targets(self._targets(rows), self.rules)
+
+    def _targets(self, rows: slice | NDArray[np.int64]) -> dict[str, Tensor]:
+        return {name: _tensor(values[rows]) for name, values in self.of_tasks.items()}
+
+
+def stays_in_files(split: Split) -> bool:
+    """Whether there is no room in memory for what a split has in files."""
+    in_files = [array for array in (split.inputs, *split.targets.values()) if isinstance(array, FileArray)]
+    return bool(in_files) and sum(array.nbytes for array in in_files) > MEMORY_SHARE * available_bytes()
 
 
 def is_resident(size: int, device: torch.device) -> bool:
@@ -148,6 +204,7 @@ LARGEST_BATCH = {"cpu": LargestBatch(256), "cuda": LargestBatch(4096)}
 36 x 36, 256 takes at most 3 % longer than the best of 128 to 1024, 512 up to 31 %, 1024 up to 2.2 times as long."""
 
 
-def _tensor(array: np.typing.NDArray[np.generic]) -> Tensor:
-    """Copied where it lies in memory that workers share and may not write to."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+def _tensor(array: Array) -> Tensor:
+    """Read where it is in a file; copied where it lies in memory that workers share and may not write to."""
+    held = np.asarray(array)
+    return torch.from_numpy(held if held.flags.writeable else held.copy())

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from mtl_search.architecture import Architecture
+from mtl_search.arrays import held_bytes
 from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
 from mtl_search.evaluation import FROM_SCRATCH, Course, Entrant, Evaluate, Report
@@ -437,7 +438,8 @@ def _cluster(work: Work, settings: Search, workers: int | None, address: str | N
         if address:
             _join(address, quiet)
         else:
-            data = sum(split.inputs.nbytes for split in work.dataset.splits.values())
+            splits = work.dataset.splits.values()
+            data = sum(held_bytes(array) for split in splits for array in (split.inputs, *split.targets.values()))
             _let_workers_import_what_we_can()
             ray.init(
                 address="local",

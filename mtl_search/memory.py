@@ -1,12 +1,19 @@
-"""How a process that trains keeps its memory."""
+"""How a process that trains keeps its memory, and how much of it there is."""
 
 import ctypes
+import os
+import resource
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Settings of ``mallopt`` in the C library of GNU."""
 LARGEST = 2**31 - 1
 AT_A_TIME = 64 * 2**20
+GROUP_FILES = {"": ("memory.max", "anon"), "memory": ("memory.limit_in_bytes", "total_rss")}
+"""Controllers of a control group, none in version 2 -> its file with the limit; what `memory.stat` calls memory that is
+not of files."""
 
 
 def keep_freed_memory() -> None:
@@ -20,3 +27,52 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for setting, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, LARGEST), (M_TOP_PAD, AT_A_TIME)):
             mallopt(setting, value)
+
+
+def available_bytes() -> int:
+    """Memory that this process may still take: of the machine, of its control groups, and below its own limits.
+
+    The limits are those of ``ulimit -v`` and ``ulimit -d``. What is kept of files, and given back when it is needed, is
+    counted as available.
+    """
+    return max(0, min([_of_machine(), *_below_limits(), *_below_groups()]))
+
+
+def _of_machine() -> int:
+    """What the system says it can give without swapping; where it does not say that, all memory there is."""
+    told = Path("/proc/meminfo")
+    if not told.exists():
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return _table(told)["MemAvailable"] * 1024
+
+
+def _below_limits() -> Iterator[int]:
+    status = Path("/proc/self/status")
+    for limit, used in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        most, _ = resource.getrlimit(limit)
+        if most != resource.RLIM_INFINITY and status.exists():
+            yield most - _table(status)[used] * 1024
+
+
+def _below_groups(mounted: Path = Path("/sys/fs/cgroup"), ours: Path = Path("/proc/self/cgroup")) -> Iterator[int]:
+    """What the limits of the control groups leave that this process is in, version 2 or 1, up to the root.
+
+    :param mounted: Where control groups are.
+    :param ours: Which ones this process is in: lines of number, controllers and path.
+    """
+    lines = ours.read_text(encoding="utf-8").split() if ours.exists() else []
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers not in ("", "memory"):
+            continue
+        root, limit, used = mounted / controllers, *GROUP_FILES[controllers]
+        place = root / path.lstrip("/")
+        for group in (place, *place.parents):
+            if group.is_relative_to(root) and (group / limit).exists():
+                most = (group / limit).read_text(encoding="utf-8").strip()
+                yield sys.maxsize if most == "max" else int(most) - _table(group / "memory.stat")[used]
+
+
+def _table(path: Path) -> dict[str, int]:
+    """Name -> number, of a file of lines with both; of other lines nothing."""
+    lines = (line.replace(":", " ").split() for line in path.read_text(encoding="utf-8").splitlines())
+    return {name: int(number) for name, number, *_ in (line for line in lines if len(line) > 1) if number.isdecimal()}

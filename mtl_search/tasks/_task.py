@@ -1,7 +1,7 @@
 """What every kind of task says of itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 from torch import Tensor
 
+from mtl_search.arrays import Array, parts
 from mtl_search.errors import DatasetError, FieldError, UserError
 from mtl_search.scores import Metric
 
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
 FLOATS = ("float32",)
-AT_ONCE = 2**24
-"""Targets that are gone through at a time."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +137,10 @@ class Task(ABC):
         """Which targets break the :attr:`rule`, of the same shape."""
         return np.zeros(targets.shape, dtype=np.bool_) if self.integer else np.isinf(targets)
 
-    def learned(self, targets: NDArray[Any]) -> Self:
+    def learned(self, targets: Array) -> Self:
         """The task with what it has to know of the training targets; the same task by default.
 
+        :param targets: They may be larger than memory: :func:`~mtl_search.arrays.parts` goes through them.
         :raises DatasetError: If they are of no use.
         """
         return self
@@ -160,7 +160,7 @@ class Task(ABC):
         """Its kind, its options and what it learned, as plain data for JSON."""
         return {"kind": self.kind, **asdict(self)}
 
-    def check(self, targets: NDArray[Any], inputs: tuple[int, ...], split: str) -> None:
+    def check(self, targets: Array, inputs: tuple[int, ...], split: str) -> None:
         """Check the targets of a split.
 
         :param inputs: Shape of its inputs, ``(samples, channels, height, width)`` or ``(samples, features)``.
@@ -180,13 +180,13 @@ class Task(ABC):
         if targets.shape not in shapes:
             allowed = " or ".join(map(str, shapes))
             raise DatasetError(f"{where}: targets must be of shape {allowed}, but got {targets.shape}.")
-        for start, part in _parts(targets):
+        for start, part in parts(targets):
             breaks = self.wrong(part)
             if breaks.any():
                 place = tuple(np.argwhere(breaks)[0])
                 found, row = part[place].item(), start + place[0]
                 raise DatasetError(f"{where}, row {row}: targets must be {self.rule}, but got {found}.")
-        if not any(self.known(part).any() for _, part in _parts(targets)):
+        if not any(self.known(part).any() for _, part in parts(targets)):
             raise DatasetError(f"{where}: every target is missing, so that there is nothing to learn or to measure.")
 
     def unusable(self, reason: str) -> DatasetError:
@@ -207,23 +207,17 @@ class Task(ABC):
         :param outputs: ``[tasks, batch, outputs]``, those of :meth:`loss` stacked; as the targets are.
         :param known: What :meth:`known` says of the targets; ``None`` where none of the whole split is missing.
         """
-        parts = zip(tasks, outputs.unbind(), targets.unbind(), strict=True)
-        return torch.stack([task.loss(output, target, label_smoothing) for task, output, target in parts])
+        by_task = zip(tasks, outputs.unbind(), targets.unbind(), strict=True)
+        return torch.stack([task.loss(output, target, label_smoothing) for task, output, target in by_task])
 
     @classmethod
     def stacked_totals(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor) -> Tensor:
         """The totals of tasks that are :attr:`alike`, stacked: each those of :meth:`totals`, which is the default."""
-        parts = zip(tasks, outputs.unbind(), targets.unbind(), strict=True)
-        return torch.stack([task.totals(output, target) for task, output, target in parts])
+        by_task = zip(tasks, outputs.unbind(), targets.unbind(), strict=True)
+        return torch.stack([task.totals(output, target) for task, output, target in by_task])
 
 
-def class_counts(targets: NDArray[Any], classes: int) -> NDArray[np.int64]:
+def class_counts(targets: Array, classes: int) -> NDArray[np.int64]:
     """How many targets are of each class, ``[classes]``; missing ones are left out."""
-    counts = [np.bincount(part[part >= 0].ravel(), minlength=classes) for _, part in _parts(targets)]
+    counts = [np.bincount(part[part >= 0].ravel(), minlength=classes) for _, part in parts(targets)]
     return np.sum(counts, axis=0)
-
-
-def _parts(targets: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The targets a part of the samples at a time, each with the number of its first sample."""
-    size = max(1, AT_ONCE * len(targets) // max(1, targets.size))
-    return ((start, targets[start : start + size]) for start in range(0, max(1, len(targets)), size))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from mtl_search.arrays import Array
 from mtl_search.errors import FieldError
 from mtl_search.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise, added
@@ -23,17 +24,21 @@ class Classification(Elementwise):
     Targets are ``[samples]``, 0 to ``classes - 1``, or -1 where missing.
 
     :param classes: Number of classes, each in at least one training sample.
+    :param names: Of the classes; none where they are their numbers.
     """
 
     kind = "classification"
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("accuracy"), Metric("loss", higher_is_better=False))
     output_means = "a logit for each class"
     classes: Annotated[int, Field(ge=2)] = 10
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.classes < 2:
             raise FieldError("classes", "must be at least 2", self.classes)
+        if len(self.names) not in (0, self.classes):
+            raise FieldError("names", f"must have {self.classes} names or none", self.names)
 
     @property
     def outputs(self) -> int:
@@ -50,10 +55,11 @@ class Classification(Elementwise):
     def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         return (targets < -1) | (targets >= self.classes)
 
-    def learned(self, targets: NDArray[Any]) -> Self:
+    def learned(self, targets: Array) -> Self:
         missing = np.flatnonzero(class_counts(targets, self.classes) == 0)
         if len(missing):
-            raise self.unusable(f"class {missing[0]} is in none of its {len(targets):,} rows, so it cannot be learned")
+            name = repr(self.names[missing[0]]) if self.names else missing[0]
+            raise self.unusable(f"class {name} is in none of its {len(targets):,} rows, so it cannot be learned")
         return self
 
     @classmethod

@@ -1,6 +1,6 @@
 """The distance of every pixel."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -9,9 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtl_search.arrays import Array, parts
 from mtl_search.errors import UserError
 from mtl_search.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise, added
+
+HALF = 16
+"""Bits of half a number."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,16 @@ class Depth(Elementwise):
     def known(cls, targets: Any) -> Any:
         return targets > 0
 
-    def learned(self, targets: NDArray[Any]) -> Self:
-        there = targets[self.known(targets)]
-        median = float(np.median(there))
-        spread = float(np.abs(there - median).mean(dtype=np.float64))
-        if not spread:
-            raise self.unusable(f"all targets are {there[0]:g}, from row 0 to row {len(targets) - 1}")
-        return replace(self, median=median, spread=spread)
+    def learned(self, targets: Array) -> Self:
+        middle = _median(targets)
+        errors = count = 0.0
+        for _, part in parts(targets):
+            there = part[self.known(part)]
+            errors += float(np.abs(there - middle).sum(dtype=np.float64))
+            count += len(there)
+        if not errors:
+            raise self.unusable(f"all targets are {middle:g}, from row 0 to row {len(targets) - 1}")
+        return replace(self, median=middle, spread=errors / count)
 
     @classmethod
     def filled(cls, targets: Tensor, known: Tensor) -> Tensor:
@@ -80,3 +87,37 @@ class Depth(Elementwise):
     def scores(self, totals: Tensor) -> dict[str, float]:
         absolute, relative, count = totals.tolist()
         return {"abs_error": absolute / count, "rel_error": relative / count} if count else {}
+
+
+def _median(targets: Array) -> np.float32:
+    """The median of the depths that are there, exactly: numbers above 0 are in the order of their bits.
+
+    The first pass counts the upper half of the bits, the second the lower half of those near the middle.
+    """
+    upper = _counts(bits >> HALF for bits in _bits(targets))
+    ranks = ((upper[-1] - 1) // 2, upper[-1] // 2)
+    places = [int(np.searchsorted(upper, rank, side="right")) for rank in ranks]
+    lower = {place: _counts(_lower(targets, place)) for place in set(places)}
+    middle = []
+    for rank, place in zip(ranks, places, strict=True):
+        within = rank - (upper[place - 1] if place else 0)
+        middle.append(place << HALF | int(np.searchsorted(lower[place], within, side="right")))
+    return np.array(middle, np.uint32).view(np.float32).mean()
+
+
+def _counts(halves: Iterator[NDArray[np.int32]]) -> NDArray[np.int64]:
+    """How many are up to 0, up to 1, ..."""
+    counts = np.zeros(2**HALF, np.int64)
+    for part in halves:
+        counts += np.bincount(part, minlength=2**HALF)
+    return counts.cumsum()
+
+
+def _lower(targets: Array, upper: int) -> Iterator[NDArray[np.int32]]:
+    """The lower halves of the bits of those depths whose upper half this is."""
+    return (bits[bits >> HALF == upper] & (2**HALF - 1) for bits in _bits(targets))
+
+
+def _bits(targets: Array) -> Iterator[NDArray[np.int32]]:
+    """The bits of the depths that are there, a part of the samples at a time."""
+    return (part[Depth.known(part)].view(np.int32) for _, part in parts(targets))

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from mtl_search.arrays import Array, parts
 from mtl_search.errors import FieldError
 from mtl_search.scores import Metric
 from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
 from mtl_search.tasks._elementwise import Elementwise
-from mtl_search.tasks._task import class_counts
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,21 @@ class MultiLabel(Elementwise):
     averaged over the labels that have a target. Targets are ``[samples, labels]``, 0 or 1, or -1 where missing.
 
     :param labels: Number of labels.
+    :param names: Of the labels; none where they are their numbers.
     """
 
     kind = "multi_label"
     metrics = (Metric("accuracy"), Metric("f_score"), Metric("loss", higher_is_better=False))
     output_means = "a logit for each label: yes where above 0"
     labels: Annotated[int, Field(ge=1)] = 2
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.labels < 1:
             raise FieldError("labels", "must be at least 1", self.labels)
+        if len(self.names) not in (0, self.labels):
+            raise FieldError("names", f"must have {self.labels} names or none", self.names)
 
     @property
     def outputs(self) -> int:
@@ -54,12 +58,14 @@ class MultiLabel(Elementwise):
     def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         return (targets < -1) | (targets > 1)
 
-    def learned(self, targets: NDArray[Any]) -> Self:
+    def learned(self, targets: Array) -> Self:
+        found = [np.sum([(part == answer).sum(axis=0) for _, part in parts(targets)], axis=0) for answer in (0, 1)]
         for label in range(self.labels):
-            for answer, count in enumerate(class_counts(targets[:, label], 2)):
-                if not count:
+            for answer, counts in enumerate(found):
+                if not counts[label]:
                     rows = f"{len(targets):,} rows"
-                    raise self.unusable(f"{answer} is in none of its {rows} of label {label}, so it cannot be learned")
+                    name = repr(self.names[label]) if self.names else label
+                    raise self.unusable(f"{answer} is in none of its {rows} of label {name}, so it cannot be learned")
         return self
 
     @classmethod

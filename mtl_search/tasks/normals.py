@@ -1,6 +1,6 @@
 """The direction of the surface at every pixel."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtl_search.arrays import Array, parts
 from mtl_search.errors import UserError
 from mtl_search.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise, added
@@ -70,15 +71,22 @@ class Normals(Elementwise):
     def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         return [(3, height, width)]
 
-    def learned(self, targets: NDArray[Any]) -> Self:
-        vectors = np.moveaxis(targets, 1, 0)[:, self.known(targets)]
-        vectors = vectors / np.linalg.norm(vectors, axis=0)
-        mean = vectors.mean(axis=1, dtype=np.float64)
-        angles = np.degrees(np.arccos(np.clip(mean @ vectors / np.linalg.norm(mean), -1, 1)))
-        spread = float(angles.mean())
-        if spread < NARROW:
+    def learned(self, targets: Array) -> Self:
+        mean = np.sum([directions.sum(axis=1, dtype=np.float64) for directions in self._directions(targets)], axis=0)
+        mean /= np.linalg.norm(mean)
+        angles = count = 0.0
+        for directions in self._directions(targets):
+            angles += float(np.degrees(np.arccos(np.clip(mean @ directions, -1, 1))).sum())
+            count += directions.shape[1]
+        if angles / count < NARROW:
             raise self.unusable(f"all targets have one direction, from row 0 to row {len(targets) - 1}")
-        return replace(self, spread=spread)
+        return replace(self, spread=angles / count)
+
+    def _directions(self, targets: Array) -> Iterator[NDArray[np.float32]]:
+        """The targets that are there, of length 1, ``[3, targets]``, a part of the samples at a time."""
+        for _, part in parts(targets):
+            vectors = np.moveaxis(part, 1, 0)[:, self.known(part)]
+            yield vectors / np.linalg.norm(vectors, axis=0)
 
     @classmethod
     def filled(cls, targets: Tensor, known: Tensor) -> Tensor:

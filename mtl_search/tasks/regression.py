@@ -2,20 +2,19 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from mtl_search.arrays import Array, moments
 from mtl_search.errors import FieldError, UserError
 from mtl_search.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise
 
 CONSTANT = 1e-6
-"""Targets are constant if their deviation is no more than this part of the largest: float32 tells no less apart."""
+"""Targets are constant if their deviation is no more than this part of their mean: float32 tells no less apart."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Regression(Elementwise):
 
     :param size: Numbers for each sample.
     :param error: What is learned: the ``squared`` or the ``absolute`` error.
+    :param names: Of the numbers; none where they are counted.
     :param mean: Of the training targets, one for each number. Learned from the data; 0 before.
     :param deviation: Their standard deviation. Learned from the data; 1 before.
     """
@@ -43,6 +43,7 @@ class Regression(Elementwise):
     output_means = "a scaled number: times `deviation`, plus `mean`, it is in the units of the targets"
     size: Annotated[int, Field(ge=1)] = 1
     error: Literal["squared", "absolute"] = "squared"
+    names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     deviation: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
@@ -52,7 +53,7 @@ class Regression(Elementwise):
             raise FieldError("size", "must be at least 1", self.size)
         if self.error not in ("squared", "absolute"):
             raise FieldError("error", "must be `squared` or `absolute`", self.error)
-        for name, values in (("mean", self.mean), ("deviation", self.deviation)):
+        for name, values in (("mean", self.mean), ("deviation", self.deviation), ("names", self.names)):
             if len(values) not in (0, self.size):
                 raise FieldError(name, f"must have {self.size} values or none", values)
         if any(value <= 0 for value in self.deviation):
@@ -76,20 +77,17 @@ class Regression(Elementwise):
     def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         return [(self.size,), ()] if self.size == 1 else [(self.size,)]
 
-    def learned(self, targets: NDArray[Any]) -> Self:
-        columns = [column[~np.isnan(column)] for column in targets.reshape(len(targets), -1).astype(np.float64).T]
-        for number, column in enumerate(columns):
-            if not len(column) or column.std() <= CONSTANT * np.abs(column).max():
-                what = f"all targets of number {number}" if self.size > 1 else "all targets"
-                found = f"are {column[0]:g}" if len(column) else "are missing"
+    def learned(self, targets: Array) -> Self:
+        counts, means, deviations = moments(targets)
+        for number, (count, mean, deviation) in enumerate(zip(counts, means, deviations, strict=True)):
+            if deviation <= CONSTANT * abs(mean):
+                name = repr(self.names[number]) if self.names else number
+                what = f"all targets of number {name}" if self.size > 1 else "all targets"
+                found = f"are {mean:g}" if count else "are missing"
                 raise self.unusable(
                     f"{what} {found}, from row 0 to row {len(targets) - 1}, so there is nothing to learn"
                 )
-        return replace(
-            self,
-            mean=tuple(float(column.mean()) for column in columns),
-            deviation=tuple(float(column.std()) for column in columns),
-        )
+        return replace(self, mean=tuple(means.tolist()), deviation=tuple(deviations.tolist()))
 
     def prepared(self, targets: Tensor) -> Tensor:
         """Scaled, ``[samples, size]``."""
