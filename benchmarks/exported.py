@@ -28,7 +28,7 @@ from torch import Tensor
 from mtl_search import compare, export, load_experiment, search
 from mtl_search.datasets import Dataset
 from mtl_search.exporting import load_trained
-from mtl_search.networks.deployment import FromPixels, deployed
+from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.run_folder import Run, load_run
 from mtl_search.runner import prepare
 
@@ -93,7 +93,8 @@ def trained_run(folder: Path, epochs: int) -> tuple[Run, Dataset]:
 def measured(run: Run, which: str | None, dataset: Dataset, folder: Path, python: Path) -> str:
     """Export a network, use it in the fresh environment, and compare: a row of the table."""
     inputs = torch.from_numpy(np.array(dataset.splits["val"].inputs[:200])).float()
-    network = FromPixels(load_trained(run, which, dataset).network, dataset.mean, dataset.std).eval()
+    trained = load_trained(run, which, dataset)
+    network = FromRawInputs(trained.network, dataset.mean, dataset.std, dataset.input_shape).eval()
     export(run, which, out=folder)
     np.save(folder / "inputs.npy", inputs.numpy())
     code = f"PASSES = {PASSES}\n{USE}"

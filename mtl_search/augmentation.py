@@ -55,12 +55,12 @@ class Augmentation:
     """Draws the moves of training samples.
 
     :param settings: Which moves there are.
-    :param input_shape: ``(channels, height, width)`` of a sample.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     :param seed: Of the training.
     :raises FieldError: As :func:`check_augmentation`.
     """
 
-    def __init__(self, settings: AugmentationSettings, input_shape: tuple[int, int, int], seed: int) -> None:
+    def __init__(self, settings: AugmentationSettings, input_shape: tuple[int, ...], seed: int) -> None:
         check_augmentation(settings, input_shape)
         self.settings = settings
         self.lot = generator(seed, "augmentation")
@@ -76,9 +76,12 @@ class Augmentation:
 def check_augmentation(settings: AugmentationSettings | None, input_shape: Sequence[int]) -> None:
     """Check what needs the data.
 
-    :raises FieldError: If a shift may leave nothing of a picture.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :raises FieldError: If a shift may leave nothing of a picture, or the inputs are no pictures.
     """
-    side = min(input_shape[1:])
-    if settings is not None and settings.shift >= side:
+    if settings is not None and len(input_shape) == 1:
+        rule = f"must be left out: the inputs are rows of {input_shape[0]} features, and it moves pictures"
+        raise FieldError("training.augmentation", rule, settings.model_dump())
+    if settings is not None and settings.shift >= (side := min(input_shape[1:])):
         rule = f"must be below the shorter side of the inputs, {side} pixels"
         raise FieldError("training.augmentation.shift", rule, settings.shift)

@@ -20,7 +20,7 @@ Found = TypeVar("Found")
 
 
 class DeviceSplit:
-    """A split where the network trains: inputs stay uint8, batches are normalised as they are made.
+    """A split where the network trains: inputs stay as they are, batches are normalised as they are made.
 
     It is held on the device; where a GPU has no room for it, in the memory of the machine.
 
@@ -37,16 +37,18 @@ class DeviceSplit:
         self.resident = is_resident(sum(held.nbytes for held in (inputs, *targets.stacked)), device)
         place = device if self.resident else torch.device("cpu")
         self.inputs, self.targets = inputs.to(place), targets.map(lambda of_group: of_group.to(place))
-        self.mean = _tensor(dataset.mean).to(device).view(-1, 1, 1)
-        self.scale = 1 / _tensor(dataset.std).to(device).view(-1, 1, 1)
+        of_channels = (-1, *[1] * (inputs.ndim - 2))
+        self.mean = _tensor(dataset.mean).to(device).view(of_channels)
+        self.scale = 1 / _tensor(dataset.std).to(device).view(of_channels)
+        self.layout = torch.channels_last if inputs.ndim == 4 else torch.contiguous_format
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def batch(self, samples: Tensor | slice, moves: Moves | None = None) -> Batch:
-        """Normalised inputs ``[batch, channels, height, width]`` and the targets of all tasks.
+        """Normalised inputs, ``[batch, channels, height, width]`` or ``[batch, features]``, and targets of all tasks.
 
-        :param moves: Of these samples, while they are still uint8; none if left out.
+        :param moves: Of these samples, before they are normalised; none if left out.
         """
         return self._made(self._taken(samples), moves)
 
@@ -75,7 +77,7 @@ class DeviceSplit:
     def _made(self, taken: Batch, moves: Moves | None) -> Batch:
         inputs, targets = taken
         inputs = inputs if moves is None else moves.apply(inputs)
-        inputs = inputs.to(torch.float32, memory_format=torch.channels_last)
+        inputs = inputs.to(torch.float32, copy=True, memory_format=self.layout)
         return inputs.sub_(self.mean).mul_(self.scale), targets
 
 

@@ -50,10 +50,10 @@ class Cost:
         return self.learnable_parameters + self.fixed_parameters
 
 
-def measure(model: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
+def measure(model: nn.Module, input_shape: tuple[int, ...]) -> Cost:
     """The cost of a built network, counted on its tensors and, for MACs, by torch's own counter on a forward pass.
 
-    :param input_shape: ``(channels, height, width)`` of a sample.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     """
     operators = [module for module in model.modules() if isinstance(module, Operator)]
     return Cost(
@@ -64,7 +64,7 @@ def measure(model: nn.Module, input_shape: tuple[int, int, int]) -> Cost:
 
 
 @torch.no_grad()
-def latency_ms(model: nn.Module, input_shape: tuple[int, int, int], passes: int = 30) -> float:
+def latency_ms(model: nn.Module, input_shape: tuple[int, ...], passes: int = 30) -> float:
     """Milliseconds of a forward pass for one sample, in evaluation mode, with torch's threads as they are: the median.
 
     Measured where it is called, on the device of the model: other work on the machine makes it longer.
@@ -84,7 +84,7 @@ def latency_ms(model: nn.Module, input_shape: tuple[int, int, int], passes: int 
     return 1000 * statistics.median(seconds[WARM_UP:])
 
 
-def count_macs(model: nn.Module, input_shape: tuple[int, int, int], only: Sequence[str] | None = None) -> int:
+def count_macs(model: nn.Module, input_shape: tuple[int, ...], only: Sequence[str] | None = None) -> int:
     """MACs of a forward pass, for one more sample in the batch: what does not depend on the batch is not counted.
 
     :param only: Names of the tasks to compute, for a network whose ``forward`` takes them; all if left out.
@@ -92,7 +92,7 @@ def count_macs(model: nn.Module, input_shape: tuple[int, int, int], only: Sequen
     return _counted_macs(model, input_shape, 2, only) - _counted_macs(model, input_shape, 1, only)
 
 
-def _counted_macs(model: nn.Module, input_shape: tuple[int, int, int], batch: int, only: Sequence[str] | None) -> int:
+def _counted_macs(model: nn.Module, input_shape: tuple[int, ...], batch: int, only: Sequence[str] | None) -> int:
     reference = next(model.parameters())
     inputs = torch.zeros(batch, *input_shape, dtype=reference.dtype, device=reference.device)
     with _evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -115,7 +115,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tuple[int, int, int]) -> Cost:
+def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tuple[int, ...]) -> Cost:
     """The cost of the (fused) network of an architecture, without building it: equal to what :func:`measure` finds."""
     network = geometry(architecture, len(tasks), input_shape)
     total = _heads(network, tasks, architecture.backbone.head_pool)

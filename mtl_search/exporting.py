@@ -28,7 +28,7 @@ from mtl_search.evaluation import Entrant, entrant_of
 from mtl_search.experiment import Training
 from mtl_search.files import write_bytes, write_json, write_text
 from mtl_search.methods import make_method
-from mtl_search.networks.deployment import FromPixels, deployed
+from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.outcomes import Comparison, load_comparison, outcome_folder
 from mtl_search.run_folder import Run, load_run
 from mtl_search.runner import prepare
@@ -39,7 +39,8 @@ Format = Literal["onnx", "torch"]
 FILES: Mapping[str, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
 FOLDER = "exports"
 CARD = "model_card.json"
-INPUT = "image"
+INPUTS = {3: "image", 1: "features"}
+"""Dimensions of a sample -> name of the input."""
 CHECKED = 64
 """Samples whose outputs are compared."""
 TOLERANCE = 1e-5
@@ -77,8 +78,9 @@ def export(
 ) -> Path:
     """Write a trained network as a model file, ``model_card.json`` and ``MODEL_CARD.md``.
 
-    Its input is named ``image``: float32 ``[batch, channels, height, width]`` in the units of the data (0 to 255 for
-    pictures); its outputs are named as the tasks. The batch may have any size.
+    Its input is named ``image``: float32 ``[batch, channels, height, width]`` in the units of the data (0 to 255 where
+    those are bytes); of a table ``features``: ``[batch, features]``. Its outputs are named as the tasks. The batch may
+    have any size.
 
     :param run: A run, or its folder.
     :param which: Number of a trial on the front, or an entrant of the run's comparison (``hard_sharing``,
@@ -96,10 +98,10 @@ def export(
     _check_packages(format)
     loaded = run if isinstance(run, Run) else load_run(run)
     data = prepare(loaded.experiment, dataset)
-    if format == "onnx" and INPUT in (task.name for task in data.tasks):
-        raise UserError(f"a task is named `{INPUT}`, as the input of an ONNX file is: choose the format torch.")
+    if format == "onnx" and (name := _input_name(data)) in (task.name for task in data.tasks):
+        raise UserError(f"a task is named `{name}`, as the input of an ONNX file is: choose the format torch.")
     trained = load_trained(loaded, which, data, seed)
-    whole = FromPixels(trained.network, data.mean, data.std).eval()
+    whole = FromRawInputs(trained.network, data.mean, data.std, data.input_shape).eval()
     folder = Path(out) if out is not None else loaded.path / FOLDER / trained.name
     made_from = {"run": loaded.path.resolve().name, "name": trained.name, **trained.about}
     others = _other_files(folder, made_from, FILES[format])
@@ -223,14 +225,14 @@ def _write_onnx(graph: fx.GraphModule, dataset: Dataset, path: Path) -> Callable
         (_example(dataset),),
         dynamo=True,
         dynamic_shapes=({0: torch.export.Dim("batch")},),
-        input_names=[INPUT],
+        input_names=[_input_name(dataset)],
         output_names=[task.name for task in dataset.tasks],
         verbose=False,
     )
     assert program is not None
     program.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, {INPUT: inputs.numpy()})
+    return lambda inputs: session.run(None, {_input_name(dataset): inputs.numpy()})
 
 
 def _write_program(
@@ -261,6 +263,10 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def _input_name(dataset: Dataset) -> str:
+    return INPUTS[len(dataset.input_shape)]
 
 
 def _example(dataset: Dataset) -> Tensor:
@@ -325,16 +331,17 @@ def _card(
     :param files: Name of each model file -> largest difference of its outputs from those of the trained network.
     """
     found = cost.measure(trained.network, dataset.input_shape)
+    holds_bytes = dataset.splits["train"].inputs.dtype == np.uint8
     return {
         "title": f"{trained.title} of {run.path.resolve().name}",
         "files": dict(files),
         "made_by": f"mtl_search {__version__}",
         "exported": now(),
         "input": {
-            "name": INPUT,
+            "name": _input_name(dataset),
             "shape": ["batch", *dataset.input_shape],
             "type": "float32",
-            "units": "as in the data, before any normalisation: 0 to 255",
+            "units": f"as in the data, before any normalisation{': 0 to 255' if holds_bytes else ''}",
             "normalisation_inside": {"mean": dataset.mean.tolist(), "std": dataset.std.tolist()},
         },
         "tasks": [

@@ -69,7 +69,7 @@ def random_architecture(seed: int) -> Architecture:
 def generic_model(
     architecture: Architecture,
     tasks: Sequence[Classification],
-    shape: tuple[int, int, int] = SHAPE,
+    shape: tuple[int, ...] = SHAPE,
     implementation: Implementation = "fused",
     dtype: torch.dtype = torch.float64,
 ) -> MultiTaskNetwork:

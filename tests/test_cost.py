@@ -32,12 +32,12 @@ PINNED = {
 
 
 def assert_cost_matches_built_model(
-    architecture: Architecture, tasks: tuple[Classification, ...], shape: tuple[int, int, int]
+    architecture: Architecture, tasks: tuple[Classification, ...], shape: tuple[int, ...]
 ) -> None:
     assert cost.estimate(architecture, tasks, shape) == cost.measure(build_model(architecture, tasks, shape), shape)
 
 
-def counted_macs(architecture: Architecture, tasks: tuple[Classification, ...], shape: tuple[int, int, int]) -> float:
+def counted_macs(architecture: Architecture, tasks: tuple[Classification, ...], shape: tuple[int, ...]) -> float:
     """What torch counts in one forward pass, as anybody would count it."""
     model = build_model(architecture, tasks, shape).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

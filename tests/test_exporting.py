@@ -19,7 +19,7 @@ from mtl_search.errors import UnknownNameError, UserError
 from mtl_search.experiment import load_experiment
 from mtl_search.exporting import TOLERANCE, _difference, load_trained
 from mtl_search.methods import make_method
-from mtl_search.networks.deployment import FromPixels, deployed
+from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.registry import METHODS
 from mtl_search.run_folder import Run
 from mtl_search.runner import prepare
@@ -223,7 +223,7 @@ def test_a_folder_holds_one_model(run: Run, tmp_path: Path) -> None:
 def test_outputs_that_are_no_numbers_are_not_taken_for_equal(run: Run) -> None:
     dataset = prepare(run.experiment)
     network = load_trained(run, None, dataset).network
-    whole = FromPixels(network, dataset.mean, dataset.std)
+    whole = FromRawInputs(network, dataset.mean, dataset.std, dataset.input_shape)
     difference = _difference(lambda x: [np.full((len(x), 10), np.nan, np.float32)] * 2, whole, dataset)
     assert not difference <= TOLERANCE
 

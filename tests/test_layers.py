@@ -89,6 +89,7 @@ HOMES = {
     "scipy": "statistics",
     "safetensors": "weights",
     "pandas": "run_folder",
+    "pyarrow": "datasets._tables",
     "mlxtend": "datasets.multi_mnist",
     "PIL": "datasets._photographs",
     "torchjd": "balancing._torchjd",

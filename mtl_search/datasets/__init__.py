@@ -1,6 +1,7 @@
 """Datasets: inputs, and a target for every task, in splits. One file each, registered under the file's name.
 
-A dataset is held in memory as it is, images as uint8; batches are made and normalised where the network trains.
+Inputs are images or the rows of a table. They are held as they are, images mostly as uint8; batches are made and
+normalised where the network trains.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
+from mtl_search.datasets._inputs import check_inputs, mean_and_deviation
 from mtl_search.errors import DatasetError, UserError
 from mtl_search.options import build
 from mtl_search.registry import DATASETS
@@ -25,12 +27,13 @@ SPLITS = ("train", "val", "test")
 class Split:
     """Samples.
 
-    :param inputs: ``[samples, channels, height, width]``, uint8.
+    :param inputs: Images ``[samples, channels, height, width]``, uint8 or float32 in any units; or the rows of a table
+        ``[samples, features]``, float32. None of their numbers may be missing.
     :param targets: Name of the task -> ``[samples, ...]``, integers or float32 as its kind has them. Any may be
         missing: an integer that is -1, a float that is NaN.
     """
 
-    inputs: NDArray[np.uint8]
+    inputs: NDArray[Any]
     targets: Mapping[str, NDArray[Any]]
 
     def __len__(self) -> int:
@@ -48,8 +51,8 @@ class Dataset:
     :param name: Name it was loaded by.
     :param tasks: What is to be predicted.
     :param splits: ``train``, ``val`` and ``test``; a search is given the first two only.
-    :param mean: ``[channels]``, mean of the training inputs, in units of 0 to 255.
-    :param std: ``[channels]``, their standard deviation.
+    :param mean: ``[channels]`` or ``[features]``, mean of the training inputs, in the units of the inputs.
+    :param std: ``[channels]`` or ``[features]``, their standard deviation.
     :param options: The options that it was loaded with, besides the defaults.
     """
 
@@ -61,10 +64,9 @@ class Dataset:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """``(channels, height, width)``"""
-        _, channels, height, width = self.splits["train"].inputs.shape
-        return channels, height, width
+    def input_shape(self) -> tuple[int, ...]:
+        """``(channels, height, width)`` of an image, ``(features,)`` of a row of a table."""
+        return self.splits["train"].inputs.shape[1:]
 
     @property
     def score_names(self) -> list[str]:
@@ -84,16 +86,15 @@ class Dataset:
 def make_dataset(name: str, tasks: tuple[Task, ...], splits: Mapping[str, Split]) -> Dataset:
     """A dataset with the mean and deviation of its own training inputs, and tasks that know the training targets.
 
-    :raises DatasetError: If a task has no targets in a split, or such as are of no use; the message names the task, the
-        split and, where there is one, the row.
+    :raises DatasetError: If a task has no targets in a split, or such as are of no use; if inputs are of a wrong type
+        or shape, or not finite. The message names the task, the split and, where there is one, the row.
     """
+    sample = splits["train"].inputs.shape[1:]
     for split, samples in splits.items():
+        check_inputs(samples.inputs, sample, split)
         _check_targets(tasks, samples, split)
-    inputs = splits["train"].inputs
     tasks = tuple(task.learned(splits["train"].targets[task.name]) for task in tasks)
-    mean = inputs.mean(axis=(0, 2, 3), dtype=np.float64).astype(np.float32)
-    std = inputs.std(axis=(0, 2, 3), dtype=np.float64).astype(np.float32)
-    return Dataset(name, tasks, dict(splits), mean, np.maximum(std, 1e-3))
+    return Dataset(name, tasks, dict(splits), *mean_and_deviation(splits["train"].inputs))
 
 
 def _check_targets(tasks: tuple[Task, ...], samples: Split, split: str) -> None:

@@ -54,8 +54,8 @@ class Problem:
         return self.dataset.tasks
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """``(channels, height, width)`` of a sample."""
+    def input_shape(self) -> tuple[int, ...]:
+        """``(channels, height, width)`` of an image, ``(features,)`` of a row of a table."""
         return self.dataset.input_shape
 
     @property

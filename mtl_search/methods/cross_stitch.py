@@ -94,7 +94,7 @@ class CrossStitchNetwork(PathNetwork):
         self,
         backbone: Backbone,
         tasks: Sequence[Task],
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         seed: int = 0,
         width_multiplier: float = 1.0,
         *,

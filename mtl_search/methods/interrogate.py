@@ -19,6 +19,7 @@ from mtl_search.errors import FieldError
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.methods.single_task import SingleTask
 from mtl_search.networks.gated import GatedNetwork, PrunedNetwork, SlicedModule
+from mtl_search.networks.geometry import image_shape
 from mtl_search.networks.paths import ConvModule, ModuleShape
 from mtl_search.seeds import generator
 from mtl_search.training import Epoch, Group, Trainer
@@ -190,9 +191,9 @@ def prune(model: GatedNetwork) -> PrunedNetwork:
     return pruned.train(model.training)
 
 
-def module_macs(shapes: Sequence[ModuleShape], input_shape: tuple[int, int, int]) -> list[int]:
+def module_macs(shapes: Sequence[ModuleShape], input_shape: tuple[int, ...]) -> list[int]:
     """MACs of one module at every place of a backbone."""
-    _, height, width = input_shape
+    _, height, width = image_shape(input_shape)
     found = []
     for shape in shapes:
         found.append(cost.count_macs(ConvModule(shape, generator(0, "counted")), (shape.inputs, height, width)))

@@ -86,7 +86,7 @@ class BranchingNetwork(PathNetwork):
         self,
         backbone: Backbone,
         tasks: Sequence[Task],
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         seed: int = 0,
         width_multiplier: float = 1.0,
     ) -> None:

@@ -19,24 +19,28 @@ CONVOLUTIONS = (aten.conv2d.default,)
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
 
 
-class FromPixels(nn.Module):
+class FromRawInputs(nn.Module):
     """A network behind the normalisation of its inputs.
 
-    :param mean: ``[channels]``, of the inputs.
-    :param std: ``[channels]``, their deviation.
+    :param mean: ``[channels]`` or ``[features]``, of the inputs.
+    :param std: Their deviation, likewise.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, network: nn.Module, mean: NDArray[np.float32], std: NDArray[np.float32]) -> None:
+    def __init__(
+        self, network: nn.Module, mean: NDArray[np.float32], std: NDArray[np.float32], input_shape: tuple[int, ...]
+    ) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", torch.from_numpy(np.array(mean)).view(-1, 1, 1))
-        self.register_buffer("scale", 1 / torch.from_numpy(np.array(std)).view(-1, 1, 1))
+        of_channels = (-1, *[1] * (len(input_shape) - 1))
+        self.register_buffer("mean", torch.from_numpy(np.array(mean)).view(of_channels))
+        self.register_buffer("scale", 1 / torch.from_numpy(np.array(std)).view(of_channels))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """``[batch, channels, height, width]`` in the units of the data to a dictionary of outputs."""
+        """``[batch, *input_shape]`` in the units of the data to a dictionary of outputs."""
         return self.network((x - self.mean) * self.scale)
 
 

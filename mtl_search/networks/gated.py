@@ -58,7 +58,7 @@ class GatedNetwork(nn.Module):
     """The network that is trained: every module once for each task and once shared, and gates between them.
 
     :param tasks: What to predict.
-    :param input_shape: ``(channels, height, width)``.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     :param seed: Of the initial weights and gates. A task's own modules and head are those of one network per task.
     """
 
@@ -66,7 +66,7 @@ class GatedNetwork(nn.Module):
         self,
         backbone: Backbone,
         tasks: Sequence[Task],
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         seed: int = 0,
         width_multiplier: float = 1.0,
     ) -> None:
@@ -91,7 +91,7 @@ class GatedNetwork(nn.Module):
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Outputs of the tasks.
 
-        :param x: ``[batch, channels, height, width]``
+        :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :param only: Names of the tasks to compute; all if left out. The mix reads all tasks up to the last place.
         :returns: Name of the task -> ``[batch, outputs]``.
         """
@@ -176,7 +176,7 @@ class PrunedNetwork(nn.Module):
 
     :param gates: See :data:`Gates`, for the modules of the backbone.
     :param tasks: What to predict.
-    :param input_shape: ``(channels, height, width)``.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class PrunedNetwork(nn.Module):
         backbone: Backbone,
         gates: Gates,
         tasks: Sequence[Task],
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         width_multiplier: float = 1.0,
     ) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class PrunedNetwork(nn.Module):
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Outputs of the tasks, in one pass.
 
-        :param x: ``[batch, channels, height, width]``
+        :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :param only: Names of the tasks to compute; all if left out.
         :returns: Name of the task -> ``[batch, outputs]``.
         """

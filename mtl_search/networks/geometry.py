@@ -89,12 +89,12 @@ class BlockGeometry:
 class Geometry:
     """A whole network.
 
-    :param input_shape: ``(channels, height, width)`` of a sample.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     :param stem: Channels of the stem, scaled; 0 for none.
     :param blocks: One for every choice of the architecture.
     """
 
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     stem: int
     blocks: tuple[BlockGeometry, ...]
 
@@ -102,6 +102,12 @@ class Geometry:
     def after(self) -> Features:
         """What the heads read."""
         return self.blocks[-1].after
+
+
+def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """``(channels, height, width)``: a row of a table is a picture of one pixel."""
+    channels, height, width = input_shape if len(input_shape) == 3 else (*input_shape, 1, 1)
+    return channels, height, width
 
 
 def shared_width(choice: LayerChoice, width: int) -> int:
@@ -122,14 +128,14 @@ def stages_of(architecture: Architecture) -> Iterator[tuple[int, Stage, LayerCho
             yield number, stage, next(choices), stage.stride if place == 0 else 1
 
 
-def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, int, int]) -> Geometry:
+def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...]) -> Geometry:
     """Walk through an architecture and note the features at every layer.
 
     :param tasks: Number of tasks.
-    :param input_shape: ``(channels, height, width)`` of a sample.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     """
     backbone = architecture.backbone
-    channels, height, width = input_shape
+    channels, height, width = image_shape(input_shape)
     stem = scaled(backbone.stem, architecture.width_multiplier) if backbone.stem else 0
     stem_stride = backbone.stem_stride if stem else 1
     features = Features(stem or channels, 0, 1, -(-height // stem_stride), -(-width // stem_stride))

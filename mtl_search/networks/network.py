@@ -153,7 +153,7 @@ class MultiTaskNetwork(nn.Module):
 
     :param architecture: Every choice.
     :param tasks: What to predict.
-    :param input_shape: ``(channels, height, width)``.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     :param seed: Of the initial weights and, independently, of the primitives.
     :param implementation: ``fused`` for training; ``reference`` for the layer as the paper writes it, the same numbers;
         ``deploy`` for use once it is trained: in evaluation mode the network is one plain graph, see
@@ -164,7 +164,7 @@ class MultiTaskNetwork(nn.Module):
         self,
         architecture: Architecture,
         tasks: Sequence[Task],
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         seed: int = 0,
         implementation: Implementation = "fused",
     ) -> None:
@@ -190,7 +190,7 @@ class MultiTaskNetwork(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Outputs of all tasks.
 
-        :param x: ``[batch, channels, height, width]``
+        :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :returns: Name of the task -> ``[batch, outputs]``.
         """
         if self.implementation == "deploy" and not self.training and not torch.compiler.is_exporting():
@@ -219,7 +219,11 @@ def channels_last(x: Tensor) -> Tensor:
     """``x`` with its channels innermost in memory, by strides that say so even of a single channel.
 
     The strides of ``[batch, 1, height, width]`` fit both layouts, and convolutions would go on in the other one.
+
+    :param x: Images ``[batch, channels, height, width]``; or rows ``[batch, features]``, which become images of one
+        pixel.
     """
+    x = x[:, :, None, None] if x.ndim == 2 else x
     if torch.compiler.is_exporting():
         return x  # a graph leaves the layout to what runs it
     _, channels, height, width = x.shape
@@ -230,7 +234,7 @@ def channels_last(x: Tensor) -> Tensor:
 def build_model(
     architecture: Architecture,
     tasks: Sequence[Task],
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     seed: int = 0,
     implementation: Implementation = "fused",
 ) -> MultiTaskNetwork:

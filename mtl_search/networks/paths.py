@@ -139,7 +139,7 @@ class PathModules(nn.Module):
 
     :param paths: All that are walked.
     :param tasks: What to predict.
-    :param input_shape: ``(channels, height, width)``.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     :param seed: Of the initial weights. Those of a module depend on its place and number only.
     """
 
@@ -148,7 +148,7 @@ class PathModules(nn.Module):
         backbone: Backbone,
         paths: Iterable[Path],
         tasks: Sequence[Task],
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         seed: int = 0,
         width_multiplier: float = 1.0,
     ) -> None:
@@ -203,7 +203,7 @@ class PathNetwork(PathModules):
         backbone: Backbone,
         paths: Sequence[Path],
         tasks: Sequence[Task],
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         seed: int = 0,
         width_multiplier: float = 1.0,
     ) -> None:
@@ -213,7 +213,7 @@ class PathNetwork(PathModules):
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Outputs of the tasks.
 
-        :param x: ``[batch, channels, height, width]``
+        :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :param only: Names of the tasks to compute; all if left out.
         :returns: Name of the task -> ``[batch, outputs]``.
         """

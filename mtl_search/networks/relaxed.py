@@ -31,7 +31,7 @@ class RelaxedNetwork(PathModules):
         backbone: Backbone,
         candidates: Sequence[Sequence[Path]],
         tasks: Sequence[Task],
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         seed: int = 0,
         width_multiplier: float = 1.0,
     ) -> None:
@@ -47,7 +47,7 @@ class RelaxedNetwork(PathModules):
     ) -> dict[str, Tensor]:
         """Outputs of the tasks.
 
-        :param x: ``[batch, channels, height, width]``
+        :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :param only: Names of the tasks to compute; all if left out.
         :param shares: Of each task, ``[candidates]``: the weights of the sum; ``softmax(alpha)`` if left out.
         :returns: Name of the task -> ``[batch, outputs]``.

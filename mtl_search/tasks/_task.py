@@ -120,7 +120,7 @@ class Task(ABC):
     def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         """Shapes that the targets of one sample may have.
 
-        :param height: Of the inputs.
+        :param height: Of the inputs; 1 of a row of a table, as the width is.
         """
         return [(height, width)] if self.dense else [()]
 
@@ -171,13 +171,20 @@ class Task(ABC):
     def check(self, targets: NDArray[Any], inputs: tuple[int, ...], split: str) -> None:
         """Check the targets of a split.
 
-        :param inputs: Shape of its inputs, ``(samples, channels, height, width)``.
-        :raises DatasetError: For a wrong type, shape or value, or if every target is missing.
+        :param inputs: Shape of its inputs, ``(samples, channels, height, width)`` or ``(samples, features)``.
+        :raises DatasetError: For a wrong type, shape or value, if every target is missing, or for a dense task on
+            inputs that are no images.
         """
         where, types = f"task `{self.name}`, split `{split}`", INTEGERS if self.integer else FLOATS
         if str(targets.dtype) not in types:
             raise DatasetError(f"{where}: targets must be {' or '.join(types)}, but got {targets.dtype}.")
-        shapes = [(inputs[0], *shape) for shape in self.target_shapes(*inputs[2:])]
+        if self.dense and len(inputs) == 2:
+            raise DatasetError(
+                f"{where}: a task of the kind `{self.kind}` has a target for every pixel, so that inputs must be "
+                f"images, but got rows of {inputs[1]} features."
+            )
+        height, width = inputs[2:] or (1, 1)
+        shapes = [(inputs[0], *shape) for shape in self.target_shapes(height, width)]
         if targets.shape not in shapes:
             allowed = " or ".join(map(str, shapes))
             raise DatasetError(f"{where}: targets must be of shape {allowed}, but got {targets.shape}.")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtl_search.errors import FieldError
 from mtl_search.scores import Metric
 from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
 from mtl_search.tasks._elementwise import Elementwise
@@ -19,6 +20,8 @@ class Binary(Elementwise):
     """Yes or no for each sample, one logit: binary cross entropy; accuracy, F-score, balanced accuracy.
 
     Targets are ``[samples]``, 0 or 1, or -1 where missing.
+
+    :param names: What 0 and 1 stand for; none where they are these numbers.
     """
 
     kind = "binary"
@@ -29,6 +32,12 @@ class Binary(Elementwise):
         Metric("loss", higher_is_better=False),
     )
     output_means = "a logit: yes where above 0"
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.names) not in (0, 2):
+            raise FieldError("names", "must have 2 names or none", self.names)
 
     @property
     def outputs(self) -> int:
@@ -48,7 +57,8 @@ class Binary(Elementwise):
     def learned(self, targets: NDArray[Any]) -> Self:
         for answer, count in enumerate(class_counts(targets, 2)):
             if not count:
-                raise self.unusable(f"{answer} is in none of its {len(targets):,} rows, so it cannot be learned")
+                name = repr(self.names[answer]) if self.names else answer
+                raise self.unusable(f"{name} is in none of its {len(targets):,} rows, so it cannot be learned")
         return self
 
     @classmethod

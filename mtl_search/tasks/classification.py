@@ -23,17 +23,21 @@ class Classification(Elementwise):
     Targets are ``[samples]``, 0 to ``classes - 1``, or -1 where missing.
 
     :param classes: Number of classes, each in at least one training sample.
+    :param names: Of the classes; none where they are their numbers.
     """
 
     kind = "classification"
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("accuracy"), Metric("loss", higher_is_better=False))
     output_means = "a logit for each class"
     classes: Annotated[int, Field(ge=2)] = 10
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.classes < 2:
             raise FieldError("classes", "must be at least 2", self.classes)
+        if len(self.names) not in (0, self.classes):
+            raise FieldError("names", f"must have {self.classes} names or none", self.names)
 
     @property
     def outputs(self) -> int:
@@ -53,7 +57,8 @@ class Classification(Elementwise):
     def learned(self, targets: NDArray[Any]) -> Self:
         missing = np.flatnonzero(class_counts(targets, self.classes) == 0)
         if len(missing):
-            raise self.unusable(f"class {missing[0]} is in none of its {len(targets):,} rows, so it cannot be learned")
+            name = repr(self.names[missing[0]]) if self.names else missing[0]
+            raise self.unusable(f"class {name} is in none of its {len(targets):,} rows, so it cannot be learned")
         return self
 
     @classmethod

@@ -24,17 +24,21 @@ class MultiLabel(Elementwise):
     averaged over the labels that have a target. Targets are ``[samples, labels]``, 0 or 1, or -1 where missing.
 
     :param labels: Number of labels.
+    :param names: Of the labels; none where they are their numbers.
     """
 
     kind = "multi_label"
     metrics = (Metric("accuracy"), Metric("f_score"), Metric("loss", higher_is_better=False))
     output_means = "a logit for each label: yes where above 0"
     labels: Annotated[int, Field(ge=1)] = 2
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.labels < 1:
             raise FieldError("labels", "must be at least 1", self.labels)
+        if len(self.names) not in (0, self.labels):
+            raise FieldError("names", f"must have {self.labels} names or none", self.names)
 
     @property
     def outputs(self) -> int:
@@ -59,7 +63,8 @@ class MultiLabel(Elementwise):
             for answer, count in enumerate(class_counts(targets[:, label], 2)):
                 if not count:
                     rows = f"{len(targets):,} rows"
-                    raise self.unusable(f"{answer} is in none of its {rows} of label {label}, so it cannot be learned")
+                    name = repr(self.names[label]) if self.names else label
+                    raise self.unusable(f"{answer} is in none of its {rows} of label {name}, so it cannot be learned")
         return self
 
     @classmethod

@@ -28,6 +28,7 @@ class Regression(Elementwise):
 
     :param size: Numbers for each sample.
     :param error: What is learned: the ``squared`` or the ``absolute`` error.
+    :param names: Of the numbers; none where they are counted.
     :param mean: Of the training targets, one for each number. Learned from the data; 0 before.
     :param deviation: Their standard deviation. Learned from the data; 1 before.
     """
@@ -43,6 +44,7 @@ class Regression(Elementwise):
     output_means = "a scaled number: times `deviation`, plus `mean`, it is in the units of the targets"
     size: Annotated[int, Field(ge=1)] = 1
     error: Literal["squared", "absolute"] = "squared"
+    names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     deviation: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
@@ -52,7 +54,7 @@ class Regression(Elementwise):
             raise FieldError("size", "must be at least 1", self.size)
         if self.error not in ("squared", "absolute"):
             raise FieldError("error", "must be `squared` or `absolute`", self.error)
-        for name, values in (("mean", self.mean), ("deviation", self.deviation)):
+        for name, values in (("mean", self.mean), ("deviation", self.deviation), ("names", self.names)):
             if len(values) not in (0, self.size):
                 raise FieldError(name, f"must have {self.size} values or none", values)
         if any(value <= 0 for value in self.deviation):
@@ -80,7 +82,8 @@ class Regression(Elementwise):
         columns = [column[~np.isnan(column)] for column in targets.reshape(len(targets), -1).astype(np.float64).T]
         for number, column in enumerate(columns):
             if not len(column) or column.std() <= CONSTANT * np.abs(column).max():
-                what = f"all targets of number {number}" if self.size > 1 else "all targets"
+                name = repr(self.names[number]) if self.names else number
+                what = f"all targets of number {name}" if self.size > 1 else "all targets"
                 found = f"are {column[0]:g}" if len(column) else "are missing"
                 raise self.unusable(
                     f"{what} {found}, from row 0 to row {len(targets) - 1}, so there is nothing to learn"

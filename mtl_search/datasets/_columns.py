@@ -1,0 +1,288 @@
+"""Columns of the user's own tables as tasks with their targets, and as inputs.
+
+A task is declared by its name alone, by its kind, or by a mapping of ``kind``, ``column`` or ``columns``, and options
+of the kind. Where no kind is given it is found from the data: several columns of 0 and 1 are ``multi_label``, several
+of other numbers ``regression``; one column of two values is ``binary``, of texts or of few whole numbers
+``classification``, of other numbers ``regression``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtl_search.datasets._tables import Column
+from mtl_search.errors import DatasetError, FieldError, UserError
+from mtl_search.registry import TASKS
+from mtl_search.tasks import Task, make_task
+
+FEW = 20
+"""Whole numbers are classes where there are no more different ones than this; else they are to be regressed."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A task as the experiment declares it.
+
+    :param name: Of the task.
+    :param columns: Where its targets stand: the column of its own name, if nothing is said.
+    :param kind: ``None`` to find it from the data.
+    :param options: Of the kind.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    kind: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Where it stands in the experiment, for messages."""
+        return f"dataset.tasks.{self.name}"
+
+
+def declared_tasks(tasks: Sequence[Any] | Mapping[Any, Any], word: str = "column") -> tuple[Declared, ...]:
+    """The tasks that ``dataset.tasks`` declares: a list of names, or a mapping from each to what it is.
+
+    :param word: What their targets stand in, as a key: ``column``, and ``columns`` for several.
+    :raises FieldError: If there is none, one stands twice, or one is declared in another form.
+    """
+    if not tasks:
+        raise FieldError("dataset.tasks", "must name at least one task", tasks)
+    names = list(tasks)
+    for name in names:
+        if not isinstance(name, str):
+            raise FieldError("dataset.tasks", "must have names that are words", name)
+        if names.count(name) > 1:
+            raise FieldError("dataset.tasks", "must name each task once", name)
+    given = tasks if isinstance(tasks, Mapping) else dict.fromkeys(names)
+    return tuple(_declared(name, given[name], word) for name in names)
+
+
+def _declared(name: str, given: Any, word: str) -> Declared:
+    if given is None or isinstance(given, str):
+        return Declared(name, (name,), given)
+    key, several = f"dataset.tasks.{name}", f"{word}s"
+    if not isinstance(given, Mapping):
+        raise FieldError(key, f"must be a kind, or a mapping of `kind`, `{word}` and options", given)
+    if word in given and several in given:
+        raise FieldError(key, f"must have `{word}` or `{several}`, not both", dict(given))
+    columns = given.get(several, [given.get(word, name)])
+    if not isinstance(columns, list | tuple) or not columns or not all(isinstance(one, str) for one in columns):
+        raise FieldError(f"{key}.{several}", "must be a list of names", columns)
+    if len(set(columns)) < len(columns):
+        raise FieldError(f"{key}.{several}", "must name none twice", columns)
+    options = {option: value for option, value in given.items() if option not in ("kind", word, several)}
+    return Declared(name, tuple(columns), given.get("kind"), options)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A task with its targets.
+
+    :param task: The task.
+    :param targets: ``[rows]`` or ``[rows, columns]``, as the kind has them.
+    :param found: Whether its kind was found from the data.
+    """
+
+    task: Task
+    targets: NDArray[Any]
+    found: bool = False
+
+
+def label(declared: Declared, columns: Sequence[Column]) -> Labelled:
+    """The task and its targets, from the columns where they stand.
+
+    :raises UserError: If the kind needs other columns, an option breaks a rule, or a cell cannot be a target; the
+        message names the key, or the file, the row and the column.
+    """
+    for column in columns:
+        if column.missing.all():
+            raise DatasetError(f"{column.title}: every cell is empty, so task `{declared.name}` has no targets.")
+    kind = declared.kind or found_kind(declared, columns)
+    maker = MAKERS.get(kind, _other)
+    if maker in (_classification, _binary, _other) and len(columns) > 1:
+        raise FieldError(f"{declared.key}.columns", f"must be one column for {kind}", list(declared.columns))
+    task, targets = maker(declared, kind, columns)
+    return Labelled(task, targets, found=declared.kind is None)
+
+
+def found_kind(declared: Declared, columns: Sequence[Column]) -> str:
+    """The kind of task that columns are taken for.
+
+    :raises DatasetError: If a single column holds one value only, or nearly as many texts as rows.
+    """
+    if len(columns) > 1:
+        return "multi_label" if all(set(np.unique(one.present)) <= {0, 1} for one in columns) else "regression"
+    column = columns[0]
+    values = np.unique(column.present)
+    if len(values) == 1:
+        raise DatasetError(f"{column.title}: every cell is {values[0]!s}, so task `{declared.name}` is constant.")
+    if len(values) == 2:
+        return "binary"
+    if column.is_text:
+        if 2 * len(values) > len(column.present):
+            raise DatasetError(
+                f"{column.title}: holds {len(values):,} different texts in {len(column):,} rows, too many to be "
+                f"taken for classes: say `{declared.key}: classification` if they are, or leave the task out."
+            )
+        return "classification"
+    whole = np.array_equal(values, np.floor(values))
+    return "classification" if whole and len(values) <= FEW else "regression"
+
+
+def _classification(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
+    options = dict(declared.options)
+    names, targets = _classes(declared, columns[0], options.pop("classes", None))
+    return make_task(kind, declared.name, classes=len(names), names=_told(names), **options), targets
+
+
+def _binary(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
+    options = dict(declared.options)
+    classes = options.pop("classes", None)
+    names, targets = _classes(declared, columns[0], classes)
+    if len(names) != 2:
+        rule = f"must have two classes, which {columns[0].title} has not"
+        raise FieldError(declared.key, rule, ", ".join(names[:5]))
+    return make_task(kind, declared.name, names=_told(names), **options), targets
+
+
+def _told(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of classes, none where they are the numbers themselves."""
+    return () if list(names) == [str(number) for number in range(len(names))] else tuple(names)
+
+
+def _classes(declared: Declared, column: Column, given: Any) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of the classes and the number of each row's, -1 where missing."""
+    labels = column.labels()
+    if given is None:
+        values = np.unique(labels)
+        if len(values) < 2:
+            raise DatasetError(f"{column.title}: every cell is {values[0]!s}, so task `{declared.name}` is constant.")
+        names = [str(value) for value in values]
+    else:
+        names = _class_names(given, f"{declared.key}.classes")
+    numbers = {name: number for number, name in enumerate(names)}
+    targets = np.full(len(column), -1, np.int64)
+    targets[~column.missing] = [numbers.get(text, len(names)) for text in labels.astype(str)]
+    outside = np.flatnonzero(targets == len(names))
+    if len(outside):
+        rule = f"0 to {len(names) - 1}" if isinstance(given, int) else f"one of {', '.join(names)}"
+        raise column.wrong(int(outside[0]), f"a class of `{declared.key}`, {rule}, or nothing where it is missing")
+    return names, targets
+
+
+def _class_names(given: Any, key: str) -> list[str]:
+    """What ``classes`` says: how many, for the numbers from 0; or their names, in their order."""
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 2:
+        return [str(number) for number in range(given)]
+    if not isinstance(given, list | tuple) or len(given) < 2:
+        raise FieldError(key, "must be the number of classes, at least 2, or a list of them", given)
+    for name in given:
+        if isinstance(name, bool):
+            raise FieldError(key, "must be texts or numbers (put `yes`, `no`, `on`, `off` in quotes)", name)
+    names = [str(name) for name in given]
+    if len(set(names)) < len(names):
+        raise FieldError(key, "must name no class twice", names)
+    return names
+
+
+def _multi_label(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
+    targets = np.full((len(columns[0]), len(columns)), -1, np.int64)
+    for number, column in enumerate(columns):
+        values = column.numbers()
+        outside = np.flatnonzero(~column.missing & (values != 0) & (values != 1))
+        if len(outside):
+            raise column.wrong(int(outside[0]), f"0 or 1 for `{declared.key}`, or nothing where it is missing")
+        targets[~column.missing, number] = column.present.astype(np.int64)
+    return make_task(kind, declared.name, labels=len(columns), names=declared.columns, **declared.options), targets
+
+
+def _regression(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
+    targets = np.stack([as_float32(column, column.numbers()) for column in columns], axis=1)
+    if len(columns) == 1:
+        return make_task(kind, declared.name, **declared.options), targets[:, 0]
+    return make_task(kind, declared.name, size=len(columns), names=declared.columns, **declared.options), targets
+
+
+def _other(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
+    """A kind of the user's own, with one number for each sample."""
+    found = TASKS.get(kind)
+    if isinstance(found, type) and issubclass(found, Task) and found.dense:
+        raise UserError(f"`{declared.key}`: {kind} has a target for every pixel, which no column can hold.")
+    task, column = make_task(kind, declared.name, **declared.options), columns[0]
+    values = column.numbers()
+    if not task.integer:
+        return task, as_float32(column, values)
+    broken = np.flatnonzero(~column.missing & (values != np.floor(values)))
+    if len(broken):
+        raise column.wrong(int(broken[0]), "a whole number")
+    return task, np.where(column.missing, -1, values).astype(np.int64)
+
+
+Maker = Callable[[Declared, str, Sequence[Column]], tuple[Task, NDArray[Any]]]
+MAKERS: Mapping[str, Maker] = {
+    "classification": _classification,
+    "binary": _binary,
+    "multi_label": _multi_label,
+    "regression": _regression,
+}
+
+
+def as_float32(column: Column, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Numbers of a column as they are computed on.
+
+    :raises DatasetError: If one is too large for that; the message names its row.
+    """
+    large = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
+    if len(large):
+        raise column.wrong(int(large[0]), f"at most {np.finfo(np.float32).max:.4g} in size")
+    return values.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Columns as inputs.
+
+    :param values: ``[rows, features]``, float32.
+    :param features: Their names, ``<column>`` or ``<column>=<category>``.
+    :param filled: Column -> the number that stood for empty cells.
+    """
+
+    values: NDArray[np.float32]
+    features: tuple[str, ...]
+    filled: Mapping[str, float]
+
+
+def table_inputs(columns: Sequence[Column], training: NDArray[np.int64], missing: str | None) -> Inputs:
+    """Inputs of columns: a feature for each of numbers, and one for each category of those of texts (one-hot).
+
+    Categories are those of the training rows, sorted; another one has zeros in all of them.
+
+    :param training: Numbers of the training rows.
+    :param missing: What stands for empty cells: the training ``mean``, ``zero``, or ``None`` to refuse them; for texts
+        an empty cell has zeros in all categories.
+    :raises DatasetError: For an empty cell where they are refused, or one that is no finite number.
+    """
+    parts, features, filled = [], [], {}
+    for column in columns:
+        if missing is None and column.missing.any():
+            place = column.place(int(np.argmax(column.missing)))
+            raise DatasetError(f"{place}: is empty; say `missing_inputs: mean` or `zero` to fill the empty inputs.")
+        if column.is_text:
+            categories = [text for text in np.unique(column.values[training].astype(str)) if text]
+            parts += [(column.values == text).astype(np.float32) for text in categories]
+            features += [f"{column.name}={text}" for text in categories]
+            continue
+        values = column.numbers()
+        if column.missing.any():
+            known = values[training][~column.missing[training]]
+            filled[column.name] = float(known.mean()) if missing == "mean" and len(known) else 0.0
+            values = np.where(column.missing, filled[column.name], values)
+        parts.append(as_float32(column, values))
+        features.append(column.name)
+    if not parts:
+        raise DatasetError("`dataset.inputs` has no column that is left as an input.")
+    return Inputs(np.stack(parts, axis=1), tuple(features), filled)
