@@ -13,7 +13,6 @@ from mtl_search.datasets._pairs import Labelled, disjoint
 from mtl_search.datasets._photographs import PHOTOGRAPHS, textures
 from mtl_search.datasets._rooms import FIRST_ITEM, ITEMS, Rooms, View, draw_rooms, look
 from mtl_search.datasets._silhouettes import bulge, filled
-from mtl_search.datasets.multi_fashion import GARMENTS
 from mtl_search.tasks import Depth, Edges, Normals, Segmentation
 
 Array = NDArray[np.float32]
@@ -66,7 +65,9 @@ class FashionScenes(DatasetSource):
     def load(self) -> Dataset:
         photographs = {split: textures(self.name, names, 2 * self.side) for split, names in PHOTOGRAPHS.items()}
         training, test = fashion_mnist(self.root)
-        garments = {**disjoint(training, GARMENTS, self.seed), "test": test}
+        for_val = len(training[0]) // 6
+        parts = disjoint(training, {"train": len(training[0]) - for_val, "val": for_val}, self.seed)
+        garments = {**parts, "test": test}
         sizes = {"train": self.train, "val": self.val, "test": self.test}
         splits = {
             split: _scenes(garments[split], photographs[split], size, self.side, np.random.default_rng([self.seed, n]))
