@@ -19,6 +19,9 @@ Routing = Literal["strict", "mixed"]
 
 JSON_FORMAT = 1
 
+DECODER = 16
+"""Channels of a decoder where nothing else is said."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -48,6 +51,8 @@ class Backbone:
         Primitives see few channels in an image: a bank of k primitives on one grey channel yields only k features.
     :param stem_stride: Stride of the stem.
     :param head_pool: Each head reads the averages over a ``head_pool`` x ``head_pool`` grid; 1 is global pooling.
+    :param decoder: Channels of each dense task's decoder (:mod:`mtl_search.networks.decoder`); without dense tasks there
+        is none, whatever stands here.
     """
 
     stages: tuple[Stage, ...]
@@ -55,6 +60,7 @@ class Backbone:
     stem: int = 0
     stem_stride: int = 1
     head_pool: int = 1
+    decoder: int = DECODER
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -63,6 +69,7 @@ class Backbone:
         _check_whole("stem", self.stem, least=0)
         _check_whole("stem_stride", self.stem_stride, least=1)
         _check_whole("head_pool", self.head_pool, least=1)
+        _check_whole("decoder", self.decoder, least=1)
 
     @property
     def layers(self) -> int:
@@ -137,8 +144,14 @@ class Architecture:
         return scaled(stage.width, self.width_multiplier)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain dictionaries and lists, the form that the JSON file holds."""
-        return {"format": JSON_FORMAT, **asdict(self)}
+        """As plain dictionaries and lists, the form that the JSON file holds.
+
+        Keys that came later are left out where they have their default: architectures from before keep their ids.
+        """
+        data = {"format": JSON_FORMAT, **asdict(self)}
+        if self.backbone.decoder == DECODER:
+            del data["backbone"]["decoder"]
+        return data
 
     def to_json(self) -> str:
         """As JSON text, a line per layer."""

@@ -13,7 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mtl_search.architecture import Architecture
 from mtl_search.banks import CONVOLUTION, primitives_of
+from mtl_search.networks.decoder import Decoder, Level
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, LayerGeometry, geometry
+from mtl_search.networks.heads import LinearHead, TaskHeads
 from mtl_search.networks.operators import Operator, terms_of
 from mtl_search.primitives import LinearPrimitive, NonlinearPrimitive
 from mtl_search.registry import PRIMITIVES
@@ -118,7 +120,10 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tuple[int, ...]) -> Cost:
     """The cost of the (fused) network of an architecture, without building it: equal to what :func:`measure` finds."""
     network = geometry(architecture, len(tasks), input_shape)
-    total = _heads(network, tasks, architecture.backbone.head_pool)
+    dense = [task.outputs for task in tasks if task.dense]
+    total = _heads(network, [task.outputs for task in tasks if not task.dense], architecture.backbone.head_pool)
+    if dense:
+        total += decoder(network.taps, dense, network.decoder)
     if network.stem:
         total += _stem(network)
     for block in network.blocks:
@@ -135,10 +140,41 @@ def _stem(network: Geometry) -> Cost:
     return Cost(weights + 2 * network.stem, 0, weights * first.height * first.width)
 
 
-def _heads(network: Geometry, tasks: Sequence[Task], grid: int) -> Cost:
-    outputs = sum(task.head_outputs for task in tasks)
-    weights = outputs * (network.after.shared + network.after.own) * grid**2
-    return Cost(weights + outputs, 0, weights)
+def decoder(taps: Sequence[Features], outputs: Sequence[int], channels: int) -> Cost:
+    """The decoders of dense tasks.
+
+    :param taps: Features that they read, finest first.
+    :param outputs: Of each task.
+    :param channels: Of each decoder.
+    """
+    width, finest = len(outputs) * channels, taps[0].height * taps[0].width
+    weights = sum(outputs) * channels
+    total = Cost(weights + sum(outputs), 0, weights * finest)
+    for tap in taps:
+        weights = width * (tap.shared + tap.own)
+        total += Cost(weights + 2 * width, 0, weights * tap.height * tap.width)
+    for coarser in taps[1:]:
+        weights = width * channels * 9
+        total += Cost(weights, 0, weights * coarser.height * coarser.width)
+    return total
+
+
+def head_macs(heads: TaskHeads) -> int:
+    """MACs of the heads of all tasks, for features of the size that they were built for."""
+    total = 0
+    for head in heads:
+        if isinstance(head, Decoder):
+            taps = [level.tap for level in head.levels if isinstance(level, Level)]
+            total += decoder(taps, list(head.outputs.values()), head.channels).macs
+        else:
+            assert isinstance(head, LinearHead)
+            total += head.linear.weight.numel()
+    return total
+
+
+def _heads(network: Geometry, outputs: Sequence[int], grid: int) -> Cost:
+    weights = sum(outputs) * (network.after.shared + network.after.own) * grid**2
+    return Cost(weights + sum(outputs), 0, weights)
 
 
 def _layer(layer: LayerGeometry, tasks: int, specific: str) -> Iterator[Cost]:

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.architecture import Backbone, Routing, Specific, Stage
+from mtl_search.architecture import DECODER, Backbone, Routing, Specific, Stage
 from mtl_search.banks import check_bank
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, suggestion
 from mtl_search.messages import explain, short
@@ -67,11 +67,12 @@ class BackboneSettings(Section):
     stem_stride: int = Field(1, ge=1)
     stages: tuple[StageSettings, ...] = Field(min_length=1)
     head_pool: int = Field(1, ge=1)
+    decoder: int = Field(DECODER, ge=1)
 
     def build(self) -> Backbone:
         """The backbone that these settings describe."""
         stages = tuple(Stage(stage.width, stage.depth, stage.stride) for stage in self.stages)
-        return Backbone(stages, self.kind, self.stem, self.stem_stride, self.head_pool)
+        return Backbone(stages, self.kind, self.stem, self.stem_stride, self.head_pool, self.decoder)
 
 
 class Options(Section):

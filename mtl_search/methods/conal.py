@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F
 
+from mtl_search import cost
 from mtl_search.batches import Batch, DeviceSplit
 from mtl_search.datasets import Dataset, Split
 from mtl_search.errors import UserError
@@ -219,8 +220,7 @@ class Search(Trainer):
         weights or one for every task, and one through the heads for alpha."""
         forward = super().macs_per_sample // (1 + BACKWARD_MACS)
         backward = BACKWARD_MACS * (self.macs_by_task if self.resolves else forward)
-        heads = sum(parameter.numel() for parameter in self.network.heads.parameters() if parameter.ndim > 1)
-        held_out = (forward + heads) * self.held_out_size / self.settings.batch_size
+        held_out = (forward + cost.head_macs(self.network.heads)) * self.held_out_size / self.settings.batch_size
         return round(forward + backward + held_out)
 
     @property
@@ -246,7 +246,7 @@ class Search(Trainer):
         alpha = [strength.detach().requires_grad_() for strength in self.network.alpha]
         with torch.no_grad():
             features = self.network.features(inputs)
-        outputs = self.network.mixed(features, self.shares(alpha))
+        outputs = self.network.mixed(features, self.shares(alpha), inputs)
         found = torch.autograd.grad(self.losses_of(outputs, targets).sum(), alpha, allow_unused=True)
         for strength, gradient in zip(self.network.alpha, found, strict=True):
             strength.grad = gradient

@@ -21,7 +21,7 @@ class CrossStitch(Method):
     """A network for each task; between stages the features of all are mixed by a learned matrix.
 
     Note. The paper mixes after pooling and after fully connected layers; here the inputs of every stage are mixed, and
-    those of the heads: our reading for backbones that stride instead. The paper starts from networks trained on one
+    those of the heads: our reading for backbones that stride instead. A decoder reads what the next stage reads. The paper starts from networks trained on one
     task each; here everything is trained from scratch, so that the budget is that of the other methods.
 
     :param self_weight: What a task takes of its own features at the start; the others share the rest equally.
@@ -116,16 +116,19 @@ class CrossStitchNetwork(PathNetwork):
 
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """As :meth:`PathNetwork.forward`. One task alone needs the networks of all, but not their heads."""
+        wanted = {task: name for task, name in enumerate(self.paths) if only is None or name in only}
+        read: dict[int, list[Tensor]] = {task: [] for task in wanted}
         features = [channels_last(x)] * len(self.paths)
         for number, place in enumerate(self.places):
             assert isinstance(place, nn.ModuleDict)
-            features = [self._mixed(number, features, task) for task in range(len(features))]
             features = [module(feature) for module, feature in zip(place.values(), features, strict=True)]
-        return {
-            name: head(self._mixed(len(self.places), features, task))
-            for task, (name, head) in enumerate(zip(self.paths, self.heads, strict=True))
-            if only is None or name in only
-        }
+            last = number + 1 == len(self.places)
+            mixed = wanted if last else range(len(features))
+            features = [self._mixed(number + 1, features, task) for task in mixed]
+            for task, feature in zip(mixed, features, strict=True):
+                if task in self.heads.readers(number) and task in wanted:
+                    read[task].append(feature)
+        return {name: self.heads.read(task, read[task], x) for task, name in wanted.items()}
 
     def matrices(self) -> dict[str, list[list[float]]]:
         """What is read there -> ``[task][task it takes from]``, means over channels, for the report."""

@@ -101,6 +101,7 @@ class BranchingNetwork(PathNetwork):
         """As :meth:`PathNetwork.forward`."""
         choices = self._drawn() if self.training else one_hot(self.logits)
         features: list[Tensor] = []
+        tapped: dict[int, list[Tensor]] = {}
         for number, place in enumerate(self.places):
             assert isinstance(place, nn.ModuleDict)
             modules = place.values()
@@ -109,11 +110,26 @@ class BranchingNetwork(PathNetwork):
             else:
                 read = [channels_last(x)] * len(modules)
             features = [module(one) for module, one in zip(modules, read, strict=True)]
+            if number in self.heads.taps:
+                tapped[number] = features
+        ancestors = self._ancestors(choices)
         return {
-            name: head(_chosen(features, choice))
-            for name, head, choice in zip(self.paths, self.heads, choices[-1], strict=True)
+            name: self.heads.read(
+                task, [_chosen(tapped[place], ancestors[place][task]) for place in self.heads.places(task)], x
+            )
+            for task, name in enumerate(self.paths)
             if only is None or name in only
         }
+
+    def _ancestors(self, choices: Tensor) -> list[Tensor]:
+        """Of every place ``[tasks, modules]``: which of its modules lies on the way to a task, from the choices.
+
+        The head of a task reads its module at the last place; its decoder, if it is dense, further ones of its path.
+        """
+        found = [choices[-1]]
+        for of_place in choices[:-1].flip(0):
+            found.append(found[-1] @ of_place)
+        return found[::-1]
 
     def probabilities(self) -> list[list[list[float]]]:
         """``[place][module][parent]``, for the report."""

@@ -55,7 +55,8 @@ class MTANNetwork(PathNetwork):
 
     Our reading: in a stage of one module u and p are the same; the stem is no stage, all tasks read it as it is; the
     carrying convolution strides as the next stage does (the paper pools) and has batch statistics for each task. The
-    authors' code for residual networks takes the last module but one for u: the same in stages of two.
+    authors' code for residual networks takes the last module but one for u: the same in stages of two. A
+    decoder reads what its task attends to in the last stage of every resolution, and the stem as it is.
     """
 
     def __init__(
@@ -93,11 +94,16 @@ class MTANNetwork(PathNetwork):
         wanted = {number: name for number, name in enumerate(self.paths) if only is None or name in only}
         trunk: dict[Path, Tensor] = {(): channels_last(x)}
         attended: dict[int, Tensor] = {}
+        read: dict[tuple[int, int], Tensor] = {}
         for number, stage in enumerate(self.stages):
             first = self.walk((0,) * (stage.start + 1), trunk)
             last = self.walk((0,) * stage.stop, trunk)
             attended = {task: self.mask(number, task, first, attended.get(task)) * last for task in wanted}
-        return {name: self.heads[task](attended[task]) for task, name in wanted.items()}
+            read |= {(task, stage.stop - 1): features for task, features in attended.items()}
+        return {
+            name: self.heads.read(task, [read.get((task, place), trunk[(0,)]) for place in self.heads.places(task)], x)
+            for task, name in wanted.items()
+        }
 
     def mask(self, stage: int, task: int, first: Tensor, before: Tensor | None) -> Tensor:
         """The mask of one task in one stage, of the shape of ``first``.

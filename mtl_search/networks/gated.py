@@ -6,13 +6,14 @@ shared module:
 
     phi'_t = G_t * phi_t + (1 - G_t) * psi        psi' = sum over t of softmax over t (beta)_t * phi'_t
 
-The next place makes ``phi_t`` from ``phi'_t`` and ``psi`` from ``psi'``; the head of a task reads the last ``phi'_t``.
+The next place makes ``phi_t`` from ``phi'_t`` and ``psi`` from ``psi'``; the head of a task reads the last ``phi'_t``,
+the decoder of a dense one that at the end of every resolution.
 Code for the paper was never published: the equations are as they are widely cited; one gate for the output of a
 residual block, so that its skip stays consistent, and a mix everywhere but at the last place are our reading.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,9 @@ from torch.nn import functional as F
 from mtl_search.architecture import Backbone
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
-from mtl_search.networks.paths import ConvModule, LinearHead, ModuleShape, module_shapes
+from mtl_search.networks.decoder import Decoder, Level
+from mtl_search.networks.heads import LinearHead, TaskHeads
+from mtl_search.networks.paths import ConvModule, ModuleShape, module_shapes, taps_of
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
@@ -86,23 +89,28 @@ class GatedNetwork(nn.Module):
         """``[tasks, channels]`` for every place: alpha."""
         self.mixing = nn.ParameterList(nn.Parameter(torch.zeros(count, shape.outputs)) for shape in self.shapes[:-1])
         """``[tasks, channels]`` for every place but the last: beta."""
-        self.heads = _heads(self.shapes, backbone, self.tasks, seed)
+        self.heads = TaskHeads(backbone, taps_of(self.shapes, input_shape), self.tasks, seed, width_multiplier)
 
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Outputs of the tasks.
 
         :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :param only: Names of the tasks to compute; all if left out. The mix reads all tasks up to the last place.
-        :returns: Name of the task -> ``[batch, outputs]``.
+        :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
         """
         wanted = [number for number, task in enumerate(self.tasks) if only is None or task.name in only]
+        read: dict[int, list[Tensor]] = {number: [] for number in wanted}
         mixed = channels_last(x)
         own = dict.fromkeys(range(len(self.tasks)), mixed)
-        for place in range(len(self.mixing)):
+        for place in range(len(self.shapes)):
+            if place == len(self.mixing):
+                own = {number: own[number] for number in wanted}
             own = self._chosen(place, own, mixed)
-            mixed = mix([*own.values()], self.mixing[place].softmax(dim=0))
-        own = self._chosen(len(self.mixing), {number: own[number] for number in wanted}, mixed)
-        return {self.tasks[number].name: self.heads[number](features) for number, features in own.items()}
+            for number in set(wanted).intersection(self.heads.readers(place)):
+                read[number].append(own[number])
+            if place < len(self.mixing):
+                mixed = mix([*own.values()], self.mixing[place].softmax(dim=0))
+        return {self.tasks[number].name: self.heads.read(number, features, x) for number, features in read.items()}
 
     def _chosen(self, place: int, own: dict[int, Tensor], mixed: Tensor) -> dict[int, Tensor]:
         """``phi'`` of some tasks at a place, from theirs before it and the mix before it."""
@@ -150,15 +158,19 @@ class Kept:
     mixes: bool
 
 
-def kept_channels(gates: Gates) -> tuple[Kept, ...]:
+def kept_channels(gates: Gates, readers: Sequence[Collection[int]] | None = None) -> tuple[Kept, ...]:
     """What is read, found from the last place to the first.
 
-    The heads read all tasks' features. Before a place, a task's features are read if its own module makes anything
-    there; all tasks' are, through the mix, if the shared module does.
+    Before a place, a task's features are read if its own module makes anything there; all tasks' are, through the mix,
+    if the shared module does.
+
+    :param readers: Of every place the tasks whose heads read the features there; all, and the last place, if left out.
     """
     tasks, kept = range(len(gates[0])), []
-    read, mix_is_read = set(tasks), False
-    for of_tasks in reversed(gates):
+    readers = readers or [*([()] * (len(gates) - 1)), tasks]
+    read, mix_is_read = set[int](), False
+    for of_tasks, heads in zip(reversed(gates), reversed(readers), strict=True):
+        read |= set(heads)
         order = sorted(range(len(of_tasks[0])), key=lambda channel: [gates[channel] for gates in of_tasks])
         own = tuple(tuple(c for c in order if task in read and of_tasks[task][c]) for task in tasks)
         shared = tuple(c for c in order if not all(of_tasks[task][c] for task in read))
@@ -190,7 +202,8 @@ class PrunedNetwork(nn.Module):
         super().__init__()
         self.names = tuple(task.name for task in tasks)
         self.shapes = module_shapes(backbone, input_shape[0], width_multiplier)
-        self.kept = kept_channels(gates)
+        self.heads = TaskHeads(backbone, taps_of(self.shapes, input_shape), tasks, 0, width_multiplier)
+        self.kept = kept_channels(gates, [self.heads.readers(place) for place in range(len(self.shapes))])
         places = list(zip(self.shapes, self.kept, strict=True))
         before = [tuple(range(input_shape[0])), *(kept.order for kept in self.kept)]
         self.places = nn.ModuleList(
@@ -212,31 +225,34 @@ class PrunedNetwork(nn.Module):
                 if kept.mixes
             }
         )
-        self.heads = _heads(self.shapes, backbone, tasks, seed=0)
 
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Outputs of the tasks, in one pass.
 
         :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :param only: Names of the tasks to compute; all if left out.
-        :returns: Name of the task -> ``[batch, outputs]``.
+        :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
         """
         features = _Features(self, channels_last(x))
-        last = len(self.shapes) - 1
         return {
-            name: self.heads[number](features.of_task(last, number))
+            name: self.heads.read(number, [features.of_task(at, number) for at in self.heads.places(number)], x)
             for number, name in enumerate(self.names)
             if only is None or name in only
         }
 
     def take_heads(self, heads: nn.ModuleList) -> None:
         """Copy the heads of a network whose channels stand in the order of the backbone."""
-        order = list(self.kept[-1].order)
         for head, whole in zip(self.heads, heads, strict=True):
-            assert isinstance(head, LinearHead)
             head.load_state_dict(whole.state_dict())
-            of_cells = head.linear.weight.unflatten(1, (len(order), -1))
-            head.linear.weight.copy_(of_cells[:, order].flatten(1))
+            if isinstance(head, LinearHead):
+                order = list(self.kept[-1].order)
+                of_cells = head.linear.weight.unflatten(1, (len(order), -1))
+                head.linear.weight.copy_(of_cells[:, order].flatten(1))
+            else:
+                assert isinstance(head, Decoder)
+                for level, place in zip(head.levels, self.heads.taps, strict=True):
+                    assert isinstance(level, Level)
+                    level.shared_weight.copy_(level.shared_weight[:, list(self.kept[place].order)])
 
     def own(self, place: int, task: int) -> "SlicedModule | None":
         """What is left of the module that a task has for itself at a place."""
@@ -413,11 +429,3 @@ def _picked(channels: Sequence[int], inputs: int) -> nn.Module:
 
 def _module(shape: ModuleShape, place: int, number: int, seed: int) -> ConvModule:
     return ConvModule(shape, generator(seed, f"module {place}.{number}"))
-
-
-def _heads(shapes: Sequence[ModuleShape], backbone: Backbone, tasks: Sequence[Task], seed: int) -> nn.ModuleList:
-    channels, grid = shapes[-1].outputs, backbone.head_pool
-    return nn.ModuleList(
-        LinearHead(channels, grid, task.head_outputs, generator(seed, f"head {number}"))
-        for number, task in enumerate(tasks)
-    )

@@ -92,16 +92,29 @@ class Geometry:
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     :param stem: Channels of the stem, scaled; 0 for none.
     :param blocks: One for every choice of the architecture.
+    :param decoder: Channels of each dense task's decoder, scaled.
     """
 
     input_shape: tuple[int, ...]
     stem: int
     blocks: tuple[BlockGeometry, ...]
+    decoder: int
 
     @property
     def after(self) -> Features:
         """What the heads read."""
         return self.blocks[-1].after
+
+    @property
+    def tapped(self) -> tuple[int, ...]:
+        """Numbers of the blocks whose inputs decoders read: what is made at one resolution, before the next begins."""
+        starts = (number for number, block in enumerate(self.blocks) if block.stride > 1)
+        return tuple(number for number in starts if number or self.stem)
+
+    @property
+    def taps(self) -> tuple[Features, ...]:
+        """What decoders read, finest first: the end of every resolution, but not the input of the network itself."""
+        return (*(self.blocks[number].before for number in self.tapped), self.after)
 
 
 def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -150,7 +163,8 @@ def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...
             layers.append(_layer(architecture, choice, architecture.width(stage), features, layer_stride, tasks, later))
             features = layers[-1].after
         blocks.append(BlockGeometry(number, tuple(layers), residual))
-    return Geometry(input_shape, stem, tuple(blocks))
+    decoder = scaled(backbone.decoder, architecture.width_multiplier)
+    return Geometry(input_shape, stem, tuple(blocks), decoder)
 
 
 def _layer(

@@ -9,11 +9,12 @@ from torch.nn import functional as F
 
 from mtl_search.architecture import Architecture
 from mtl_search.errors import FieldError
+from mtl_search.networks.decoder import Decoder, dense_places, parts_of
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, geometry
 from mtl_search.networks.layer import ETRLayer, State, carry
 from mtl_search.networks.norm import Norm
-from mtl_search.networks.reference import reference_layer
+from mtl_search.networks.reference import reference_decoder, reference_layer
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
@@ -104,12 +105,12 @@ def _own_skip(block: BlockGeometry, tasks: int, weights: Generator) -> nn.Module
 
 
 class Heads(nn.Module):
-    """A linear head for each task on the pooled features that it may read: the shared ones and its own.
+    """A linear head for each task that is not dense, on the pooled features that it may read: shared ones and its own.
 
     The weights of all heads are stacked along the outputs, so that one product serves all tasks.
 
     :param features: What the last block puts out.
-    :param tasks: The tasks; only the number of their outputs matters.
+    :param tasks: All tasks of the network; of the dense ones nothing is read.
     :param grid: Features are averaged over ``grid`` x ``grid`` cells.
     """
 
@@ -117,8 +118,9 @@ class Heads(nn.Module):
 
     def __init__(self, features: Features, tasks: Sequence[Task], grid: int, weights: Generator) -> None:
         super().__init__()
-        self.features, self.grid = features, grid
-        self.outputs = {task.name: task.head_outputs for task in tasks}
+        self.features, self.grid, self.tasks = features, grid, len(tasks)
+        self.places = [number for number, task in enumerate(tasks) if not task.dense]
+        self.outputs = {tasks[number].name: tasks[number].outputs for number in self.places}
         total = sum(self.outputs.values())
         shared, own = features.shared * grid**2, features.own * grid**2
         deviation = (1 / (shared + own)) ** 0.5
@@ -128,7 +130,7 @@ class Heads(nn.Module):
             self.own_weight = nn.Parameter(torch.randn(total, own, generator=weights) * deviation)
         self.bias = nn.Parameter(torch.zeros(total))
         counts = torch.tensor(list(self.outputs.values()))
-        task_of_output = torch.arange(len(tasks)).repeat_interleave(counts)
+        task_of_output = torch.arange(len(counts)).repeat_interleave(counts)
         self.register_buffer("task_of_output", task_of_output, persistent=False)
 
     def forward(self, state: State) -> dict[str, Tensor]:
@@ -137,10 +139,12 @@ class Heads(nn.Module):
         if shared is not None:
             logits = logits + self._read(shared, self.features.streams, self.shared_weight)
         if own is not None:
-            logits = logits + self._read(own, len(self.outputs), self.own_weight)
+            logits = logits + self._read(own, self.tasks, self.own_weight)
         return dict(zip(self.outputs, logits.split(list(self.outputs.values()), dim=1), strict=True))
 
     def _read(self, features: Tensor, streams: int, weight: Tensor) -> Tensor:
+        if streams > 1:
+            features, streams = parts_of(features, streams, self.places), len(self.places)
         pooled = F.adaptive_avg_pool2d(features, self.grid).unflatten(1, (streams, -1)).flatten(2)
         if streams == 1:
             return F.linear(pooled[:, 0], weight)
@@ -183,7 +187,13 @@ class MultiTaskNetwork(nn.Module):
             Block(block, len(tasks), architecture.specific, weights, generator(seed, f"primitives of block {number}"))
             for number, block in enumerate(self.geometry.blocks)
         )
-        self.heads = Heads(self.geometry.after, tasks, architecture.backbone.head_pool, weights)
+        self.heads: Heads | None = None
+        self.decoder: Decoder | None = None
+        dense = dense_places(tasks)
+        if len(dense) < len(tasks):
+            self.heads = Heads(self.geometry.after, tasks, architecture.backbone.head_pool, weights)
+        if dense:
+            self.decoder = Decoder(self.geometry.taps, tasks, self.geometry.decoder, generator(seed, "decoder"))
         self._plain: list[tuple[object, nn.Module]] = []
         """The graph of ``deploy`` and what it is made from, in a list, so that it is no part of the state."""
 
@@ -191,15 +201,28 @@ class MultiTaskNetwork(nn.Module):
         """Outputs of all tasks.
 
         :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
-        :returns: Name of the task -> ``[batch, outputs]``.
+        :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
         """
         if self.implementation == "deploy" and not self.training and not torch.compiler.is_exporting():
             return self._deployed(x)(x)
-        x = channels_last(x)
+        taps = self._taps(channels_last(x))
+        outputs = {} if self.heads is None else self.heads(taps[-1])
+        if self.decoder is not None:
+            size = (x.shape[2], x.shape[3])
+            by_definition = self.implementation == "reference"
+            outputs |= reference_decoder(self.decoder, taps, size) if by_definition else self.decoder(taps, size)
+        return {task.name: outputs[task.name] for task in self.tasks}
+
+    def _taps(self, x: Tensor) -> list[State]:
+        """The features that decoders read, finest first, as far as there are any; the last ones are those of heads."""
+        tapped = self.geometry.tapped if self.decoder is not None else ()
         state: State = (x if self.stem is None else self.stem(x), None)
-        for block in self.blocks:
+        taps = []
+        for number, block in enumerate(self.blocks):
+            if number in tapped:
+                taps.append(state)
             state = block(state, self.implementation)
-        return self.heads(state)
+        return [*taps, state]
 
     def _deployed(self, x: Tensor) -> nn.Module:
         """The plain graph of the network as it is now."""

@@ -14,6 +14,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.architecture import Backbone, scaled
+from mtl_search.networks.geometry import Features
+from mtl_search.networks.heads import TaskHeads
 from mtl_search.networks.layer import carry
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
@@ -59,6 +61,20 @@ def module_shapes(backbone: Backbone, inputs: int, width_multiplier: float = 1.0
             shapes.append(ModuleShape(name, inputs, width, stride, backbone.kind == "residual"))
             inputs = width
     return tuple(shapes)
+
+
+def taps_of(shapes: Sequence[ModuleShape], input_shape: tuple[int, int, int]) -> dict[int, Features]:
+    """The places at the end of every resolution, finest first -> what is made there: what decoders read.
+
+    :param input_shape: ``(channels, height, width)`` of a sample.
+    """
+    _, height, width = input_shape
+    taps = {}
+    for place, shape in enumerate(shapes):
+        height, width = -(-height // shape.stride), -(-width // shape.stride)
+        if place + 1 == len(shapes) or shapes[place + 1].stride > 1:
+            taps[place] = Features(shape.outputs, 0, 1, height, width)
+    return taps
 
 
 def stage_places(backbone: Backbone) -> tuple[range, ...]:
@@ -111,26 +127,6 @@ class ConvModule(nn.Module):
         return self._normed(self.projection, self.projection_norm, pooled, stream)
 
 
-class LinearHead(nn.Module):
-    """A linear layer on features averaged over a grid.
-
-    :param channels: Channels of the features.
-    :param grid: Features are averaged over ``grid`` x ``grid`` cells.
-    """
-
-    def __init__(self, channels: int, grid: int, outputs: int, weights: Generator) -> None:
-        super().__init__()
-        self.grid = grid
-        self.linear = nn.Linear(channels * grid**2, outputs)
-        drawn = torch.randn(self.linear.weight.shape, generator=weights) * self.linear.in_features**-0.5
-        self.linear.weight = nn.Parameter(drawn)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[batch, channels, height, width]`` to ``[batch, outputs]``."""
-        return self.linear(F.adaptive_avg_pool2d(x, self.grid).flatten(1))
-
-
 class PathModules(nn.Module):
     """The modules that some paths through a backbone lead over, and a head for each task.
 
@@ -169,11 +165,7 @@ class PathModules(nn.Module):
             )
             for place, shape in enumerate(self.shapes)
         )
-        last, grid = self.shapes[-1].outputs, backbone.head_pool
-        self.heads = nn.ModuleList(
-            LinearHead(last, grid, task.head_outputs, generator(seed, f"head {number}"))
-            for number, task in enumerate(tasks)
-        )
+        self.heads = TaskHeads(backbone, taps_of(self.shapes, input_shape), tasks, seed, width_multiplier)
 
     def walk(self, way: Path, reached: dict[Path, Tensor]) -> Tensor:
         """The features at the end of a way, computed where no other path has been there.
@@ -215,13 +207,14 @@ class PathNetwork(PathModules):
 
         :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :param only: Names of the tasks to compute; all if left out.
-        :returns: Name of the task -> ``[batch, outputs]``.
+        :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
         """
         reached: dict[Path, Tensor] = {(): channels_last(x)}
         outputs = {}
-        for head, (task, path) in zip(self.heads, self.paths.items(), strict=True):
+        for number, (task, path) in enumerate(self.paths.items()):
             if only is None or task in only:
-                outputs[task] = head(self.walk(path, reached))
+                features = [self.walk(path[: place + 1], reached) for place in self.heads.places(number)]
+                outputs[task] = self.heads.read(number, features, x)
         return outputs
 
 

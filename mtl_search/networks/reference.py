@@ -1,13 +1,16 @@
-"""The ETR-NLP layer written as the paper writes it: the definition that the fused form must equal.
+"""The ETR-NLP layer as the paper writes it, and the decoders task by task: the definitions that fused forms must equal.
 
 Task by task: concatenate what the branch reads, apply each primitive in turn, concatenate the responses, recombine them
 with a learned 1x1 convolution, normalise, activate.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtl_search.networks.decoder import Decoder, Level, resized
 from mtl_search.networks.layer import ETRLayer, State, SubLayer, carry
 from mtl_search.networks.operators import Operator
 
@@ -35,6 +38,38 @@ def reference_layer(layer: ETRLayer, state: State, activate: bool) -> State:
     else:
         made_own = [carry(features, geometry.stride) for features in own]
     return _stack(made_shared), _stack(made_own)
+
+
+def reference_decoder(decoder: Decoder, taps: Sequence[State], size: tuple[int, int]) -> dict[str, Tensor]:
+    """What ``decoder(taps, size)`` returns, computed by definition: task by task."""
+    weights = decoder.weight.split(list(decoder.outputs.values()))
+    biases = decoder.bias.split(list(decoder.outputs.values()))
+    outputs = {}
+    for number, (name, weight, bias) in enumerate(zip(decoder.outputs, weights, biases, strict=True)):
+        made: Tensor | None = None
+        for level, (shared, own) in zip(reversed(decoder.levels), reversed(taps), strict=True):
+            assert isinstance(level, Level)
+            place = decoder.places[number]
+            streams = _streams(shared, level.tap.streams)
+            features = streams[place % len(streams)], _streams(own, decoder.tasks)[place]
+            made = _level_of_task(level, features, made, number)
+        assert made is not None
+        outputs[name] = resized(F.conv2d(made, weight, bias), size)
+    return outputs
+
+
+def _level_of_task(level: Level, features: State, coarser: Tensor | None, number: int) -> Tensor:
+    """What the decoder of one task makes at a resolution.
+
+    :param number: Of the task among the dense ones.
+    """
+    rows = slice(number * level.channels, (number + 1) * level.channels)
+    names = ("shared_weight", "own_weight")
+    read = [(part, getattr(level, name)[rows]) for part, name in zip(features, names, strict=True) if part is not None]
+    made = F.conv2d(torch.cat([part for part, _ in read], dim=1), torch.cat([weight for _, weight in read], dim=1))
+    if coarser is not None:
+        made = made + resized(F.conv2d(coarser, level.coarser_weight[rows], padding=1), (made.shape[2], made.shape[3]))
+    return F.relu(level.norm.part(made, number))
 
 
 def _shared_branch(layer: ETRLayer, shared: Tensor | None, own: Tensor | None, task: int, activate: bool) -> Tensor:

@@ -18,9 +18,10 @@ Place = tuple[int, int]
 class RelaxedNetwork(PathModules):
     """Every task reads a weighted sum of the features at the ends of its candidate paths.
 
-    ``z_t = sum_k softmax(alpha_t)_k * features(candidate k of task t)`` and ``y_t = head_t(z_t)``. What candidates have
-    in common from the input on is computed once; a module that they reach by different ways has batch statistics for
-    each. The strengths ``alpha`` are ones at the start, and no part of what a trainer of the weights is given. Heads
+    ``z_t = sum_k softmax(alpha_t)_k * features(candidate k of task t)`` and ``y_t = head_t(z_t)``; of a dense task there
+    is a ``z_t`` at every place that its decoder reads (our reading: the public code has decoders of one input). What
+    candidates have in common from the input on is computed once; a module that they reach by different ways has batch
+    statistics for each. The strengths ``alpha`` are ones at the start, and no part of what a trainer of the weights is given. Heads
     start with zeros: drawn by lot, they would pull shared features apart even where tasks are the same.
 
     :param candidates: For each task its paths.
@@ -39,8 +40,7 @@ class RelaxedNetwork(PathModules):
         super().__init__(backbone, paths, tasks, input_shape, seed, width_multiplier)
         self.candidates = {task.name: tuple(paths) for task, paths in zip(tasks, candidates, strict=True)}
         self.alpha = nn.ParameterList(nn.Parameter(torch.ones(len(paths)), requires_grad=False) for paths in candidates)
-        for parameter in self.heads.parameters():
-            nn.init.zeros_(parameter)
+        self.heads.start_alike()
 
     def forward(
         self, x: Tensor, only: Sequence[str] | None = None, shares: Sequence[Tensor] | None = None
@@ -50,29 +50,33 @@ class RelaxedNetwork(PathModules):
         :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :param only: Names of the tasks to compute; all if left out.
         :param shares: Of each task, ``[candidates]``: the weights of the sum; ``softmax(alpha)`` if left out.
-        :returns: Name of the task -> ``[batch, outputs]``.
+        :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
         """
-        return self.mixed(self.features(x, only), self.shares() if shares is None else shares)
+        return self.mixed(self.features(x, only), self.shares() if shares is None else shares, x)
 
-    def features(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, list[Tensor]]:
-        """Name of the task -> the features at the end of each of its candidates."""
+    def features(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, list[list[Tensor]]]:
+        """Name of the task -> at every place that its head reads the features of each of its candidates."""
         reached: dict[Path, Tensor] = {(): channels_last(x)}
         return {
-            task: [self.walk(path, reached) for path in paths]
-            for task, paths in self.candidates.items()
+            task: [
+                [self.walk(path[: place + 1], reached) for path in paths] for place in self.heads.places(number)
+            ]
+            for number, (task, paths) in enumerate(self.candidates.items())
             if only is None or task in only
         }
 
-    def mixed(self, features: Mapping[str, Sequence[Tensor]], shares: Sequence[Tensor]) -> dict[str, Tensor]:
+    def mixed(
+        self, features: Mapping[str, Sequence[Sequence[Tensor]]], shares: Sequence[Tensor], x: Tensor
+    ) -> dict[str, Tensor]:
         """Outputs of the tasks that there are features of.
 
         :param shares: Of every task, ``[candidates]``.
+        :param x: The input.
         """
         outputs = {}
-        for head, task, of_task in zip(self.heads, self.candidates, shares, strict=True):
+        for number, (task, of_task) in enumerate(zip(self.candidates, shares, strict=True)):
             if task in features:
-                parts = [share * feature for share, feature in zip(of_task.unbind(), features[task], strict=True)]
-                outputs[task] = head(torch.stack(parts).sum(dim=0) if len(parts) > 1 else features[task][0])
+                outputs[task] = self.heads.read(number, [_mixture(of_task, each) for each in features[task]], x)
         return outputs
 
     def shares(self) -> list[Tensor]:
@@ -109,6 +113,18 @@ class RelaxedNetwork(PathModules):
 
     def _weights(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, parameter) for name, parameter in self.named_parameters() if not name.startswith("alpha."))
+
+
+def _mixture(shares: Tensor, features: Sequence[Tensor]) -> Tensor:
+    """The weighted sum of the candidates' features; of those who have them in common the shares are added up first."""
+    distinct = {id(feature): feature for feature in features}
+    if len(distinct) == 1:
+        return features[0]
+    parts = []
+    for key, feature in distinct.items():
+        own = [share for share, other in zip(shares.unbind(), features, strict=True) if id(other) == key]
+        parts.append((own[0] if len(own) == 1 else torch.stack(own).sum()) * feature)
+    return torch.stack(parts).sum(dim=0)
 
 
 def _of_number_0(name: str) -> str:

@@ -151,19 +151,6 @@ class Task(ABC):
         """``<task>/<metric>``, the headline first."""
         return [f"{self.name}/{metric.name}" for metric in self.metrics]
 
-    @property
-    def head_outputs(self) -> int:
-        """Outputs of a head on averaged features.
-
-        :raises UserError: If the task is dense.
-        """
-        if self.dense:
-            raise UserError(
-                f"task `{self.name}` ({self.kind}) has a target for every pixel, and networks have no decoders yet: "
-                "only tasks with a target for a whole sample can be trained."
-            )
-        return self.outputs
-
     def describe(self) -> dict[str, Any]:
         """Its kind, its options and what it learned, as plain data for JSON."""
         return {"kind": self.kind, **asdict(self)}
