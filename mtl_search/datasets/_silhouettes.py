@@ -56,8 +56,7 @@ def spline_basis(positions: Array, size: int) -> tuple[Array, Array]:
     :returns: Twice ``[..., positions, size]``.
     """
     distance = positions[..., None] - np.arange(size, dtype=np.float32)
-    near, far = np.abs(distance), np.maximum(2 - np.abs(distance), 0)
-    inner = near < 1
-    value = np.where(inner, 2 / 3 - near**2 + near**3 / 2, far**3 / 6)
-    slope = np.where(inner, 1.5 * near**2 - 2 * near, -(far**2) / 2) * np.sign(distance)
+    wide, narrow = (np.maximum(reach - np.abs(distance), 0) for reach in (2, 1))
+    value = (wide**3 - 4 * narrow**3) / 6
+    slope = np.sign(distance) * (4 * narrow**2 - wide**2) / 2
     return value, slope

@@ -21,7 +21,7 @@ WALL, FLOOR = 0, 1
 GROUPS = {"top": (0, 2, 4, 6), "trousers": (1,), "dress": (3,), "shoe": (5, 7, 9), "bag": (8,)}
 """Classes of items and the classes of Fashion-MNIST that they are made of, in the order of the labels from 2 on."""
 CLASS_OF_GARMENT = np.array([2 + next(n for n, of in enumerate(GROUPS.values()) if g in of) for g in range(10)])
-AT_ONCE = 128
+AT_ONCE = 64
 """Scenes that are rendered at a time."""
 
 
@@ -83,17 +83,18 @@ class FashionScenes(DatasetSource):
 
 
 def _scenes(garments: Labelled, photographs: Array, count: int, side: int, lot: np.random.Generator) -> Split:
-    sizes = [min(AT_ONCE, count - start) for start in range(0, count, AT_ONCE)]
-    parts = [_part(garments, photographs, size, side, lot) for size in sizes]
+    chosen = _garments(garments[1], count * ITEMS, lot)
+    pieces = (chosen[start : start + AT_ONCE * ITEMS] for start in range(0, len(chosen), AT_ONCE * ITEMS))
+    parts = [_part((garments[0][piece], garments[1][piece]), photographs, side, lot) for piece in pieces]
     inputs = np.concatenate([images for images, _ in parts])
     return Split(inputs, {name: np.concatenate([targets[name] for _, targets in parts]) for name in parts[0][1]})
 
 
 def _part(
-    garments: Labelled, photographs: Array, count: int, side: int, lot: np.random.Generator
+    garments: Labelled, photographs: Array, side: int, lot: np.random.Generator
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
-    chosen = _garments(garments[1], count * ITEMS, lot)
-    pictures = garments[0][chosen]
+    """Images and targets of the scenes that some garments are enough for, in their order."""
+    pictures, count = garments[0], len(garments[0]) // ITEMS
     bodies = filled(pictures)
     rooms = draw_rooms(count, lot)
     of_rooms = (count, ITEMS, *pictures.shape[1:])
@@ -101,7 +102,7 @@ def _part(
     view = look(rooms, outlines, bulges, (pictures / np.float32(255)).reshape(of_rooms), side)
     images = _images(view, rooms, photographs, lot)
     room_classes = np.tile([FLOOR, WALL, WALL], (count, 1))
-    classes = np.concatenate([room_classes, CLASS_OF_GARMENT[garments[1][chosen]].reshape(count, ITEMS)], axis=1)
+    classes = np.concatenate([room_classes, CLASS_OF_GARMENT[garments[1]].reshape(count, ITEMS)], axis=1)
     targets: dict[str, NDArray[Any]] = {
         "segmentation": _of_surface(classes, view).astype(np.uint8),
         "depth": view.depth,

@@ -58,9 +58,7 @@ class RelaxedNetwork(PathModules):
         """Name of the task -> at every place that its head reads the features of each of its candidates."""
         reached: dict[Path, Tensor] = {(): channels_last(x)}
         return {
-            task: [
-                [self.walk(path[: place + 1], reached) for path in paths] for place in self.heads.places(number)
-            ]
+            task: [[self.walk(path[: place + 1], reached) for path in paths] for place in self.heads.places(number)]
             for number, (task, paths) in enumerate(self.candidates.items())
             if only is None or task in only
         }
