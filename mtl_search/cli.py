@@ -301,29 +301,19 @@ def check(
     changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate an experiment without training: the size of the space, the range of costs."""
+    """Validate an experiment and its data without training: what was found, the size of the space, the costs."""
     from mtl_search.experiment import load_experiment
 
     checked = load_experiment(experiment, changes or [])
 
-    from mtl_search.runner import cost_range, prepare
+    from mtl_search.checking import check as checked_data
+    from mtl_search.checking import check_text
 
-    dataset = prepare(checked)
-    low, high = cost_range(checked, dataset)
+    found = checked_data(checked)
     if as_json:
-        samples = {name: len(split) for name, split in dataset.splits.items()}
-        costs = {name: [getattr(low, name), getattr(high, name)] for name in vars(low)}
-        _print_json({"name": checked.name, "architectures": checked.search_space.size, "samples": samples, **costs})
-        return
-    print(f"{checked.name}: valid")
-    print(f"  dataset       {dataset.name}, {', '.join(f'{len(s):,} {n}' for n, s in dataset.splits.items())}")
-    print(f"  tasks         {', '.join(f'{task.name} ({task.outputs} classes)' for task in dataset.tasks)}")
-    print(f"  architectures {checked.search_space.size:,}")
-    for name, text in (("learnable_parameters", "learnable"), ("fixed_parameters", "fixed"), ("macs", "MACs")):
-        print(f"  {text:13} {getattr(low, name):,} to {getattr(high, name):,}")
-    print(
-        f"  search        {checked.search.trials} trials of {checked.training.epochs} epochs, {checked.search.sampler}"
-    )
+        _print_json(found)
+    else:
+        print(check_text(found))
 
 
 def _divided(target: str) -> tuple[str, str]:

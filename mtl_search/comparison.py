@@ -46,7 +46,7 @@ from mtl_search.outcomes import (
 from mtl_search.pareto import direction_of
 from mtl_search.progress import Trainings
 from mtl_search.recipes import Baseline, load_baselines
-from mtl_search.resuming import described
+from mtl_search.resuming import changed_data, described
 from mtl_search.run_folder import Run, check_free, load_run
 from mtl_search.run_writer import RunWriter
 from mtl_search.runner import default_folder, prepare
@@ -120,6 +120,8 @@ def compare(
     experiment = run.experiment if isinstance(run, Run) else run
     entries = [baseline_entry(one, experiment) for one in load_baselines(baselines)]
     data = prepare(experiment, dataset)
+    if isinstance(run, Run) and (changed := changed_data(run, data)):
+        raise RunFolderError(f"{run.path}: its data is not what the search saw: {changed[0]}. Restore it to compare.")
     known = _check_entries(entries, experiment, data)
     chosen = Picks(run, picks, {**_trained_sizes(run.path), **known}) if isinstance(run, Run) else Picks.none()
     if not entries and not chosen.names:
@@ -127,8 +129,8 @@ def compare(
     folder = run.path if isinstance(run, Run) else _new_folder(experiment, out)
     contest = Contest(folder, data, experiment.training, entries, chosen, seeds, "test")
     if not isinstance(run, Run):
-        environment = {**describe_environment(experiment.search.seed), "tasks": described(data)}
-        writer = RunWriter(folder, environment, data.score_names)
+        environment = {**describe_environment(experiment.search.seed), **described(data)}
+        writer = RunWriter(folder, environment, data.score_names, rows=data.rows)
         contest.make_folder = functools.partial(writer.begin, experiment)
         contest.advice = f"`mtl-search compare {folder}` with the same baselines goes on"
     contest.progress.console = Console(stderr=True) if show_progress else None

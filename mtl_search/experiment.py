@@ -5,6 +5,7 @@ Everything a user writes is checked here, once. A broken rule becomes one
 unknown name the nearest valid one.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -402,12 +403,19 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
 
     :param name: Path of a YAML file, or the name of one that comes with the package.
     :param changes: Changes to it, each ``dotted.key=value`` with the value in YAML.
+
+    Files and folders of the dataset (``file``, ``root``) are relative to the YAML file; where they stand in
+    ``changes``, or the experiment comes with the package, to the working directory.
+
     :raises ExperimentError: If there is no such file, or something in it breaks a rule.
     """
     path = find_yaml("search_spaces", "experiment", name)
     data = read_yaml(path)
+    if path not in experiment_names().values():
+        _anchor(data.get("dataset"), path.parent)
     for change in changes:
         _apply(data, change)
+    _anchor(data.get("dataset"), Path())
     return parse_experiment({"name": path.stem, **data}, str(path))
 
 
@@ -524,6 +532,21 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         if twice is not None:
             raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+PATHS = ("file", "root")
+"""Keys of a dataset, or of a part of one, that name a file or a folder."""
+
+
+def _anchor(dataset: Any, folder: Path) -> None:
+    """Write the paths of a dataset in full, so that a run can go on from wherever it is called."""
+    if not isinstance(dataset, dict):
+        return
+    for key, value in dataset.items():
+        if key in PATHS and isinstance(value, str) and value:
+            dataset[key] = os.path.normpath(Path.cwd() / folder / Path(value).expanduser())
+        else:
+            _anchor(value, folder)
 
 
 def _apply(data: dict[str, Any], change: str) -> None:

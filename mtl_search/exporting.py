@@ -348,7 +348,7 @@ def _card(
             {"name": task.name, **task.describe(), "outputs": task.outputs, "output_means": task.output_means}
             for task in dataset.tasks
         ],
-        "dataset": {"name": dataset.name, "options": dict(dataset.options)},
+        "dataset": {"name": dataset.name, "options": dict(dataset.options), "found": dict(dataset.found)},
         "metrics": {"split": trained.about["measured_on"], "values": dict(trained.scores)},
         "cost": {
             "learnable_parameters": found.learnable_parameters,
@@ -384,7 +384,7 @@ Predicts {len(card["tasks"])} tasks from one input. Made by {card["made_by"]} on
 ## Use
 
 Input `{read["name"]}`: {read["type"]} `[{", ".join(map(str, read["shape"]))}]`, {read["units"]}. The
-normalisation is part of the model. Outputs are named as the tasks.
+normalisation is part of the model. Outputs are named as the tasks.{_features(card["dataset"]["found"])}
 
 | task | kind | outputs | an output is |
 |---|---|---|---|
@@ -413,11 +413,23 @@ Method `{made["method"]}`.
 """
 
 
+def _features(found: Mapping[str, Any]) -> str:
+    """Which columns of a table the input is made of; empty where it is no table."""
+    if "features" not in found:
+        return ""
+    names = ", ".join(f"`{name}`" for name in found["features"])
+    filled = "".join(f"\nAn empty `{name}` is {value:.7g}." for name, value in found.get("filled", {}).items())
+    rule = "`column=category` is 1 where the column holds that category, else 0."
+    return f"\n\nThe features, in this order: {names}.{f' {rule}' if '=' in names else ''}{filled}"
+
+
 def _meaning(task: Mapping[str, Any]) -> str:
-    """What an output is, with the numbers that are needed to use it."""
+    """What an output is, with the names and the numbers that are needed to use it."""
+    names = [f"in this order: {', '.join(task['names'])}"] if task.get("names") else []
     scales = [
         f"`{name}` {', '.join(f'{value:.7g}' for value in task[name])}"
         for name in ("mean", "deviation")
         if task.get(name)
     ]
-    return f"{task['output_means']} ({'; '.join(scales)})" if scales else str(task["output_means"])
+    told = [*names, *scales]
+    return f"{task['output_means']} ({'; '.join(told)})" if told else str(task["output_means"])

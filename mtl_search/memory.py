@@ -1,7 +1,9 @@
-"""How a process that trains keeps its memory."""
+"""How a process that trains keeps its memory, and how much there is."""
 
 import ctypes
+import resource
 import sys
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Settings of ``mallopt`` in the C library of GNU."""
@@ -20,3 +22,20 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for setting, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, LARGEST), (M_TOP_PAD, AT_A_TIME)):
             mallopt(setting, value)
+
+
+def available_bytes() -> int | None:
+    """Memory that this process may still take; ``None`` where the system does not say.
+
+    The smaller of what is free and of what the limit of the process (``ulimit -v``) leaves.
+    """
+    found = []
+    information = Path("/proc/meminfo")
+    if information.exists():
+        lines = information.read_text(encoding="utf-8").splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    sizes = Path("/proc/self/statm")
+    if limit != resource.RLIM_INFINITY and sizes.exists():
+        found.append(limit - resource.getpagesize() * int(sizes.read_text(encoding="utf-8").split()[0]))
+    return max(0, min(found)) if found else None

@@ -27,6 +27,8 @@ def build(cls: type[Built], options: Mapping[str, Any], key: str, owner: str) ->
     except ValidationError as error:
         first = error.errors()[0]
         option = ".".join([key, *(str(part) for part in first["loc"])])
+        if first["type"] == "missing":
+            raise UserError(f"`{option}` is missing.") from error
         rule = first["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
         raise UserError(f"`{option}` {rule}, but got {first['input']!r}.") from error
 

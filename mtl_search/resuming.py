@@ -10,7 +10,7 @@ from mtl_search.datasets import Dataset
 from mtl_search.environment import describe_environment
 from mtl_search.errors import ChangedError, FieldError, RunFolderError
 from mtl_search.experiment import Experiment
-from mtl_search.run_folder import Run
+from mtl_search.run_folder import Run, changed_splits
 
 FREE = ("name", "description", "search.workers", "search.retries", "search.hours", "search.target")
 """Keys of an experiment that change no number of any trial."""
@@ -23,7 +23,7 @@ def begin_environment(experiment: Experiment, dataset: Dataset) -> dict[str, Any
     environment = describe_environment(experiment.search.seed)
     return {
         **environment,
-        "tasks": described(dataset),
+        **described(dataset),
         "experiment": experiment.to_dict(),
         "data_digest": data_digest(dataset),
         "sessions": [_session(environment)],
@@ -58,9 +58,10 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
     return {**environment, "data_digest": data_digest(dataset)} if found else environment
 
 
-def described(dataset: Dataset) -> list[dict[str, Any]]:
-    """The tasks with their kinds, options, and what they learned of the training data."""
-    return [task.describe() for task in dataset.tasks]
+def described(dataset: Dataset) -> dict[str, Any]:
+    """The tasks with their kinds, options, and what they learned of the training data; what was found in files."""
+    tasks = {"tasks": [task.describe() for task in dataset.tasks]}
+    return {**tasks, "found": dict(dataset.found)} if dataset.found else tasks
 
 
 def _session(environment: Mapping[str, Any], epochs_before: int = 0, changes: Sequence[str] = ()) -> dict[str, Any]:
@@ -96,6 +97,14 @@ def data_digest(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
+def changed_data(run: Run, dataset: Dataset) -> list[str]:
+    """In what a dataset is not what a run saw, each as ``what: before -> now``."""
+    found = data_digest(dataset)
+    before = run.environment.get("data_digest", found)
+    samples = [] if before == found else [f"the samples of dataset {dataset.name}: {before} -> {found}"]
+    return [*samples, *changed_splits(run.path, dataset.rows)]
+
+
 def _differences(run: Run, experiment: Experiment, dataset: Dataset, current: Mapping[str, Any]) -> Iterator[str]:
     """What has changed since a run was last worked on, each as ``what: before -> now``."""
     before = (run.environment.get("sessions") or [run.environment])[-1]
@@ -104,9 +113,7 @@ def _differences(run: Run, experiment: Experiment, dataset: Dataset, current: Ma
         grows = key == "search.trials" and asked.get(key, 0) <= wanted.get(key, 0)
         if asked.get(key) != wanted.get(key) and not grows and not key.startswith(FREE):
             yield f"experiment.yaml: {key}: {asked.get(key)!r} -> {wanted.get(key)!r}"
-    found = data_digest(dataset)
-    if run.environment.get("data_digest", found) != found:
-        yield f"the samples of dataset {dataset.name}: {run.environment['data_digest']} -> {found}"
+    yield from changed_data(run, dataset)
     if before.get("source_digest") != current["source_digest"]:
         old, new = ((one.get("source_revision") or one.get("source_digest")) for one in (before, current))
         yield f"the source of mtl_search: {old} -> {new if new != old else f'{new}, with other changes'}"

@@ -6,6 +6,7 @@
     environment.json     versions, hardware, seed, source revision, started, finished
     trials.csv           a row per trial that has ended
     epochs.csv           a row per epoch of every trial: the loss, and the scores where they were taken
+    splits.csv           the split of every row, of data in a file of the user's own
     journal.log          Optuna's journal
     architectures/<trial>.json
     checkpoints/<trial>/weights.safetensors      of the trials on the front
@@ -18,7 +19,7 @@ Everything that is shown of a run is computed from these files, and so is the se
 import csv
 import io
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,7 @@ EXPERIMENT = "experiment.yaml"
 ENVIRONMENT = "environment.json"
 TRIALS = "trials.csv"
 EPOCHS = "epochs.csv"
+SPLITS = "splits.csv"
 ARCHITECTURES = "architectures"
 CHECKPOINTS = "checkpoints"
 JOURNAL = "journal.log"
@@ -234,6 +236,34 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     if missing:
         raise RunFolderError(f"{path}: has no column `{missing[0]}`.")
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def splits_text(rows: Mapping[str, Iterable[Any]]) -> str:
+    """``splits.csv``: a line per row, with its split.
+
+    :param rows: Split -> its rows.
+    """
+    pairs = [(row, split) for split, chosen in rows.items() for row in chosen]
+    return "".join([csv_line(["row", "split"]), *(csv_line(pair) for pair in sorted(pairs))])
+
+
+def changed_splits(path: Path, rows: Mapping[str, Iterable[Any]]) -> list[str]:
+    """In what the splits of a dataset are not those of a run's folder, each as ``what: before -> now``; the first one.
+
+    :param rows: Split -> its rows, of the dataset.
+    """
+    file = path / SPLITS
+    if not file.exists():
+        return []
+    before = {row["row"]: row["split"] for row in read_table(file, ["row", "split"])}
+    now = {str(row): split for split, chosen in rows.items() for row in chosen}
+    rows_of_both = list(dict.fromkeys([*before, *now]))
+    changed = [row for row in rows_of_both if before.get(row) != now.get(row)]
+    if not changed:
+        return []
+    first = changed[0]
+    more = f", and of {len(changed) - 1:,} more" if len(changed) > 1 else ""
+    return [f"the split of row {first}: {before.get(first, 'none')} -> {now.get(first, 'none')}{more}"]
 
 
 def _read_trials(folder: Path) -> tuple[Trial, ...]:

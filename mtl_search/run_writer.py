@@ -1,7 +1,7 @@
 """Writes a run's folder, so that a reader never sees half of a file, and a crash costs the last epoch at most."""
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from mtl_search.run_folder import (
     EPOCH_COLUMNS,
     EPOCHS,
     EXPERIMENT,
+    SPLITS,
     TRIALS,
     EpochRow,
     check_free,
     csv_line,
+    splits_text,
 )
 from mtl_search.training import Checkpoint
 from mtl_search.trial import Trial
@@ -37,13 +39,19 @@ class RunWriter:
     :param environment: Versions, hardware, seed, source revision, start.
     :param scores: The names ``<task>/<metric>`` that trials will report.
     :param measured: Costs with a column of their own: ``latency_ms``, where something depends on it.
+    :param rows: Split -> its rows, of data in a file of the user's own.
     """
 
     def __init__(
-        self, path: str | Path, environment: Mapping[str, Any], scores: Sequence[str], measured: Sequence[str] = ()
+        self,
+        path: str | Path,
+        environment: Mapping[str, Any],
+        scores: Sequence[str],
+        measured: Sequence[str] = (),
+        rows: Mapping[str, Iterable[Any]] | None = None,
     ) -> None:
         self.path = Path(path).absolute()
-        self.environment = dict(environment)
+        self.environment, self.rows = dict(environment), rows
         self.columns, self.epoch_columns = [*COLUMNS, *measured, *scores], [*EPOCH_COLUMNS, *scores]
 
     def begin(self, experiment: Experiment) -> None:
@@ -59,6 +67,7 @@ class RunWriter:
             write_json(self.path / ENVIRONMENT, self.environment)
             write_text(self.path / TRIALS, csv_line(self.columns))
             write_text(self.path / EPOCHS, csv_line(self.epoch_columns))
+            self._write_splits()
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written: {error.strerror}.") from error
 
@@ -72,6 +81,11 @@ class RunWriter:
                 half.unlink()
             write_text(self.path / EXPERIMENT, experiment.to_yaml())
             write_json(self.path / ENVIRONMENT, self.environment)
+            self._write_splits()
+
+    def _write_splits(self) -> None:
+        if self.rows:
+            write_text(self.path / SPLITS, splits_text(self.rows))
 
     def checkpoint(self, number: int) -> Path:
         """The folder for the weights of a trial."""

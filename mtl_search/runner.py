@@ -152,7 +152,7 @@ def _engine(
 
 def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment, dataset: Dataset) -> RunWriter:
     measured = ["latency_ms"] if experiment.measures_latency else []
-    return RunWriter(folder, environment, dataset.score_names, measured)
+    return RunWriter(folder, environment, dataset.score_names, measured, dataset.rows)
 
 
 def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Proposals:

@@ -75,6 +75,7 @@ LAYERS = (
     "comparison_report",
     "report",
     "listing",
+    "checking",
     "cli",
     "launch",
 )

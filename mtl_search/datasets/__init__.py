@@ -5,8 +5,9 @@ normalised where the network trains.
 """
 
 import dataclasses
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from mtl_search.datasets._inputs import check_inputs, mean_and_deviation
-from mtl_search.errors import DatasetError, UserError
+from mtl_search.errors import DatasetError, UserError, suggestion
 from mtl_search.options import build
 from mtl_search.registry import DATASETS
 from mtl_search.tasks import Task
@@ -54,6 +55,8 @@ class Dataset:
     :param mean: ``[channels]`` or ``[features]``, mean of the training inputs, in the units of the inputs.
     :param std: ``[channels]`` or ``[features]``, their standard deviation.
     :param options: The options that it was loaded with, besides the defaults.
+    :param rows: Split -> the rows of its samples in the user's file; empty where there is no such file.
+    :param found: What was found in the files and is needed to use a network: names of features, what fills empty ones.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Dataset:
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     options: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -120,15 +125,57 @@ class DatasetSource(ABC):
         """
 
 
+@dataclass(frozen=True)
+class DatasetFunction(DatasetSource):
+    """A function of the user's own that makes a dataset.
+
+    :param function: Returns a :class:`Dataset`, or its tasks and its splits.
+    :param options: Its arguments.
+    """
+
+    name = "function"
+    function: Callable[..., Any]
+    options: Mapping[str, Any]
+
+    def load(self) -> Dataset:
+        made = self.function(**self.options)
+        if isinstance(made, Dataset):
+            return made
+        name = getattr(self.function, "__name__", "function")
+        if not (isinstance(made, tuple) and len(made) == 2):
+            raise DatasetError(
+                f"`{name}` must return a Dataset, or its tasks and its splits, but returned {type(made).__name__}."
+            )
+        tasks, splits = made
+        return make_dataset(name, tuple(tasks), splits)
+
+
+def _function_source(function: Callable[..., Any], name: str, options: Mapping[str, Any]) -> DatasetFunction:
+    """The source that calls a function, whose parameters are the options."""
+    parameters = inspect.signature(function).parameters.values()
+    takes = [one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    names = [one.name for one in takes]
+    unknown = [option for option in options if option not in names]
+    if unknown and not any(one.kind is one.VAR_KEYWORD for one in parameters):
+        valid = suggestion(unknown[0], names) if names else " It has none."
+        raise DatasetError(f"`dataset.{unknown[0]}` is no parameter of `{name}`.{valid}")
+    for one in takes:
+        if one.default is one.empty and one.name not in options:
+            raise DatasetError(f"`dataset.{one.name}` is missing: `{name}` has no default for it.")
+    return DatasetFunction(function, options)
+
+
 def dataset_source(name: str, options: Mapping[str, Any]) -> DatasetSource:
-    """The source registered under ``name``, with its options checked; loads nothing.
+    """The source registered under ``name``, or the function at ``my_package.module:name``, with its options checked.
 
     :raises UnknownNameError: If there is no such dataset.
     :raises DatasetError: If an option is unknown or breaks a rule.
     """
     source = DATASETS.get(name)
+    if inspect.isroutine(source):
+        return _function_source(source, name, options)
     if not (isinstance(source, type) and issubclass(source, DatasetSource)):
-        raise DatasetError(f"`dataset.name` must name a DatasetSource, but `{name}` is none.")
+        raise DatasetError(f"`dataset.name` must name a DatasetSource or a function, but `{name}` is none.")
     try:
         return build(source, options, "dataset", name)
     except UserError as error:

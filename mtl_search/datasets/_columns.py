@@ -21,6 +21,9 @@ from mtl_search.tasks import Task, make_task
 FEW = 20
 """Whole numbers are classes where there are no more different ones than this; else they are to be regressed."""
 
+FOLLOW = ("name", "names", "labels", "size", "mean", "deviation")
+"""Fields of tasks that are no options, for they follow from the columns."""
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -42,6 +45,16 @@ class Declared:
         """Where it stands in the experiment, for messages."""
         return f"dataset.tasks.{self.name}"
 
+    def make(self, kind: str, options: Mapping[str, Any]) -> Task:
+        """The task.
+
+        :raises UserError: If there is no such kind, or an option breaks a rule; the message names the key.
+        """
+        try:
+            return make_task(kind, self.name, **options)
+        except UserError as error:
+            raise UserError(f"`{self.key}`: {error}") from error
+
 
 def declared_tasks(tasks: Sequence[Any] | Mapping[Any, Any], word: str = "column") -> tuple[Declared, ...]:
     """The tasks that ``dataset.tasks`` declares: a list of names, or a mapping from each to what it is.
@@ -62,9 +75,9 @@ def declared_tasks(tasks: Sequence[Any] | Mapping[Any, Any], word: str = "column
 
 
 def _declared(name: str, given: Any, word: str) -> Declared:
-    if given is None or isinstance(given, str):
-        return Declared(name, (name,), given)
     key, several = f"dataset.tasks.{name}", f"{word}s"
+    if given is None or isinstance(given, str):
+        return Declared(name, (name,), _kind(given, key))
     if not isinstance(given, Mapping):
         raise FieldError(key, f"must be a kind, or a mapping of `kind`, `{word}` and options", given)
     if word in given and several in given:
@@ -75,7 +88,21 @@ def _declared(name: str, given: Any, word: str) -> Declared:
     if len(set(columns)) < len(columns):
         raise FieldError(f"{key}.{several}", "must name none twice", columns)
     options = {option: value for option, value in given.items() if option not in ("kind", word, several)}
-    return Declared(name, tuple(columns), given.get("kind"), options)
+    for option in FOLLOW:
+        if option in options:
+            raise FieldError(f"{key}.{option}", "follows from the data and must be left out", options[option])
+    return Declared(name, tuple(columns), _kind(given.get("kind"), f"{key}.kind"), options)
+
+
+def _kind(given: Any, key: str) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise FieldError(key, "must be a kind of task", given)
+    try:
+        if given is not None:
+            TASKS.check(given)
+    except UserError as error:
+        raise UserError(f"`{key}`: {error}") from error
+    return given
 
 
 @dataclass(frozen=True)
@@ -136,7 +163,7 @@ def found_kind(declared: Declared, columns: Sequence[Column]) -> str:
 def _classification(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
     options = dict(declared.options)
     names, targets = _classes(declared, columns[0], options.pop("classes", None))
-    return make_task(kind, declared.name, classes=len(names), names=_told(names), **options), targets
+    return declared.make(kind, {**options, "classes": len(names), "names": told(names)}), targets
 
 
 def _binary(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
@@ -146,16 +173,19 @@ def _binary(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[T
     if len(names) != 2:
         rule = f"must have two classes, which {columns[0].title} has not"
         raise FieldError(declared.key, rule, ", ".join(names[:5]))
-    return make_task(kind, declared.name, names=_told(names), **options), targets
+    return declared.make(kind, {**options, "names": told(names)}), targets
 
 
-def _told(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of classes, none where they are the numbers themselves."""
+def told(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of classes or columns, none where they are the numbers from 0."""
     return () if list(names) == [str(number) for number in range(len(names))] else tuple(names)
 
 
 def _classes(declared: Declared, column: Column, given: Any) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the classes and the number of each row's, -1 where missing."""
+    """Names of the classes and the number of each row's, -1 where missing.
+
+    Where names are given and the column holds numbers, these are their places among the names, from 0.
+    """
     labels = column.labels()
     if given is None:
         values = np.unique(labels)
@@ -163,18 +193,20 @@ def _classes(declared: Declared, column: Column, given: Any) -> tuple[list[str],
             raise DatasetError(f"{column.title}: every cell is {values[0]!s}, so task `{declared.name}` is constant.")
         names = [str(value) for value in values]
     else:
-        names = _class_names(given, f"{declared.key}.classes")
+        names = class_names(given, f"{declared.key}.classes")
     numbers = {name: number for number, name in enumerate(names)}
+    if not column.is_text and not any(name.lstrip("-").isdecimal() for name in names):
+        numbers = {str(number): number for number in range(len(names))}
     targets = np.full(len(column), -1, np.int64)
     targets[~column.missing] = [numbers.get(text, len(names)) for text in labels.astype(str)]
     outside = np.flatnonzero(targets == len(names))
     if len(outside):
-        rule = f"0 to {len(names) - 1}" if isinstance(given, int) else f"one of {', '.join(names)}"
+        rule = f"one of {', '.join(numbers)}" if len(numbers) <= 20 else f"one of {len(numbers)}"
         raise column.wrong(int(outside[0]), f"a class of `{declared.key}`, {rule}, or nothing where it is missing")
     return names, targets
 
 
-def _class_names(given: Any, key: str) -> list[str]:
+def class_names(given: Any, key: str) -> list[str]:
     """What ``classes`` says: how many, for the numbers from 0; or their names, in their order."""
     if isinstance(given, int) and not isinstance(given, bool) and given >= 2:
         return [str(number) for number in range(given)]
@@ -197,14 +229,14 @@ def _multi_label(declared: Declared, kind: str, columns: Sequence[Column]) -> tu
         if len(outside):
             raise column.wrong(int(outside[0]), f"0 or 1 for `{declared.key}`, or nothing where it is missing")
         targets[~column.missing, number] = column.present.astype(np.int64)
-    return make_task(kind, declared.name, labels=len(columns), names=declared.columns, **declared.options), targets
+    return declared.make(kind, {**declared.options, "labels": len(columns), "names": told(declared.columns)}), targets
 
 
 def _regression(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
     targets = np.stack([as_float32(column, column.numbers()) for column in columns], axis=1)
     if len(columns) == 1:
-        return make_task(kind, declared.name, **declared.options), targets[:, 0]
-    return make_task(kind, declared.name, size=len(columns), names=declared.columns, **declared.options), targets
+        return declared.make(kind, declared.options), targets[:, 0]
+    return declared.make(kind, {**declared.options, "size": len(columns), "names": told(declared.columns)}), targets
 
 
 def _other(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
@@ -212,7 +244,7 @@ def _other(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Ta
     found = TASKS.get(kind)
     if isinstance(found, type) and issubclass(found, Task) and found.dense:
         raise UserError(f"`{declared.key}`: {kind} has a target for every pixel, which no column can hold.")
-    task, column = make_task(kind, declared.name, **declared.options), columns[0]
+    task, column = declared.make(kind, declared.options), columns[0]
     values = column.numbers()
     if not task.integer:
         return task, as_float32(column, values)

@@ -2,21 +2,41 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from mtl_search.datasets import SPLITS
-from mtl_search.datasets._tables import Column
+from mtl_search.datasets._columns import Labelled
+from mtl_search.datasets._tables import Column, read_table
 from mtl_search.errors import DatasetError, FieldError, suggestion
+from mtl_search.options import build
+from mtl_search.tasks import Binary, Classification
 
 ALIASES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 """Other words for a split."""
+COLUMN = "split"
+"""The column that says the splits where nothing else does."""
 
 Rows = dict[str, NDArray[np.int64]]
 """Split -> numbers of its rows, from 0, ascending."""
+
+
+class Columns(Protocol):
+    """What has columns: a table, or an archive of arrays."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Their names."""
+
+    def __len__(self) -> int:
+        """Rows."""
+
+    def column(self, name: str, key: str) -> Column:
+        """The column of that name, as in :class:`~mtl_search.datasets._tables.Table`."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +70,74 @@ class Drawn:
     def shares(self) -> NDArray[np.float64]:
         """Of the splits, in their order."""
         return np.array([1 - self.val - self.test, self.val, self.test])
+
+
+def split_rows(split: Any, source: Columns, labelled: Sequence[Labelled]) -> Rows:
+    """The rows of every split, as ``dataset.split`` says.
+
+    :param split: Name of a column; a mapping with the key ``column``, or ``file``: a table with the columns ``row`` and
+        ``split``; one of rows, ``{train: [0, 1], ...}``; or the options of :class:`Drawn`. Where it is ``None`` the
+        column ``split`` is taken, and without one they are drawn.
+    :param labelled: What may be stratified by.
+    :raises UserError: If something in it breaks a rule, or a split has no rows.
+    """
+    if split is None:
+        split = COLUMN if COLUMN in source.columns else {}
+    if isinstance(split, str):
+        return splits_of_column(source.column(split, "dataset.split"))
+    if not isinstance(split, Mapping):
+        raise FieldError("dataset.split", "must be the name of a column, or a mapping", split)
+    for key, read in (("column", _column_named), ("file", _file_named)):
+        if key in split:
+            if len(split) > 1 or not isinstance(split[key], str):
+                raise FieldError("dataset.split", f"must have nothing besides the name of its `{key}`", dict(split))
+            return read(split[key], source)
+    if any(isinstance(rows, list | tuple) for rows in split.values()):
+        return given_splits(split, len(source))
+    drawn = build(Drawn, split, "dataset.split", "splits that are drawn")
+    groups = None if drawn.group is None else source.column(drawn.group, "dataset.split.group")
+    strata = _strata(drawn, labelled)
+    rows = draw_splits(drawn, len(source), None if strata is None else strata.targets, groups)
+    if strata is not None and isinstance(drawn.stratify, str):
+        _check_strata(rows, strata)
+    return rows
+
+
+def split_columns(split: Any, columns: Sequence[str]) -> set[str]:
+    """The columns that ``dataset.split`` names, and that are therefore no inputs."""
+    if isinstance(split, Mapping):
+        return {name for key in ("column", "group") if isinstance(name := split.get(key), str)}
+    return {split if isinstance(split, str) else COLUMN} & set(columns)
+
+
+def _column_named(name: str, source: Columns) -> Rows:
+    return splits_of_column(source.column(name, "dataset.split.column"))
+
+
+def _file_named(path: str, source: Columns) -> Rows:
+    """Splits from a table of rows and splits, as a run's folder holds one."""
+    table = read_table(Path(path))
+    rows, parts = table.column("row", "dataset.split.file"), table.column("split", "dataset.split.file")
+    for place, row in enumerate(rows.numbers()):
+        if not (0 <= row < len(source) and row == int(row)):
+            raise rows.wrong(place, f"the number of a row, 0 to {len(source) - 1}")
+    given = {split: rows.values[chosen].astype(int).tolist() for split, chosen in splits_of_column(parts).items()}
+    return given_splits(given, len(source))
+
+
+def _strata(drawn: Drawn, labelled: Sequence[Labelled]) -> Labelled | None:
+    """What is stratified by: the task that was named, or the first that has classes."""
+    with_classes = {
+        one.task.name: one for one in labelled if isinstance(one.task, Classification | Binary) and not one.task.dense
+    }
+    if isinstance(drawn.stratify, str):
+        if drawn.stratify not in with_classes:
+            rule = f"must be a task with a class for each sample.{suggestion(drawn.stratify, with_classes)}"
+            raise DatasetError(f"`dataset.split.stratify` {rule}")
+        return with_classes[drawn.stratify]
+    if drawn.stratify is False or drawn.group is not None:
+        return None
+    return next(iter(with_classes.values()), None)
 
 
 def splits_of_column(column: Column) -> Rows:
@@ -106,19 +194,19 @@ def draw_splits(drawn: Drawn, count: int, classes: NDArray[Any] | None = None, g
     return _filled(_rows(parts), f"of {count} rows, with the shares of `dataset.split`,")
 
 
-def check_strata(rows: Rows, labels: NDArray[np.int64], names: Sequence[str], task: str) -> None:
+def _check_strata(rows: Rows, strata: Labelled) -> None:
     """Refuse a stratification that was asked for and leaves a split without a class.
 
-    :param labels: ``[rows]``, classes, -1 where missing.
-    :param names: Of the classes.
     :raises DatasetError: If there are too few rows of a class.
     """
-    for split, chosen in rows.items():
-        for number, count in enumerate(np.bincount(labels[labels >= 0], minlength=len(names))):
-            if not (labels[chosen] == number).any():
+    names = getattr(strata.task, "names", ())
+    for number, count in enumerate(np.bincount(strata.targets[strata.targets >= 0])):
+        for split, chosen in rows.items():
+            if count and not (strata.targets[chosen] == number).any():
                 raise DatasetError(
-                    f"`dataset.split.stratify`: class {names[number]!r} of task `{task}` has too few rows, {count}, "
-                    f"for one of them to be in split `{split}`: enlarge its share, or say `stratify: false`."
+                    f"`dataset.split.stratify`: class {names[number] if names else number} of task "
+                    f"`{strata.task.name}` has too few rows, {count}, for one of them to be in split `{split}`: "
+                    "enlarge its share, or say `stratify: false`."
                 )
 
 

@@ -14,6 +14,7 @@ from mtl_search.tasks._elementwise import Elementwise as Elementwise
 from mtl_search.tasks._groups import Targets as Targets
 from mtl_search.tasks._groups import TaskGroups as TaskGroups
 from mtl_search.tasks._task import Task as Task
+from mtl_search.tasks._task import class_counts as class_counts
 from mtl_search.tasks.binary import Binary as Binary
 from mtl_search.tasks.classification import Classification as Classification
 from mtl_search.tasks.depth import Depth as Depth

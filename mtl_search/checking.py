@@ -1,0 +1,162 @@
+"""What an experiment and its data hold, found out without training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtl_search.datasets import Dataset
+from mtl_search.experiment import Experiment
+from mtl_search.runner import cost_range, prepare
+from mtl_search.tasks import Binary, Classification, MultiLabel, Task, class_counts
+
+WIDTH = 80
+"""Columns of a terminal that the text fits into."""
+LISTED = 12
+"""Classes and labels of a task that are listed; of more the first ones."""
+COSTS = (("learnable_parameters", "learnable"), ("fixed_parameters", "fixed"), ("macs", "MACs"))
+AT_ONCE = 2**24
+"""Targets that are gone through at a time."""
+LEFT, RIGHT = 44, 12
+"""Columns of the text that rows of a table begin with, and of each of its numbers."""
+
+
+def check(experiment: Experiment) -> dict[str, Any]:
+    """Check an experiment and its data, and say what was found, as plain data for JSON.
+
+    :raises UserError: If the experiment cannot be run, or its data is of no use.
+    """
+    dataset = prepare(experiment)
+    low, high = cost_range(experiment, dataset)
+    return {
+        "name": experiment.name,
+        "dataset": dataset.name,
+        "samples": {name: len(split) for name, split in dataset.splits.items()},
+        "inputs": _inputs(dataset),
+        "tasks": [_task(task, dataset) for task in dataset.tasks],
+        "architectures": experiment.search_space.size,
+        **{name: [getattr(low, name), getattr(high, name)] for name in vars(low)},
+        "trials": experiment.search.trials,
+        "epochs": experiment.training.epochs,
+        "sampler": experiment.search.sampler,
+    }
+
+
+def _inputs(dataset: Dataset) -> dict[str, Any]:
+    values = dataset.splits["train"].inputs
+    kind = "image" if len(dataset.input_shape) == 3 else "table"
+    found = {key: dataset.found[key] for key in ("features", "filled") if key in dataset.found}
+    return {"kind": kind, "shape": list(dataset.input_shape), "type": str(values.dtype), **found}
+
+
+def _task(task: Task, dataset: Dataset) -> dict[str, Any]:
+    """What the data holds for a task."""
+    targets = {name: split.targets[task.name] for name, split in dataset.splits.items()}
+    about = {
+        "name": task.name,
+        "kind": task.kind,
+        "kind_found": task.name in dataset.found.get("kinds_found", {}),
+        "dense": task.dense,
+        "missing": {name: _missing(task, values) for name, values in targets.items()},
+    }
+    if isinstance(task, MultiLabel):
+        names = task.names or [str(number) for number in range(task.labels)]
+        counts = {name: sum((part == 1).sum(axis=0) for part in _parts(values)) for name, values in targets.items()}
+        return {**about, "labels": _named(names, counts)}
+    if task.integer:
+        count = task.classes if isinstance(task, Classification) else 2
+        given = task.names if isinstance(task, Classification | Binary) else ()
+        counts = {name: class_counts(values, count) for name, values in targets.items()}
+        return {**about, "classes": _named(given or [str(number) for number in range(count)], counts)}
+    return {**about, "ranges": {name: _range(task, values) for name, values in targets.items()}}
+
+
+def _named(names: Sequence[str], counts: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    """Each name, with how often it is in each split."""
+    return [
+        {"name": name, **{split: int(found[number]) for split, found in counts.items()}}
+        for number, name in enumerate(names)
+    ]
+
+
+def _missing(task: Task, targets: NDArray[Any]) -> int:
+    return sum(int(np.count_nonzero(~task.known(part))) for part in _parts(targets))
+
+
+def _range(task: Task, targets: NDArray[Any]) -> list[float]:
+    """The lowest and the highest target; empty where there is none."""
+    found = []
+    for part in _parts(targets):
+        known = task.known(part)
+        there = part[known] if known.ndim == part.ndim else np.moveaxis(part, 1, 0)[:, known]
+        if there.size:
+            found += [float(there.min()), float(there.max())]
+    return [min(found), max(found)] if found else []
+
+
+def _parts(targets: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The targets a part of the samples at a time."""
+    step = max(1, AT_ONCE * len(targets) // max(1, targets.size))
+    return (np.asarray(targets[start : start + step]) for start in range(0, len(targets), step))
+
+
+def check_text(found: Mapping[str, Any]) -> str:
+    """What :func:`check` found, for a terminal of 80 columns."""
+    lines = [
+        f"{found['name']}: valid",
+        *_entry("dataset", f"{found['dataset']}, {', '.join(f'{n:,} {name}' for name, n in found['samples'].items())}"),
+        *_entry("inputs", _inputs_text(found["inputs"])),
+        *_entry("architectures", f"{found['architectures']:,}"),
+        *(line for name, title in COSTS for line in _entry(title, f"{found[name][0]:,} to {found[name][1]:,}")),
+        *_entry("search", f"{found['trials']} trials of {found['epochs']} epochs, {found['sampler']}"),
+    ]
+    for task in found["tasks"]:
+        lines += ["", *_task_lines(task, found["samples"])]
+    return "\n".join(lines)
+
+
+def _entry(name: str, text: str) -> list[str]:
+    """A line with a name before it, wrapped."""
+    first, *more = wrap(text, WIDTH - 16, break_on_hyphens=False) or [""]
+    return [f"  {name:13} {first}", *(" " * 16 + line for line in more)]
+
+
+def _inputs_text(inputs: Mapping[str, Any]) -> str:
+    if inputs["kind"] == "image":
+        channels, height, width = inputs["shape"]
+        return f"images of {width} x {height} pixels, {channels} channels, {inputs['type']}"
+    features = inputs.get("features", [])
+    shown = f": {', '.join(features[:LISTED])}" if features else ""
+    more = f" and {len(features) - LISTED} more" if len(features) > LISTED else ""
+    return f"{inputs['shape'][0]} features{shown}{more}"
+
+
+def _task_lines(task: Mapping[str, Any], samples: Mapping[str, int]) -> Iterator[str]:
+    """A small table of a task: a column for each split."""
+    yield _row(f"  {task['name']}: {task['kind']}{' (found)' if task['kind_found'] else ''}", list(samples))
+    rows = task.get("classes") or task.get("labels") or []
+    of_labels = "labels" in task
+    totals = {split: samples[split] if of_labels else sum(row[split] for row in rows) for split in samples}
+    for row in rows[:LISTED]:
+        yield _row(f"    {row['name']}", [_share(row[split], totals[split], task["dense"]) for split in samples])
+    if len(rows) > LISTED:
+        yield f"    and {len(rows) - LISTED} more"
+    ranges = task.get("ranges", {})
+    for number, what in enumerate(("lowest", "highest") if ranges else ()):
+        yield _row(f"    {what}", [f"{ranges[split][number]:.6g}" if ranges[split] else "-" for split in samples])
+    if any(task["missing"].values()):
+        what = "missing pixels" if task["dense"] else "missing"
+        yield _row(f"    {what}", [f"{task['missing'][split]:,}" for split in samples])
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    shown = name if len(name) <= LEFT else f"{name[: LEFT - 3]}..."
+    return f"{shown:{LEFT}}{''.join(f'{cell:>{RIGHT}}' for cell in cells)}"
+
+
+def _share(count: int, total: int, dense: bool) -> str:
+    """How many, and in percent; of pixels in percent alone."""
+    share = f"{count / total:>4.0%}" if total else "   -"
+    return share if dense else f"{count:,} {share}"

@@ -1,0 +1,206 @@
+"""Archives of arrays (npz): what they hold is checked against their headers before it is read, and never unpickled."""
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from mtl_search.datasets._tables import LARGEST_LABEL, Column
+from mtl_search.errors import DatasetError, suggestion
+from mtl_search.memory import available_bytes
+
+ENDING = ".npy"
+HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+"""Version of the format -> what reads the header."""
+LARGEST_FLOAT_INTEGER = 2**24
+"""Whole numbers up to here are the same as float32."""
+BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged, encrypted or unknown archive raises."""
+AT_ONCE = 2**24
+"""Numbers that are gone through at a time."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An ``.npz`` file. A row is a place along the first axis of its arrays.
+
+    :param path: The file.
+    :param columns: Names of the arrays.
+    :param rows: Rows of the inputs, which all other arrays must have, too.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: int = 0
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def at(self, row: int) -> str:
+        """Where a row is, for messages."""
+        return f"{self.path}, row {row}"
+
+    def array(self, name: str, key: str) -> NDArray[Any]:
+        """An array, in memory.
+
+        :param key: What names it in the experiment, for messages.
+        :raises DatasetError: If there is none, it holds Python objects, is empty, has another number of rows, is not
+            what its header says, or there is no room for it.
+        """
+        if name not in self.columns:
+            raise DatasetError(f"{self.path}: has no array `{name}` for `{key}`.{suggestion(name, self.columns)}")
+        title = self.title(name)
+        with zipfile.ZipFile(self.path) as archive, self._reading(title):
+            with archive.open(name + ENDING) as file:
+                self._check_header(file, archive.getinfo(name + ENDING).file_size, title)
+            with archive.open(name + ENDING) as file:
+                return npy.read_array(file, allow_pickle=False)
+
+    def column(self, name: str, key: str) -> Column:
+        """An array with one number or text for each row; -1 and NaN are missing."""
+        return as_column(self, name, self.array(name, key), missing=-1)
+
+    def title(self, name: str) -> str:
+        """File and array, for messages."""
+        return f"{self.path}, array `{name}`"
+
+    @contextmanager
+    def _reading(self, title: str) -> Iterator[None]:
+        try:
+            yield
+        except DatasetError:
+            raise
+        except BROKEN as error:
+            raise DatasetError(f"{title}: cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from error
+
+    def _check_header(self, file: IO[bytes], stated: int, title: str) -> None:
+        """Refuse an array before its contents are read.
+
+        :param stated: Bytes that the archive says it holds.
+        """
+        version = npy.read_magic(file)
+        if version not in HEADERS:
+            raise DatasetError(f"{title}: must be in the format 1.0 or 2.0 of npy, but got {version[0]}.{version[1]}.")
+        shape, _, kind = HEADERS[version](file)
+        if kind.hasobject:
+            raise DatasetError(f"{title}: must hold numbers or texts, but got Python objects, which are not unpickled.")
+        size = math.prod(shape) * kind.itemsize
+        if stated != file.tell() + size:
+            raise DatasetError(
+                f"{title}: must hold the {size:,} bytes that its header says ({kind}, {list(shape)}), but the archive "
+                f"states {stated - file.tell():,}."
+            )
+        room = available_bytes()
+        if room is not None and size > room:
+            found = f"{size:,} bytes ({kind}, {list(shape)})"
+            raise DatasetError(f"{title}: must fit into memory, but takes {found} of the {room:,} there are.")
+        if 0 in shape or not shape:
+            raise DatasetError(f"{title}: must have rows and hold something, but its shape is {list(shape)}.")
+        if self.rows and shape[0] != self.rows:
+            raise DatasetError(f"{title}: must have a row for each of the {self.rows} inputs, but has {shape[0]}.")
+
+
+def open_archive(path: Path) -> Archive:
+    """The archive at a path; reads the list of its arrays only.
+
+    :raises DatasetError: If there is no such file, or it is no archive of arrays.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path}: there is no such file.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(ENDING) for name in archive.namelist() if name.endswith(ENDING)]
+    except BROKEN as error:
+        raise DatasetError(f"{path}: is no npz file that can be read: {error}.") from error
+    if not names:
+        raise DatasetError(f"{path}: is no npz file: it holds no arrays.")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DatasetError(f"{path}: holds the array `{twice[0]}` twice.")
+    return Archive(path, tuple(names))
+
+
+def as_column(archive: Archive, name: str, values: NDArray[Any], missing: float | None) -> Column:
+    """An array of one axis as a column.
+
+    :param missing: A number that is missing where it stands; NaN always is.
+    :raises DatasetError: If it has more axes, or holds something else than numbers and texts.
+    """
+    title = archive.title(name)
+    if values.ndim != 1:
+        raise DatasetError(f"{title}: must have one value for each row, but its shape is {list(values.shape)}.")
+
+    def place(row: int) -> str:
+        return f"{archive.at(row)}, array `{name}`"
+
+    if values.dtype.kind == "U":
+        texts = np.char.strip(values).astype(object)
+        return Column(name, texts, texts == "", title, place)
+    if values.dtype.kind not in "biuf":
+        raise DatasetError(f"{title}: must hold numbers or texts, but got {values.dtype}.")
+    if values.dtype.kind in "iu":
+        large = np.flatnonzero((values >= LARGEST_LABEL) | (values <= -LARGEST_LABEL))
+        if len(large):
+            raise DatasetError(f"{place(int(large[0]))}: must be below 2**53 in size, but got {values[large[0]]}.")
+    numbers = values.astype(np.float64)
+    gone = np.isnan(numbers) if missing is None else np.isnan(numbers) | (numbers == missing)
+    return Column(name, np.where(gone, np.nan, numbers), gone, title, place)
+
+
+def array_inputs(archive: Archive, name: str, channels: str | None) -> NDArray[Any]:
+    """Inputs: ``[samples, features]`` float32, or images ``[samples, channels, height, width]``, uint8 or float32.
+
+    Images may have no axis of channels (there is one then), or it may come last: taken for so where the last axis is 1,
+    3 or 4 and the second is not.
+
+    :param channels: Which axis the channels are, ``first`` or ``last``; found as above if ``None``.
+    :raises DatasetError: For another shape or type, or a number that is not finite; the message names its row.
+    """
+    values, title = archive.array(name, "dataset.inputs"), archive.title(name)
+    if values.ndim not in (2, 3, 4):
+        axes = "[samples, features], [samples, height, width] or that with channels"
+        raise DatasetError(f"{title}: must be {axes}, but its shape is {list(values.shape)}.")
+    values = _computable(archive, name, values, image=values.ndim > 2)
+    if values.ndim == 3:
+        return values[:, None]
+    last = channels == "last" or (
+        channels is None and values.ndim == 4 and values.shape[3] in (1, 3, 4) and values.shape[1] not in (1, 3, 4)
+    )
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if last and values.ndim == 4 else values
+
+
+def _computable(archive: Archive, name: str, values: NDArray[Any], image: bool) -> NDArray[Any]:
+    """As uint8 where images hold 0 to 255, else as float32, where nothing is lost but the last digits of float64."""
+    title, kind = archive.title(name), values.dtype.kind
+    if kind not in "biuf":
+        raise DatasetError(f"{title}: must hold numbers, but got {values.dtype}.")
+    if kind == "f":
+        limit = np.finfo(np.float32).max
+        _refuse(archive, name, values, lambda part: ~(np.abs(part) <= limit), "finite, and no larger than float32 has")
+        return values.astype(np.float32, copy=False)
+    if image and values.min() >= 0 and values.max() <= 255:
+        return values.astype(np.uint8, copy=False)
+    rule = f"at most {LARGEST_FLOAT_INTEGER:,} in size, to be the same as float32"
+    most = LARGEST_FLOAT_INTEGER
+    _refuse(archive, name, values, lambda part: (part > most) | (part < -most), rule)
+    return values.astype(np.float32)
+
+
+def _refuse(archive: Archive, name: str, values: NDArray[Any], breaks: Any, rule: str) -> None:
+    """Refuse the first number that breaks a rule, a part of the rows at a time."""
+    step = max(1, AT_ONCE * len(values) // values.size)
+    for start in range(0, len(values), step):
+        part = values[start : start + step]
+        wrong = breaks(part)
+        if wrong.any():
+            place = tuple(np.argwhere(wrong)[0])
+            where = f"{archive.at(start + int(place[0]))}, array `{name}`"
+            raise DatasetError(f"{where}: must be {rule}, but got {part[place]}.")

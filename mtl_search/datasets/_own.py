@@ -1,0 +1,44 @@
+"""A dataset of the user's own files, put together."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtl_search.datasets import Dataset, Split, make_dataset
+from mtl_search.datasets._columns import Labelled
+from mtl_search.datasets._splits import Rows
+from mtl_search.errors import DatasetError
+
+
+def own_dataset(
+    name: str,
+    path: Path,
+    inputs: NDArray[Any],
+    labelled: Sequence[Labelled],
+    rows: Rows,
+    found: Mapping[str, Any],
+) -> Dataset:
+    """A dataset whose samples and labels stand in one file.
+
+    :param path: The file, for messages.
+    :param inputs: Of all rows.
+    :param labelled: The tasks, with the targets of all rows.
+    :param rows: Of the splits.
+    :param found: What was found in the file, besides.
+    :raises DatasetError: As :func:`~mtl_search.datasets.make_dataset`; the message names the file.
+    """
+    splits = {
+        split: Split(inputs[chosen], {one.task.name: one.targets[chosen] for one in labelled})
+        for split, chosen in rows.items()
+    }
+    try:
+        dataset = make_dataset(name, tuple(one.task for one in labelled), splits)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from error
+    kinds = {one.task.name: one.task.kind for one in labelled if one.found}
+    about = {**found, **({"kinds_found": kinds} if kinds else {})}
+    return dataclasses.replace(dataset, rows={split: np.asarray(chosen) for split, chosen in rows.items()}, found=about)
