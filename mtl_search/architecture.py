@@ -51,8 +51,8 @@ class Backbone:
         Primitives see few channels in an image: a bank of k primitives on one grey channel yields only k features.
     :param stem_stride: Stride of the stem.
     :param head_pool: Each head reads the averages over a ``head_pool`` x ``head_pool`` grid; 1 is global pooling.
-    :param decoder: Channels of each dense task's decoder (:mod:`mtl_search.networks.decoder`); without dense tasks there
-        is none, whatever stands here.
+    :param decoder: Channels of each dense task's decoder (:mod:`mtl_search.networks.decoder`); without dense tasks
+        there is none, whatever stands here.
     """
 
     stages: tuple[Stage, ...]

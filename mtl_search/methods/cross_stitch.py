@@ -21,8 +21,9 @@ class CrossStitch(Method):
     """A network for each task; between stages the features of all are mixed by a learned matrix.
 
     Note. The paper mixes after pooling and after fully connected layers; here the inputs of every stage are mixed, and
-    those of the heads: our reading for backbones that stride instead. A decoder reads what the next stage reads. The paper starts from networks trained on one
-    task each; here everything is trained from scratch, so that the budget is that of the other methods.
+    those of the heads: our reading for backbones that stride instead. A decoder reads what the next stage reads. The
+    paper starts from networks trained on one task each; here everything is trained from scratch, so that the budget is
+    that of the other methods.
 
     :param self_weight: What a task takes of its own features at the start; the others share the rest equally.
     :param per_channel: A matrix for each channel, as the paper has it, instead of one for all.

@@ -5,9 +5,9 @@ by a learned 1x1 convolution of both. From the coarsest tap to the finest its de
 
     D_k = relu(norm(1x1([S_k, P_k]) + up(3x3(D_k+1))))
 
-with bilinear upsampling to the size of the tap; a 1x1 convolution of the last one gives the outputs, which are upsampled
-to the size of the input. So a decoder is a feature pyramid (Lin et al., CVPR 2017, arXiv 1612.03144) of a task; that of
-ETR-NLP is ours, as the paper does not describe its own.
+with bilinear upsampling to the size of the tap; a 1x1 convolution of the last one gives the outputs, which are
+upsampled to the size of the input. So it is a feature pyramid (Lin et al., CVPR 2017, arXiv 1612.03144) for each task:
+our reading, the same for all methods, so that what is compared is how the encoder shares.
 
 As in a layer, the tasks are stacked along the channels: one convolution goes from shared features to all tasks, one
 grouped by tasks from their own. :func:`mtl_search.networks.reference.reference_decoder` is the definition.
@@ -82,6 +82,9 @@ class Decoder(nn.Module):
     :param weights: What the initial weights are drawn from.
     """
 
+    offset: Tensor
+    factor: Tensor
+
     def __init__(self, taps: Sequence[Features], tasks: Sequence[Task], channels: int, weights: Generator) -> None:
         super().__init__()
         self.tasks, self.places = len(tasks), dense_places(tasks)
@@ -93,6 +96,9 @@ class Decoder(nn.Module):
         total = sum(self.outputs.values())
         self.weight = _drawn(total, channels, 1, 1 / channels, weights)
         self.bias = nn.Parameter(torch.zeros(total))
+        scales = torch.tensor([tasks[place].output_scale for place in self.places for _ in range(tasks[place].outputs)])
+        self.register_buffer("offset", scales[:, 0].clone())
+        self.register_buffer("factor", scales[:, 1].clone())
 
     def forward(self, taps: Sequence[State], size: tuple[int, int]) -> dict[str, Tensor]:
         """Maps of the dense tasks.
@@ -106,11 +112,16 @@ class Decoder(nn.Module):
             assert isinstance(level, Level)
             made = level(self._read(level, features), made)
         assert made is not None
+        weight, bias = self.last_layer()
         maps: list[Tensor] = []
         for tasks, channels, rows in self._alike():
-            found = F.conv2d(made[:, channels], self.weight[rows], self.bias[rows], groups=tasks)
+            found = F.conv2d(made[:, channels], weight[rows], bias[rows], groups=tasks)
             maps += resized(found, size).chunk(tasks, dim=1)
         return dict(zip(self.outputs, maps, strict=True))
+
+    def last_layer(self) -> tuple[Tensor, Tensor]:
+        """The kernels ``[outputs of all tasks, channels, 1, 1]`` and biases, in the units of the targets."""
+        return self.weight * self.factor[:, None, None, None], self.bias * self.factor + self.offset
 
     def _read(self, level: Level, features: State) -> State:
         """What dense tasks read of the features of all."""

@@ -42,10 +42,9 @@ def reference_layer(layer: ETRLayer, state: State, activate: bool) -> State:
 
 def reference_decoder(decoder: Decoder, taps: Sequence[State], size: tuple[int, int]) -> dict[str, Tensor]:
     """What ``decoder(taps, size)`` returns, computed by definition: task by task."""
-    weights = decoder.weight.split(list(decoder.outputs.values()))
-    biases = decoder.bias.split(list(decoder.outputs.values()))
+    last_layer = [part.split(list(decoder.outputs.values())) for part in decoder.last_layer()]
     outputs = {}
-    for number, (name, weight, bias) in enumerate(zip(decoder.outputs, weights, biases, strict=True)):
+    for number, (name, weight, bias) in enumerate(zip(decoder.outputs, *last_layer, strict=True)):
         made: Tensor | None = None
         for level, (shared, own) in zip(reversed(decoder.levels), reversed(taps), strict=True):
             assert isinstance(level, Level)

@@ -18,11 +18,12 @@ Place = tuple[int, int]
 class RelaxedNetwork(PathModules):
     """Every task reads a weighted sum of the features at the ends of its candidate paths.
 
-    ``z_t = sum_k softmax(alpha_t)_k * features(candidate k of task t)`` and ``y_t = head_t(z_t)``; of a dense task there
-    is a ``z_t`` at every place that its decoder reads (our reading: the public code has decoders of one input). What
-    candidates have in common from the input on is computed once; a module that they reach by different ways has batch
-    statistics for each. The strengths ``alpha`` are ones at the start, and no part of what a trainer of the weights is given. Heads
-    start with zeros: drawn by lot, they would pull shared features apart even where tasks are the same.
+    ``z_t = sum_k softmax(alpha_t)_k * features(candidate k of task t)`` and ``y_t = head_t(z_t)``; of a dense task
+    there is a ``z_t`` at every place that its decoder reads (our reading). What candidates have in common from the
+    input on is computed once; a module that they reach by different ways has batch statistics for each. The strengths
+    ``alpha`` are ones at the start, and no part of what a trainer of the weights is given. Heads start with zeros, and
+    decoders alike with a last layer of zeros: drawn by lot, they would pull shared features apart even where tasks are
+    the same.
 
     :param candidates: For each task its paths.
     """

@@ -105,6 +105,11 @@ class Task(ABC):
         return value if self.headline.higher_is_better else 1 - value / self.constant_error
 
     @property
+    def output_scale(self) -> tuple[float, float]:
+        """Offset and factor of the outputs of a decoder, which learns what is left: training begins at the targets."""
+        return 0.0, 1.0
+
+    @property
     def alike(self) -> Hashable:
         """Tasks of one kind for which this is equal are computed at once; by default each by itself.
 

@@ -20,7 +20,8 @@ class Depth(Elementwise):
 
     Targets are ``[samples, height, width]``, float32 in any unit, NaN or at most 0 where missing.
 
-    :param spread: The absolute error of the median of the training targets, the best constant. Learned from the data.
+    :param median: Of the training targets, the best constant. Learned from the data.
+    :param spread: The absolute error of the median. Learned from the data.
     """
 
     kind = "depth"
@@ -28,11 +29,16 @@ class Depth(Elementwise):
     integer = False
     dense = True
     output_means = "the depth, in the units of the targets"
+    median: float | None = None
     spread: float | None = None
 
     @property
     def outputs(self) -> int:
         return 1
+
+    @property
+    def output_scale(self) -> tuple[float, float]:
+        return (0.0, 1.0) if self.median is None or self.spread is None else (self.median, self.spread)
 
     @property
     def alike(self) -> Hashable:
@@ -50,10 +56,11 @@ class Depth(Elementwise):
 
     def learned(self, targets: NDArray[Any]) -> Self:
         there = targets[self.known(targets)]
-        spread = float(np.abs(there - np.median(there)).mean(dtype=np.float64))
+        median = float(np.median(there))
+        spread = float(np.abs(there - median).mean(dtype=np.float64))
         if not spread:
             raise self.unusable(f"all targets are {there[0]:g}, from row 0 to row {len(targets) - 1}")
-        return replace(self, spread=spread)
+        return replace(self, median=median, spread=spread)
 
     @classmethod
     def filled(cls, targets: Tensor, known: Tensor) -> Tensor:
