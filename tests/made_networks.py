@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mtl_search.architecture import Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
+from mtl_search.architecture import DECODER, Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
 from mtl_search.networks.forms import Form, can_be_joined
 from mtl_search.networks.layer import ETRLayer
 from mtl_search.networks.network import Implementation, MultiTaskNetwork, build_model
 from mtl_search.networks.operators import Bank, banks_for
-from mtl_search.tasks import Classification
+from mtl_search.tasks import Classification, Task
 
 SHAPE = (3, 16, 18)
 BATCH = 16
@@ -36,6 +36,7 @@ def made_architecture(
     stem: int = 0,
     stem_stride: int = 1,
     head_pool: int = 1,
+    decoder: int = DECODER,
     specific: Specific = "nlp",
     routing: Routing = "strict",
 ) -> Architecture:
@@ -45,7 +46,8 @@ def made_architecture(
     ratios = [ratio] * len(stages) if isinstance(ratio, int | float) else ratio
     depths = [depth] * len(stages) if isinstance(depth, int) else depth
     layers = tuple(LayerChoice(*choice) for choice in zip(banks, ratios, depths, strict=True))
-    return Architecture(Backbone(stages, kind, stem, stem_stride, head_pool), layers, 1.0, specific, routing)
+    backbone = Backbone(stages, kind, stem, stem_stride, head_pool, decoder)
+    return Architecture(backbone, layers, 1.0, specific, routing)
 
 
 def random_architecture(seed: int) -> Architecture:
@@ -69,7 +71,7 @@ def random_architecture(seed: int) -> Architecture:
 
 def generic_model(
     architecture: Architecture,
-    tasks: Sequence[Classification],
+    tasks: Sequence[Task],
     shape: tuple[int, ...] = SHAPE,
     implementation: Implementation = "fused",
     dtype: torch.dtype = torch.float64,

@@ -11,25 +11,22 @@ import pytest
 import torch
 
 from made_kinds import OPTIONS, SIDE, as_split, dataset_of, made_targets, made_task
-from made_networks import SHAPE, made_architecture, made_tasks, single_threaded
+from made_networks import made_architecture, made_tasks, single_threaded
 from made_problems import TRAINING, made_backbone, made_dataset, made_problem, operators_of, solve
-from mtl_search import cost
 from mtl_search.batches import DeviceSplit
 from mtl_search.comparison import compare
 from mtl_search.datasets import Dataset, DatasetSource, Split, make_dataset
-from mtl_search.errors import DatasetError, UserError
+from mtl_search.errors import DatasetError
 from mtl_search.evaluation import evaluate, mean_quality
 from mtl_search.experiment import BalancingSettings, load_experiment
 from mtl_search.exporting import export
-from mtl_search.methods import Problem, make_method
+from mtl_search.methods import Problem
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.methods.recon import conflicting_pairs
-from mtl_search.networks.network import build_model
-from mtl_search.registry import METHODS
 from mtl_search.report import write_report
 from mtl_search.run_folder import load_run
 from mtl_search.runner import search
-from mtl_search.tasks import Binary, Classification, Depth, MultiLabel, Regression, Segmentation, Task, TaskGroups
+from mtl_search.tasks import Binary, Classification, MultiLabel, Regression, Segmentation, Task, TaskGroups
 from mtl_search.training import Trainer, scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
@@ -130,24 +127,6 @@ def test_a_task_without_targets_is_named() -> None:
     split = as_split({"other": made_targets("binary")})
     with pytest.raises(DatasetError, match=r"task `task`, split `train`: has no targets, only `other`"):
         make_dataset("made", (made_task("binary"),), {"train": split})
-
-
-@pytest.mark.parametrize("kind", ["segmentation", "depth", "normals", "edges", "saliency"])
-def test_there_is_no_network_yet_for_a_target_for_every_pixel(kind: str) -> None:
-    tasks = [Classification("class"), made_task(kind, "map")]
-    message = rf"task `map` \({kind}\) has a target for every pixel, and networks have no decoders yet"
-    with pytest.raises(UserError, match=message):
-        build_model(made_architecture(), tasks, SHAPE)
-    with pytest.raises(UserError, match=message):
-        cost.estimate(made_architecture(), tasks, SHAPE)
-
-
-@pytest.mark.parametrize("name", METHODS.names())
-def test_no_method_builds_a_network_for_a_target_for_every_pixel(name: str) -> None:
-    problem = made_problem(1)
-    dataset = replace(problem.dataset, tasks=(*problem.tasks, Depth("map")))
-    with pytest.raises(UserError, match=r"task `map` \(depth\) has a target for every pixel"):
-        make_method(name, {}).build(replace(problem, dataset=dataset))
 
 
 # What a step makes of them

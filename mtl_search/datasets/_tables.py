@@ -139,7 +139,7 @@ def read_table(path: Path, missing: Sequence[str] = (), separator: str | None = 
     """
     if not path.is_file():
         raise DatasetError(f"{path}: there is no such file.")
-    if path.suffix.lower() in PARQUET:
+    if any(ending.lower() in PARQUET for ending in path.suffixes):
         separator, cells = None, _read_parquet(path)
     else:
         separator = separator or SEPARATORS.get(path.suffix.lower(), ",")

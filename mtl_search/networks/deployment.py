@@ -17,6 +17,8 @@ BATCH = 2
 aten = torch.ops.aten
 CONVOLUTIONS = (aten.conv2d.default,)
 ADDITIONS = (aten.add.Tensor, aten.add_.Tensor)
+INTERPOLATIONS = (aten.upsample_bilinear2d.vec,)
+"""Sums of pixels with weights that add up to 1: what is scaled and shifted before is so afterwards."""
 
 
 class FromRawInputs(nn.Module):
@@ -115,12 +117,17 @@ def _fold_norms(module: fx.GraphModule) -> None:
 
 
 def _summed_convolutions(node: Any) -> list[fx.Node] | None:
-    """The convolutions that a value is the sum of, and that nothing else reads; ``None`` where it is anything else."""
+    """The convolutions that a value is the sum of, and that nothing else reads; ``None`` where it is anything else.
+
+    Those that are interpolated before they are added count as they are.
+    """
     if not isinstance(node, fx.Node) or len(node.users) != 1:
         return None
     if node.target in CONVOLUTIONS:
         weights_known = all(isinstance(one, fx.Node) and one.op == "get_attr" for one in node.args[1:2])
         return [node] if weights_known else None
+    if node.target in INTERPOLATIONS:
+        return _summed_convolutions(node.args[0])
     if node.target in ADDITIONS and not node.kwargs and len(node.args) == 2:
         first, second = (_summed_convolutions(one) for one in node.args)
         return first + second if first is not None and second is not None else None

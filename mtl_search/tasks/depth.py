@@ -67,7 +67,7 @@ class Depth(Elementwise):
             count += len(there)
         if not errors:
             raise self.unusable(f"all targets are {middle:g}, from row 0 to row {len(targets) - 1}")
-        return replace(self, median=middle, spread=errors / count)
+        return replace(self, median=float(middle), spread=errors / count)
 
     @classmethod
     def filled(cls, targets: Tensor, known: Tensor) -> Tensor:

@@ -1,0 +1,52 @@
+"""Photographs that scikit-image carries in its package, as textures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtl_search.datasets._packages import packaged
+from mtl_search.datasets._pictures import averaged, picture_header, read_picture
+
+PHOTOGRAPHS = {
+    "train": (
+        "brick.png",
+        "astronaut.png",
+        "gravel.png",
+        "chelsea.png",
+        "coins.png",
+        "hubble_deep_field.jpg",
+        "motorcycle_left.png",
+        "page.png",
+    ),
+    "val": ("grass.png", "coffee.png", "cell.png", "retina.jpg"),
+    "test": ("camera.png", "ihc.png", "moon.png", "rocket.jpg"),
+}
+"""Split -> its photographs; each has fine and coarse ones, grey and coloured ones."""
+CONTRAST = 0.2
+"""Standard deviation of a texture, of a range of 1."""
+
+
+def textures(dataset: str, names: Sequence[str], side: int) -> NDArray[np.float32]:
+    """The middle squares of photographs, ``[photographs, side, side, 3]``, all of a mean of 0.5 and the same contrast.
+
+    :param dataset: Which one needs them, for messages.
+    :raises DatasetError: If scikit-image is not installed, or one of its files cannot be read.
+    """
+    return np.stack([_texture(dataset, name, side) for name in names])
+
+
+def _texture(dataset: str, name: str, side: int) -> NDArray[np.float32]:
+    path = packaged(dataset, "scikit-image", f"skimage/data/{name}")
+    size, _ = picture_header(path)
+    square = averaged(_middle(read_picture(path, 3, size)), (side, side))
+    values = np.moveaxis(square, 0, 2).astype(np.float32)
+    return np.clip(0.5 + CONTRAST * (values - values.mean()) / values.std(), 0, 1)
+
+
+def _middle(photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The largest square in the middle, ``[3, side, side]``; of a round retina one that lies within."""
+    height, width = photograph.shape[1:]
+    side = min(width, height) * 7 // 10 if width == height else min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return np.ascontiguousarray(photograph[:, top : top + side, left : left + side])
