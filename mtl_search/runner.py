@@ -1,8 +1,8 @@
 """Runs searches: new ones, and those that go on."""
 
 import functools
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, replace
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ from mtl_search.resuming import begin_environment, grown, resumed_environment
 from mtl_search.run_folder import JOURNAL, Run, check_free, load_run
 from mtl_search.run_writer import RunWriter, make_folder
 from mtl_search.samplers import Proposals
+from mtl_search.signals import signals_interrupt, uninterrupted
 from mtl_search.space import SearchSpace
 from mtl_search.status import hours_spent
 
@@ -86,10 +87,11 @@ def search(
     dataset = prepare(experiment, dataset).without("test")
     with _engine(experiment, dataset, address, evaluate) as run_jobs:
         make_folder(folder)
-        with alone_in(folder):
+        with alone_in(folder), _interruptions_say_how_to_go_on(folder):
             writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
-            writer.begin(experiment)
-            proposals = _proposals(experiment, dataset, folder)
+            with uninterrupted():
+                writer.begin(experiment)
+                proposals = _proposals(experiment, dataset, folder)
             progress = _progress(experiment, show_progress)
             _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
     return load_run(folder)
@@ -127,11 +129,13 @@ def resume(
     """
     if not Path(path).is_dir():
         raise RunFolderError(f"{path}: there is no such folder.")
-    with alone_in(Path(path)):
+    with signals_interrupt(), alone_in(Path(path)), _interruptions_say_how_to_go_on(path):
         run = load_run(path)
         experiment = grown(run, trials, hours, workers)
         dataset = prepare(experiment, dataset).without("test")
         environment = resumed_environment(run, experiment, dataset, allow_changes)
+        if show_progress:
+            _say_what_is_overridden(environment["sessions"][-1]["changes"])
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
@@ -140,6 +144,24 @@ def resume(
             campaign = Campaign(experiment, dataset, writer, proposals, progress, hours_spent(run))
             _conduct(campaign, run_jobs, run)
     return load_run(path)
+
+
+@contextmanager
+def _interruptions_say_how_to_go_on(path: str | Path) -> Iterator[None]:
+    """Those before the first trial; later ones say how far the search had come."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise SearchInterruptedError(
+            f"interrupted before a trial began; go on with: mtl-search resume {path}"
+        ) from error
+
+
+def _say_what_is_overridden(changes: Sequence[str]) -> None:
+    if changes:
+        listed = "".join(f"\n  {change}" for change in changes)
+        told = f"trials from here on are made differently than those before (noted in environment.json):{listed}"
+        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 def _engine(

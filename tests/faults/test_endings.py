@@ -57,6 +57,26 @@ def test_a_signal_leaves_a_whole_folder_and_says_how_to_go_on(number: int, undis
     assert len(load_run(folder).environment["sessions"]) == 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_while_resuming_starts_says_how_to_go_on(number: int, undisturbed: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with driver([*SEARCH, *HERE, "--out", str(folder)]) as search:
+        wait_until_noted(search, folder, 5)
+        search.signal(signal.SIGKILL)
+        search.end()
+    (folder / ".lock").unlink()
+    with driver(["resume", str(folder), *ON_A_WORKER]) as search:
+        search.wait_for((folder / ".lock").exists)
+        search.signal(number)
+        status, shown = search.end()
+    assert status == 130, shown
+    assert f"go on with: mtl-search resume {folder}" in shown
+    assert "Traceback" not in shown
+    status, shown = resumed(folder)
+    assert status == 0, shown
+    assert_same_as(undisturbed, folder)
+
+
 @pytest.mark.parametrize("rows", [0, 1, 4, 7])
 def test_a_killed_driver_loses_nothing(rows: int, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
@@ -153,7 +173,7 @@ def test_a_target_ends_a_search(tmp_path: Path) -> None:
 def test_two_processes_do_not_share_a_folder(undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *HERE, "--out", str(folder)]) as search:
-        wait_until_noted(search, folder, 2)
+        wait_until_noted(search, folder, 5)
         search.signal(signal.SIGSTOP)
         status, shown = resumed(folder)
         assert status == 2
@@ -161,7 +181,9 @@ def test_two_processes_do_not_share_a_folder(undisturbed: Run, tmp_path: Path) -
         live = subprocess.run(
             [*search.process.args[:3], "status", str(folder), "--json"], capture_output=True, text=True, check=True
         )
-        assert json.loads(live.stdout)["running"]
+        told = json.loads(live.stdout)
+        assert told["running"]
+        assert told["seconds_left"] > 0
         search.signal(signal.SIGKILL)
         search.end()
     assert (folder / ".lock").exists()
