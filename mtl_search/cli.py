@@ -45,8 +45,10 @@ def main() -> None:
         _end(f"error: {error}", 2)
     except SearchInterruptedError as error:
         _end(str(error), 130)
-    except KeyboardInterrupt:
-        _end("interrupted", 130)
+    except SystemExit as ended:
+        if ended.code == 130:  # how typer answers Ctrl+C, without a word
+            _end("interrupted", 130)
+        raise
     except MTLSearchError as error:
         _end(f"error: {error}", 1)
 

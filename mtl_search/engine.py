@@ -458,6 +458,8 @@ def _cluster(work: Work, settings: Search, workers: int | None, address: str | N
             )
         with _no_worker_deaths_printed(), _memory_deaths_handled():
             yield folder
+    except SystemExit as ended:  # how Ray answers SIGTERM until our own answer is set again
+        raise KeyboardInterrupt from ended
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)

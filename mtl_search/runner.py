@@ -84,16 +84,17 @@ def search(
     experiment = _experiment(space, dataset, settings, training, epochs)
     folder = Path(out) if out is not None else default_folder(experiment.name)
     check_free(folder)
-    dataset = prepare(experiment, dataset).without("test")
-    with _engine(experiment, dataset, address, evaluate) as run_jobs:
-        make_folder(folder)
-        with alone_in(folder), _interruptions_say_how_to_go_on(folder):
-            writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
-            with uninterrupted():
-                writer.begin(experiment)
-                proposals = _proposals(experiment, dataset, folder)
-            progress = _progress(experiment, show_progress)
-            _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
+    with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
+        dataset = prepare(experiment, dataset).without("test")
+        with _engine(experiment, dataset, address, evaluate) as run_jobs:
+            make_folder(folder)
+            with alone_in(folder), _an_interruption_says(_before_a_trial(folder)):
+                writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
+                with uninterrupted():
+                    writer.begin(experiment)
+                    proposals = _proposals(experiment, dataset, folder)
+                progress = _progress(experiment, show_progress)
+                _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
     return load_run(folder)
 
 
@@ -129,7 +130,7 @@ def resume(
     """
     if not Path(path).is_dir():
         raise RunFolderError(f"{path}: there is no such folder.")
-    with signals_interrupt(), alone_in(Path(path)), _interruptions_say_how_to_go_on(path):
+    with signals_interrupt(), alone_in(Path(path)), _an_interruption_says(_before_a_trial(path)):
         run = load_run(path)
         experiment = grown(run, trials, hours, workers)
         dataset = prepare(experiment, dataset).without("test")
@@ -147,14 +148,16 @@ def resume(
 
 
 @contextmanager
-def _interruptions_say_how_to_go_on(path: str | Path) -> Iterator[None]:
-    """Those before the first trial; later ones say how far the search had come."""
+def _an_interruption_says(message: str) -> Iterator[None]:
+    """Where :func:`_conduct` does not yet say how far the search had come."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise SearchInterruptedError(
-            f"interrupted before a trial began; go on with: mtl-search resume {path}"
-        ) from error
+        raise SearchInterruptedError(message) from error
+
+
+def _before_a_trial(path: str | Path) -> str:
+    return f"interrupted before a trial began; go on with: mtl-search resume {path}"
 
 
 def _say_what_is_overridden(changes: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -20,11 +21,12 @@ from made_faults import (
     timeless,
     wait_until_noted,
 )
-from made_processes import driver
+from made_processes import Driver, command_of, driver
 from mtl_search.run_folder import Run, load_run
 from mtl_search.trial import State
 
 ON_A_WORKER, HERE = ["--workers", "1"], ["--workers", "0"]
+either_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 
 
 def resumed(folder: Path, *options: str) -> tuple[int, str]:
@@ -37,7 +39,7 @@ def test_the_undisturbed_search_stops_some_trials_and_completes_others(undisturb
     assert all(trial.state is State.COMPLETE for trial in undisturbed.front)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@either_signal
 def test_a_signal_leaves_a_whole_folder_and_says_how_to_go_on(number: int, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(folder)]) as search:
@@ -57,24 +59,33 @@ def test_a_signal_leaves_a_whole_folder_and_says_how_to_go_on(number: int, undis
     assert len(load_run(folder).environment["sessions"]) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def wait_until_ray_starts(search: Driver) -> None:
+    search.wait_for(lambda: any("gcs_server" in command_of(pid) for pid in search.processes()))
+
+
+@either_signal
+def test_a_signal_while_ray_starts_leaves_nothing(number: int, tmp_path: Path) -> None:
+    with driver([*SEARCH, *ON_A_WORKER, "--out", str(tmp_path / "run")]) as search:
+        wait_until_ray_starts(search)
+        search.signal(number)
+        status, shown = search.end()
+        assert search.wait_until_all_are_gone()
+    assert status == 130, shown
+    assert shown.strip() == "interrupted before the search began"
+    assert not (tmp_path / "run").exists()
+
+
+@either_signal
 def test_a_signal_while_resuming_starts_says_how_to_go_on(number: int, undisturbed: Run, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    with driver([*SEARCH, *HERE, "--out", str(folder)]) as search:
-        wait_until_noted(search, folder, 5)
-        search.signal(signal.SIGKILL)
-        search.end()
-    (folder / ".lock").unlink()
-    with driver(["resume", str(folder), *ON_A_WORKER]) as search:
-        search.wait_for((folder / ".lock").exists)
+    folder = Path(shutil.copytree(undisturbed.path, tmp_path / "run"))
+    before = timeless(load_run(folder))
+    with driver(["resume", str(folder), *ON_A_WORKER, "--trials", str(TRIALS + 1)]) as search:
+        wait_until_ray_starts(search)
         search.signal(number)
         status, shown = search.end()
     assert status == 130, shown
-    assert f"go on with: mtl-search resume {folder}" in shown
-    assert "Traceback" not in shown
-    status, shown = resumed(folder)
-    assert status == 0, shown
-    assert_same_as(undisturbed, folder)
+    assert shown.strip() == f"interrupted before a trial began; go on with: mtl-search resume {folder}"
+    assert timeless(load_run(folder)) == before
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4, 7])
