@@ -7,8 +7,8 @@ two objectives; it keeps no table of its own, and writes what Tune writes.
 
     python benchmarks/engine_scale.py [--trials 100 1000 5000] [--sampler nsga2] [--workers 2] [--plain]
 
-Each row is a process of its own. Seconds per trial are those between the first and the last trial; start-up is
-everything before the first.
+Each row is a process of its own. Seconds per trial are those between the first and the last trial, by the clock and of
+the driver's processor time; start-up is everything before the first.
 """
 
 import argparse
@@ -40,14 +40,16 @@ def main() -> None:
         return
     print(f"{arguments.sampler}, {arguments.workers} workers, {os.cpu_count()} cores")
     print(
-        f"{'':12} {'trials':>6} {'s/trial':>8} {'last tenth':>10} {'start-up s':>10} {'memory MB':>9} {'folder MB':>9}"
+        f"{'':12} {'trials':>6} {'s/trial':>8} {'last tenth':>10} {'CPU s/trial':>11} {'last tenth':>10} "
+        f"{'start-up s':>10} {'memory MB':>9} {'folder MB':>9}"
     )
     for trials in arguments.trials:
         for kind in ("ours", "plain") if arguments.plain else ("ours",):
             found = in_a_process(kind, trials, arguments.sampler, arguments.workers)
             print(
-                f"{kind:12} {trials:6} {found['seconds']:8.3f} {found['last']:10.3f} {found['start']:10.1f} "
-                f"{found['memory']:9.0f} {found['folder']:9.1f}",
+                f"{kind:12} {trials:6} {found['seconds']:8.3f} {found['last']:10.3f} "
+                f"{found['processor']:11.3f} {found['processor_last']:10.3f} "
+                f"{found['start']:10.1f} {found['memory']:9.0f} {found['folder']:9.1f}",
                 flush=True,
             )
 
@@ -62,14 +64,32 @@ def in_a_process(kind: str, trials: int, sampler: str, workers: int) -> dict[str
     return found
 
 
-def figures(began: float, ends: list[float], folder: Path) -> dict[str, float]:
-    """From when each trial ended: seconds per trial over all, and over the last tenth."""
-    ends = sorted(ends)
-    tenth = max(2, len(ends) // 10)
+class Clock:
+    """Notes when each trial ends, and what processor time this process had then taken."""
+
+    def __init__(self) -> None:
+        self.began = time.time()
+        self.ends: list[float] = []
+        self.processor: list[float] = []
+
+    def note(self) -> None:
+        self.ends.append(time.time())
+        self.processor.append(time.process_time())
+
+
+def figures(clock: Clock, folder: Path) -> dict[str, float]:
+    """Seconds per trial, of the clock and of the driver's processor, over all trials and over the last tenth."""
+    tenth = max(2, len(clock.ends) // 10)
+
+    def of_a_trial(times: list[float]) -> float:
+        return (times[-1] - times[0]) / (len(times) - 1)
+
     return {
-        "start": ends[0] - began,
-        "seconds": (ends[-1] - ends[0]) / (len(ends) - 1),
-        "last": (ends[-1] - ends[-tenth]) / (tenth - 1),
+        "start": clock.ends[0] - clock.began,
+        "seconds": of_a_trial(clock.ends),
+        "last": of_a_trial(clock.ends[-tenth:]),
+        "processor": of_a_trial(clock.processor),
+        "processor_last": of_a_trial(clock.processor[-tenth:]),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "folder": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20,
     }
@@ -90,16 +110,15 @@ def stub(architecture: Any, dataset: Any, training: Any, seed: int, course: Any)
 
 
 def ours(trials: int, sampler: str, workers: int) -> dict[str, float]:
-    began = time.time()
+    clock = Clock()
     from mtl_search import load_dataset, load_experiment, search
     from mtl_search.campaign import Campaign
 
-    ends: list[float] = []
     end = Campaign._end
 
     def timed(self: Campaign, *arguments: Any, **options: Any) -> None:
         end(self, *arguments, **options)
-        ends.append(time.time())
+        clock.note()
 
     Campaign._end = timed  # type: ignore[method-assign]
     changes = [*SPACE, f"search.trials={trials}", f"search.sampler={sampler}"]
@@ -108,7 +127,7 @@ def ours(trials: int, sampler: str, workers: int) -> dict[str, float]:
         place = Path(folder) / "run"
         run = search(load_experiment("quickstart", changes), dataset, workers=workers, out=place, evaluate=stub)
         assert len(run.complete) == trials
-        return figures(began, ends, place)
+        return figures(clock, place)
 
 
 def plain_space(trial: Any) -> None:
@@ -120,7 +139,7 @@ def plain_space(trial: Any) -> None:
 
 
 def plain(trials: int, sampler: str, workers: int) -> dict[str, float]:
-    began = time.time()
+    clock = Clock()
     import optuna
     import ray
     from ray import tune
@@ -140,13 +159,17 @@ def plain(trials: int, sampler: str, workers: int) -> dict[str, float]:
             ratios = [value for name, value in self.config.items() if name.endswith("shared_ratio")]
             width = self.config["width_multiplier"]
             accuracy = scores_of(1e4 * width, sum(ratios) / len(ratios))["left/accuracy"]
-            return {"accuracy": accuracy, "parameters": 1e4 * width, "ended": time.time(), "done": True}
+            return {"accuracy": accuracy, "parameters": 1e4 * width, "done": True}
 
         def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
             return {}
 
         def load_checkpoint(self, checkpoint: Any) -> None:
             return None
+
+    class Ends(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            clock.note()
 
     ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     with tempfile.TemporaryDirectory() as folder:
@@ -162,12 +185,12 @@ def plain(trials: int, sampler: str, workers: int) -> dict[str, float]:
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
-            run_config=tune.RunConfig(storage_path=folder, name="plain", verbose=0),
+            run_config=tune.RunConfig(storage_path=folder, name="plain", verbose=0, callbacks=[Ends()]),
         )
-        results = tuner.fit()
-        ends = [result.metrics["ended"] for result in results if result.metrics]
+        tuner.fit()
+        assert len(clock.ends) == trials
         ray.shutdown()
-        return figures(began, ends, Path(folder))
+        return figures(clock, Path(folder))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,8 @@ class Campaign:
         self.failures: list[str] | None = []
         """Reasons of the failures so far, as long as there was no other end."""
         self.started = self.numbers = 0
+        self.reached = False
+        """Whether a complete trial is as good as the target."""
         self.exhausted = False
         """Whether there is nothing left to propose."""
         self.halving = self._scheduler()
@@ -124,7 +126,7 @@ class Campaign:
     @property
     def over(self) -> bool:
         """Whether the time is up, or the target is reached."""
-        return time.monotonic() >= self.deadline or reaches(self.complete, self.experiment.search.target)
+        return self.reached or time.monotonic() >= self.deadline
 
     def ask(self) -> Job | None:
         """The next candidate that keeps the constraints; those that do not are booked as infeasible."""
@@ -251,6 +253,7 @@ class Campaign:
         else:
             self.failures = None
             self.complete.append(trial)
+            self.reached = self.reached or reaches([trial], self.experiment.search.target)
             self.front = self._front_with(trial)
             self.curves[trial.number] = curve
             learn = proposals.tell if tell else proposals.remember_values

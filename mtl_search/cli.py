@@ -45,8 +45,10 @@ def main() -> None:
         _end(f"error: {error}", 2)
     except SearchInterruptedError as error:
         _end(str(error), 130)
-    except KeyboardInterrupt:
-        _end("interrupted", 130)
+    except SystemExit as ended:
+        if ended.code == 130:  # how typer answers Ctrl+C, without a word
+            _end("interrupted", 130)
+        raise
     except MTLSearchError as error:
         _end(f"error: {error}", 1)
 
@@ -474,25 +476,27 @@ def _print_under_way(data: dict[str, Any]) -> None:
     trials = ", ".join(f"{one['trial']} (epoch {one['epochs']})" for one in data["under_way"])
     if data["running"]:
         left = data["seconds_left"]
-        print(f"  running; under way: {trials or 'none'}; {duration(left)} left")
-    elif trials:
-        print(f"  not running; trials {trials} wait for: mtl-search resume {data['path']}")
+        shown = "time left not known before a trial has ended" if left is None else f"{duration(left)} left"
+        print(f"  running; under way: {trials or 'none'}; {shown}")
+    elif data["ended_early"]:
+        cut_off = f"; under way when it ended: {trials}" if trials else ""
+        print(f"  not running, and short of what was asked for{cut_off}; go on with: mtl-search resume {data['path']}")
+    elif data["ended_because"]:
+        print(f"  ended before the last trial: {data['ended_because']}")
 
 
 def _exit_if_short(run: "Run") -> None:
     """Status 1 where trials failed or are missing; a budget that is used up and a space without more are no failure."""
-    from mtl_search.status import ended_because
+    from mtl_search.status import broke_constraints_at_last, ended_because, trained
 
     asked = run.experiment.search.trials
     failed = [trial.number for trial in run.trials if trial.state == "FAILED"]
     if failed:
         _end(f"{len(failed)} of {asked} trials failed: {', '.join(map(str, failed))}", 1)
-    ended = sum(trial.state in ("COMPLETE", "STOPPED") for trial in run.trials)
-    if ended < asked:
-        reason = ended_because(run)
-        if not reason:
-            _end(f"only {ended} of {asked} trials were trained", 1)
-        print(f"ended before the last trial: {reason}")
+    if trained(run) < asked and not ended_because(run):
+        broke = broke_constraints_at_last(run)
+        why = f": the last {broke} candidates in a row broke constraints; relax these" if broke else ""
+        _end(f"only {trained(run)} of {asked} trials were trained{why}", 1)
 
 
 def _print_json(data: object) -> None:

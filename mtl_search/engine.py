@@ -397,6 +397,15 @@ class _Scheduler(FIFOScheduler):
     def __init__(self, desk: _Desk) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.desk = desk
+        self.waiting: list[Any] = []
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        self.waiting.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The trial that has waited longest; Tune itself looks for it among all there ever were."""
+        self.waiting = [trial for trial in self.waiting if trial.status == trial.PENDING]
+        return self.waiting[0] if self.waiting else None
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         return TrialScheduler.CONTINUE if self.desk.goes_on(trial.trial_id, result) else TrialScheduler.STOP
@@ -451,6 +460,8 @@ def _cluster(work: Work, settings: Search, workers: int | None, address: str | N
             )
         with _no_worker_deaths_printed(), _memory_deaths_handled():
             yield folder
+    except SystemExit as ended:  # how Ray answers SIGTERM until our own answer is set again
+        raise KeyboardInterrupt from ended
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)

@@ -19,6 +19,7 @@ Everything that is shown of a run is computed from these files, and so is the se
 import csv
 import io
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -203,9 +204,13 @@ def load_run(path: str | Path) -> Run:
 def check_free(path: str | Path) -> None:
     """Refuse a folder that holds something already.
 
-    :raises RunFolderError: If it does, or is a file.
+    :raises RunFolderError: If it does, is a file, or no folder at all.
     """
     folder = Path(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise RunFolderError(
+            f"{path}: must be a folder, not an address. Mount the storage, and name the folder where it is mounted."
+        )
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{path}: is a file, not a folder for a run.")
     if folder.is_dir() and any(inside.name != LOCK for inside in folder.iterdir()):

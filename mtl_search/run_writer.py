@@ -55,7 +55,7 @@ class RunWriter:
         self.columns, self.epoch_columns = [*COLUMNS, *measured, *scores], [*EPOCH_COLUMNS, *scores]
 
     def begin(self, experiment: Experiment) -> None:
-        """Make the folder of a new run.
+        """Make the folder of a new run; the experiment comes last, so that a folder that has one has all.
 
         :raises RunFolderError: If it is already used or cannot be written; nothing is written then.
         """
@@ -63,11 +63,11 @@ class RunWriter:
         try:
             (self.path / ARCHITECTURES).mkdir()
             (self.path / CHECKPOINTS).mkdir()
-            write_text(self.path / EXPERIMENT, experiment.to_yaml())
             write_json(self.path / ENVIRONMENT, self.environment)
             write_text(self.path / TRIALS, csv_line(self.columns))
             write_text(self.path / EPOCHS, csv_line(self.epoch_columns))
             self._write_splits()
+            write_text(self.path / EXPERIMENT, experiment.to_yaml())
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written: {error.strerror}.") from error
 

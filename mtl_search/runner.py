@@ -1,8 +1,8 @@
 """Runs searches: new ones, and those that go on."""
 
 import functools
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, replace
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ from mtl_search.run_folder import JOURNAL, Run, check_free, load_run
 from mtl_search.run_writer import RunWriter, make_folder
 from mtl_search.samplers import Proposals
 from mtl_search.sampling import check_sampling
+from mtl_search.signals import signals_interrupt, uninterrupted
 from mtl_search.space import SearchSpace
 from mtl_search.status import hours_spent
 
@@ -85,15 +86,17 @@ def search(
     experiment = _experiment(space, dataset, settings, training, epochs)
     folder = Path(out) if out is not None else default_folder(experiment.name)
     check_free(folder)
-    dataset = prepare(experiment, dataset).without("test")
-    with _engine(experiment, dataset, address, evaluate) as run_jobs:
-        make_folder(folder)
-        with alone_in(folder):
-            writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
-            writer.begin(experiment)
-            proposals = _proposals(experiment, dataset, folder)
-            progress = _progress(experiment, show_progress)
-            _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
+    with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
+        dataset = prepare(experiment, dataset).without("test")
+        with _engine(experiment, dataset, address, evaluate) as run_jobs:
+            make_folder(folder)
+            with alone_in(folder), _an_interruption_says(_before_a_trial(folder)):
+                writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
+                with uninterrupted():
+                    writer.begin(experiment)
+                    proposals = _proposals(experiment, dataset, folder)
+                progress = _progress(experiment, show_progress)
+                _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
     return load_run(folder)
 
 
@@ -129,11 +132,13 @@ def resume(
     """
     if not Path(path).is_dir():
         raise RunFolderError(f"{path}: there is no such folder.")
-    with alone_in(Path(path)):
+    with signals_interrupt(), alone_in(Path(path)), _an_interruption_says(_before_a_trial(path)):
         run = load_run(path)
         experiment = grown(run, trials, hours, workers)
         dataset = prepare(experiment, dataset).without("test")
         environment = resumed_environment(run, experiment, dataset, allow_changes)
+        if show_progress:
+            _say_what_is_overridden(environment["sessions"][-1]["changes"])
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
@@ -142,6 +147,26 @@ def resume(
             campaign = Campaign(experiment, dataset, writer, proposals, progress, hours_spent(run))
             _conduct(campaign, run_jobs, run)
     return load_run(path)
+
+
+@contextmanager
+def _an_interruption_says(message: str) -> Iterator[None]:
+    """Where :func:`_conduct` does not yet say how far the search had come."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise SearchInterruptedError(message) from error
+
+
+def _before_a_trial(path: str | Path) -> str:
+    return f"interrupted before a trial began; go on with: mtl-search resume {path}"
+
+
+def _say_what_is_overridden(changes: Sequence[str]) -> None:
+    if changes:
+        listed = "".join(f"\n  {change}" for change in changes)
+        told = f"trials from here on are made differently than those before (noted in environment.json):{listed}"
+        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 def _engine(

@@ -7,9 +7,11 @@ were proposed, and on what was told of them: not on the process that asks, so a 
 
 import functools
 import itertools
+import json
 import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +20,12 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseGASampler, BaseSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mtl_search.architecture import Architecture
 from mtl_search.errors import RunFolderError, StorageError
-from mtl_search.files import cut_torn_line
+from mtl_search.files import append_line, cut_torn_line
 from mtl_search.own_samplers import CostOf, OwnSampler
 from mtl_search.own_samplers.bayesian import Bayesian
 from mtl_search.own_samplers.evolution import Evolution
@@ -57,6 +59,7 @@ class Proposals:
         sampler in ``benchmarks/search_quality.py``: early epochs say too little of candidates that come close to the
         front, and extrapolating from them misleads.
     :raises RunFolderError: If the journal cannot be read.
+    :raises StorageError: If it cannot be written; so do all methods that write.
     """
 
     def __init__(
@@ -73,7 +76,8 @@ class Proposals:
     ) -> None:
         self.space, self.seed, self.stopped = space, seed, stopped
         self.points = list(points)
-        self.study = _study(journal, [direction_of(objective) for objective in objectives])
+        self._journal = None if journal is None else _opened(journal)
+        self.study = _study(self._journal, [direction_of(objective) for objective in objectives])
         self.study.sampler = _optuna_sampler(sampler, seed)
         self._own = _own_sampler(sampler, space, objectives, cost_of, limits, seed)
         self._open: dict[Architecture, optuna.Trial] = {}
@@ -81,6 +85,10 @@ class Proposals:
 
     def ask(self) -> Architecture | None:
         """The next architecture, one that was not proposed before; ``None`` when the space holds no further one."""
+        with self._in_one_write():
+            return self._asked()
+
+    def _asked(self) -> Architecture | None:
         if len(self._seen) == self.space.size:
             return None
         point = next((point for point in self.points if point not in self._seen), None)
@@ -101,12 +109,14 @@ class Proposals:
 
     def tell(self, architecture: Architecture, values: Sequence[float]) -> None:
         """The objectives' values of a proposed architecture that was trained."""
-        self.study.tell(self._open.pop(architecture), list(values))
+        with self._in_one_write():
+            self.study.tell(self._open.pop(architecture), list(values))
         self.remember_values(architecture, values)
 
     def tell_failed(self, architecture: Architecture, reason: str) -> None:
         """That a proposed architecture could not be trained."""
-        self._close(self._open.pop(architecture), reason)
+        with self._in_one_write():
+            self._close(self._open.pop(architecture), reason)
 
     def tell_stopped(self, architecture: Architecture, values: Sequence[float]) -> None:
         """That the training of a proposed architecture was stopped early.
@@ -128,10 +138,11 @@ class Proposals:
         :param excess: Name of the constraint -> value - limit, in the units of the cost.
         """
         trial = self._open.pop(architecture)
-        for name, value in excess.items():
-            if name not in trial.constraints:  # a search that was cut off right here has set some
-                trial.set_constraint(name, value)
-        self.study.tell(trial, state=TrialState.PRUNED)
+        with self._in_one_write():
+            for name, value in excess.items():
+                if name not in trial.constraints:  # a search that was cut off right here has set some
+                    trial.set_constraint(name, value)
+            self.study.tell(trial, state=TrialState.PRUNED)
         self.remember_infeasible(architecture, excess)
 
     def remember(self, ended: Sequence[Architecture], under_way: Sequence[Architecture]) -> list[Architecture]:
@@ -168,6 +179,9 @@ class Proposals:
         """What :meth:`tell_stopped` was told in an earlier process."""
         if self.stopped == "extrapolated":
             self.remember_values(architecture, values)
+
+    def _in_one_write(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._journal is None else self._journal.in_one_write()
 
     def _propose(self, architecture: Architecture, trial: optuna.Trial) -> Architecture:
         trial.set_user_attr("architecture", architecture.id)
@@ -208,34 +222,86 @@ class Proposals:
         return next(architecture for architecture in drawn if architecture not in self._seen)
 
 
-class _Journal(JournalFileBackend):
-    """Optuna's journal, which says which run can no longer be written when it cannot."""
+class _Journal(BaseJournalBackend):
+    """Optuna's journal, for a process that is alone with its folder: what belongs together is one write.
+
+    Optuna's own backend takes a lock, waits for the disk and reads its file again for every single parameter. The file
+    is the same, and another process can read it at any time.
+
+    :param path: Of the file, which exists.
+    """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self.folder = path.parent
+        self.path = path
+        self.unread = path.read_text(encoding="utf-8").splitlines()
+        self.unwritten: list[str] = []
+        self.held = False
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """What the storage has not read: the file once, then what was appended since."""
+        lines, self.unread = self.unread, []
+        return map(json.loads, lines)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = [json.dumps(log, separators=(",", ":")) for log in logs]
+        self.unread += lines
+        self.unwritten += lines
+        if not self.held:
+            self._write()
+
+    @contextmanager
+    def in_one_write(self) -> Iterator[None]:
+        """What is appended in here is written at the end, if it comes to that."""
+        self.held = True
         try:
-            super().append_logs(logs)
+            yield
+        finally:
+            self.held = False
+        self._write()
+
+    def _write(self) -> None:
+        lines, self.unwritten = self.unwritten, []
+        try:
+            append_line(self.path, "".join(f"{line}\n" for line in lines))
         except OSError as error:
-            raise StorageError(self.folder, error) from error
+            raise StorageError(self.path.parent, error) from error
 
 
-def _study(journal: Path | None, directions: Sequence[Direction]) -> optuna.Study:
+class _Storage(JournalStorage):
+    """Optuna's, which goes through all trials each time it is asked for them; here the list is there at once."""
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if deepcopy:
+            return super().get_all_trials(study_id, deepcopy, states)
+        trials = self._replay_result._trials.values()  # of the one study, in their order
+        return list(trials) if states is None else [trial for trial in trials if trial.state in states]
+
+
+def _opened(path: Path) -> _Journal:
+    """The journal at a path: a new one, or that of a search that was cut off."""
+    try:
+        path.touch()
+        cut_torn_line(path)
+        return _Journal(path)
+    except UnicodeDecodeError as error:
+        raise RunFolderError(f"{path}: is no journal of a search: {error}.") from error
+    except OSError as error:
+        raise StorageError(path.parent, error) from error
+
+
+def _study(journal: _Journal | None, directions: Sequence[Direction]) -> optuna.Study:
     if journal is None:
         return optuna.create_study(directions=list(directions))
-    goes_on = journal.exists()
-    if goes_on:
-        cut_torn_line(journal)
-        journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)  # of a process that was killed
+    goes_on = bool(journal.unread)
     try:
-        storage = JournalStorage(_Journal(journal))
+        storage = _Storage(journal)
         if goes_on:
             return optuna.load_study(study_name=STUDY, storage=storage)
         return optuna.create_study(storage=storage, study_name=STUDY, directions=list(directions))
     except (KeyError, ValueError) as error:
-        raise RunFolderError(f"{journal}: is no journal of a search: {error}.") from error
+        raise RunFolderError(f"{journal.path}: is no journal of a search: {error}.") from error
 
 
 def _own_sampler(
@@ -265,10 +331,12 @@ def _reseed(sampler: Any, seed: int) -> None:
         one._rng.rng.seed(seed)
 
 
-class _LatestGeneration(BaseGASampler):
-    """Finds the generation of a new trial from the latest trials; Optuna goes through all of them.
+class _Generations(BaseGASampler):
+    """Finds the generation of a new trial from the latest trials, and parents by their numbers.
 
-    No trial belongs to an older generation than one that was asked for before it.
+    Optuna goes through all trials for either. No trial belongs to an older generation than one that was asked for
+    before it. Parents are in the order of their numbers, also for the first child of a generation, for which Optuna has
+    them in another: a child that was lost is so proposed again.
     """
 
     def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
@@ -276,8 +344,8 @@ class _LatestGeneration(BaseGASampler):
         if key in trial.system_attrs:
             return int(trial.system_attrs[key])
         latest, members = 0, 0
-        for other in reversed(study._get_trials(deepcopy=False, states=[TrialState.COMPLETE], use_cache=True)):
-            generation = other.system_attrs.get(key, -1)
+        for other in reversed(study._get_trials(deepcopy=False, use_cache=True)):
+            generation = other.system_attrs.get(key, -1) if other.state is TrialState.COMPLETE else -1
             if 0 <= generation < latest:
                 break
             if generation > latest:
@@ -288,12 +356,20 @@ class _LatestGeneration(BaseGASampler):
         study._storage.set_trial_system_attr(trial._trial_id, key, generation)
         return generation
 
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        chosen = study._storage.get_study_system_attrs(study._study_id).get(
+            f"{self._get_parent_cache_key_prefix()}{generation}"
+        )
+        if chosen is None:
+            chosen = [trial._trial_id for trial in super().get_parent_population(study, generation)]
+        return [study._storage.get_trial(number) for number in sorted(chosen)]
 
-class _NSGAII(_LatestGeneration, NSGAIISampler):
+
+class _NSGAII(_Generations, NSGAIISampler):
     """Optuna's, which is faster in long searches."""
 
 
-class _NSGAIII(_LatestGeneration, NSGAIIISampler):
+class _NSGAIII(_Generations, NSGAIIISampler):
     """Optuna's, which is faster in long searches."""
 
 

@@ -44,6 +44,17 @@ def ended_because(run: Run) -> str:
     return ""
 
 
+def trained(run: Run) -> int:
+    """Trials that ended after training, however they did."""
+    return sum(trial.state is not State.INFEASIBLE for trial in run.trials)
+
+
+def broke_constraints_at_last(run: Run) -> int:
+    """How many of the latest candidates in a row broke constraints."""
+    states = [run.trial(number).state for number in reversed(run.ended)]
+    return next((count for count, state in enumerate(states) if state is not State.INFEASIBLE), len(states))
+
+
 def seconds_left(run: Run) -> float | None:
     """Of a run that is worked on now; ``None`` before there is anything to go by.
 
@@ -80,6 +91,7 @@ def status(run: Run) -> dict[str, Any]:
         for t in run.front
     ]
     running = run.is_running
+    because = "" if running else ended_because(run)
     return {
         "path": str(run.path),
         "asked": run.experiment.search.trials,
@@ -87,7 +99,8 @@ def status(run: Run) -> dict[str, Any]:
         "under_way": [{"trial": number, "epochs": epochs} for number, epochs in epochs_under_way(run).items()],
         "running": running,
         "seconds_left": seconds_left(run),
-        "ended_because": "" if running else ended_because(run),
+        "ended_because": because,
+        "ended_early": not running and not because and trained(run) < run.experiment.search.trials,
         "front": front,
         "knee": run.knee.number if run.knee else None,
         "started": run.environment.get("started"),

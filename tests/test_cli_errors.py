@@ -111,6 +111,12 @@ def test_output_folder_that_is_used(tmp_path: Path) -> None:
     assert_refused(tmp_path, ["search", "ok.yaml", "--out", "out"], fragments)
 
 
+def test_output_folder_that_is_an_address(tmp_path: Path) -> None:
+    (tmp_path / "ok.yaml").write_text(EXPERIMENT, encoding="utf-8")
+    fragments = ["must be a folder, not an address", "Mount the storage"]
+    assert_refused(tmp_path, ["search", "ok.yaml", "--out", "s3://bucket/run"], fragments)
+
+
 def test_status_of_a_folder_that_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert_refused(tmp_path, ["status", "empty"], ["empty: is not the folder of a run", "no experiment.yaml"])

@@ -28,6 +28,8 @@ def say_where(
 ) -> Iterator[Report]:
     """A real training; the node that it ran on stands where a loss would."""
     node = int(ray.get_runtime_context().get_node_id()[:8], 16)
+    inputs = dataset.splits["train"].inputs
+    assert not inputs.flags.owndata, "read where Ray keeps it for all workers of a node"
     for report in evaluate_by_epoch(architecture, dataset, training, seed, course):
         time.sleep(0.5)
         yield replace(report, scores={**report.scores, "left/loss": float(node)}) if report.scores else report
@@ -71,6 +73,7 @@ def nodes_of(run: Run) -> set[float]:
 def test_every_node_gets_trials(cluster: Cluster, dataset: Dataset, tmp_path: Path) -> None:
     run = searched(cluster, dataset, tmp_path / "run")
     assert_whole(run, TRIALS)
+    assert {trial.state for trial in run.trials} == {State.COMPLETE}, [trial.error for trial in run.trials]
     assert len(nodes_of(run)) == 3
 
 

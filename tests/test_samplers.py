@@ -211,7 +211,7 @@ def test_the_latest_trials_tell_the_generation_that_all_trials_do(
         return [(trial.params, trial.system_attrs) for trial in trials]
 
     found = generations()
-    monkeypatch.setattr(samplers._LatestGeneration, "get_trial_generation", BaseGASampler.get_trial_generation)
+    monkeypatch.setattr(samplers._Generations, "get_trial_generation", BaseGASampler.get_trial_generation)
     assert found == generations()
 
 

@@ -275,6 +275,18 @@ def test_infeasible_architectures_are_not_trained(dataset: Dataset, tmp_path: Pa
     assert TrialState.RUNNING not in journal_states(run)
 
 
+@pytest.mark.parametrize("name", ["total_parameters", "macs"])
+def test_other_known_costs_are_limited_alike(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    everything = searched(dataset, tmp_path / "all", SIX, evaluate=succeed)
+    limit = sorted(getattr(trial, name) for trial in everything.trials)[2]
+    run = searched(dataset, tmp_path / "run", [*SIX, f"constraints.{name}={limit}"], evaluate=succeed)
+    assert len(run.trials) == 6
+    for trial in run.trials:
+        broken = getattr(trial, name) > limit
+        assert trial.state is (State.INFEASIBLE if broken else State.COMPLETE)
+        assert trial.error == (f"{name} {getattr(trial, name):,} > {limit:,}" if broken else "")
+
+
 def test_latency_is_measured_where_a_limit_depends_on_it(dataset: Dataset, tmp_path: Path) -> None:
     run = searched(dataset, tmp_path / "run", [*SIX, "constraints.latency_ms=0.0001"], evaluate=succeed)
     assert {trial.state for trial in run.trials} == {State.INFEASIBLE}

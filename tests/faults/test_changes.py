@@ -81,6 +81,7 @@ def test_a_changed_source_is_refused_and_can_be_allowed(folder: Path, tmp_path: 
     assert "the source of mtl_search: " in shown
     status, shown = made_processes.run(["resume", str(folder), "--workers", "0", "--allow-changes"], tmp_path)
     assert status == 0, shown
+    assert "made differently than those before (noted in environment.json):\n  the source of mtl_search: " in shown
     run = load_run(folder)
     assert_whole(run)
     noted = run.environment["sessions"][-1]["changes"]

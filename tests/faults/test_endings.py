@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -20,11 +21,12 @@ from made_faults import (
     timeless,
     wait_until_noted,
 )
-from made_processes import driver
+from made_processes import Driver, command_of, driver
 from mtl_search.run_folder import Run, load_run
 from mtl_search.trial import State
 
 ON_A_WORKER, HERE = ["--workers", "1"], ["--workers", "0"]
+either_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 
 
 def resumed(folder: Path, *options: str) -> tuple[int, str]:
@@ -37,7 +39,7 @@ def test_the_undisturbed_search_stops_some_trials_and_completes_others(undisturb
     assert all(trial.state is State.COMPLETE for trial in undisturbed.front)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@either_signal
 def test_a_signal_leaves_a_whole_folder_and_says_how_to_go_on(number: int, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(folder)]) as search:
@@ -55,6 +57,35 @@ def test_a_signal_leaves_a_whole_folder_and_says_how_to_go_on(number: int, undis
     assert_same_as(undisturbed, folder)
     assert_epochs_trained_twice(folder, most=1)
     assert len(load_run(folder).environment["sessions"]) == 2
+
+
+def wait_until_ray_starts(search: Driver) -> None:
+    search.wait_for(lambda: any("gcs_server" in command_of(pid) for pid in search.processes()))
+
+
+@either_signal
+def test_a_signal_while_ray_starts_leaves_nothing(number: int, tmp_path: Path) -> None:
+    with driver([*SEARCH, *ON_A_WORKER, "--out", str(tmp_path / "run")]) as search:
+        wait_until_ray_starts(search)
+        search.signal(number)
+        status, shown = search.end()
+        assert search.wait_until_all_are_gone()
+    assert status == 130, shown
+    assert shown.strip() == "interrupted before the search began"
+    assert not (tmp_path / "run").exists()
+
+
+@either_signal
+def test_a_signal_while_resuming_starts_says_how_to_go_on(number: int, undisturbed: Run, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(undisturbed.path, tmp_path / "run"))
+    before = timeless(load_run(folder))
+    with driver(["resume", str(folder), *ON_A_WORKER, "--trials", str(TRIALS + 1)]) as search:
+        wait_until_ray_starts(search)
+        search.signal(number)
+        status, shown = search.end()
+    assert status == 130, shown
+    assert shown.strip() == f"interrupted before a trial began; go on with: mtl-search resume {folder}"
+    assert timeless(load_run(folder)) == before
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4, 7])
@@ -153,7 +184,7 @@ def test_a_target_ends_a_search(tmp_path: Path) -> None:
 def test_two_processes_do_not_share_a_folder(undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *HERE, "--out", str(folder)]) as search:
-        wait_until_noted(search, folder, 2)
+        wait_until_noted(search, folder, 5)
         search.signal(signal.SIGSTOP)
         status, shown = resumed(folder)
         assert status == 2
@@ -161,7 +192,9 @@ def test_two_processes_do_not_share_a_folder(undisturbed: Run, tmp_path: Path) -
         live = subprocess.run(
             [*search.process.args[:3], "status", str(folder), "--json"], capture_output=True, text=True, check=True
         )
-        assert json.loads(live.stdout)["running"]
+        told = json.loads(live.stdout)
+        assert told["running"]
+        assert told["seconds_left"] > 0
         search.signal(signal.SIGKILL)
         search.end()
     assert (folder / ".lock").exists()

@@ -16,20 +16,26 @@ from mtl_search.run_folder import Run, load_run
 BYTES = 12_000_000
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, with room for a part of a search."""
-    place = tmp_path / "disk"
+@contextlib.contextmanager
+def mounted(place: Path, options: str) -> Iterator[Path]:
+    """A file system of its own."""
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={BYTES}", "tmpfs", str(place)], capture_output=True, check=False
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, check=False
     )
-    if mounted.returncode:
+    if done.returncode:
         pytest.skip("may not mount a file system here")
     try:
         yield place
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """With room for a part of a search."""
+    with mounted(tmp_path / "disk", f"size={BYTES}") as place:
+        yield place
 
 
 def test_a_full_disk_ends_the_search_and_loses_nothing(undisturbed: Run, small_disk: Path) -> None:
@@ -50,6 +56,13 @@ def test_a_full_disk_ends_the_search_and_loses_nothing(undisturbed: Run, small_d
     status, shown = made_processes.run(["resume", str(folder), "--workers", "0"])
     assert status == 0, shown
     assert_same_as(undisturbed, folder)
+
+
+def test_a_file_system_that_is_read_only_is_refused(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "ro,size=1m") as place:
+        status, shown = made_processes.run([*SEARCH, "--workers", "0", "--out", str(place / "run")])
+    assert status == 2
+    assert f"{place / 'run'}: cannot be written: Read-only file system" in shown
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unwritable for root")
