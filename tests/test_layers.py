@@ -94,7 +94,7 @@ HOMES = {
     "pandas": "run_folder",
     "pyarrow": "datasets._tables",
     "mlxtend": "datasets.multi_mnist",
-    "PIL": "datasets._photographs",
+    "PIL": "datasets._pictures",
     "torchjd": "balancing._torchjd",
     "onnxruntime": "exporting",
 }

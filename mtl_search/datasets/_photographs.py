@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mtl_search.datasets._packages import packaged
-from mtl_search.errors import DatasetError
+from mtl_search.datasets._pictures import picture_header, read_picture
 
 PHOTOGRAPHS = {
     "train": (
@@ -24,6 +23,8 @@ PHOTOGRAPHS = {
     "test": ("camera.png", "ihc.png", "moon.png", "rocket.jpg"),
 }
 """Split -> its photographs; each has fine and coarse ones, grey and coloured ones."""
+MIDDLE = 0.7
+"""Side of the square in the middle, of the shorter side of the photograph: it lies within a round one, too."""
 CONTRAST = 0.2
 """Standard deviation of a texture, of a range of 1."""
 
@@ -39,18 +40,10 @@ def textures(dataset: str, names: Sequence[str], side: int) -> NDArray[np.float3
 
 def _texture(dataset: str, name: str, side: int) -> NDArray[np.float32]:
     path = packaged(dataset, "scikit-image", f"skimage/data/{name}")
-    try:
-        with Image.open(path) as photograph:
-            square = _middle(photograph.convert("RGB")).resize((side, side), Image.Resampling.BOX)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error}.") from error
-    values = np.asarray(square, dtype=np.float32)
+    (height, width), _ = picture_header(path)
+    scale = side / (MIDDLE * min(height, width))
+    size = max(side, round(scale * height)), max(side, round(scale * width))
+    top, left = (size[0] - side) // 2, (size[1] - side) // 2
+    square = read_picture(path, 3, size)[:, top : top + side, left : left + side].transpose(1, 2, 0)
+    values = square.astype(np.float32)
     return np.clip(0.5 + CONTRAST * (values - values.mean()) / values.std(), 0, 1)
-
-
-def _middle(photograph: Image.Image) -> Image.Image:
-    """The largest square in the middle; of a round retina one that lies within."""
-    width, height = photograph.size
-    side = min(width, height) * 7 // 10 if width == height else min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return photograph.crop((left, top, left + side, top + side))
