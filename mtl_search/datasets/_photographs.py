@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.datasets._packages import packaged
-from mtl_search.datasets._pictures import averaged, picture_header, read_picture
+from mtl_search.datasets._pictures import picture_header, read_picture
 
 PHOTOGRAPHS = {
     "train": (
@@ -23,6 +23,8 @@ PHOTOGRAPHS = {
     "test": ("camera.png", "ihc.png", "moon.png", "rocket.jpg"),
 }
 """Split -> its photographs; each has fine and coarse ones, grey and coloured ones."""
+MIDDLE = 0.7
+"""Side of the square in the middle, of the shorter side of the photograph: it lies within a round one, too."""
 CONTRAST = 0.2
 """Standard deviation of a texture, of a range of 1."""
 
@@ -38,15 +40,10 @@ def textures(dataset: str, names: Sequence[str], side: int) -> NDArray[np.float3
 
 def _texture(dataset: str, name: str, side: int) -> NDArray[np.float32]:
     path = packaged(dataset, "scikit-image", f"skimage/data/{name}")
-    size, _ = picture_header(path)
-    square = averaged(_middle(read_picture(path, 3, size)), (side, side))
-    values = np.moveaxis(square, 0, 2).astype(np.float32)
+    (height, width), _ = picture_header(path)
+    scale = side / (MIDDLE * min(height, width))
+    size = max(side, round(scale * height)), max(side, round(scale * width))
+    top, left = (size[0] - side) // 2, (size[1] - side) // 2
+    square = read_picture(path, 3, size)[:, top : top + side, left : left + side].transpose(1, 2, 0)
+    values = square.astype(np.float32)
     return np.clip(0.5 + CONTRAST * (values - values.mean()) / values.std(), 0, 1)
-
-
-def _middle(photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The largest square in the middle, ``[3, side, side]``; of a round retina one that lies within."""
-    height, width = photograph.shape[1:]
-    side = min(width, height) * 7 // 10 if width == height else min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return np.ascontiguousarray(photograph[:, top : top + side, left : left + side])

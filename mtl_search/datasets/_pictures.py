@@ -131,15 +131,6 @@ def read_normals(path: Path) -> NDArray[np.float32]:
     return found
 
 
-def averaged(picture: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """A picture in another size: each pixel is the mean over its part of the old one, or over what is nearest.
-
-    :param picture: ``[3, height, width]``
-    """
-    pixels = Image.fromarray(np.moveaxis(picture, 0, 2)).resize((size[1], size[0]), Image.Resampling.BOX)
-    return np.moveaxis(np.asarray(pixels), 2, 0)
-
-
 def resized(values: NDArray[Any], size: Size) -> NDArray[Any]:
     """A map in another size: each pixel has what the nearest one had.
 
