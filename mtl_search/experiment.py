@@ -541,7 +541,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-PATHS = ("file", "root")
+PATHS = ("file", "root", "cache")
 """Keys of a dataset, or of a part of one, that name a file or a folder."""
 
 

@@ -228,9 +228,7 @@ def _files(column: Column, root: Path) -> list[Path | None]:
     for row, name in enumerate(column.values):
         path = None if column.missing[row] else root / name
         if path is not None and not path.resolve().is_relative_to(inside):
-            raise DatasetError(
-                f"{column.place(row)}: must be a file in `dataset.root`, {root}, but {name!r} is outside."
-            )
+            raise DatasetError(f"{column.place(row)}: must be a file in `dataset.root`, but {name!r} is outside of it.")
         if path is not None and not path.is_file():
             raise DatasetError(f"{column.place(row)}: there is no file {path}.{_nearest(path)}")
         found.append(path)
