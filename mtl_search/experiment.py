@@ -57,6 +57,7 @@ class StageSettings(Section):
     width: int = Field(ge=1)
     depth: int = Field(1, ge=1)
     stride: int = Field(1, ge=1)
+    dilation: int = Field(1, ge=1)
 
 
 class BackboneSettings(Section):
@@ -71,7 +72,7 @@ class BackboneSettings(Section):
 
     def build(self) -> Backbone:
         """The backbone that these settings describe."""
-        stages = tuple(Stage(stage.width, stage.depth, stage.stride) for stage in self.stages)
+        stages = tuple(Stage(stage.width, stage.depth, stage.stride, stage.dilation) for stage in self.stages)
         return Backbone(stages, self.kind, self.stem, self.stem_stride, self.head_pool, self.decoder)
 
 

@@ -328,7 +328,8 @@ class SlicedModule(ConvModule):
         super().__init__(shape, generator(0, "sliced"))
         last, outputs = self.convolutions[-1], len(kept)
         assert isinstance(last, nn.Conv2d)
-        self.convolutions[-1] = nn.Conv2d(last.in_channels, outputs, 3, last.stride[0], 1, bias=False)
+        step, apart = last.stride[0], shape.dilation
+        self.convolutions[-1] = nn.Conv2d(last.in_channels, outputs, 3, step, apart, apart, bias=False)
         self.norms[-1] = Norm(outputs)
         if self.projection is not None:
             self.projection = nn.Conv2d(shape.inputs, outputs, 1, bias=False)
@@ -344,7 +345,7 @@ class SlicedModule(ConvModule):
         scale = norm.weight * (norm.running_var + norm.epsilon).rsqrt()
         kernel = convolution.weight * scale[:, None, None, None]
         offset = norm.bias - norm.running_mean * scale
-        return F.conv2d(x, kernel, offset, convolution.stride, convolution.padding)
+        return F.conv2d(x, kernel, offset, convolution.stride, convolution.padding, convolution.dilation)
 
     def _skip(self, x: Tensor, stream: int) -> Tensor:
         return super()._skip(x, stream) if self.pick is None else self.pick(x)

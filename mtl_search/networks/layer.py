@@ -33,12 +33,15 @@ class SubLayer(nn.Module):
     :param bank: Bank, or ``conv``.
     :param tasks: Number of tasks.
     :param channels: Own channels of each task, in and out.
+    :param dilation: Distance of the taps of its kernels, in that which they have by themselves.
     """
 
-    def __init__(self, bank: str, tasks: int, channels: int, weights: Generator, primitives: Generator) -> None:
+    def __init__(
+        self, bank: str, tasks: int, channels: int, dilation: int, weights: Generator, primitives: Generator
+    ) -> None:
         super().__init__()
         self.tasks = tasks
-        self.operator = make_operator(bank, tasks * channels, primitives)
+        self.operator = make_operator(bank, tasks * channels, primitives, dilation)
         self.weight = _recombination(tasks * channels, self.operator, channels, channels, weights)
         self.norm = Norm(tasks * channels)
 
@@ -64,20 +67,20 @@ class ETRLayer(nn.Module):
         before = geometry.before
         bank = geometry.choice.bank
         branch_bank = bank if specific == "nlp" else CONVOLUTION
-        self.geometry, self.tasks = geometry, tasks
+        self.geometry, self.tasks, dilation = geometry, tasks, geometry.dilation
         self.operator: Operator | None = None
         self.branch_operator: Operator | None = None
         self.own_operator: Operator | None = None
         self.mixed_operator: Operator | None = None
         same = bank == branch_bank
         if before.shared and (geometry.makes_shared or (geometry.makes_own and same)):
-            self.operator = make_operator(bank, before.shared, primitives)
+            self.operator = make_operator(bank, before.shared, primitives, dilation)
         if before.shared and geometry.makes_own and not same:
-            self.branch_operator = make_operator(branch_bank, before.shared, primitives)
+            self.branch_operator = make_operator(branch_bank, before.shared, primitives, dilation)
         if before.own and geometry.makes_own:
-            self.own_operator = make_operator(branch_bank, tasks * before.own, primitives)
+            self.own_operator = make_operator(branch_bank, tasks * before.own, primitives, dilation)
         if geometry.shared_reads_own and not (self.own_operator and same):
-            self.mixed_operator = make_operator(bank, tasks * before.own, primitives)
+            self.mixed_operator = make_operator(bank, tasks * before.own, primitives, dilation)
         if geometry.makes_shared:
             self._make_shared_weights(weights)
         if geometry.makes_own:
@@ -118,7 +121,7 @@ class ETRLayer(nn.Module):
             self.own_weight = _recombination(outputs, self.own_operator, before.own, inputs, weights)
         self.own_norm = Norm(outputs)
         self.deeper = nn.ModuleList(
-            SubLayer(bank, self.tasks, after.own, weights, primitives)
+            SubLayer(bank, self.tasks, after.own, self.geometry.dilation, weights, primitives)
             for _ in range(self.geometry.choice.branch_depth - 1)
         )
 

@@ -35,6 +35,7 @@ class ModuleShape:
     :param outputs: Channels out.
     :param stride: Stride of its first convolution.
     :param residual: Whether it is two convolutions with a skip around them, instead of one.
+    :param dilation: Distance of the taps of its convolutions.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ModuleShape:
     outputs: int
     stride: int
     residual: bool
+    dilation: int = 1
 
 
 def module_shapes(backbone: Backbone, inputs: int, width_multiplier: float = 1.0) -> tuple[ModuleShape, ...]:
@@ -58,7 +60,7 @@ def module_shapes(backbone: Backbone, inputs: int, width_multiplier: float = 1.0
         for place in range(stage.depth):
             width, stride = scaled(stage.width, width_multiplier), stage.stride if place == 0 else 1
             name = f"layer {len(shapes) - bool(backbone.stem)}"
-            shapes.append(ModuleShape(name, inputs, width, stride, backbone.kind == "residual"))
+            shapes.append(ModuleShape(name, inputs, width, stride, backbone.kind == "residual", stage.dilation))
             inputs = width
     return tuple(shapes)
 
@@ -98,7 +100,7 @@ class ConvModule(nn.Module):
         ins = (shape.inputs, shape.outputs) if shape.residual else (shape.inputs,)
         strides = (shape.stride, 1)
         self.convolutions = nn.ModuleList(
-            _convolution(inputs, shape.outputs, 3, stride, weights)
+            _convolution(inputs, shape.outputs, 3, stride, weights, dilation=shape.dilation)
             for inputs, stride in zip(ins, strides, strict=False)
         )
         self.norms = nn.ModuleList(Norm(shape.outputs, streams) for _ in ins)
@@ -218,9 +220,12 @@ class PathNetwork(PathModules):
         return outputs
 
 
-def _convolution(inputs: int, outputs: int, size: int, stride: int, weights: Generator, gain: float = 2) -> nn.Conv2d:
+def _convolution(
+    inputs: int, outputs: int, size: int, stride: int, weights: Generator, gain: float = 2, dilation: int = 1
+) -> nn.Conv2d:
     """A convolution without bias, drawn as He et al. (ICCV 2015) do."""
-    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    padding = dilation * (size // 2)
+    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=padding, dilation=dilation, bias=False)
     deviation = (gain / (size**2 * inputs)) ** 0.5
     convolution.weight = nn.Parameter(torch.randn(convolution.weight.shape, generator=weights) * deviation)
     return convolution
