@@ -175,6 +175,8 @@ def _defaults_for_true(value: Any) -> Any:
 class AugmentationSettings(Section):
     """How training samples are moved at random, each anew in every epoch. Others never are.
 
+    Maps of dense tasks move alike; what comes in has no target there.
+
     :param shift: Most pixels that a picture is moved by, up or down and left or right; what comes in is 0. A random
         crop after padding by so many is the same.
     :param flip: Whether left and right are exchanged half of the time: for tasks of which that changes no target.
