@@ -30,14 +30,17 @@ class Stage:
     :param width: Channels of each layer, shared and specific together, at a width multiplier of 1.
     :param depth: Layers in the stage. In a residual backbone each is a block of two ETR-NLP layers and a skip.
     :param stride: Stride of the first layer.
+    :param dilation: Distance of the taps of all its 3x3 kernels, primitives included. In place of a stride it keeps the
+        resolution at the same field of view (Yu & Koltun, ICLR 2016).
     """
 
     width: int
     depth: int = 1
     stride: int = 1
+    dilation: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "stride"):
+        for name in ("width", "depth", "stride", "dilation"):
             _check_whole(name, getattr(self, name), least=1)
 
 
@@ -163,6 +166,9 @@ class Architecture:
         data = {"format": JSON_FORMAT, **asdict(self)}
         if self.backbone.decoder == DECODER:
             del data["backbone"]["decoder"]
+        for stage in data["backbone"]["stages"]:
+            if stage["dilation"] == 1:
+                del stage["dilation"]
         return data
 
     def to_json(self) -> str:

@@ -35,7 +35,7 @@ class Moves:
         parts = zip(self.corners.split(size), self.mirrored.split(size), strict=True)
         return [Moves(self.shift, *part) for part in parts]
 
-    def apply(self, pictures: Tensor, fill: int = 0) -> Tensor:
+    def apply(self, pictures: Tensor, fill: float = 0) -> Tensor:
         """The moved pictures, of the same shape and kind of number.
 
         :param pictures: ``[pictures, channels, height, width]``

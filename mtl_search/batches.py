@@ -1,5 +1,6 @@
 """Samples on their way into a network: where they are held, and the batches that are made of them."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import TypeVar
@@ -86,9 +87,34 @@ class DeviceSplit:
 
     def _made(self, taken: Batch, moves: Moves | None) -> Batch:
         inputs, targets = taken
-        inputs = inputs if moves is None else moves.apply(inputs)
+        if moves is not None:
+            inputs, targets = moves.apply(inputs), moved(targets, self.groups, moves)
         inputs = inputs.to(torch.float32, copy=True, memory_format=self.layout)
         return inputs.sub_(self.mean).mul_(self.scale), targets
+
+
+def moved(targets: Targets, groups: TaskGroups, moves: Moves) -> Targets:
+    """The targets of moved pictures: maps move alike, and what comes in is missing; others are as they were."""
+    stacked, rules = [], []
+    for tasks, of_group, rule in zip(groups.groups, targets.stacked, targets.rules, strict=True):
+        kind = type(tasks[0])
+        if kind.dense:
+            of_group = _moved_maps(kind, of_group, moves)
+            rule = kind.known if moves.shift else rule
+        stacked.append(of_group)
+        rules.append(rule)
+    return targets.replaced(stacked, rules)
+
+
+def _moved_maps(kind: type[Task], maps: Tensor, moves: Moves) -> Tensor:
+    """``[tasks, batch, ..., height, width]``, the nearest pixels taken as they are."""
+    if not maps.is_floating_point():
+        maps = maps.long()
+    by_sample = maps.movedim(1, 0)
+    missing = math.nan if maps.is_floating_point() else -1
+    found = moves.apply(by_sample.flatten(1, -3), missing).view_as(by_sample)
+    turned = moves.mirrored.view(-1, *[1] * (found.ndim - 1))
+    return torch.where(turned, kind.mirrored(found), found).movedim(0, 1)
 
 
 class InMemory:

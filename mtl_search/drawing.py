@@ -30,6 +30,7 @@ class LayerRow:
     :param specific: New channels of each task.
     :param carried_shared: Shared channels carried on from before, where it makes no new ones.
     :param carried: Channels of each task carried on from before, where it makes no new ones.
+    :param dilation: Of its stage.
     """
 
     number: int
@@ -43,6 +44,7 @@ class LayerRow:
     specific: int
     carried_shared: int = 0
     carried: int = 0
+    dilation: int = 1
 
 
 def layer_table(architecture: Architecture, input_channels: int = 1) -> list[LayerRow]:
@@ -69,6 +71,7 @@ def _row(number: int, block: BlockGeometry, architecture: Architecture) -> Layer
         specific=after.own if made.makes_own else 0,
         carried_shared=0 if made.makes_shared else after.shared,
         carried=0 if made.makes_own else after.own,
+        dilation=made.dilation,
     )
 
 
@@ -103,10 +106,15 @@ def _text_header(architecture: Architecture, tasks: Sequence[str]) -> list[str]:
 
 def _text_row(row: LayerRow, scale: float) -> str:
     depth = str(row.branch_depth or "-")
-    stride = str(row.stride) if row.stride > 1 else "-"
+    stride = " ".join(_step(row)) or "-"
     chosen = f"{row.number:>5}  {_cut(row.bank, 17):<17} {row.shared_ratio:>6.0%} {depth:>5} {stride:>6}"
     bars = ((row.shared, "█"), (row.carried_shared, "·"), (row.specific, "▒"), (row.carried, "·"))
     return f"{chosen}  {_channels(row):>9}  {_bars(bars, scale)}"
+
+
+def _step(row: LayerRow) -> list[str]:
+    """The stride, and the dilation behind a `d`, where they are not 1."""
+    return [str(row.stride)] * (row.stride > 1) + [f"d{row.dilation}"] * (row.dilation > 1)
 
 
 def _channels(row: LayerRow) -> str:
@@ -292,7 +300,9 @@ def _layer_column(row: LayerRow, unit: str, sheet: _Sheet) -> _Column:
     share = "all" if row.shared_ratio == 1 else f"{row.shared_ratio:.0%}"
     captions = [*_wrapped(row.bank), f"{share} shared"]
     captions += [f"depth {row.branch_depth}"] if row.branch_depth else []
-    return _Column(f"{unit} {row.number}", _stack(parts, sheet), (*captions, *_stride_caption(row.stride)))
+    return _Column(
+        f"{unit} {row.number}", _stack(parts, sheet), (*captions, *_stride_caption(row.stride, row.dilation))
+    )
 
 
 def _heads_column(pool: int, sheet: _Sheet) -> _Column:
@@ -304,8 +314,9 @@ def _heads_column(pool: int, sheet: _Sheet) -> _Column:
     return _Column("heads", boxes, (f"{pool}x{pool} grid",) if pool > 1 else (), PITCH - 9)
 
 
-def _stride_caption(stride: int) -> tuple[str, ...]:
-    return (f"stride {stride}",) if stride > 1 else ()
+def _stride_caption(stride: int, dilation: int = 1) -> tuple[str, ...]:
+    named = {"stride": stride, "dilation": dilation}
+    return tuple(f"{name} {value}" for name, value in named.items() if value > 1)
 
 
 def _stack(parts: Sequence[tuple[int, int, str, int, bool]], sheet: _Sheet) -> dict[int, _Box]:

@@ -58,6 +58,7 @@ class StageSettings(Section):
     width: int = Field(ge=1)
     depth: int = Field(1, ge=1)
     stride: int = Field(1, ge=1)
+    dilation: int = Field(1, ge=1)
 
 
 class BackboneSettings(Section):
@@ -72,7 +73,7 @@ class BackboneSettings(Section):
 
     def build(self) -> Backbone:
         """The backbone that these settings describe."""
-        stages = tuple(Stage(stage.width, stage.depth, stage.stride) for stage in self.stages)
+        stages = tuple(Stage(stage.width, stage.depth, stage.stride, stage.dilation) for stage in self.stages)
         return Backbone(stages, self.kind, self.stem, self.stem_stride, self.head_pool, self.decoder)
 
 
@@ -176,6 +177,8 @@ def _defaults_for_true(value: Any) -> Any:
 
 class AugmentationSettings(Section):
     """How training samples are moved at random, each anew in every epoch. Others never are.
+
+    Maps of dense tasks move alike; what comes in has no target there.
 
     :param shift: Most pixels that a picture is moved by, up or down and left or right; what comes in is 0. A random
         crop after padding by so many is the same.

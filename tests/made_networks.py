@@ -32,6 +32,7 @@ def made_architecture(
     *,
     widths: Sequence[int] = WIDTHS,
     strides: Sequence[int] = (1, 2),
+    dilation: int = 1,
     kind: Kind = "plain",
     stem: int = 0,
     stem_stride: int = 1,
@@ -40,8 +41,12 @@ def made_architecture(
     specific: Specific = "nlp",
     routing: Routing = "strict",
 ) -> Architecture:
-    """One layer for each width; what is given once holds for all layers."""
-    stages = tuple(Stage(width, 1, stride) for width, stride in zip(widths, strides, strict=True))
+    """One layer for each width; what is given once holds for all layers. The last one has the dilation."""
+    steps = list(zip(widths, strides, strict=True))
+    stages = (
+        *(Stage(width, 1, stride) for width, stride in steps[:-1]),
+        Stage(*steps[-1][:1], 1, steps[-1][1], dilation),
+    )
     banks = [bank] * len(stages) if isinstance(bank, str) else bank
     ratios = [ratio] * len(stages) if isinstance(ratio, int | float) else ratio
     depths = [depth] * len(stages) if isinstance(depth, int) else depth

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from made_dense import ALL_MAPS, MIXED, made_squares
 from made_networks import made_tasks, single_threaded
 from made_problems import made_dataset, made_problem, operators_of, solve
 from mtl_search.augmentation import Augmentation, Moves
@@ -33,7 +34,7 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     apply = Moves.apply
 
-    def counted(moves: Moves, pictures: Tensor, fill: int = 0) -> Tensor:
+    def counted(moves: Moves, pictures: Tensor, fill: float = 0) -> Tensor:
         found.append(len(pictures))
         return apply(moves, pictures, fill)
 
@@ -49,7 +50,7 @@ def drawn(settings: AugmentationSettings, count: int = 40, seed: int = 0) -> Mov
     return Augmentation(settings, SHAPE, seed).draw(count)
 
 
-def moved_one_by_one(pictures: Tensor, moves: Moves, fill: int = 0) -> Iterator[Tensor]:
+def moved_one_by_one(pictures: Tensor, moves: Moves, fill: float = 0) -> Iterator[Tensor]:
     """Each picture padded, cut out and mirrored by itself."""
     *_, height, width = pictures.shape
     sides = (moves.shift, moves.shift)
@@ -103,6 +104,35 @@ def test_moves_come_apart_in_order() -> None:
 def test_more_samples_are_no_more_operations() -> None:
     few, many = (operators_of(lambda n=n: drawn(BOTH, n).apply(made_pictures(n))) for n in (2, 64))
     assert few == many
+
+
+def test_maps_move_with_their_pictures_and_what_comes_in_is_missing() -> None:
+    dataset = made_squares(ALL_MAPS)
+    split = DeviceSplit(dataset.splits["train"], dataset, CPU)
+    moves = Augmentation(BOTH, dataset.input_shape, 0).draw(40)
+    _, targets = split.batch(slice(0, 40))
+    _, moved = split.batch(slice(0, 40), moves)
+    for task in dataset.tasks:
+        still, found = targets[task.name], moved[task.name]
+        picture = still if still.ndim == 4 else still[:, None]
+        fill = float("nan") if still.is_floating_point() else -1
+        expected = torch.stack(list(moved_one_by_one(picture, moves, fill))).view_as(still)
+        if task.kind == "normals":
+            expected[moves.mirrored, 0] *= -1
+        torch.testing.assert_close(found, expected, equal_nan=True)
+        known = task.known(found)
+        shown = torch.stack(list(moved_one_by_one(torch.ones(40, 1, *still.shape[-2:]), moves)))[:, 0] > 0
+        assert torch.equal(known, shown & torch.stack(list(moved_one_by_one(task.known(still)[:, None], moves)))[:, 0])
+        assert not known.all()
+    assert moved.present is not None
+    assert moved.present.all()
+
+
+def test_targets_of_a_whole_sample_stay_as_they_are() -> None:
+    dataset = made_squares(MIXED)
+    split = DeviceSplit(dataset.splits["train"], dataset, CPU)
+    moves = Augmentation(BOTH, dataset.input_shape, 0).draw(40)
+    assert torch.equal(split.batch(slice(0, 40))[1]["large"], split.batch(slice(0, 40), moves)[1]["large"])
 
 
 def test_samples_are_moved_before_they_are_normalised() -> None:

@@ -258,8 +258,9 @@ def _filters(bank: Bank, stride: int) -> list[_Together | _Alone]:
     together: dict[int, list[int]] = {}
     alone: list[int] = []
     for place, primitive in enumerate(bank.primitives):
-        if isinstance(primitive, LinearPrimitive) and (stride == 1 or primitive.dilation == 1):
-            together.setdefault(primitive.dilation, []).append(place)
+        reach = bank.dilation * primitive.dilation if isinstance(primitive, LinearPrimitive) else 0
+        if reach and (stride == 1 or reach == 1):
+            together.setdefault(reach, []).append(place)
         else:
             alone.append(place)
     joined = [

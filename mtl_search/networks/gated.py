@@ -329,7 +329,8 @@ class SlicedModule(ConvModule):
         super().__init__(shape, generator(0, "sliced"))
         last, outputs = self.convolutions[-1], len(kept)
         assert isinstance(last, nn.Conv2d)
-        self.convolutions[-1] = make_convolution(last.in_channels, outputs, shape.size, last.stride[0])
+        step, apart = last.stride[0], shape.dilation
+        self.convolutions[-1] = make_convolution(last.in_channels, outputs, shape.size, step, apart)
         self.norms[-1] = Norm(outputs)
         if self.projection is not None:
             self.projection = make_convolution(shape.inputs, outputs, 1)
@@ -345,7 +346,7 @@ class SlicedModule(ConvModule):
         scale = norm.weight * (norm.running_var + norm.epsilon).rsqrt()
         kernel = convolution.weight * scale[:, None, None, None]
         offset = norm.bias - norm.running_mean * scale
-        return F.conv2d(x, kernel, offset, convolution.stride, convolution.padding)
+        return F.conv2d(x, kernel, offset, convolution.stride, convolution.padding, convolution.dilation)
 
     def _skip(self, x: Tensor, stream: int) -> Tensor:
         return super()._skip(x, stream) if self.pick is None else self.pick(x)

@@ -49,6 +49,7 @@ class LayerGeometry:
     :param makes_shared: Whether it makes shared features.
     :param makes_own: Whether it makes features of the tasks' own.
     :param shared_reads_own: Whether the shared branch reads the tasks' own features: mixed routing.
+    :param dilation: Distance of the taps of its kernels, in that which they have by themselves.
     :param groups: In a ``vector`` backbone: of the recombination, see :mod:`mtl_search.networks.vectors`; else 0.
     """
 
@@ -59,6 +60,7 @@ class LayerGeometry:
     makes_shared: bool
     makes_own: bool
     shared_reads_own: bool
+    dilation: int
     groups: int = 0
 
 
@@ -181,7 +183,7 @@ def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...
         layers: list[LayerGeometry] = []
         for layer_stride in (stride, 1) if residual else (stride,):
             later = any(makes_shared[index + 1 :])
-            layers.append(_layer(architecture, choice, architecture.width(stage), features, layer_stride, tasks, later))
+            layers.append(_layer(architecture, choice, stage, features, layer_stride, tasks, later))
             features = layers[-1].after
         blocks.append(BlockGeometry(number, tuple(layers), residual))
     decoder = scaled(backbone.decoder, architecture.width_multiplier)
@@ -191,12 +193,13 @@ def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...
 def _layer(
     architecture: Architecture,
     choice: LayerChoice,
-    width: int,
+    stage: Stage,
     before: Features,
     stride: int,
     tasks: int,
     later_shared: bool,
 ) -> LayerGeometry:
+    width = architecture.width(stage)
     shared, own = shared_width(choice, width), own_width(choice, width)
     reads_own = architecture.routing == "mixed" and shared > 0 and before.own > 0
     trunk_ends = not shared and own > 0 and not later_shared
@@ -208,7 +211,7 @@ def _layer(
         width=-(-before.width // stride),
     )
     groups = _groups(before, shared, own) if architecture.backbone.kind == "vector" else 0
-    return LayerGeometry(choice, before, after, stride, shared > 0, own > 0, reads_own, groups)
+    return LayerGeometry(choice, before, after, stride, shared > 0, own > 0, reads_own, stage.dilation, groups)
 
 
 def _groups(before: Features, shared: int, own: int) -> int:

@@ -89,7 +89,7 @@ class ETRLayer(nn.Module):
         """The operator of a bank over streams of so many channels, each with frozen values of its own."""
         if self.geometry.groups:
             return make_vector_operator(bank, channels, streams, self.geometry.groups, primitives)
-        return make_operator(bank, streams * channels, primitives)
+        return make_operator(bank, streams * channels, primitives, self.geometry.dilation)
 
     def _fastest_form(self, own_reads_it: bool) -> Form:
         before, after = self.geometry.before, self.geometry.after

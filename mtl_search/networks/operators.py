@@ -132,15 +132,23 @@ class Filter(Operator):
 
 
 class Convolution(Filter):
-    """An ordinary 3x3 convolution: nine taps, nothing frozen."""
+    """An ordinary 3x3 convolution: nine taps, nothing frozen.
+
+    :param dilation: Distance of the taps.
+    """
 
     taps = 9
-    terms = (Term(tuple(range(9)), 3),)
+
+    def __init__(self, dilation: int = 1) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.terms = (Term(tuple(range(9)), 3, dilation),)
 
     def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
-        row, column = divmod(place, 3)
+        row, column = (self.dilation * part for part in divmod(place, 3))
         height, width = x.shape[-2:]
-        return F.pad(x, (1, 1, 1, 1))[:, :, row : row + height : stride, column : column + width : stride]
+        padded = F.pad(x, [self.dilation] * 4)
+        return padded[:, :, row : row + height : stride, column : column + width : stride]
 
     def fixed_parameters(self) -> int:
         return 0
@@ -156,16 +164,18 @@ class Bank(Filter):
     :param channels: Channels to hold frozen values for: those of all streams together, or of one stream, in which case
         all streams are treated alike.
     :param generator: What the frozen values are drawn from.
+    :param dilation: Distance of the taps of linear primitives, in that which they have by themselves. Others stay as
+        they are (ours).
     :raises UserError: If its linear kernels depend on each other in some channel: one of them is a wasted parameter.
     """
 
-    def __init__(self, names: Sequence[str], channels: int, generator: Generator) -> None:
+    def __init__(self, names: Sequence[str], channels: int, generator: Generator, dilation: int = 1) -> None:
         super().__init__()
         primitives = [PRIMITIVES.get(name)() for name in names]
-        self.channels = channels
+        self.channels, self.dilation = channels, dilation
         self.taps = len(primitives)
         self.primitives: list[Primitive] = primitives
-        self.terms = fold_plan(primitives)
+        self.terms = fold_plan(primitives, dilation)
         linear = [place for place, primitive in enumerate(primitives) if isinstance(primitive, LinearPrimitive)]
         kernels = draw_kernels([names[place] for place in linear], channels, generator)
         for place, primitive in enumerate(primitives):
@@ -185,7 +195,7 @@ class Bank(Filter):
         if len(frozen) < x.shape[1]:
             frozen = frozen.repeat(x.shape[1] // len(frozen), *[1] * (frozen.ndim - 1))
         if isinstance(primitive, LinearPrimitive):
-            dilation = primitive.dilation
+            dilation = primitive.dilation * self.dilation
             if stride > 1 and dilation % stride == 0:
                 x, dilation, stride = x[:, :, ::stride, ::stride], dilation // stride, 1
             padding = dilation * (primitive.size // 2)
@@ -215,13 +225,16 @@ class Bank(Filter):
         return F.pad(kernel, (border,) * 4) if border else kernel
 
 
-def make_operator(bank: str, channels: int, generator: Generator) -> Filter:
+def make_operator(bank: str, channels: int, generator: Generator, dilation: int = 1) -> Filter:
     """The operator of a bank on images, or of ``conv``, over ``channels`` channels of all streams together.
 
+    :param dilation: Distance of the taps of its kernels, in that which they have by themselves.
     :raises UserError: As :func:`check_bank_is_for`, and if its kernels depend on each other.
     """
     check_bank_is_for(bank, vectors=False)
-    return Convolution() if bank == CONVOLUTION else Bank(primitives_of(bank), channels, generator)
+    if bank == CONVOLUTION:
+        return Convolution(dilation)
+    return Bank(primitives_of(bank), channels, generator, dilation)
 
 
 def check_bank_is_for(bank: str, vectors: bool) -> None:
@@ -256,14 +269,16 @@ def _is_for(name: str, vectors: bool) -> bool:
 def terms_of(bank: str) -> tuple[Term, ...]:
     """The convolutions that the fused form of a bank takes, without drawing anything."""
     if bank == CONVOLUTION:
-        return Convolution.terms
+        return Convolution().terms
     return fold_plan([PRIMITIVES.get(name)() for name in primitives_of(bank)])
 
 
-def fold_plan(primitives: Sequence[Primitive]) -> tuple[Term, ...]:
+def fold_plan(primitives: Sequence[Primitive], factor: int = 1) -> tuple[Term, ...]:
     """Which primitives share a convolution: linear ones of equal dilation; each other one has a 1x1 of its own.
 
     The identity fits into the middle of any larger kernel, so it takes a convolution only where it is alone.
+
+    :param factor: Of all dilations.
     """
     by_dilation: dict[int, list[int]] = {}
     pointwise: list[int] = []
@@ -272,7 +287,7 @@ def fold_plan(primitives: Sequence[Primitive]) -> tuple[Term, ...]:
             if primitive.size == 1:
                 pointwise.append(place)
             else:
-                by_dilation.setdefault(primitive.dilation, []).append(place)
+                by_dilation.setdefault(factor * primitive.dilation, []).append(place)
     if by_dilation:
         by_dilation[min(by_dilation)] += pointwise
         pointwise = []

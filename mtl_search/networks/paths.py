@@ -37,6 +37,7 @@ class ModuleShape:
     :param stride: Stride of its first convolution.
     :param residual: Whether it is two convolutions with a skip around them, instead of one.
     :param size: Height and width of their kernels.
+    :param dilation: Distance of the taps of its convolutions.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ModuleShape:
     stride: int
     residual: bool
     size: int = 3
+    dilation: int = 1
 
 
 def module_shapes(
@@ -65,7 +67,8 @@ def module_shapes(
         for place in range(stage.depth):
             width, stride = scaled(stage.width, width_multiplier), stage.stride if place == 0 else 1
             name = f"layer {len(shapes) - bool(backbone.stem)}"
-            shapes.append(ModuleShape(name, inputs, width, stride, backbone.kind == "residual", size))
+            residual = backbone.kind == "residual"
+            shapes.append(ModuleShape(name, inputs, width, stride, residual, size, stage.dilation))
             inputs = width
     return tuple(shapes)
 
@@ -105,7 +108,7 @@ class ConvModule(nn.Module):
         ins = (shape.inputs, shape.outputs) if shape.residual else (shape.inputs,)
         strides = (shape.stride, 1)
         self.convolutions = nn.ModuleList(
-            _convolution(inputs, shape.outputs, shape.size, stride, weights)
+            _convolution(inputs, shape.outputs, shape.size, stride, weights, dilation=shape.dilation)
             for inputs, stride in zip(ins, strides, strict=False)
         )
         self.norms = nn.ModuleList(Norm(shape.outputs, streams) for _ in ins)
@@ -225,9 +228,11 @@ class PathNetwork(PathModules):
         return outputs
 
 
-def _convolution(inputs: int, outputs: int, size: int, stride: int, weights: Generator, gain: float = 2) -> nn.Conv2d:
+def _convolution(
+    inputs: int, outputs: int, size: int, stride: int, weights: Generator, gain: float = 2, dilation: int = 1
+) -> nn.Conv2d:
     """A convolution without bias, drawn as He et al. (ICCV 2015) do."""
-    convolution = make_convolution(inputs, outputs, size, stride)
+    convolution = make_convolution(inputs, outputs, size, stride, dilation)
     deviation = (gain / (size**2 * inputs)) ** 0.5
     convolution.weight = nn.Parameter(torch.randn(convolution.weight.shape, generator=weights) * deviation)
     return convolution

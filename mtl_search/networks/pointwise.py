@@ -37,11 +37,12 @@ class Pointwise(nn.Conv2d):
         return pointwise(x, self.weight.flatten(1)) if x.shape[2:] == (1, 1) else super().forward(x)
 
 
-def make_convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+def make_convolution(inputs: int, outputs: int, size: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """An ordinary convolution without bias, its weights not drawn yet.
 
     :param size: Height and width of the kernel.
+    :param dilation: Distance of its taps.
     """
     if size == 1 and stride == 1:
         return Pointwise(inputs, outputs)
-    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    return nn.Conv2d(inputs, outputs, size, stride, dilation * (size // 2), dilation, bias=False)

@@ -36,6 +36,10 @@ class Targets(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self.places)
 
+    def replaced(self, stacked: Sequence[Tensor], rules: Sequence[Known | None]) -> "Targets":
+        """Other targets of the same tasks."""
+        return Targets(self.places, stacked, rules)
+
     def map(self, change: Callable[[Tensor], Tensor]) -> "Targets":
         """The same targets, each group's changed: a part of them, or on another device."""
         return Targets(self.places, [change(of_group) for of_group in self.stacked], self.rules)

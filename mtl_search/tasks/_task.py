@@ -121,6 +121,14 @@ class Task(ABC):
         """Which targets are there, as bool: of a tensor or an array, whatever its leading dimensions."""
         return targets >= 0 if cls.integer else targets == targets
 
+    @classmethod
+    def mirrored(cls, targets: Tensor) -> Tensor:
+        """Maps whose left and right were exchanged, as targets of pictures of which that is true; the same by default.
+
+        :param targets: ``[..., height, width]``, of a dense kind.
+        """
+        return targets
+
     def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         """Shapes that the targets of one sample may have.
 

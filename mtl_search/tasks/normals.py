@@ -68,6 +68,11 @@ class Normals(Elementwise):
     def known(cls, targets: Any) -> Any:
         return (targets != 0).any(axis=-3) & (targets == targets).all(axis=-3)
 
+    @classmethod
+    def mirrored(cls, targets: Tensor) -> Tensor:
+        """The first component, that to the right or left, points the other way."""
+        return targets * torch.tensor([-1, 1, 1], dtype=targets.dtype, device=targets.device).view(3, 1, 1)
+
     def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         return [(3, height, width)]
 

@@ -166,6 +166,15 @@ def test_the_pruned_network_is_the_masked_one(share: float, tasks: Sequence[Task
 
 
 @both_kinds
+def test_the_pruned_network_is_the_masked_one_with_dilation(kind: Kind) -> None:
+    backbone = Backbone((Stage(6, 2), Stage(8, 2, dilation=2)), kind, stem=4, stem_stride=2)
+    model = gated(replace(dense_problem(), backbone=backbone), 0.5)
+    pruned = prune(model)
+    for task, output in model(inputs().double()).items():
+        torch.testing.assert_close(pruned(inputs().double())[task], output, rtol=1e-9, atol=1e-9)
+
+
+@both_kinds
 def test_all_gates_closed_is_hard_sharing(kind: Kind) -> None:
     problem = dense_problem(kind=kind)
     assert cost.measure(prune(gated(problem, 0.0)), SHAPE) == cost.measure(HardSharing().build(problem), SHAPE)

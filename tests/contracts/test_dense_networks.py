@@ -2,19 +2,29 @@
 
 import functools
 from collections.abc import Sequence
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
 from made_dense import ALL_MAPS, DEPTH, EDGES, LARGE, MIXED, NORMALS, SEGMENTATION, SHAPE, made_squares
-from made_networks import generic_model, gradients, made_architecture, made_inputs, random_architecture, single_threaded
+from made_networks import (
+    generic_model,
+    gradients,
+    in_form,
+    made_architecture,
+    made_inputs,
+    random_architecture,
+    single_threaded,
+)
 from made_problems import operators_of
 from mtl_search import cost
 from mtl_search.architecture import Architecture
 from mtl_search.batches import DeviceSplit
 from mtl_search.networks.decoder import Decoder
 from mtl_search.networks.deployment import deployed
+from mtl_search.networks.forms import Form
 from mtl_search.networks.geometry import geometry
 from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.tasks import Task, make_task
@@ -69,6 +79,34 @@ def test_maps_have_the_size_of_the_input_whatever_it_is(size: tuple[int, int], t
 @pytest.mark.parametrize("seed", range(10))
 def test_fused_equals_reference(seed: int, tasks: Sequence[Task]) -> None:
     assert_fused_equals_reference(random_architecture(seed), tasks)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dilation", [2, 3])
+@pytest.mark.parametrize("bank", ["paper", "linear", "dilated_random+random*2+identity", "conv", "sobel"])
+def test_fused_equals_reference_with_dilation(bank: str, dilation: int, stride: int) -> None:
+    kind, routing = ("residual", "mixed") if dilation == 3 else ("plain", "strict")
+    architecture = made_architecture(
+        bank, 0.5, 2, strides=(2, stride), dilation=dilation, kind=kind, routing=routing, stem=4
+    )
+    assert_fused_equals_reference(architecture, (SEGMENTATION, DEPTH))
+    for form in get_args(Form):
+        model = dense_model(architecture, (SEGMENTATION, DEPTH)).train()
+        expected = model(inputs())["depth"].detach()
+        torch.testing.assert_close(in_form(model, form)(inputs())["depth"].detach(), expected, rtol=EXACT, atol=EXACT)
+    assert cost.estimate(architecture, MIXED, SHAPE) == cost.measure(build_model(architecture, MIXED, SHAPE), SHAPE)
+
+
+def test_a_dilated_stage_keeps_the_resolution_and_sees_as_far() -> None:
+    strided = made_architecture("conv", 1, widths=(8, 8, 8), strides=(1, 2, 1))
+    dilated = made_architecture("conv", 1, widths=(8, 8, 8), strides=(1, 1, 1), dilation=2)
+    assert [len(geometry(one, 1, SHAPE).taps) for one in (strided, dilated)] == [2, 1]
+    model = dense_model(dilated, [DEPTH]).eval()
+    x = inputs(1).requires_grad_()
+    model(x)["depth"][0, 0, 6, 7].backward()
+    assert x.grad is not None
+    rows = x.grad[0, 0].any(dim=1).nonzero().flatten()
+    assert (int(rows.min()), int(rows.max())) == (6 - 4, 6 + 4)  # two kernels of 3x3 and a dilated one
 
 
 @any_tasks
