@@ -17,6 +17,7 @@
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -102,9 +103,10 @@ class StorageError(MTLSearchError):
 
     def __init__(self, path: object, cause: OSError, command: str = "resume") -> None:
         what = f" ({cause.filename})" if cause.filename else ""
+        when = "there is room" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else "it can be"
         super().__init__(
             f"{path}: can no longer be written: {cause.strerror}{what}. What was written before is whole; "
-            f"once there is room, go on with: mtl-search {command} {path}"
+            f"once {when}, go on with: mtl-search {command} {path}"
         )
 
 

@@ -151,10 +151,13 @@ def resume(
 
 @contextmanager
 def _an_interruption_says(message: str) -> Iterator[None]:
-    """Where :func:`_conduct` does not yet say how far the search had come."""
+    """Where :func:`_conduct` does not yet say how far the search had come.
+
+    While Ray starts and stops it answers SIGTERM by itself, with the end of the process.
+    """
     try:
         yield
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, SystemExit) as error:
         raise SearchInterruptedError(message) from error
 
 

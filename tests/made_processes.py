@@ -28,7 +28,7 @@ class Driver:
             env={**os.environ, "MTL_SEARCH_TEST": self.mark, **(environment or {})},
         )
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 120) -> None:
+    def wait_for(self, condition: Callable[[], object], seconds: float = 600) -> None:
         """Wait until something holds; fails when the process ends before, or after a time."""
         end = time.monotonic() + seconds
         while not condition():
@@ -36,7 +36,7 @@ class Driver:
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.02)
 
-    def end(self, seconds: float = 180) -> tuple[int, str]:
+    def end(self, seconds: float = 600) -> tuple[int, str]:
         """Wait for its end: the exit status, and what it printed."""
         shown, _ = self.process.communicate(timeout=seconds)
         return self.process.returncode, shown
@@ -54,7 +54,7 @@ class Driver:
         folders = [folder for folder in Path("/proc").iterdir() if folder.name.isdigit()]
         return [int(folder.name) for folder in folders if self.mark in read(folder / "environ")]
 
-    def wait_until_all_are_gone(self, seconds: float = 15) -> bool:
+    def wait_until_all_are_gone(self, seconds: float = 60) -> bool:
         """Whether no process is left after a time."""
         end = time.monotonic() + seconds
         while self.processes() and time.monotonic() < end:
