@@ -1,7 +1,8 @@
 """Training steps of networks for the rows of a table: the folded layer against its definition and an ordinary network.
 
-All networks are whole (three layers, heads) and are given the same batches of 64 features; their steps alternate. A step
-is forward, losses, backward and AdamW, on one thread, timed by the process: other work on the machine counts little.
+All networks are whole (three layers, heads) and are given the same batches of 64 features; their steps alternate. A
+step is forward, losses, backward and AdamW, on one thread, timed by the process: other work on the machine counts
+little.
 
 - ``ms``: of a step of the folded network, the median;
 - ``reference``: how many times longer the layer written by its definition takes, each primitive in turn, group after
