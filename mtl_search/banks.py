@@ -12,7 +12,8 @@ from mtl_search.errors import FieldError, UnknownNameError
 from mtl_search.registry import PRIMITIVES
 
 CONVOLUTION = "conv"
-"""In the place of a bank: no primitives, but an ordinary convolution with learned 3x3 kernels, to compare with."""
+"""In the place of a bank: no primitives, but an ordinary convolution with learned 3x3 kernels, to compare with; for the
+rows of a table an ordinary linear layer."""
 
 BANKS: dict[str, str] = {
     "paper": "random+dilated_random+average_pool+shift+perturbation",

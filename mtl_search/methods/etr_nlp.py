@@ -18,8 +18,8 @@ class ETRNLP(Method):
     """The paper's fixed architecture: one sharing ratio and one bank of non-learnable primitives in all layers.
 
     :param shared_ratio: Shared channels / all channels, gamma in the paper.
-    :param bank: The primitives. Those of the paper's figures, as re-implementations agree on them, are ``paper``, the
-        default on images; on the rows of a table it is ``vector``.
+    :param bank: The primitives. Those of the paper's figures, as re-implementations agree on them, are ``paper``. They
+        are for images: on the rows of a table ``vector`` takes their place.
     :param branch_depth: Learned sub-layers in each task's branch.
     :param specific: What the branches are made of: ``nlp`` (the paper's wording) or ``conv`` (as re-implemented).
     :param routing: ``strict``, or ``mixed`` as re-implemented: a pass for each task.
@@ -27,7 +27,7 @@ class ETRNLP(Method):
 
     name = "etr_nlp"
     shared_ratio: Annotated[float, Field(ge=0, le=1)] = 0.9
-    bank: str | None = None
+    bank: str = "paper"
     branch_depth: Annotated[int, Field(ge=1)] = 1
     specific: Specific = "nlp"
     routing: Routing = "strict"
@@ -39,7 +39,7 @@ class ETRNLP(Method):
         return self._candidate(problem).macs_of_one_task(model, problem)
 
     def _candidate(self, problem: Problem) -> Candidate:
-        bank = self.bank or default_bank(problem.backbone.kind)
+        bank = default_bank(problem.backbone.kind) if self.bank == "paper" else self.bank
         choice = LayerChoice(bank, self.shared_ratio, self.branch_depth)
         layers = (choice,) * problem.backbone.layers
         return Candidate(Architecture(problem.backbone, layers, problem.width_multiplier, self.specific, self.routing))
