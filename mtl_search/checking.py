@@ -46,7 +46,8 @@ def check(experiment: Experiment) -> dict[str, Any]:
 def _inputs(dataset: Dataset) -> dict[str, Any]:
     values = dataset.splits["train"].inputs
     kind = "image" if len(dataset.input_shape) == 3 else "table"
-    found = {key: dataset.found[key] for key in ("features", "filled") if key in dataset.found}
+    told = ("features", "filled", "unknown_categories")
+    found = {key: dataset.found[key] for key in told if key in dataset.found}
     return {"kind": kind, "shape": list(dataset.input_shape), "type": str(values.dtype), **found}
 
 
@@ -101,6 +102,7 @@ def check_text(found: Mapping[str, Any]) -> str:
         f"{found['name']}: valid",
         *_entry("dataset", f"{found['dataset']}, {', '.join(f'{n:,} {name}' for name, n in found['samples'].items())}"),
         *_entry("inputs", _inputs_text(found["inputs"])),
+        *(line for text in _notes(found["inputs"]) for line in _entry("", text)),
         *_entry("architectures", f"{found['architectures']:,}"),
         *(line for name, title in COSTS for line in _entry(title, f"{found[name][0]:,} to {found[name][1]:,}")),
         *_entry("search", f"{found['trials']} trials of {found['epochs']} epochs, {found['sampler']}"),
@@ -124,6 +126,14 @@ def _inputs_text(inputs: Mapping[str, Any]) -> str:
     shown = f": {', '.join(features[:LISTED])}" if features else ""
     more = f" and {len(features) - LISTED} more" if len(features) > LISTED else ""
     return f"{inputs['shape'][0]} features{shown}{more}"
+
+
+def _notes(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """What was done to the columns of a table."""
+    for name, value in inputs.get("filled", {}).items():
+        yield f"empty cells of {name} are filled with {value:.6g}"
+    for name, rows in inputs.get("unknown_categories", {}).items():
+        yield f"{rows:,} rows hold a category of {name} that no training row has"
 
 
 def _task_lines(task: Mapping[str, Any], samples: Mapping[str, int]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from mtl_search.arrays import parts
 from mtl_search.datasets import Dataset
 from mtl_search.environment import describe_environment
 from mtl_search.errors import ChangedError, FieldError, RunFolderError
-from mtl_search.experiment import Experiment
+from mtl_search.experiment import PATHS, Experiment
 from mtl_search.run_folder import Run, changed_splits
 
 FREE = ("name", "description", "search.workers", "search.retries", "search.hours", "search.target")
@@ -113,7 +113,8 @@ def _differences(run: Run, experiment: Experiment, dataset: Dataset, current: Ma
     asked, wanted = _flat(run.environment.get("experiment", {})), _flat(experiment.to_dict())
     for key in sorted(asked.keys() | wanted.keys()):
         grows = key == "search.trials" and asked.get(key, 0) <= wanted.get(key, 0)
-        if asked.get(key) != wanted.get(key) and not grows and not key.startswith(FREE):
+        moved = key.startswith("dataset.") and key.rpartition(".")[2] in PATHS
+        if asked.get(key) != wanted.get(key) and not grows and not moved and not key.startswith(FREE):
             yield f"experiment.yaml: {key}: {asked.get(key)!r} -> {wanted.get(key)!r}"
     yield from changed_data(run, dataset)
     if before.get("source_digest") != current["source_digest"]:

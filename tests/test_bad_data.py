@@ -129,6 +129,11 @@ TABLES: dict[str, Case] = {
         INPUTS,
         ["row 7 (line 9), column `age`", "`missing_inputs: mean`"],
     ),
+    "an input that is a name of each row": (
+        b"name,income\n" + b"".join(b"n%d,%d\n" % (row, row % 2) for row in range(60)),
+        "tasks: [income]",
+        ["column `name`", "42 different texts in 42 training rows", "`dataset.inputs`"],
+    ),
     "NaN as an input": (cell(7, "age", "NaN"), INPUTS, ["row 7 (line 9), column `age`", "is empty"]),
     "an infinite input": (cell(7, "age", "-inf"), INPUTS, ["row 7 (line 9), column `age`", "finite", "-inf"]),
     "an input of 400 digits": (cell(7, "age", "9" * 400), INPUTS, ["row 7 (line 9), column `age`", "finite"]),

@@ -119,6 +119,7 @@ def test_texts_are_one_hot_by_the_categories_of_training(tmp_path: Path) -> None
     text = "job,n,y,part\nb,1,0,train\na,2,1,train\nc,3,1,val\n,4,0,val\na,5,0,test\nb,6,1,test\n"
     dataset = table(tmp_path, text, ["y"], split="part", missing_inputs="zero")
     assert dataset.found["features"] == ["job=a", "job=b", "n"]
+    assert dataset.found["unknown_categories"] == {"job": 1}
     assert dataset.splits["train"].inputs.tolist() == [[0, 1, 1], [1, 0, 2]]
     assert dataset.splits["val"].inputs.tolist() == [[0, 0, 3], [0, 0, 4]]
     assert dataset.splits["train"].inputs.dtype == np.float32
@@ -364,6 +365,7 @@ def test_from_a_table_to_a_report(
     page = json.loads(Path("run/report.json").read_text(encoding="utf-8"))
     assert "hard_sharing" in json.dumps(page)
     assert_refuses_other_data(tmp_path / "project" / "data" / "people.csv", compared, monkeypatch, capsys)
+    assert_goes_on_with_data_that_was_moved(tmp_path / "project", tmp_path / "moved", monkeypatch)
 
 
 def assert_says_what_was_found(text: str) -> None:
@@ -403,6 +405,16 @@ def assert_refuses_other_data(
     splits.write_text(splits.read_text(encoding="utf-8").replace(f"\n0,{first}", f"\n0,{other}"), encoding="utf-8")
     assert command(monkeypatch, "resume", "run", "--trials", "3") == 2
     assert f"the split of row 0: {other} -> {first}" in capsys.readouterr().err
+    splits.write_text(splits.read_text(encoding="utf-8").replace(f"\n0,{other}", f"\n0,{first}"), encoding="utf-8")
+
+
+def assert_goes_on_with_data_that_was_moved(folder: Path, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path may change, for the samples are compared."""
+    folder.rename(to)
+    written = Path("run/experiment.yaml")
+    written.write_text(written.read_text(encoding="utf-8").replace(str(folder), str(to)), encoding="utf-8")
+    assert command(monkeypatch, "resume", "run", "--trials", "3") == 0
+    assert len(load_run("run").complete) == 3
 
 
 def test_paths_stand_where_the_experiment_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

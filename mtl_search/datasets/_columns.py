@@ -287,11 +287,19 @@ class Inputs:
     :param values: ``[rows, features]``, float32.
     :param features: Their names, ``<column>`` or ``<column>=<category>``.
     :param filled: Column -> the number that stood for empty cells.
+    :param unknown: Column -> rows with a category that no training row has.
     """
 
     values: NDArray[np.float32]
     features: tuple[str, ...]
     filled: Mapping[str, float]
+    unknown: Mapping[str, int]
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What is worth telling, as plain data."""
+        told = {"filled": dict(self.filled), "unknown_categories": dict(self.unknown)}
+        return {"features": list(self.features), **{name: what for name, what in told.items() if what}}
 
 
 def table_inputs(columns: Sequence[Column], training: NDArray[np.int64], missing: str | None) -> Inputs:
@@ -302,15 +310,19 @@ def table_inputs(columns: Sequence[Column], training: NDArray[np.int64], missing
     :param training: Numbers of the training rows.
     :param missing: What stands for empty cells: the training ``mean``, ``zero``, or ``None`` to refuse them; for texts
         an empty cell has zeros in all categories.
-    :raises DatasetError: For an empty cell where they are refused, or one that is no finite number.
+    :raises DatasetError: For an empty cell where they are refused, one that is no finite number, or a column with
+        nearly as many texts as rows.
     """
     parts, features, filled = [], [], {}
+    unknown: dict[str, int] = {}
     for column in columns:
         if missing is None and column.missing.any():
             place = column.place(int(np.argmax(column.missing)))
             raise DatasetError(f"{place}: is empty; say `missing_inputs: mean` or `zero` to fill the empty inputs.")
         if column.is_text:
-            categories = [text for text in np.unique(column.values[training].astype(str)) if text]
+            categories = _categories(column, training)
+            others = ~column.missing & ~np.isin(column.values.astype(str), categories)
+            unknown |= {column.name: int(others.sum())} if others.any() else {}
             parts += [(column.values == text).astype(np.float32) for text in categories]
             features += [f"{column.name}={text}" for text in categories]
             continue
@@ -323,4 +335,15 @@ def table_inputs(columns: Sequence[Column], training: NDArray[np.int64], missing
         features.append(column.name)
     if not parts:
         raise DatasetError("`dataset.inputs` has no column that is left as an input.")
-    return Inputs(np.stack(parts, axis=1), tuple(features), filled)
+    return Inputs(np.stack(parts, axis=1), tuple(features), filled, unknown)
+
+
+def _categories(column: Column, training: NDArray[np.int64]) -> list[str]:
+    """The texts of the training rows, sorted."""
+    found = [str(text) for text in np.unique(column.values[training].astype(str)) if text]
+    if len(found) > FEW and 2 * len(found) > len(training):
+        raise DatasetError(
+            f"{column.title}: holds {len(found):,} different texts in {len(training):,} training rows, too many to be "
+            "categories: leave it out of `dataset.inputs`."
+        )
+    return found

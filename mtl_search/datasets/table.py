@@ -50,8 +50,7 @@ class TableFile(DatasetSource):
         rows = split_rows(self.split, table, labelled)
         columns = [table.column(name, "dataset.inputs") for name in names]
         inputs = table_inputs(columns, rows["train"], self.missing_inputs)
-        found = {"features": list(inputs.features), **({"filled": dict(inputs.filled)} if inputs.filled else {})}
-        return own_dataset(self.name, table.path, inputs.values, labelled, rows, found)
+        return own_dataset(self.name, table.path, inputs.values, labelled, rows, inputs.found)
 
     def _input_columns(self, table: Table, declared: tuple[Declared, ...]) -> list[str]:
         """The columns that are inputs."""
