@@ -203,6 +203,8 @@ class Training(Section):
     :param balancing: How the losses or gradients of the tasks are combined: a name, or a mapping of ``name`` and its
         options, see ``mtl-search list balancings``.
     :param augmentation: How training samples are moved at random; not at all if left out.
+    :param sampling: How often the parts of a dataset that is a ``union`` are drawn: ``by_size``, every sample once in
+        an epoch; ``evenly``, as many samples of each part, of a small one some several times.
     :param device: ``auto`` takes CUDA where there is one.
     """
 
@@ -214,6 +216,7 @@ class Training(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     balancing: Annotated[BalancingSettings, BeforeValidator(by_name)] = BalancingSettings()
     augmentation: AugmentationSettings | None = None
+    sampling: Literal["by_size", "evenly"] = "by_size"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

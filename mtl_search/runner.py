@@ -38,6 +38,7 @@ from mtl_search.resuming import begin_environment, grown, resumed_environment
 from mtl_search.run_folder import JOURNAL, Run, check_free, load_run
 from mtl_search.run_writer import RunWriter, make_folder
 from mtl_search.samplers import Proposals
+from mtl_search.sampling import check_sampling
 from mtl_search.space import SearchSpace
 from mtl_search.status import hours_spent
 
@@ -239,11 +240,12 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     """Check what needs the primitives or the dataset: before anything is written or trained.
 
     :raises UserError: For an unknown option of the balancing or a library that it lacks, an augmentation that does not
-        fit the inputs, dependent kernels, an objective that the dataset does not measure, a training split of less than
-        a batch, or constraints that no architecture keeps.
+        fit the inputs, a sampling of parts that the dataset has not, dependent kernels, an objective that the dataset
+        does not measure, a training split of less than a batch, or constraints that no architecture keeps.
     """
     make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
     check_augmentation(experiment.training.augmentation, dataset.input_shape)
+    check_sampling(experiment.training.sampling, dataset.splits["train"])
     space = experiment.search_space
     check_inputs(space.backbone, dataset.input_shape)
     for bank in sorted({bank for layer in space.layers for bank in layer.bank}):

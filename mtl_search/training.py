@@ -17,6 +17,7 @@ from mtl_search.batches import LARGEST_BATCH, DeviceSplit
 from mtl_search.datasets import Dataset
 from mtl_search.errors import DatasetError, DivergedError, FieldError
 from mtl_search.experiment import Training
+from mtl_search.sampling import drawn_order
 from mtl_search.seeds import generator
 from mtl_search.tasks import Targets, Task
 
@@ -183,7 +184,7 @@ class Trainer:
         """
         self.model.train()
         size = self.settings.batch_size
-        order = torch.randperm(len(self.data), generator=self.order)[: self.steps * size]
+        order = drawn_order(self.dataset.splits["train"], self.settings.sampling, self.steps * size, self.order)
         moves = self.augmentation.draw(len(order)) if self.augmentation else None
         losses = torch.zeros(self.steps, len(self.tasks), device=self.device)
         present = torch.ones_like(losses, dtype=torch.bool)

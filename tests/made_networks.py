@@ -67,6 +67,23 @@ def random_architecture(seed: int) -> Architecture:
     )
 
 
+def random_vector_architecture(seed: int) -> Architecture:
+    """As :func:`random_architecture`, for the rows of a table."""
+    lot = random.Random(seed)
+    layers = lot.randint(2, 4)
+    return made_architecture(
+        [lot.choice([*VECTOR_BANKS, "vector", "projection*2+fourier*2"]) for _ in range(layers)],
+        [lot.choice([0.0, 0.25, 0.5, 0.75, 1.0]) for _ in range(layers)],
+        [lot.choice([0, 1, 1, 2, 3]) for _ in range(layers)],
+        widths=[lot.choice([8, 11, 16, 24]) for _ in range(layers)],
+        strides=[1] * layers,
+        kind="vector",
+        stem=lot.choice([0, 10]),
+        specific=lot.choice(["nlp", "conv"]),
+        routing=lot.choice(["strict", "strict", "mixed"]),
+    )
+
+
 def generic_model(
     architecture: Architecture,
     tasks: Sequence[Classification],

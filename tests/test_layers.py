@@ -48,6 +48,7 @@ LAYERS = (
     "augmentation",
     "datasets",
     "batches",
+    "sampling",
     "cost",
     "training",
     "methods",

@@ -33,17 +33,20 @@ class Split:
         ``[samples, features]``, float32. None of their numbers may be missing.
     :param targets: Name of the task -> ``[samples, ...]``, integers or float32 as its kind has them. Any may be
         missing: an integer that is -1, a float that is NaN.
+    :param parts: ``[samples]``, from which of several datasets each one is, from 0; ``None`` if all are of one.
     """
 
     inputs: Array
     targets: Mapping[str, Array]
+    parts: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __add__(self, other: "Split") -> "Split":
         targets = {name: joined([values, other.targets[name]]) for name, values in self.targets.items()}
-        return Split(joined([self.inputs, other.inputs]), targets)
+        parts = None if self.parts is None or other.parts is None else np.concatenate([self.parts, other.parts])
+        return Split(joined([self.inputs, other.inputs]), targets, parts)
 
 
 @dataclass(frozen=True)

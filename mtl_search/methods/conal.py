@@ -482,4 +482,5 @@ def _margin(shares: Sequence[float]) -> float:
 
 
 def _samples(split: Split, numbers: "np.typing.NDArray[np.int64]") -> Split:
-    return Split(split.inputs[numbers], {name: target[numbers] for name, target in split.targets.items()})
+    parts = None if split.parts is None else split.parts[numbers]
+    return Split(split.inputs[numbers], {name: target[numbers] for name, target in split.targets.items()}, parts)
