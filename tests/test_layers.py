@@ -93,7 +93,8 @@ HOMES = {
     "jinja2": "report",
     "typer": "cli",
     "moocore": "pareto",
-    "scipy": "statistics",
+    "scipy.special": "statistics",
+    "scipy.io": "datasets.pascal_context",
     "safetensors": "weights",
     "pandas": "run_folder",
     "pyarrow": "datasets._tables",
@@ -139,7 +140,9 @@ def ours(name: str) -> set[str]:
 
 
 def libraries(name: str) -> set[str]:
-    return {full.partition(".")[0] for full in imported(ast.walk(MODULES[name]))}
+    """Names of libraries, and of their modules."""
+    names = [full.split(".") for full in imported(ast.walk(MODULES[name]))]
+    return {".".join(parts[:length]) for parts in names for length in (1, 2)}
 
 
 def layer(name: str) -> int:
