@@ -7,12 +7,15 @@ import pytest
 from numpy.typing import NDArray
 
 from made_garments import made_garments, write_garments
+from mtl_search.architecture import Architecture, Backbone, LayerChoice, Stage
 from mtl_search.datasets import Dataset, _packages, dataset_source, load_dataset
 from mtl_search.datasets._photographs import PHOTOGRAPHS, textures
 from mtl_search.datasets._rooms import FAR, FIRST_ITEM, ITEMS, VIEW, Rooms, View, draw_rooms, look, rays
 from mtl_search.datasets._silhouettes import bulge, filled, spline_basis
 from mtl_search.datasets.fashion_scenes import CLASS_OF_GARMENT, edges_of
 from mtl_search.errors import DatasetError
+from mtl_search.evaluation import evaluate
+from mtl_search.experiment import Training
 
 SIZES = {"train": 40, "val": 12, "test": 12}
 Maps = NDArray[np.floating]
@@ -183,6 +186,27 @@ def test_missing_scikit_image_is_named_with_its_command(root: str, monkeypatch: 
     monkeypatch.setattr(_packages, "distribution", none)
     with pytest.raises(DatasetError, match=r"fashion_scenes.*scikit-image.*pip install -c constraints\.txt scikit-im"):
         small(root)
+
+
+def test_every_task_is_learned_from_the_images(root: str) -> None:
+    """Better than the best constant prediction, within seconds."""
+    dataset = small(root, side=16, train=400, val=60)
+    backbone = Backbone((Stage(16), Stage(32, stride=2)), stem=16)
+    architecture = Architecture(backbone, (LayerChoice("conv", 1.0),) * 2)
+    training = Training(epochs=4, batch_size=16, learning_rate=0.02)
+    scores = evaluate(architecture, dataset.without("test"), training).scores
+    segmentation, depth, normals, _ = dataset.tasks
+    assert scores["segmentation/pixel_accuracy"] > 1.2 * constant_accuracy(dataset, segmentation.name)
+    assert scores["depth/abs_error"] < 0.85 * depth.constant_error
+    assert scores["normals/mean_angle"] < 0.85 * normals.constant_error
+    share = dataset.splits["val"].targets["edges"].mean()
+    assert scores["edges/ods_f_score"] > 1.2 * 2 * share / (1 + share)  # that of yes everywhere
+
+
+def constant_accuracy(dataset: Dataset, task: str) -> float:
+    """Of the most frequent class, everywhere."""
+    targets = dataset.splits["val"].targets[task]
+    return float(np.bincount(targets.ravel()).max() / targets.size)
 
 
 # --- Labels, each against its definition -------------------------------------------------------------------------

@@ -57,8 +57,8 @@ class FashionScenes(DatasetSource):
     name = "fashion_scenes"
     root: str | None = None
     side: Annotated[int, Field(ge=16, le=512)] = 64
-    train: Annotated[int, Field(ge=1)] = 4_000
-    val: Annotated[int, Field(ge=1)] = 1_000
+    train: Annotated[int, Field(ge=1)] = 2_000
+    val: Annotated[int, Field(ge=1)] = 500
     test: Annotated[int, Field(ge=1)] = 1_000
     seed: Annotated[int, Field(ge=0)] = 0
 
