@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.architecture import DECODER, Backbone, Routing, Specific, Stage
+from mtl_search.architecture import DECODER, Backbone, Kind, Routing, Specific, Stage
 from mtl_search.banks import check_bank
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, suggestion
 from mtl_search.messages import explain, short
@@ -63,7 +63,7 @@ class StageSettings(Section):
 class BackboneSettings(Section):
     """As :class:`~mtl_search.architecture.Backbone`."""
 
-    kind: Literal["plain", "residual"] = "plain"
+    kind: Kind = "plain"
     stem: int = Field(0, ge=0)
     stem_stride: int = Field(1, ge=1)
     stages: tuple[StageSettings, ...] = Field(min_length=1)

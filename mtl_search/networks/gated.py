@@ -317,8 +317,8 @@ class _Features:
 class SlicedModule(ConvModule):
     """A module that makes some of its output channels only, from inputs in another order.
 
-    In a residual block the second convolution, its norm and the projection are sliced. The first convolution makes
-    what the second one reads, which is everything.
+    In a residual block the last convolution, its norm and the projection are sliced. The others make what is read next,
+    which is everything.
 
     :param kept: The channels that it makes, in their order.
     :param before: The channels that it reads, in their order.
@@ -328,8 +328,8 @@ class SlicedModule(ConvModule):
         super().__init__(shape, generator(0, "sliced"))
         last, outputs = self.convolutions[-1], len(kept)
         assert isinstance(last, nn.Conv2d)
-        step, apart = last.stride[0], shape.dilation
-        self.convolutions[-1] = nn.Conv2d(last.in_channels, outputs, 3, step, apart, apart, bias=False)
+        size, stride, padding, dilation = last.kernel_size[0], last.stride[0], int(last.padding[0]), last.dilation[0]
+        self.convolutions[-1] = nn.Conv2d(last.in_channels, outputs, size, stride, padding, dilation, bias=False)
         self.norms[-1] = Norm(outputs)
         if self.projection is not None:
             self.projection = nn.Conv2d(shape.inputs, outputs, 1, bias=False)
@@ -352,7 +352,8 @@ class SlicedModule(ConvModule):
 
     def take(self, module: ConvModule) -> None:
         """Copy what is kept of a whole module."""
-        whole = ("convolutions.0.", "norms.0.") if self.shape.residual else ()
+        before_last = range(len(self.convolutions) - 1)
+        whole = tuple(f"{part}.{number}." for number in before_last for part in ("convolutions", "norms"))
         reads = ("convolutions.0.", "projection.")
         self.load_state_dict(
             {
