@@ -154,7 +154,10 @@ def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, int
     stem = scaled(backbone.stem, architecture.width_multiplier) if backbone.stem else 0
     stem_stride = backbone.stem_stride if stem else 1
     features = Features(stem or channels, 0, 1, -(-height // stem_stride), -(-width // stem_stride))
-    places = [(number, _parts(architecture, *place)) for number, *place in stages_of(architecture)]
+    places = [
+        (number, _parts(architecture, stage, choice, stride))
+        for number, stage, choice, stride in stages_of(architecture)
+    ]
     left = sum(part.shared > 0 for _, parts in places for part in parts)
     blocks = []
     for number, parts in places:
