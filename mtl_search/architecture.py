@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from mtl_search.banks import check_bank
 from mtl_search.errors import FieldError, UserError, suggestion
 
-Kind = Literal["plain", "residual", "vector"]
+Kind = Literal["plain", "residual", "bottleneck", "vector"]
 Specific = Literal["nlp", "conv"]
 Routing = Literal["strict", "mixed"]
 
@@ -21,6 +21,8 @@ JSON_FORMAT = 1
 
 DECODER = 16
 """Channels of a decoder where nothing else is said."""
+EXPANSION = 4
+"""Channels of a bottleneck block, in those of its 3x3 layer."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Stage:
     """Layers of one width; the first of them strides.
 
     :param width: Channels of each layer, shared and specific together, at a width multiplier of 1.
-    :param depth: Layers in the stage. In a residual backbone each is a block of two ETR-NLP layers and a skip.
+    :param depth: Layers in the stage. In a residual backbone each is a block of two ETR-NLP layers and a skip; in one
+        of bottlenecks of a 1x1 convolution, an ETR-NLP layer and a 1x1 convolution to four times as many channels.
     :param stride: Stride of the first layer.
     :param dilation: Distance of the taps of all its 3x3 kernels, primitives included. In place of a stride it keeps the
         resolution at the same field of view (Yu & Koltun, ICLR 2016).
@@ -49,8 +52,10 @@ class Backbone:
     """The network without any sharing decided: how wide, how deep, where it strides.
 
     :param stages: Its stages, input to output.
-    :param kind: ``plain``, or ``residual`` (He et al., CVPR 2016, basic blocks); ``vector`` for the rows of a table,
-        whose features stand for channels and which has nothing to stride over.
+    :param kind: ``plain``, or ``residual`` or ``bottleneck`` (He et al., CVPR 2016: the blocks of ResNet-18 and -50).
+        Which channels of a bottleneck are shared is chosen for all its layers; its bank stands in place of the 3x3
+        convolution, which strides (our reading). ``vector`` is for the rows of a table, whose features stand for
+        channels and which has nothing to stride over.
     :param stem: Channels of an ordinary learned 3x3 convolution before the first layer, read by all tasks; 0 for none.
         Primitives see few channels in an image: a bank of k primitives on one grey channel yields only k features. In
         a ``vector`` backbone it is a linear layer.
@@ -80,6 +85,11 @@ class Backbone:
             for name, value in {**strides, "stem_stride": self.stem_stride, "head_pool": self.head_pool}.items():
                 if value != 1:
                     raise FieldError(name, "must be 1 in a backbone of the kind `vector`: a row has no sides", value)
+
+    @property
+    def residual(self) -> bool:
+        """Whether each choice decides a block with a skip around it."""
+        return self.kind in ("residual", "bottleneck")
 
     @property
     def kernel_size(self) -> int:

@@ -185,7 +185,7 @@ def _heads(network: Geometry, outputs: Sequence[int], grid: int) -> Cost:
 def _layer(layer: LayerGeometry, tasks: int, specific: str) -> Iterator[Cost]:
     """The parts of a layer, one by one as :class:`~mtl_search.networks.layer.ETRLayer` builds them."""
     before, after, bank = layer.before, layer.after, layer.choice.bank
-    branch_bank = bank if specific == "nlp" else CONVOLUTION
+    branch_bank = bank if specific == "nlp" or layer.pointwise else CONVOLUTION
     own_outputs = tasks * after.own
     branch_is_same = layer.makes_own and branch_bank == bank
     if before.shared and (layer.makes_shared or branch_is_same):
@@ -283,10 +283,10 @@ def _fixed_of_vectors(bank: str, features: int) -> int:
 def _skips(block: BlockGeometry, tasks: int) -> Iterator[Cost]:
     before, after = block.before, block.after
     pixels = after.height * after.width
-    if block.layers[0].makes_shared and (before.shared != after.shared or block.stride != 1):
+    if block.layers[-1].makes_shared and (before.shared != after.shared or block.stride != 1):
         weights = after.shared * before.shared
         yield Cost(weights + 2 * after.shared, 0, weights * before.streams * pixels)
-    if block.layers[0].makes_own and (before.own != after.own or block.stride != 1):
+    if block.layers[-1].makes_own and (before.own != after.own or block.stride != 1):
         outputs = tasks * after.own
         weights = outputs * (before.own or before.shared)
         yield Cost(weights + 2 * outputs, 0, weights * pixels)

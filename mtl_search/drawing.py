@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
-from mtl_search.architecture import Architecture, scaled
+from mtl_search.architecture import EXPANSION, Architecture, scaled
 from mtl_search.networks.geometry import BlockGeometry, geometry
 
 
@@ -66,13 +66,19 @@ def _row(number: int, block: BlockGeometry, architecture: Architecture) -> Layer
         choice.bank,
         choice.shared_ratio,
         choice.branch_depth,
-        architecture.width(architecture.backbone.stages[block.stage]),
+        _width(architecture, block.stage),
         shared=after.shared if made.makes_shared else 0,
         specific=after.own if made.makes_own else 0,
         carried_shared=0 if made.makes_shared else after.shared,
         carried=0 if made.makes_own else after.own,
         dilation=made.dilation,
     )
+
+
+def _width(architecture: Architecture, stage: int) -> int:
+    """Channels of a layer of a stage, or of a block."""
+    width = architecture.width(architecture.backbone.stages[stage])
+    return EXPANSION * width if architecture.backbone.kind == "bottleneck" else width
 
 
 def _stem(architecture: Architecture) -> int:
@@ -142,7 +148,9 @@ def _text_key(rows: Sequence[LayerRow], tasks: int) -> str:
 def _made_of(architecture: Architecture) -> str:
     """The backbone and what holds for all layers, in words."""
     backbone = architecture.backbone
-    unit = "residual block" if backbone.kind == "residual" else "layer"
+    unit = {"plain": "layer", "vector": "layer", "residual": "residual block", "bottleneck": "bottleneck block"}[
+        backbone.kind
+    ]
     stem = f"stem of {_count(_stem(architecture), 'channel')}, " if backbone.stem else ""
     branches = "branches of convolutions" if architecture.specific == "conv" else "branches of primitives"
     width = f"width x{architecture.width_multiplier:g}"
@@ -270,7 +278,7 @@ def _sheet(architecture: Architecture, rows: Sequence[LayerRow], tasks: tuple[st
 
 def _columns(architecture: Architecture, rows: Sequence[LayerRow], sheet: _Sheet) -> list[_Column]:
     backbone = architecture.backbone
-    unit = "block" if backbone.kind == "residual" else "layer"
+    unit = "block" if backbone.residual else "layer"
     columns = [_layer_column(row, unit, sheet) for row in rows]
     if backbone.stem:
         columns.insert(0, _stem_column(architecture, sheet))

@@ -318,8 +318,8 @@ class _Features:
 class SlicedModule(ConvModule):
     """A module that makes some of its output channels only, from inputs in another order.
 
-    In a residual block the second convolution, its norm and the projection are sliced. The first convolution makes
-    what the second one reads, which is everything.
+    In a residual block the last convolution, its norm and the projection are sliced. The others make what is read next,
+    which is everything.
 
     :param kept: The channels that it makes, in their order.
     :param before: The channels that it reads, in their order.
@@ -329,8 +329,8 @@ class SlicedModule(ConvModule):
         super().__init__(shape, generator(0, "sliced"))
         last, outputs = self.convolutions[-1], len(kept)
         assert isinstance(last, nn.Conv2d)
-        step, apart = last.stride[0], shape.dilation
-        self.convolutions[-1] = make_convolution(last.in_channels, outputs, shape.size, step, apart)
+        size, step, apart = last.kernel_size[0], last.stride[0], last.dilation[0]
+        self.convolutions[-1] = make_convolution(last.in_channels, outputs, size, step, apart)
         self.norms[-1] = Norm(outputs)
         if self.projection is not None:
             self.projection = make_convolution(shape.inputs, outputs, 1)
@@ -353,7 +353,8 @@ class SlicedModule(ConvModule):
 
     def take(self, module: ConvModule) -> None:
         """Copy what is kept of a whole module."""
-        whole = ("convolutions.0.", "norms.0.") if self.shape.residual else ()
+        before_last = range(len(self.convolutions) - 1)
+        whole = tuple(f"{part}.{number}." for number in before_last for part in ("convolutions", "norms"))
         reads = ("convolutions.0.", "projection.")
         self.load_state_dict(
             {

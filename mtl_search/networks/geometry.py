@@ -10,12 +10,15 @@ A network carries two kinds of features: the shared ones ``S``, and for every ta
 - What is carried on is averaged over the stride.
 """
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mtl_search.architecture import Architecture, Backbone, LayerChoice, Stage, scaled
+from mtl_search.architecture import EXPANSION, Architecture, Backbone, LayerChoice, Stage, scaled
 from mtl_search.errors import FieldError
 
+POINTWISE = "identity"
+"""The bank of a 1x1 convolution."""
 GROUPS = 8
 """Of the recombination in a layer of a ``vector`` backbone, where it is wide enough."""
 
@@ -50,6 +53,7 @@ class LayerGeometry:
     :param makes_own: Whether it makes features of the tasks' own.
     :param shared_reads_own: Whether the shared branch reads the tasks' own features: mixed routing.
     :param dilation: Distance of the taps of its kernels, in that which they have by themselves.
+    :param pointwise: Whether it is one of the two 1x1 convolutions of a bottleneck, in the tasks' branches, too.
     :param groups: In a ``vector`` backbone: of the recombination, see :mod:`mtl_search.networks.vectors`; else 0.
     """
 
@@ -61,16 +65,17 @@ class LayerGeometry:
     makes_own: bool
     shared_reads_own: bool
     dilation: int
+    pointwise: bool
     groups: int = 0
 
 
 @dataclass(frozen=True)
 class BlockGeometry:
-    """What one choice of an architecture decides: a layer, or in a residual backbone two layers and a skip.
+    """What one choice of an architecture decides: a layer, or in a residual backbone two or three layers and a skip.
 
     :param stage: Number of the stage, from 0.
-    :param layers: One layer, or two.
-    :param residual: Whether the input is added to the output of the second layer.
+    :param layers: One layer, two, or the three of a bottleneck.
+    :param residual: Whether the input is added to the output of the last layer.
     """
 
     stage: int
@@ -90,7 +95,7 @@ class BlockGeometry:
     @property
     def stride(self) -> int:
         """Stride of the block."""
-        return self.layers[0].stride
+        return math.prod(layer.stride for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -175,32 +180,53 @@ def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...
     stem = scaled(backbone.stem, architecture.width_multiplier) if backbone.stem else 0
     stem_stride = backbone.stem_stride if stem else 1
     features = Features(stem or channels, 0, 1, -(-height // stem_stride), -(-width // stem_stride))
-    places = list(stages_of(architecture))
-    makes_shared = [shared_width(choice, architecture.width(stage)) > 0 for _, stage, choice, _ in places]
-    residual = backbone.kind == "residual"
+    places = [
+        (number, _parts(architecture, stage, choice, stride))
+        for number, stage, choice, stride in stages_of(architecture)
+    ]
+    left = sum(part.shared > 0 for _, parts in places for part in parts)
     blocks = []
-    for index, (number, stage, choice, stride) in enumerate(places):
+    for number, parts in places:
         layers: list[LayerGeometry] = []
-        for layer_stride in (stride, 1) if residual else (stride,):
-            later = any(makes_shared[index + 1 :])
-            layers.append(_layer(architecture, choice, stage, features, layer_stride, tasks, later))
+        for part in parts:
+            left -= part.shared > 0
+            layers.append(_layer(architecture, part, features, tasks, left > 0))
             features = layers[-1].after
-        blocks.append(BlockGeometry(number, tuple(layers), residual))
+        blocks.append(BlockGeometry(number, tuple(layers), backbone.residual))
     decoder = scaled(backbone.decoder, architecture.width_multiplier)
     return Geometry(input_shape, stem, tuple(blocks), decoder)
 
 
-def _layer(
-    architecture: Architecture,
-    choice: LayerChoice,
-    stage: Stage,
-    before: Features,
-    stride: int,
-    tasks: int,
-    later_shared: bool,
-) -> LayerGeometry:
-    width = architecture.width(stage)
-    shared, own = shared_width(choice, width), own_width(choice, width)
+@dataclass(frozen=True)
+class _Part:
+    """A layer before it is known what it reads."""
+
+    choice: LayerChoice
+    width: int
+    stride: int
+    dilation: int
+    pointwise: bool = False
+
+    @property
+    def shared(self) -> int:
+        return shared_width(self.choice, self.width)
+
+
+def _parts(architecture: Architecture, stage: Stage, choice: LayerChoice, stride: int) -> list[_Part]:
+    """The layers that a choice decides."""
+    width, dilation = architecture.width(stage), stage.dilation
+    part = _Part(choice, width, stride, dilation)
+    if not architecture.backbone.residual:
+        return [part]
+    if architecture.backbone.kind == "residual":
+        return [part, replace(part, stride=1)]
+    around = replace(choice, bank=POINTWISE, branch_depth=min(1, choice.branch_depth))
+    return [_Part(around, width, 1, 1, True), part, _Part(around, EXPANSION * width, 1, 1, True)]
+
+
+def _layer(architecture: Architecture, part: _Part, before: Features, tasks: int, later_shared: bool) -> LayerGeometry:
+    choice, stride = part.choice, part.stride
+    shared, own = part.shared, own_width(choice, part.width)
     reads_own = architecture.routing == "mixed" and shared > 0 and before.own > 0
     trunk_ends = not shared and own > 0 and not later_shared
     after = Features(
@@ -211,7 +237,8 @@ def _layer(
         width=-(-before.width // stride),
     )
     groups = _groups(before, shared, own) if architecture.backbone.kind == "vector" else 0
-    return LayerGeometry(choice, before, after, stride, shared > 0, own > 0, reads_own, stage.dilation, groups)
+    made = shared > 0, own > 0, reads_own
+    return LayerGeometry(choice, before, after, stride, *made, part.dilation, part.pointwise, groups)
 
 
 def _groups(before: Features, shared: int, own: int) -> int:

@@ -63,7 +63,7 @@ class ETRLayer(nn.Module):
         super().__init__()
         before = geometry.before
         bank = geometry.choice.bank
-        branch_bank = bank if specific == "nlp" else CONVOLUTION
+        branch_bank = bank if specific == "nlp" or geometry.pointwise else CONVOLUTION
         self.geometry, self.tasks = geometry, tasks
         self.operator: Operator | None = None
         self.branch_operator: Operator | None = None

@@ -47,7 +47,7 @@ class Projection(nn.Module):
 
 
 class Block(nn.Module):
-    """What one choice decides: a layer, or in a residual backbone two layers with a skip around them.
+    """What one choice decides: a layer, or in a residual backbone two or three layers with a skip around them.
 
     The skip of the shared features comes from the shared ones; that of a task's own from its own where it has some,
     otherwise from the shared ones (our reading: the paper does not say how its branches are made residual).
@@ -59,9 +59,9 @@ class Block(nn.Module):
         self.layers = nn.ModuleList(ETRLayer(layer, tasks, specific, weights, primitives) for layer in block.layers)
         self.shared_skip: nn.Module | None = None
         self.own_skip: nn.Module | None = None
-        if block.residual and block.layers[0].makes_shared:
+        if block.residual and block.layers[-1].makes_shared:
             self.shared_skip = _shared_skip(block, weights)
-        if block.residual and block.layers[0].makes_own:
+        if block.residual and block.layers[-1].makes_own:
             self.own_skip = _own_skip(block, tasks, weights)
 
     def forward(self, state: State, implementation: Implementation) -> State:

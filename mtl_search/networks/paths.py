@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.architecture import Backbone, scaled
+from mtl_search.architecture import EXPANSION, Backbone, scaled
 from mtl_search.networks.geometry import Features, check_inputs, image_shape
 from mtl_search.networks.heads import TaskHeads
 from mtl_search.networks.layer import carry
@@ -35,9 +35,10 @@ class ModuleShape:
     :param inputs: Channels in.
     :param outputs: Channels out.
     :param stride: Stride of its first convolution.
-    :param residual: Whether it is two convolutions with a skip around them, instead of one.
-    :param size: Height and width of their kernels.
-    :param dilation: Distance of the taps of its convolutions.
+    :param residual: Whether it is several convolutions with a skip around them, instead of one.
+    :param size: Height and width of their kernels; of a bottleneck that of the one in the middle.
+    :param dilation: Distance of the taps of these.
+    :param hidden: Channels of the 3x3 convolution between the two 1x1 ones of a bottleneck; 0 where it is none.
     """
 
     name: str
@@ -47,6 +48,15 @@ class ModuleShape:
     residual: bool
     size: int = 3
     dilation: int = 1
+    hidden: int = 0
+
+    def convolutions(self) -> list[tuple[int, int, int, int]]:
+        """Inputs, outputs, size and stride of each in turn."""
+        if self.hidden:
+            before, after = (self.inputs, self.hidden, 1, 1), (self.hidden, self.outputs, 1, 1)
+            return [before, (self.hidden, self.hidden, self.size, self.stride), after]
+        first = (self.inputs, self.outputs, self.size, self.stride)
+        return [first, (self.outputs, self.outputs, self.size, 1)] if self.residual else [first]
 
 
 def module_shapes(
@@ -66,10 +76,10 @@ def module_shapes(
     for stage in backbone.stages:
         for place in range(stage.depth):
             width, stride = scaled(stage.width, width_multiplier), stage.stride if place == 0 else 1
+            hidden, outputs = (width, EXPANSION * width) if backbone.kind == "bottleneck" else (0, width)
             name = f"layer {len(shapes) - bool(backbone.stem)}"
-            residual = backbone.kind == "residual"
-            shapes.append(ModuleShape(name, inputs, width, stride, residual, size, stage.dilation))
-            inputs = width
+            shapes.append(ModuleShape(name, inputs, outputs, stride, backbone.residual, size, stage.dilation, hidden))
+            inputs = outputs
     return tuple(shapes)
 
 
@@ -94,7 +104,7 @@ def stage_places(backbone: Backbone) -> tuple[range, ...]:
 
 
 class ConvModule(nn.Module):
-    """A convolution, norm and ReLU; or a basic residual block of two (He et al., CVPR 2016).
+    """A convolution, norm and ReLU; or a residual block of two, or a bottleneck (He et al., CVPR 2016).
 
     The weight is that of ``conv`` in an architecture, and so is its skip: averaged over the stride and projected.
 
@@ -105,13 +115,9 @@ class ConvModule(nn.Module):
     def __init__(self, shape: ModuleShape, weights: Generator, streams: int = 1) -> None:
         super().__init__()
         self.shape = shape
-        ins = (shape.inputs, shape.outputs) if shape.residual else (shape.inputs,)
-        strides = (shape.stride, 1)
-        self.convolutions = nn.ModuleList(
-            _convolution(inputs, shape.outputs, shape.size, stride, weights, dilation=shape.dilation)
-            for inputs, stride in zip(ins, strides, strict=False)
-        )
-        self.norms = nn.ModuleList(Norm(shape.outputs, streams) for _ in ins)
+        plan = shape.convolutions()
+        self.convolutions = nn.ModuleList(_convolution(*each, weights, dilation=shape.dilation) for each in plan)
+        self.norms = nn.ModuleList(Norm(outputs, streams) for _, outputs, _, _ in plan)
         self.projection: nn.Conv2d | None = None
         if shape.residual and (shape.stride != 1 or shape.inputs != shape.outputs):
             self.projection = _convolution(shape.inputs, shape.outputs, 1, 1, weights, gain=1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ from mtl_search.training import scores_on
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 
 every_method = pytest.mark.parametrize("name", METHODS.names())
-both_kinds = pytest.mark.parametrize("kind", ["plain", "residual"])
+every_kind = pytest.mark.parametrize("kind", get_args(Kind))
 PASSES = 12
 """Forward passes over which gradients are added up: where modules are drawn by lot, one pass does not reach all."""
 
@@ -63,7 +64,7 @@ def solved() -> Callable[[str], Solved]:
 
 
 @every_method
-@both_kinds
+@every_kind
 def test_maps_have_the_size_of_the_input(name: str, kind: Kind) -> None:
     problem = dense_problem(kind=kind)
     outputs = make_method(name, {}).build(problem)(inputs())
@@ -152,7 +153,7 @@ def gated(problem: Problem, share: float, seed: int = 0) -> GatedNetwork:
     return model.double().eval()
 
 
-@both_kinds
+@every_kind
 @pytest.mark.parametrize("tasks", [MIXED, ALL_MAPS], ids=["mixed", "maps"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
 def test_the_pruned_network_is_the_masked_one(share: float, tasks: Sequence[Task], kind: Kind) -> None:
@@ -165,7 +166,7 @@ def test_the_pruned_network_is_the_masked_one(share: float, tasks: Sequence[Task
         torch.testing.assert_close(found[task], output, rtol=1e-9, atol=1e-9)
 
 
-@both_kinds
+@every_kind
 def test_the_pruned_network_is_the_masked_one_with_dilation(kind: Kind) -> None:
     backbone = Backbone((Stage(6, 2), Stage(8, 2, dilation=2)), kind, stem=4, stem_stride=2)
     model = gated(replace(dense_problem(), backbone=backbone), 0.5)
@@ -174,13 +175,13 @@ def test_the_pruned_network_is_the_masked_one_with_dilation(kind: Kind) -> None:
         torch.testing.assert_close(pruned(inputs().double())[task], output, rtol=1e-9, atol=1e-9)
 
 
-@both_kinds
+@every_kind
 def test_all_gates_closed_is_hard_sharing(kind: Kind) -> None:
     problem = dense_problem(kind=kind)
     assert cost.measure(prune(gated(problem, 0.0)), SHAPE) == cost.measure(HardSharing().build(problem), SHAPE)
 
 
-@both_kinds
+@every_kind
 def test_all_gates_open_is_one_network_per_task(kind: Kind) -> None:
     problem = dense_problem(kind=kind)
     single = make_method("single_task", {}).build(problem)

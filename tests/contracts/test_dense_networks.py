@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -20,8 +20,10 @@ from made_networks import (
 )
 from made_problems import operators_of
 from mtl_search import cost
-from mtl_search.architecture import Architecture
+from mtl_search.architecture import Architecture, Routing, Specific
 from mtl_search.batches import DeviceSplit
+from mtl_search.methods import Problem
+from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.networks.decoder import Decoder
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.forms import Form
@@ -95,6 +97,28 @@ def test_fused_equals_reference_with_dilation(bank: str, dilation: int, stride: 
         expected = model(inputs())["depth"].detach()
         torch.testing.assert_close(in_form(model, form)(inputs())["depth"].detach(), expected, rtol=EXACT, atol=EXACT)
     assert cost.estimate(architecture, MIXED, SHAPE) == cost.measure(build_model(architecture, MIXED, SHAPE), SHAPE)
+
+
+@pytest.mark.parametrize("specific", ["nlp", "conv"])
+@pytest.mark.parametrize(("ratios", "depths"), [((0.5, 0.75), 1), ((1, 0.25), 2), ((0, 1), 1), ((0.25, 0.5), (1, 0))])
+def test_bottlenecks(ratios: Sequence[float], depths: Any, specific: Specific) -> None:
+    """A ratio of a quarter makes no shared channels of three, but three of the twelve that they are expanded to."""
+    routing: Routing = "mixed" if specific == "conv" else "strict"
+    architecture = made_architecture(
+        "paper", ratios, depths, widths=(3, 8), kind="bottleneck", stem=4, specific=specific, routing=routing
+    )
+    assert_fused_equals_reference(architecture, MIXED)
+    assert cost.estimate(architecture, MIXED, SHAPE) == cost.measure(build_model(architecture, MIXED, SHAPE), SHAPE)
+    found = gradients(dense_model(architecture, MIXED), inputs())
+    assert all(gradient.abs().max() > 1e-9 for gradient in found.values())
+
+
+def test_bottlenecks_that_share_everything_are_those_of_hard_sharing() -> None:
+    architecture = made_architecture("conv", 1, kind="bottleneck", stem=4)
+    problem = Problem(architecture.backbone, made_squares(MIXED))
+    expected = cost.measure(HardSharing().build(problem), SHAPE)
+    found = cost.estimate(architecture, MIXED, SHAPE)
+    assert (found.learnable_parameters, found.macs) == (expected.learnable_parameters, expected.macs)
 
 
 def test_a_dilated_stage_keeps_the_resolution_and_sees_as_far() -> None:
