@@ -148,9 +148,7 @@ def _text_key(rows: Sequence[LayerRow], tasks: int) -> str:
 def _made_of(architecture: Architecture) -> str:
     """The backbone and what holds for all layers, in words."""
     backbone = architecture.backbone
-    unit = {"plain": "layer", "vector": "layer", "residual": "residual block", "bottleneck": "bottleneck block"}[
-        backbone.kind
-    ]
+    unit = f"{backbone.kind} block" if backbone.residual else "layer"
     stem = f"stem of {_count(_stem(architecture), 'channel')}, " if backbone.stem else ""
     branches = "branches of convolutions" if architecture.specific == "conv" else "branches of primitives"
     width = f"width x{architecture.width_multiplier:g}"
