@@ -202,7 +202,8 @@ class Training(Section):
     :param batch_size: Samples per step; a last incomplete batch is left out.
     :param learning_rate: Highest learning rate of AdamW.
     :param weight_decay: Of AdamW, on weights; biases and norms are not decayed.
-    :param schedule: ``one_cycle`` (Smith & Topin, 2018) or ``cosine``, both stepped every batch.
+    :param schedule: ``one_cycle`` (Smith & Topin, 2018), ``cosine``, ``step`` (halved after half of them), ``poly``
+        (falls to 0 as the 0.9th power of what is left; Chen et al., TPAMI 2018) or ``constant``; stepped every batch.
     :param label_smoothing: Of the cross entropy, 0 to below 1.
     :param balancing: How the losses or gradients of the tasks are combined: a name, or a mapping of ``name`` and its
         options, see ``mtl-search list balancings``.
@@ -216,7 +217,7 @@ class Training(Section):
     batch_size: int = Field(128, ge=2)
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    schedule: Literal["one_cycle", "cosine", "step", "poly", "constant"] = "one_cycle"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     balancing: Annotated[BalancingSettings, BeforeValidator(by_name)] = BalancingSettings()
     augmentation: AugmentationSettings | None = None

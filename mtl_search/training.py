@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import lr_scheduler
 
 from mtl_search import cost
 from mtl_search.augmentation import Augmentation
@@ -312,10 +313,16 @@ def _optimiser(parameters: Sequence[nn.Parameter], own: Sequence[Group], setting
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=rate, weight_decay=decay, fused=True)
 
 
-def _schedule(optimiser: torch.optim.Optimizer, settings: Training, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+def _schedule(optimiser: torch.optim.Optimizer, settings: Training, steps: int) -> lr_scheduler.LRScheduler:
+    if settings.schedule == "one_cycle":
+        return lr_scheduler.OneCycleLR(optimiser, [group["lr"] for group in optimiser.param_groups], steps)
     if settings.schedule == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, [group["lr"] for group in optimiser.param_groups], steps)
+        return lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    if settings.schedule == "step":
+        return lr_scheduler.MultiStepLR(optimiser, [steps // 2], gamma=0.5)
+    if settings.schedule == "poly":
+        return lr_scheduler.PolynomialLR(optimiser, steps, power=0.9)
+    return lr_scheduler.ConstantLR(optimiser, factor=1)
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:

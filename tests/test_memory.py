@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from mtl_search import memory
 
 PAGES_OF_A_TENSOR = 64 * 2**20 // 4096
 STEPS = 5
@@ -31,3 +34,37 @@ def pages_cleared(keep: str) -> int:
 def test_large_tensors_take_the_memory_of_those_before() -> None:
     assert pages_cleared("keep") < PAGES_OF_A_TENSOR / 10
     assert pages_cleared("give back") >= STEPS * PAGES_OF_A_TENSOR, "what it saves"
+
+
+LIMITED = """
+import resource, sys
+from mtl_search.memory import available_bytes
+free = available_bytes()
+resource.setrlimit(getattr(resource, sys.argv[1]), (2**31, 2**31))
+print(free, available_bytes())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process takes is told by Linux")
+@pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_a_limit_of_the_process_leaves_less_memory(limit: str) -> None:
+    command = [sys.executable, "-c", LIMITED, limit]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    free, below = map(int, shown)
+    assert 0 < below < min(2**31, free)
+
+
+CURRENT = {"": "memory.max", "memory": "memory.limit_in_bytes"}
+STAT = {"": "anon 300\nfile 5000\n", "memory": "cache 5000\ntotal_rss 300\n"}
+
+
+@pytest.mark.parametrize("controllers", CURRENT)
+def test_the_narrowest_control_group_counts(controllers: str, tmp_path: Path) -> None:
+    inner = tmp_path / controllers / "outer" / "inner"
+    inner.mkdir(parents=True)
+    for group, most in ((inner, "max" if not controllers else str(2**60)), (inner.parent, "1000")):
+        (group / CURRENT[controllers]).write_text(f"{most}\n")
+        (group / "memory.stat").write_text(STAT[controllers])
+    ours = tmp_path / "cgroup"
+    ours.write_text(f"3:cpuset:/elsewhere\n0:{controllers}:/outer/inner\n")
+    assert min(memory._below_groups(tmp_path, ours)) == 700

@@ -30,6 +30,7 @@ def test_example_runs(
     title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for language, block in EXAMPLES[title]:
         if language == "python":
             exec(compile(block, title, "exec"), {})

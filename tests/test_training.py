@@ -233,3 +233,20 @@ def test_cuda_is_refused_where_there_is_none() -> None:
     assert device_of("auto") == CPU
     with pytest.raises(FieldError, match="without CUDA"):
         device_of("cuda")
+
+
+RATES = {
+    "step": lambda done: 1.0 if done < 0.5 else 0.5,
+    "poly": lambda done: (1 - done) ** 0.9,
+    "constant": lambda done: 1.0,
+}
+
+
+@pytest.mark.parametrize("schedule", RATES)
+def test_the_learning_rate_follows_its_schedule(schedule: str, dataset: Dataset) -> None:
+    training = Training(epochs=4, batch_size=150, schedule=schedule, learning_rate=0.01)  # type: ignore[arg-type]
+    trainer = Trainer(model_for(dataset), dataset.tasks, dataset, training, 0)
+    rates, step = [], trainer.step
+    trainer.step = lambda *batch: (rates.append(trainer.optimiser.param_groups[0]["lr"]), step(*batch))[1]  # type: ignore
+    list(trainer.epochs())
+    assert rates == pytest.approx([0.01 * RATES[schedule](number / 16) for number in range(16)])
