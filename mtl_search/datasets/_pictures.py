@@ -5,7 +5,7 @@ A message says what is wrong with a file; where the file was named is for the ca
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,14 +95,15 @@ def read_classes(path: Path, classes: int | None) -> NDArray[np.int16]:
     found = values.astype(np.int16)
     found[values == MISSING_CLASS] = -1
     if classes is not None:
-        _refuse(path, found, found >= classes, f"0 to {classes - 1}, or {MISSING_CLASS} where the class is missing")
+        rule = f"0 to {classes - 1}, or {MISSING_CLASS} where the class is missing"
+        refuse_pixels(path, found, found >= classes, rule)
     return found
 
 
 def read_answers(path: Path) -> NDArray[np.int8]:
     """A mask of yes (255) and no (0), ``[height, width]``, 1 and 0."""
     values = _mask(path)
-    _refuse(path, values, (values != 0) & (values != 255), "0 or 255")
+    refuse_pixels(path, values, (values != 0) & (values != 255), "0 or 255")
     return (values == 255).astype(np.int8)
 
 
@@ -112,22 +113,24 @@ def read_depth(path: Path, scale: float) -> NDArray[np.float32]:
     :param scale: What its numbers are multiplied by.
     """
     if path.suffix == ".npy":
-        values = _array(path, "[height, width]", lambda shape: len(shape) == 2)
+        values = read_array(path, "[height, width]", lambda shape: len(shape) == 2)
     else:
         with _opened(path) as picture:
             if picture.mode not in (*GREY_16, "I"):
                 raise DatasetError(f"{path}: must be of one channel of 16 bits, but its mode is {picture.mode}.")
             values = np.array(ImageOps.exif_transpose(picture))
     found = values.astype(np.float32) * np.float32(scale)
-    _refuse(path, found, ~(found >= 0) | np.isinf(found), "finite and at least 0, which is where the depth is missing")
+    rule = "finite and at least 0, which is where the depth is missing"
+    refuse_pixels(path, found, ~(found >= 0) | np.isinf(found), rule)
     return found
 
 
 def read_normals(path: Path) -> NDArray[np.float32]:
     """A map of vectors, ``[3, height, width]``, 0 0 0 where missing; an array, its channels first or last."""
-    values = _array(path, "[3, height, width] or [height, width, 3]", lambda shape: len(shape) == 3 and 3 in shape[::2])
+    layout = "[3, height, width] or [height, width, 3]"
+    values = read_array(path, layout, lambda shape: len(shape) == 3 and 3 in shape[::2])
     found = np.array(values if values.shape[0] == 3 else np.moveaxis(values, 2, 0), np.float32)
-    _refuse(path, found, ~np.isfinite(found), "finite, 0 0 0 where the normal is missing")
+    refuse_pixels(path, found, ~np.isfinite(found), "finite, 0 0 0 where the normal is missing")
     return found
 
 
@@ -150,8 +153,12 @@ def _mask(path: Path) -> NDArray[np.uint8]:
         return np.array(upright.convert("L") if upright.mode == "1" else upright, np.uint8)
 
 
-def _array(path: Path, layout: str, fits: Any) -> NDArray[Any]:
-    """An array of numbers; its shape is looked at before it is read."""
+def read_array(path: Path, layout: str, fits: Callable[[tuple[int, ...]], bool]) -> NDArray[Any]:
+    """An array of numbers in a ``.npy`` file; its shape is looked at before it is read.
+
+    :param layout: What its shape must be, for messages.
+    :param fits: Whether a shape is that.
+    """
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -162,7 +169,7 @@ def _array(path: Path, layout: str, fits: Any) -> NDArray[Any]:
     return values
 
 
-def _refuse(path: Path, values: NDArray[Any], wrong: NDArray[np.bool_], rule: str) -> None:
+def refuse_pixels(path: Path, values: NDArray[Any], wrong: NDArray[np.bool_], rule: str) -> None:
     """Refuse a map in which a pixel is wrong.
 
     :param rule: What pixels must be, as the rest of the sentence "must be ...".
