@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler
 from mtl_search import cost
 from mtl_search.augmentation import Augmentation
 from mtl_search.balancing import make_balancing
-from mtl_search.batches import LARGEST_BATCH, DeviceSplit
+from mtl_search.batches import LARGEST_BATCH, DeviceSplit, most_at_once
 from mtl_search.datasets import Dataset
 from mtl_search.errors import DatasetError, DivergedError, FieldError
 from mtl_search.experiment import Training
@@ -281,7 +281,8 @@ def scores_on(
             outputs = model(inputs)
         return data.groups.totals(outputs, targets)
 
-    parts = LARGEST_BATCH[device.type].parts(len(data), totals_of)
+    most = most_at_once(dataset.input_shape, device)
+    parts = LARGEST_BATCH[device.type].parts(len(data), totals_of, most)
     return data.groups.scores([torch.stack(of_group).sum(dim=0) for of_group in zip(*parts, strict=True)])
 
 

@@ -222,3 +222,15 @@ def test_no_room_for_one_sample_is_an_error(dataset: Dataset, monkeypatch: pytes
     monkeypatch.setattr("mtl_search.training.LARGEST_BATCH", {"cpu": LargestBatch(4)})
     with pytest.raises(torch.OutOfMemoryError):
         scores_on(Narrow(nn.Identity(), room=0), dataset.tasks, dataset, "val", CPU)
+
+
+def test_large_pictures_are_scored_few_at_a_time(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = math.prod(dataset.input_shape[1:])
+    model = HardSharing().build(Problem(made_backbone(), dataset, TRAINING))
+    expected = scores_on(model, dataset.tasks, dataset, "val", CPU)
+    monkeypatch.setattr("mtl_search.batches.PIXELS_AT_ONCE", 20 * pixels + 1)
+    wide = Narrow(model, room=64)
+    assert scores_on(wide, dataset.tasks, dataset, "val", CPU) == pytest.approx(expected, rel=1e-6)
+    assert wide.asked == [20, 12]
+    monkeypatch.setattr("mtl_search.batches.PIXELS_AT_ONCE", pixels - 1)
+    assert most_at_once(dataset.input_shape, CPU) == 1
