@@ -14,7 +14,7 @@ import torch
 
 from mtl_search import Architecture, build_model, load_experiment
 from mtl_search.architecture import LayerChoice
-from mtl_search.evaluation import mean_headline
+from mtl_search.evaluation import mean_quality
 from mtl_search.memory import keep_freed_memory
 from mtl_search.networks.network import Implementation
 from mtl_search.runner import prepare
@@ -33,7 +33,7 @@ def main() -> None:
     keep_freed_memory()
     experiment = load_experiment("quickstart", [f"training.epochs={arguments.epochs}"])
     data = prepare(experiment)
-    backbone = experiment.space.backbone
+    backbone = experiment.search_space.backbone
     architecture = Architecture(backbone, (LayerChoice("linear", 0.5),) * backbone.layers)
     accuracies: dict[str, list[float]] = {name: [] for name in IMPLEMENTATIONS}
     print("| seed | " + " | ".join(f"{name} | seconds" for name in IMPLEMENTATIONS) + " |")
@@ -47,7 +47,7 @@ def main() -> None:
             for _ in trainer.epochs():
                 pass
             scores = scores_on(model, data.tasks, data, "val", trainer.device)
-            accuracies[name].append(mean_headline(data.tasks, scores))
+            accuracies[name].append(mean_quality(data.tasks, scores))
             cells += [f"{100 * accuracies[name][-1]:.2f} %", f"{time.process_time() - start:.0f}"]
         print(f"| {seed} | {' | '.join(cells)} |", flush=True)
     print(f"| mean and deviation | {' | | '.join(map(summary, accuracies.values()))} | |")

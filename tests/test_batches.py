@@ -1,6 +1,7 @@
 """Batches: the same ones wherever samples are held, as large as there is memory for."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mtl_search.batches import (
     InMemory,
     LargestBatch,
     is_resident,
+    most_at_once,
     one_ahead,
 )
 from mtl_search.datasets import Dataset, Split

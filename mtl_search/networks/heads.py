@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from mtl_search.architecture import Backbone, scaled
 from mtl_search.networks.decoder import Decoder
 from mtl_search.networks.geometry import Features
+from mtl_search.networks.layer import averaged
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
@@ -30,7 +30,7 @@ class LinearHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, channels, height, width]`` to ``[batch, outputs]``."""
-        return self.linear(F.adaptive_avg_pool2d(x, self.grid).flatten(1))
+        return self.linear(averaged(x, self.grid).flatten(1))
 
 
 class TaskHeads(nn.ModuleList):

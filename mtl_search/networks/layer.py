@@ -196,6 +196,18 @@ def carry(features: Tensor | None, stride: int) -> Tensor | None:
     return F.avg_pool2d(features, stride, stride, ceil_mode=True, count_include_pad=False)
 
 
+def averaged(features: Tensor, grid: int) -> Tensor:
+    """Features averaged over ``grid`` x ``grid`` cells, ``[batch, channels, grid, grid]``.
+
+    The mean over a single cell is a sum first: its gradient is not written out pixel by pixel. That of torch's pooling
+    is, channels outermost, and makes the ReLU before it ten times as slow.
+    """
+    if grid > 1:
+        return F.adaptive_avg_pool2d(features, grid)
+    height, width = features.shape[2:]
+    return features.sum(dim=(2, 3), keepdim=True) / (height * width)
+
+
 def _recombination(outputs: int, operator: Operator, channels: int, inputs: int, generator: Generator) -> nn.Parameter:
     """Initial weights ``[outputs, taps, reach]``: He et al. (ICCV 2015) for kernels of unit energy.
 

@@ -12,7 +12,7 @@ from mtl_search.errors import FieldError
 from mtl_search.networks.decoder import Decoder, dense_places, parts_of
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, geometry
-from mtl_search.networks.layer import ETRLayer, State, carry
+from mtl_search.networks.layer import ETRLayer, State, averaged, carry
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.pointwise import make_convolution
 from mtl_search.networks.reference import reference_decoder, reference_layer
@@ -146,7 +146,7 @@ class Heads(nn.Module):
     def _read(self, features: Tensor, streams: int, weight: Tensor) -> Tensor:
         if streams > 1:
             features, streams = parts_of(features, streams, self.places), len(self.places)
-        pooled = F.adaptive_avg_pool2d(features, self.grid).unflatten(1, (streams, -1)).flatten(2)
+        pooled = averaged(features, self.grid).unflatten(1, (streams, -1)).flatten(2)
         if streams == 1:
             return F.linear(pooled[:, 0], weight)
         by_output = pooled.transpose(0, 1)[self.task_of_output]
