@@ -220,3 +220,20 @@ def test_from_files_to_a_reported_result(
     report = json.loads((root.parent / "out/report.json").read_text())
     assert "dark/accuracy" in json.dumps(report)
     assert (root.parent / "out/pareto.html").exists()
+
+
+def test_from_maps_to_a_reported_result(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kind of map, and a class for the whole image."""
+    monkeypatch.chdir(root.parent)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    depth = f"{{kind: depth, scale: {SCALE}}}"
+    tasks = f"{{shape: classification, mask: segmentation, depth: {depth}, normals: normals, edges: edges}}"
+    (root.parent / "my.yaml").write_text(EXPERIMENT.replace("{TASKS}", tasks))
+    assert command(monkeypatch, "search", "my.yaml", "--out", "out") == 0
+    given = ("--baselines", "single_task,hard_sharing", "--pick", "knee", "--seeds", "1")
+    assert command(monkeypatch, "compare", "out", *given) == 0
+    assert command(monkeypatch, "export", "out", "--format", "torch") == 0
+    assert list((root.parent / "out/exports").rglob("model_card.json"))
+    report = json.loads((root.parent / "out/report.json").read_text())
+    for score in ("shape/accuracy", "mask/miou", "depth/abs_error", "normals/mean_angle", "edges/ods_f_score"):
+        assert score in json.dumps(report)

@@ -20,6 +20,7 @@ Array = NDArray[np.float32]
 WALL, FLOOR = 0, 1
 GROUPS = {"top": (0, 2, 4, 6), "trousers": (1,), "dress": (3,), "shoe": (5, 7, 9), "bag": (8,)}
 """Classes of items and the classes of Fashion-MNIST that they are made of, in the order of the labels from 2 on."""
+CLASSES = ("wall", "floor", *GROUPS)
 CLASS_OF_GARMENT = np.array([2 + next(n for n, of in enumerate(GROUPS.values()) if g in of) for g in range(10)])
 AT_ONCE = 64
 """Scenes that are rendered at a time."""
@@ -74,7 +75,7 @@ class FashionScenes(DatasetSource):
             for n, (split, size) in enumerate(sizes.items())
         }
         tasks = (
-            Segmentation("segmentation", classes=2 + len(GROUPS)),
+            Segmentation("segmentation", len(CLASSES), names=CLASSES),
             Depth("depth"),
             Normals("normals"),
             Edges("edges", positive_weight=0.85),
