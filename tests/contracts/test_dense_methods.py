@@ -117,7 +117,7 @@ def test_a_method_trains_and_is_rebuilt(name: str, solved: Callable[[str], Solve
 
 def test_taps_of_a_backbone_are_at_the_end_of_every_resolution() -> None:
     backbone = Backbone((Stage(6, 2), Stage(8, 1, 2), Stage(10, 2, 2)), stem=4, stem_stride=2)
-    taps = taps_of(module_shapes(backbone, 1), SHAPE)
+    taps = taps_of(module_shapes(backbone, SHAPE), SHAPE)
     assert {place: (tap.shared, tap.height, tap.width) for place, tap in taps.items()} == {
         2: (6, 7, 8),
         3: (8, 4, 4),
