@@ -19,21 +19,32 @@ IN_CACHE = 2**18
 
 
 class FileArray:
-    """Some rows of an array in a ``.npy`` file, in any order. What is asked for is read, and nothing is kept.
+    """Some rows of an array in a file in numpy's format, in any order. What is asked for is read, nothing is kept.
 
     Parts of it, by slice or by row numbers, are made without reading: ``numpy.asarray`` does that. Rows are read, and
     not mapped: a mapped file counts as memory of the process (``ulimit -v``), whatever is used of it. An array is
     pickled as its path and its row numbers, so that the file must be there wherever it is used.
 
-    :param path: Of a file in numpy's format, in C order.
+    :param path: Of the file; the array is in C order.
     :param rows: Numbers of the rows in the file; all if left out.
+    :param place: First byte of the array, header included, and number of its bytes; those of the whole file, a ``.npy``
+        one, if left out. In an ``.npz`` file that is not compressed arrays lie as they are.
     :raises DatasetError: If the file cannot be read, or is no such file.
     """
 
-    def __init__(self, path: Path, rows: "range | NDArray[np.int64] | None" = None) -> None:
+    def __init__(
+        self, path: Path, rows: "range | NDArray[np.int64] | None" = None, place: tuple[int, int] | None = None
+    ) -> None:
         self.path = path.absolute()
-        count, self.row_shape, self.dtype, self.start = _header(self.path)
+        count, self.row_shape, self.dtype, self.start = _header(self.path, place)
         self.rows = range(count) if rows is None else rows
+
+    def shaped(self, row_shape: tuple[int, ...]) -> "FileArray":
+        """The same numbers with rows of another shape, not read yet."""
+        assert np.prod(row_shape, dtype=np.int64) == np.prod(self.row_shape, dtype=np.int64)
+        same = copy.copy(self)
+        same.row_shape = row_shape
+        return same
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -133,7 +144,7 @@ def moments(array: Array) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArr
 def joined(arrays: Sequence[Array]) -> Array:
     """The rows of several arrays one after the other; of arrays in one file without reading them."""
     of_files = [array for array in arrays if isinstance(array, FileArray)]
-    if len(of_files) < len(arrays) or len({array.path for array in of_files}) > 1:
+    if len(of_files) < len(arrays) or len({(array.path, array.start) for array in of_files}) > 1:
         return np.concatenate([np.asarray(array) for array in arrays])
     whole = of_files[0][:]
     whole.rows = _compact(np.concatenate([array._numbers for array in of_files]))
@@ -153,14 +164,16 @@ def _compact(rows: NDArray[np.int64]) -> "range | NDArray[np.int64]":
     return range(int(rows[0]), int(rows[-1]) + 1) if follow else rows
 
 
-def _header(path: Path) -> tuple[int, tuple[int, ...], np.dtype[Any], int]:
+def _header(path: Path, place: tuple[int, int] | None) -> tuple[int, tuple[int, ...], np.dtype[Any], int]:
     """Number of rows, shape of a row, type, and where in the file the first row begins."""
     try:
         with path.open("rb") as file:
+            first, length = place or (0, os.fstat(file.fileno()).st_size)
+            file.seek(first)
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)
-            start, end = file.tell(), os.fstat(file.fileno()).st_size
+            start, end = file.tell(), first + length
     except (OSError, ValueError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{path}: cannot be read as an array of numpy: {reason}.") from error

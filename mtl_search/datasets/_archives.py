@@ -1,6 +1,7 @@
 """Archives of arrays (npz): what they hold is checked against their headers before it is read, and never unpickled."""
 
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from mtl_search.arrays import Array, FileArray
 from mtl_search.datasets._tables import LARGEST_LABEL, Column
 from mtl_search.errors import DatasetError, suggestion
 from mtl_search.memory import available_bytes
@@ -26,6 +28,12 @@ BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipf
 """What reading a damaged, encrypted or unknown archive raises."""
 AT_ONCE = 2**24
 """Numbers that are gone through at a time."""
+FILE_SHARE = 0.1
+"""Of the memory that there is: an array that takes more of it stays in its file, if it may."""
+ENCRYPTED = 1
+"""Bit of a member's flags."""
+LENGTHS = 26
+"""Where in the header of a member the lengths of its name and its extra field stand, which end the header."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,23 @@ class Archive:
             with archive.open(name + ENDING) as file:
                 return npy.read_array(file, allow_pickle=False)
 
+    def rows_of(self, name: str, key: str) -> Array:
+        """An array; one that is large for the memory that there is stays in the file, where it is not compressed.
+
+        :param key: What names it in the experiment, for messages.
+        :raises DatasetError: As :meth:`array`.
+        """
+        with zipfile.ZipFile(self.path) as archive, self._reading(self.title(name)):
+            if f"{name}{ENDING}" not in archive.namelist():
+                return self.array(name, key)
+            member = archive.getinfo(name + ENDING)
+            stored = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & ENCRYPTED
+            if not stored or member.file_size <= FILE_SHARE * available_bytes():
+                return self.array(name, key)
+            with archive.open(member) as file:
+                self._check_header(file, member.file_size, self.title(name), stays=True)
+        return FileArray(self.path, place=(_first_byte(self.path, member), member.file_size))
+
     def column(self, name: str, key: str) -> Column:
         """An array with one number or text for each row; -1 and NaN are missing."""
         return as_column(self, name, self.array(name, key), missing=-1)
@@ -81,10 +106,11 @@ class Archive:
         except BROKEN as error:
             raise DatasetError(f"{title}: cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from error
 
-    def _check_header(self, file: IO[bytes], stated: int, title: str) -> None:
+    def _check_header(self, file: IO[bytes], stated: int, title: str, stays: bool = False) -> None:
         """Refuse an array before its contents are read.
 
         :param stated: Bytes that the archive says it holds.
+        :param stays: Whether it stays in the file, and so may be larger than memory.
         """
         version = npy.read_magic(file)
         if version not in HEADERS:
@@ -99,13 +125,25 @@ class Archive:
                 f"states {stated - file.tell():,}."
             )
         room = available_bytes()
-        if size > room:
+        if size > room and not stays:
             found = f"{size:,} bytes ({kind}, {list(shape)})"
-            raise DatasetError(f"{title}: must fit into memory, but takes {found} of the {room:,} there are.")
+            raise DatasetError(
+                f"{title}: must fit into memory, but takes {found} of the {room:,} there are. Inputs may be larger if "
+                "nothing has to be changed: from `numpy.savez`, which does not compress, float32, or uint8 images, and "
+                "channels before height and width."
+            )
         if 0 in shape or not shape:
             raise DatasetError(f"{title}: must have rows and hold something, but its shape is {list(shape)}.")
         if self.rows and shape[0] != self.rows:
             raise DatasetError(f"{title}: must have a row for each of the {self.rows} inputs, but has {shape[0]}.")
+
+
+def _first_byte(path: Path, member: zipfile.ZipInfo) -> int:
+    """Where the contents of a member begin: behind its own header, whose length that header says."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset + LENGTHS)
+        lengths = file.read(4)
+    return member.header_offset + LENGTHS + 4 + sum(struct.unpack("<HH", lengths))
 
 
 def open_archive(path: Path) -> Archive:
@@ -155,7 +193,7 @@ def as_column(archive: Archive, name: str, values: NDArray[Any], missing: float 
     return Column(name, np.where(gone, np.nan, numbers), gone, title, place)
 
 
-def array_inputs(archive: Archive, name: str, channels: str | None) -> NDArray[Any]:
+def array_inputs(archive: Archive, name: str, channels: str | None) -> Array:
     """Inputs: ``[samples, features]`` float32, or images ``[samples, channels, height, width]``, uint8 or float32.
 
     Images may have no axis of channels (there is one then), or it may come last: taken for so where the last axis is 1,
@@ -164,17 +202,30 @@ def array_inputs(archive: Archive, name: str, channels: str | None) -> NDArray[A
     :param channels: Which axis the channels are, ``first`` or ``last``; found as above if ``None``.
     :raises DatasetError: For another shape or type, or a number that is not finite; the message names its row.
     """
-    values, title = archive.array(name, "dataset.inputs"), archive.title(name)
+    values, title = archive.rows_of(name, "dataset.inputs"), archive.title(name)
     if values.ndim not in (2, 3, 4):
         axes = "[samples, features], [samples, height, width] or that with channels"
         raise DatasetError(f"{title}: must be {axes}, but its shape is {list(values.shape)}.")
-    values = _computable(archive, name, values, image=values.ndim > 2)
-    if values.ndim == 3:
-        return values[:, None]
     last = channels == "last" or (
         channels is None and values.ndim == 4 and values.shape[3] in (1, 3, 4) and values.shape[1] not in (1, 3, 4)
     )
+    if isinstance(values, FileArray):
+        if _is_computed_on(values, last):
+            return values.shaped((1, *values.row_shape)) if values.ndim == 3 else values
+        values = archive.array(name, "dataset.inputs")
+    values = _computable(archive, name, values, image=values.ndim > 2)
+    if values.ndim == 3:
+        return values[:, None]
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if last and values.ndim == 4 else values
+
+
+def _is_computed_on(values: FileArray, last: bool) -> bool:
+    """Whether inputs can stay in their file, for nothing in them has to be changed.
+
+    :param last: Whether channels are the last axis.
+    """
+    types = ("float32",) if values.ndim == 2 else ("uint8", "float32")
+    return str(values.dtype) in types and not (last and values.ndim == 4)
 
 
 def _computable(archive: Archive, name: str, values: NDArray[Any], image: bool) -> NDArray[Any]:

@@ -22,7 +22,9 @@ class Arrays(DatasetSource):
 
     Inputs are ``[samples, features]``, or images: ``[samples, height, width]``, ``[samples, channels, height, width]``
     or ``[samples, height, width, channels]``: channels are the last axis where that is 1, 3 or 4 and the second is not.
-    Whole numbers of 0 to 255 in images are kept as uint8, all others are made float32.
+    Whole numbers of 0 to 255 in images are kept as uint8, all others are made float32. Large inputs stay in the file
+    and may be larger than memory, where nothing has to be changed: an npz file that is not compressed
+    (``numpy.savez``), float32, or uint8 images, channels before height and width.
 
     :param file: The file. What is pickled in it is never read.
     :param inputs: Name of the array of inputs.
