@@ -19,6 +19,7 @@
 import difflib
 import errno
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class MTLSearchError(Exception):
@@ -131,3 +132,11 @@ def suggestion(name: object, valid: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" Did you mean `{nearest[0]}`?" if nearest else ""
     return f"{hint} Valid: {', '.join(names)}."
+
+
+def no_such_file(path: Path) -> str:
+    """A sentence about a file that is not there: the nearest one beside it, or that its folder is missing, too."""
+    if not path.parent.is_dir():
+        return f"there is no such file, and no folder {path.parent}."
+    nearest = difflib.get_close_matches(path.name, [one.name for one in path.parent.iterdir()], n=1, cutoff=0.5)
+    return "there is no such file." + (f" Did you mean `{nearest[0]}`?" if nearest else "")

@@ -25,7 +25,7 @@ from pydantic import (
 
 from mtl_search.architecture import DECODER, Backbone, Kind, Routing, Specific, Stage
 from mtl_search.banks import check_bank, default_bank
-from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, suggestion
+from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, no_such_file, suggestion
 from mtl_search.messages import explain, short
 from mtl_search.pareto import COSTS
 from mtl_search.registry import BALANCINGS, DATASETS
@@ -514,7 +514,7 @@ def find_yaml(folder: str, kind: str, name: str | Path) -> Path:
     if path.is_file():
         return path
     if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
-        raise ExperimentError(f"{name}: there is no such file.")
+        raise ExperimentError(f"{name}: {no_such_file(path)}")
     raise ExperimentError(f"there is no {kind} `{name}`, and no file of that name.{suggestion(name, known)}")
 
 

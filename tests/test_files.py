@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search.errors import RunFolderError
+from mtl_search.errors import RunFolderError, no_such_file
 from mtl_search.files import LOCK, alone_in, append_line, cut_torn_line, is_worked_in, write_text
 
 
@@ -58,3 +58,10 @@ def test_the_lock_of_a_dead_process_holds_nobody_up(tmp_path: Path) -> None:
     assert not is_worked_in(tmp_path)
     with alone_in(tmp_path):
         assert is_worked_in(tmp_path)
+
+
+def test_a_file_that_is_not_there_is_told_by_the_nearest_one(tmp_path: Path) -> None:
+    (tmp_path / "patients.csv").touch()
+    assert no_such_file(tmp_path / "patient.csv") == "there is no such file. Did you mean `patients.csv`?"
+    assert no_such_file(tmp_path / "zzz.npz") == "there is no such file."
+    assert no_such_file(tmp_path / "none" / "a.csv") == f"there is no such file, and no folder {tmp_path / 'none'}."

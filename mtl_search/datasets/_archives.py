@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mtl_search.arrays import Array, FileArray
 from mtl_search.datasets._tables import LARGEST_LABEL, Column
-from mtl_search.errors import DatasetError, suggestion
+from mtl_search.errors import DatasetError, no_such_file, suggestion
 from mtl_search.memory import available_bytes
 
 ENDING = ".npy"
@@ -152,7 +152,7 @@ def open_archive(path: Path) -> Archive:
     :raises DatasetError: If there is no such file, or it is no archive of arrays.
     """
     if not path.is_file():
-        raise DatasetError(f"{path}: there is no such file.")
+        raise DatasetError(f"{path}: {no_such_file(path)}")
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(ENDING) for name in archive.namelist() if name.endswith(ENDING)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyarrow import compute, parquet
 from pyarrow import csv as arrow_csv
 
-from mtl_search.errors import DatasetError, suggestion
+from mtl_search.errors import DatasetError, no_such_file, suggestion
 
 LARGEST_LABEL = 2.0**53
 """Numbers from here on cannot be told apart as they are read."""
@@ -138,7 +138,7 @@ def read_table(path: Path, missing: Sequence[str] = (), separator: str | None = 
     :raises DatasetError: If it cannot be read, has no rows, or a column twice; the message names the file and the row.
     """
     if not path.is_file():
-        raise DatasetError(f"{path}: there is no such file.")
+        raise DatasetError(f"{path}: {no_such_file(path)}")
     if any(ending.lower() in PARQUET for ending in path.suffixes):
         separator, cells = None, _read_parquet(path)
     else:
