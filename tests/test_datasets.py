@@ -159,7 +159,9 @@ def test_unknown_dataset_is_refused() -> None:
 
 
 def test_path_of_something_else_is_refused() -> None:
-    with pytest.raises(DatasetError, match=r"`dataset\.name` must name a DatasetSource or a function, but `types:SimpleNamespace`"):
+    with pytest.raises(
+        DatasetError, match=r"`dataset\.name` must name a DatasetSource or a function, but `types:SimpleNamespace`"
+    ):
         dataset_source("types:SimpleNamespace", {})
 
 

@@ -53,7 +53,7 @@ def refusal(*inputs: Inputs) -> str:
 def test_mean_and_deviation_do_not_depend_on_the_parts(
     made: Callable[[], Inputs], at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_inputs, "AT_ONCE", at_once)
+    monkeypatch.setattr("mtl_search.arrays.IN_CACHE", at_once)
     inputs = made()
     axes = tuple(axis for axis in range(inputs.ndim) if axis != 1)
     dataset = dataset_of(inputs)

@@ -6,7 +6,7 @@ Both are found a part of the samples at a time, so that inputs may be larger tha
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.arrays import Array, moments, parts
+from mtl_search.arrays import AT_ONCE, Array, moments, parts
 from mtl_search.errors import DatasetError
 
 TYPES = {2: ("float32",), 4: ("uint8", "float32")}
@@ -56,7 +56,7 @@ def mean_and_deviation(inputs: Array) -> tuple[NDArray[np.float32], NDArray[np.f
 
 
 def _check_finite(inputs: Array, where: str) -> None:
-    for start, part in parts(inputs):
+    for start, part in parts(inputs, AT_ONCE):
         wrong = ~np.isfinite(part)
         if wrong.any():
             row, *place = (int(number) for number in np.argwhere(wrong)[0])
