@@ -8,7 +8,20 @@ two objectives; it keeps no table of its own, and writes what Tune writes.
     python benchmarks/engine_scale.py [--trials 100 1000 5000] [--sampler nsga2] [--workers 2] [--plain]
 
 Each row is a process of its own. Seconds per trial are those between the first and the last trial, by the clock and of
-the driver's processor time; start-up is everything before the first.
+the driver's processor time; start-up is everything before the first. NSGA-II, two workers and the driver on the two
+cores of an AMD EPYC with AVX2, Python 3.11, Ray 2.60, Optuna 5.0:
+
+|  | trials | s/trial | last tenth | driver CPU s/trial | last tenth | start-up s | memory MB | folder MB |
+|---|---|---|---|---|---|---|---|---|
+| ours | 100 | 0.043 | 0.041 | 0.027 | 0.027 | 21.4 | 429 | 0.4 |
+| plain | 100 | 0.065 | 0.062 | 0.044 | 0.043 | 14.5 | 401 | 1.8 |
+| ours | 1000 | 0.044 | 0.048 | 0.029 | 0.033 | 17.0 | 493 | 4.4 |
+| plain | 1000 | 0.075 | 0.095 | 0.054 | 0.072 | 13.9 | 482 | 17.9 |
+| ours | 5000 | 0.049 | 0.057 | 0.034 | 0.041 | 17.3 | 788 | 26.9 |
+| plain | 5000 | 0.098 | 0.121 | 0.076 | 0.100 | 11.5 | 804 | 89.1 |
+
+From 100 to 5,000 trials a trial gets 1.14 times as dear here, 1.5 times with the plain script. The start-up is Ray's
+and that of the imports in the driver and the workers, and ours imports torch.
 """
 
 import argparse

@@ -302,6 +302,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", nargs="?", default="replay", choices=["replay", "choices", "table"])
     parser.add_argument("run", nargs="?", type=Path, help="table: the folder of the search of the whole space")
+    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=SAMPLERS)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--figure", type=Path, help="write the curves as a page")
@@ -309,7 +310,8 @@ def main() -> None:
     if arguments.action == "table":
         write_table(arguments.run)
         return
-    settings = CHOICES if arguments.action == "choices" else SETTINGS
+    those = CHOICES if arguments.action == "choices" else SETTINGS
+    settings = [setting for setting in those if setting.sampler in arguments.samplers]
     world = World()
     print(f"{len(world.scores)} architectures, {len(world.front)} on the true front, {arguments.seeds} seeds")
     print(f"{'':44} share of hypervolume after, in %         compute needed for          linear axis")

@@ -1,6 +1,9 @@
-"""A search that is cut off before any of its writes, whichever, goes on to the same end."""
+"""A search that is cut off before one of its writes, whichever, goes on to the same end."""
 
-from collections.abc import Callable, Iterator
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,16 +74,16 @@ def whole(dataset: Dataset, experiment: Experiment, tmp_path_factory: pytest.Tem
 
 
 @contextmanager
-def cut_before(write: int) -> Iterator[list[int]]:
-    """Ends what runs here before its write of that number, from 0; gives a list whose length is the writes so far."""
-    writes: list[int] = []
+def cut_before(write: int) -> Iterator[list[str]]:
+    """Ends what runs here before its write of that number, from 0; gives a list of the kinds of the writes so far."""
+    writes: list[str] = []
 
     def counted(function: Callable[..., None]) -> Callable[..., None]:
-        def act(*arguments: object) -> None:
+        def act(path: Path, content: str | bytes) -> None:
             if len(writes) == write:
                 raise CutError
-            writes.append(write)
-            function(*arguments)
+            writes.append(kind(path, content))
+            function(path, content)
 
         return act
 
@@ -96,6 +99,25 @@ def cut_before(write: int) -> Iterator[list[int]]:
             patch.setattr(module, name, counted(getattr(module, name)))
         patch.setattr(samplers, "append_line", append_by_lines)
         yield writes
+
+
+def kind(path: Path, content: str | bytes) -> str:
+    """What a write is about: its file, whatever the trial, and for the journal its operation and the state it tells."""
+    name = re.sub(r"\d+", "#", f"{path.parent.name}/{path.name}")
+    if path.name != "journal.log":
+        return name
+    line = json.loads(content)
+    return f"{name} {line['op_code']} {line.get('state')} {' '.join(sorted(line.get('system_attr', {})))}"
+
+
+def places_to_cut(writes: Sequence[str], first: int) -> list[int]:
+    """Of every kind of write the first two and the last, and every seventh write besides."""
+    places = defaultdict(list)
+    for place, name in enumerate(writes):
+        if place >= first:
+            places[name].append(place)
+    chosen = {place for those in places.values() for place in (*those[:2], those[-1])}
+    return sorted(chosen | set(range(first, len(writes), 7)))
 
 
 def writes_to_begin(dataset: Dataset, experiment: Experiment, folder: Path) -> int:
@@ -121,7 +143,7 @@ def test_a_search_goes_on_from_wherever_it_was_cut_off(
     with cut_before(-1) as writes:
         search(experiment, dataset, workers=0, out=tmp_path / "counted", evaluate=train)
     assert len(writes) > first + 10 * TRIALS
-    for write in range(first, len(writes)):
+    for write in places_to_cut(writes, first):
         folder = tmp_path / f"cut-{write}"
         with cut_before(write), pytest.raises(CutError):
             search(experiment, dataset, workers=0, out=folder, evaluate=train)
