@@ -223,13 +223,19 @@ def _responses(bank: str, channels: int, streams: int, layer: LayerGeometry) -> 
     """The primitives that are applied before their 1x1 convolution, where they are convolutions or products."""
     if bank == CONVOLUTION:
         return Cost()
-    members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
     if layer.groups:
+        members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
         products = [member.macs(channels) for member in members if isinstance(member, NonlinearVectorPrimitive)]
         return Cost(macs=sum(products) * streams)
+    return Cost(macs=_first_taps(bank) * channels * streams * layer.after.height * layer.after.width)
+
+
+@functools.cache
+def _first_taps(bank: str) -> int:
+    """Taps, for each channel, of the convolutions that are applied before the 1x1 convolution."""
+    members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
     first = [members[term.members[0]] for term in terms_of(bank) if term.first]
-    taps = sum(primitive.size**2 for primitive in first if isinstance(primitive, LinearPrimitive))
-    return Cost(macs=taps * channels * streams * layer.after.height * layer.after.width)
+    return sum(primitive.size**2 for primitive in first if isinstance(primitive, LinearPrimitive))
 
 
 def _recombination(bank: str, outputs: int, inputs: int, repeats: int, layer: LayerGeometry) -> Cost:
@@ -237,10 +243,16 @@ def _recombination(bank: str, outputs: int, inputs: int, repeats: int, layer: La
     if layer.groups:
         taps, reach, products = _vector_recombination(bank, inputs, layer.groups)
         return Cost(outputs * taps * reach, 0, products * outputs * inputs * repeats)
-    taps = 9 if bank == CONVOLUTION else len(primitives_of(bank))
+    taps, folded = _taps(bank)
     pixels = layer.after.height * layer.after.width
-    macs = sum(term.size**2 for term in terms_of(bank)) * outputs * inputs * repeats * pixels
-    return Cost(outputs * taps * inputs, 0, macs)
+    return Cost(outputs * taps * inputs, 0, folded * outputs * inputs * repeats * pixels)
+
+
+@functools.cache
+def _taps(bank: str) -> tuple[int, int]:
+    """Learned weights from a channel to a channel, and multiplications of the fused form for each pixel of it."""
+    learned = 9 if bank == CONVOLUTION else len(primitives_of(bank))
+    return learned, sum(term.size**2 for term in terms_of(bank))
 
 
 def _vector_recombination(bank: str, inputs: int, groups: int) -> tuple[int, int, int]:
