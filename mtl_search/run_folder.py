@@ -20,12 +20,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mtl_search.architecture import Architecture
@@ -243,22 +244,23 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def splits_text(rows: Mapping[str, Iterable[Any]]) -> str:
+def splits_text(rows: Mapping[str, Collection[Any]]) -> str:
     """``splits.csv``: a line per row, with its split.
 
     :param rows: Split -> its rows.
     """
-    pairs = [(row, split) for split, chosen in rows.items() for row in chosen]
-    return "".join([csv_line(["row", "split"]), *(csv_line(pair) for pair in sorted(pairs))])
+    row = np.concatenate([np.asarray(chosen) for chosen in rows.values()])
+    split = np.repeat(list(rows), [len(chosen) for chosen in rows.values()])
+    return pd.DataFrame({"row": row, "split": split}).sort_values("row").to_csv(index=False, lineterminator="\n")
 
 
-def changed_splits(path: Path, rows: Mapping[str, Iterable[Any]]) -> list[str]:
+def changed_splits(path: Path, rows: Mapping[str, Collection[Any]]) -> list[str]:
     """In what the splits of a dataset are not those of a run's folder, each as ``what: before -> now``; the first one.
 
     :param rows: Split -> its rows, of the dataset.
     """
     file = path / SPLITS
-    if not file.exists():
+    if not file.exists() or (rows and splits_text(rows).encode() == file.read_bytes()):
         return []
     before = {row["row"]: row["split"] for row in read_table(file, ["row", "split"])}
     now = {str(row): split for split, chosen in rows.items() for row in chosen}

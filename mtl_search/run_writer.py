@@ -1,7 +1,7 @@
 """Writes a run's folder, so that a reader never sees half of a file, and a crash costs the last epoch at most."""
 
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class RunWriter:
         environment: Mapping[str, Any],
         scores: Sequence[str],
         measured: Sequence[str] = (),
-        rows: Mapping[str, Iterable[Any]] | None = None,
+        rows: Mapping[str, Collection[Any]] | None = None,
     ) -> None:
         self.path = Path(path).absolute()
         self.environment, self.rows = dict(environment), rows
