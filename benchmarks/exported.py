@@ -7,6 +7,15 @@ exported and then used in a fresh virtual environment, which this script makes. 
 outputs of 200 validation samples, in batches of 1 and 200. Latency is that of one sample on one thread, the median of
 300 passes: of the trained network in torch, of the plain network that it is exported as, in torch, and of the file in
 onnxruntime.
+
+One thread of an AMD EPYC with AVX2, torch 2.13.0, milliseconds:
+
+|  | difference | eager | plain | onnxruntime |
+|---|---|---|---|---|
+| ETR-NLP, the knee | 5.4e-07 | 4.228 | 1.806 | 0.212 |
+| hard sharing | 2.1e-06 | 0.726 | 0.954 | 0.086 |
+| InterroGate, pruned | 1.7e-06 | 4.190 | 2.584 | 0.362 |
+| CoNAL, discretised | 2.1e-06 | 0.821 | 0.587 | 0.085 |
 """
 
 import argparse
