@@ -249,8 +249,9 @@ def splits_text(rows: Mapping[str, Collection[Any]]) -> str:
 
     :param rows: Split -> its rows.
     """
-    row = np.concatenate([np.asarray(chosen) for chosen in rows.values()])
-    split = np.repeat(list(rows), [len(chosen) for chosen in rows.values()])
+    filled = {split: np.asarray(chosen) for split, chosen in rows.items() if len(chosen)}
+    row = np.concatenate(list(filled.values()))
+    split = np.repeat(list(filled), [len(chosen) for chosen in filled.values()])
     return pd.DataFrame({"row": row, "split": split}).sort_values("row").to_csv(index=False, lineterminator="\n")
 
 

@@ -19,6 +19,7 @@ from mtl_search.datasets._columns import Labelled
 from mtl_search.datasets._splits import Drawn, draw_splits, split_rows
 from mtl_search.datasets._tables import read_table
 from mtl_search.errors import DatasetError, UserError
+from mtl_search.run_folder import changed_splits, splits_text
 from mtl_search.tasks import Binary, Classification, MultiLabel, Regression, Segmentation, Task
 
 EXPERIMENT = """
@@ -434,3 +435,19 @@ def test_paths_stand_where_the_experiment_does(tmp_path: Path, monkeypatch: pyte
 def test_an_option_that_follows_from_the_columns(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"`dataset.tasks.size.mean` follows from the data"):
         table(tmp_path, people(), {"size": {"kind": "regression", "mean": [0.0]}})
+
+
+@pytest.mark.parametrize(
+    ("rows", "lines"),
+    [
+        ({"train": [2, 0], "val": [10], "test": []}, "0,train\n2,train\n10,val\n"),
+        ({"train": ["b:1", "a:0"], "val": ["a:1"]}, "a:0,train\na:1,val\nb:1,train\n"),
+    ],
+)
+def test_splits_are_written_by_row_and_compared(rows: dict[str, list[object]], lines: str, tmp_path: Path) -> None:
+    (tmp_path / "splits.csv").write_text(splits_text(rows))
+    assert (tmp_path / "splits.csv").read_text() == "row,split\n" + lines
+    assert changed_splits(tmp_path, rows) == []
+    first = lines.split(",")[0]
+    moved = {split: [row for row in those if str(row) != first] for split, those in rows.items()}
+    assert changed_splits(tmp_path, moved) == [f"the split of row {first}: train -> none"]

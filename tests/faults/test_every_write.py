@@ -1,4 +1,4 @@
-"""A search that is cut off before one of its writes, whichever, goes on to the same end."""
+"""A search that is cut off before its writes, of every kind some, goes on to the same end."""
 
 import json
 import re
