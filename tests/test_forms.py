@@ -9,7 +9,7 @@ from torch import Tensor
 from made_networks import IMAGE_BANKS, gradients, in_form, made_architecture, made_inputs, made_tasks, single_threaded
 from mtl_search.banks import BANKS
 from mtl_search.networks import forms, layer
-from mtl_search.networks.forms import Form, fastest, recombined
+from mtl_search.networks.forms import AVX2, AVX512, Form, Speeds, fastest, recombined
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator, terms_of
 
@@ -86,20 +86,35 @@ def test_nothing_as_large_as_the_input_is_kept_but_the_input(form: Form) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "channels", "outputs", "stride", "form"),
+    ("name", "channels", "outputs", "stride", "on_avx2", "on_avx512"),
     [
-        ("linear", 64, [64, 512], 1, "filtered"),
-        ("linear", 48, [48, 32], 2, "joined"),
-        ("linear", 16, [16, 8], 1, "folded"),
-        ("orthonormal7", 48, [48, 32], 1, "folded"),
-        ("nonlinear", 64, [64], 1, "filtered"),
-        ("identity", 64, [64, 512], 1, "folded"),
-        ("identity", 48, [48, 32], 2, "folded"),
-        ("average_pool", 64, [576], 1, "folded"),
+        ("linear", 64, [64, 512], 1, "filtered", "filtered"),
+        ("linear", 32, [32, 256], 2, "joined", "filtered"),
+        ("linear", 48, [48, 32], 2, "joined", "joined"),
+        ("linear", 16, [16, 8], 1, "folded", "folded"),
+        ("paper", 16, [16, 8], 1, "folded", "filtered"),
+        ("paper", 48, [48, 32], 2, "folded", "filtered"),
+        ("paper", 64, [64, 512], 2, "filtered", "filtered"),
+        ("orthonormal7", 48, [48, 32], 1, "folded", "folded"),
+        ("nonlinear", 64, [64], 1, "folded", "filtered"),
+        ("identity", 64, [64, 512], 1, "folded", "folded"),
+        ("identity", 48, [48, 32], 2, "folded", "folded"),
+        ("average_pool", 64, [576], 1, "folded", "folded"),
     ],
 )
-def test_the_fastest_form_is_chosen(name: str, channels: int, outputs: list[int], stride: int, form: Form) -> None:
-    assert fastest(terms_of(name), channels, outputs, stride) == form
+def test_the_fastest_form_of_a_processor_is_chosen(
+    name: str, channels: int, outputs: list[int], stride: int, on_avx2: Form, on_avx512: Form
+) -> None:
+    assert fastest(terms_of(name), channels, outputs, stride, AVX2) == on_avx2
+    assert fastest(terms_of(name), channels, outputs, stride, AVX512) == on_avx512
+
+
+@pytest.mark.parametrize(("capability", "speeds"), [("AVX2", AVX2), ("AVX512", AVX512), ("DEFAULT", AVX2)])
+def test_the_processor_is_the_one_whose_instructions_torch_uses(
+    capability: str, speeds: Speeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert forms.speeds_here.__wrapped__() is speeds
 
 
 def test_a_network_takes_its_forms_to_train_and_folds_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@
 ``filtered``
     The primitives first, then one 1x1 convolution for all weights: ``k/9`` of the multiply-accumulates of the folded
     form for ``k`` primitives, but ``k`` times the features. It gains where there are many outputs, as with many tasks,
-    and with primitives that do not fold.
+    and with primitives that do not fold; how many are enough depends on the processor.
 
 The last two take a few samples at a time, while they are in the processor's cache, and filter again for the gradients:
 what a step keeps is the input alone. ``benchmarks/forms.py`` measures all three.
@@ -34,38 +34,68 @@ FEATURES_AT_A_TIME = 3 << 17
 SMALLEST_BATCH = 16
 """With less in a batch, a 1x1 convolution of torch is a slower matrix product, on one thread."""
 
-NS_OF_MAC = 1 / 100
-"""Of a 1x1 convolution; all times are of one thread, and count per output pixel of a sample."""
-NS_OF_FOLDED_MAC = 1 / 105
-"""Of a 3x3 convolution."""
-OUTPUTS_OF_STRIDE = 40
-"""By so many outputs more a strided convolution takes longer than one without a stride."""
-NS_OF_RESPONSE = 2.2
-"""Of a response of a primitive: made twice, and its gradient."""
-NS_OF_COPY = 2.0
-"""Of an output that is copied, and of its gradient."""
+
+@dataclass(frozen=True)
+class Speeds:
+    """How fast a processor is, fitted to what ``benchmarks/forms.py`` measures.
+
+    Times are nanoseconds on one thread, forward and backward, for an output pixel of a sample.
+
+    :param folded_mac: Of a multiply-accumulate of a 3x3 convolution.
+    :param filtered_mac: Of one of a 1x1 convolution after filters.
+    :param response: Of a response of a primitive that is made twice, without a stride.
+    :param kept_response: Of one that is made once and kept.
+    :param copy: Of an output that is copied.
+    :param stride: A response takes ``stride**this`` times as long: more input pixels are read for an output pixel.
+    :param outputs: By so many outputs more a strided convolution takes longer than one without a stride.
+    """
+
+    folded_mac: float
+    filtered_mac: float
+    response: float
+    kept_response: float
+    copy: float
+    stride: float
+    outputs: float
 
 
-def fastest(terms: Sequence[Term], channels: int, outputs: Sequence[int], stride: int) -> Form:
-    """The form that trains fastest, by a model of the time that each takes, forward and backward.
+AVX2 = Speeds(0.039, 0.047, 9.9, 1.2, 1.7, 1.6, 20)
+AVX512 = Speeds(0.0126, 0.0171, 1.24, 0.71, 0.56, 2.4, 37)
+"""Products are three times as fast, memory is several times as fast."""
+
+
+@functools.cache
+def speeds_here() -> Speeds:
+    """By the instructions that torch uses: the same on every start, so that a training goes on in the same form."""
+    return AVX512 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else AVX2
+
+
+def fastest(
+    terms: Sequence[Term], channels: int, outputs: Sequence[int], stride: int, speeds: Speeds | None = None
+) -> Form:
+    """The form that trains fastest, by a model of the time that each takes.
 
     Only how they compare matters: what is not folded in any form counts in all of them.
 
     :param terms: Of the bank.
     :param channels: That it reads.
     :param outputs: Of each weight that reads it.
+    :param speeds: Those of this machine, if left out.
     """
+    speeds = speeds or speeds_here()
     total = sum(outputs)
-    times: dict[Form, float] = {"folded": 0, "filtered": total * NS_OF_COPY}
+    times: dict[Form, float] = {"folded": 0, "filtered": total * speeds.copy}
     for term in terms:
         responses = len(term.members) * channels
-        times["filtered"] += 3 * responses * total * NS_OF_MAC + responses * stride * NS_OF_RESPONSE
+        times["filtered"] += 3 * responses * total * speeds.filtered_mac
+        times["filtered"] += responses * stride**speeds.stride * speeds.response
         if term.first:
-            times["folded"] += (3 * total * NS_OF_MAC + stride * NS_OF_RESPONSE) * channels + total * NS_OF_COPY
+            of_channel = 3 * total * speeds.filtered_mac + stride * speeds.kept_response
+            times["folded"] += of_channel * channels + total * speeds.copy
         else:
-            times["folded"] += sum(_convolution(channels, count, term.size, stride) for count in outputs)
+            times["folded"] += sum(_convolution(channels, count, term.size, stride, speeds) for count in outputs)
     if can_be_joined(terms) and len(outputs) > 1:
-        times["joined"] = _convolution(channels, total, terms[0].size, stride) + total * NS_OF_COPY
+        times["joined"] = _convolution(channels, total, terms[0].size, stride, speeds) + total * speeds.copy
     return min(times, key=lambda form: times[form])
 
 
@@ -74,9 +104,9 @@ def can_be_joined(terms: Sequence[Term]) -> bool:
     return len(terms) == 1 and terms[0].size > 1 and not terms[0].first
 
 
-def _convolution(channels: int, outputs: int, size: int, stride: int) -> float:
-    counted = outputs + (OUTPUTS_OF_STRIDE if stride > 1 else 0)
-    return 3 * size**2 * channels * counted * NS_OF_FOLDED_MAC
+def _convolution(channels: int, outputs: int, size: int, stride: int, speeds: Speeds) -> float:
+    counted = outputs + (speeds.outputs if stride > 1 else 0)
+    return 3 * size**2 * channels * counted * speeds.folded_mac
 
 
 def recombined(form: Form, bank: Bank, x: Tensor, stride: int, weights: Sequence[Tensor]) -> list[Tensor]:
