@@ -1,0 +1,75 @@
+"""Whether ``torch.compile`` makes a training step faster: the fused network as it is, and compiled.
+
+The networks are those of ``step_time.py``, for the bank of linear primitives; a step is forward, losses, backward and
+AdamW. The steps of both alternate, and the loss of a first step on equal weights says that they are the same function.
+The first step of the compiled network is the one in which it is compiled.
+
+    python benchmarks/compiled.py [--threads N] [--batch N] [--steps N]
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mtl_search.memory import keep_freed_memory
+from mtl_search.tasks import Classification, TaskGroups
+from step_time import SHAPE, Forward, made_model, made_tasks, network, now, processor, step
+
+SETTINGS = tuple(itertools.product((64,), (2, 8), (0.75, 0.5)))
+"""Width, tasks, shared ratio."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
+    print(f"torch {torch.__version__}, {processor()}, {arguments.threads} thread(s), batch {arguments.batch}\n")
+    print("| width | tasks | ratio | as it is, ms | compiled, ms | ratio of times | first step, s | losses differ by |")
+    print("|---|---|---|---|---|---|---|---|")
+    for setting in SETTINGS:
+        print(row(*setting, arguments.batch, arguments.steps), flush=True)
+
+
+def row(width: int, tasks: int, ratio: float, batch: int, steps: int) -> str:
+    """Measure one setting."""
+    made = made_tasks(tasks)
+    models = [made_model("fused", network("linear", width, ratio), made) for _ in range(2)]
+    optimisers = [torch.optim.AdamW(model.parameters(), fused=True) for model in models]
+    forwards: list[Forward] = [models[0], torch.compile(models[1])]
+    inputs, target = torch.randn(batch, *SHAPE), torch.randint(0, 10, (batch,))
+    begin = time.perf_counter()
+    in_compiled = loss(forwards[1], made, inputs, target)
+    step(forwards[1], made, optimisers[1], inputs, target)
+    first = time.perf_counter() - begin
+    difference = abs(loss(forwards[0], made, inputs, target) - in_compiled)
+    step(forwards[0], made, optimisers[0], inputs, target)
+    times: list[list[float]] = [[], []]
+    for _ in range(steps):
+        for forward, optimiser, found in zip(forwards, optimisers, times, strict=True):
+            start = now()
+            step(forward, made, optimiser, inputs, target)
+            found.append(1000 * (now() - start))
+    plain, compiled = map(statistics.median, times)
+    return (
+        f"| {width} | {tasks} | {ratio} | {plain:.0f} | {compiled:.0f} | {compiled / plain:.2f}x | {first:.0f} "
+        f"| {difference:.1e} |"
+    )
+
+
+def loss(forward: Forward, tasks: Sequence[Classification], inputs: Tensor, target: Tensor) -> float:
+    """The sum of all losses."""
+    groups = TaskGroups(tasks, target.device)
+    return float(groups.losses(forward(inputs), groups.targets({task.name: target for task in tasks})).sum())
+
+
+if __name__ == "__main__":
+    main()
