@@ -165,8 +165,8 @@ def show(
     """An architecture: layers, sharing, cost, as a table and a picture."""
     from mtl_search.drawing import svg_drawing, text_drawing
 
-    architecture, experiment = _target(target)
-    dataset = _dataset_of(experiment)
+    architecture, run = _target(target)
+    dataset = _dataset_of(run.experiment if run else None)
     tasks = [task.name for task in dataset.tasks] if dataset else ["a", "b"]
     if as_json:
         _print_json(_architecture_data(architecture, dataset))
@@ -249,8 +249,8 @@ def train(
     """Train an architecture or a baseline from scratch and measure it. Data and settings of a RUN are its own."""
     from mtl_search.comparison import train_alone
 
-    architecture, experiment = _trained(target, dataset, like, epochs)
-    comparison = train_alone(architecture or target, experiment, seeds=seeds, split=split, out=out)
+    architecture, experiment, run = _trained(target, dataset, like, epochs)
+    comparison = train_alone(architecture or target, experiment, seeds=seeds, split=split, out=out, run=run)
     _print_comparison(comparison)
     if out is not None:
         print(f"\nfolder: {out}")
@@ -326,32 +326,32 @@ def _divided(target: str) -> tuple[str, str]:
     return path, name
 
 
-def _target(target: str) -> "tuple[Architecture, Experiment | None]":
-    """The architecture of a file or of a run's trial; for a run its experiment too."""
+def _target(target: str) -> "tuple[Architecture, Run | None]":
+    """The architecture of a file or of a run's trial; for the latter the run, too."""
     from mtl_search.architecture import Architecture
     from mtl_search.run_folder import load_run
 
     path, colon, number = target.rpartition(":")
     if colon and number.isdigit() and Path(path).is_dir():
         run = load_run(path)
-        return run.trial(int(number)).architecture, run.experiment
+        return run.trial(int(number)).architecture, run
     if Path(target).is_dir():
         run = load_run(target)
         if run.knee is None:
             raise UserError(f"{target}: no trial of this run is complete; name one as {target}:ID.")
-        return run.knee.architecture, run.experiment
+        return run.knee.architecture, run
     return Architecture.load(target), None
 
 
 def _trained(
     target: str, dataset: str | None, like: str | None, epochs: int | None
-) -> "tuple[Architecture | None, Experiment]":
-    """What to train, ``None`` for a baseline, and the experiment that brings data, backbone and training."""
+) -> "tuple[Architecture | None, Experiment, Run | None]":
+    """What to train, ``None`` for a baseline; the experiment that brings the rest; the run whose data it must have."""
     is_file = target.endswith(".json")
     if is_file or Path(target.rpartition(":")[0] or target).is_dir():
-        architecture, own = _target(target)
-        if own is not None and dataset is None and like is None:
-            return architecture, _with_epochs(own, epochs)
+        architecture, run = _target(target)
+        if run is not None and dataset is None and like is None:
+            return architecture, _with_epochs(run.experiment, epochs), run
     else:
         architecture = None
     if dataset is None and like is None:
@@ -359,7 +359,7 @@ def _trained(
             f"{'a file' if is_file else 'a baseline'} holds no data: say `--dataset NAME`, "
             "or `--like EXPERIMENT` for its data and settings."
         )
-    return architecture, _experiment_for(dataset, like, epochs)
+    return architecture, _experiment_for(dataset, like, epochs), None
 
 
 def _experiment_for(dataset: str | None, like: str | None, epochs: int | None) -> "Experiment":

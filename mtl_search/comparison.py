@@ -120,8 +120,8 @@ def compare(
     experiment = run.experiment if isinstance(run, Run) else run
     entries = [baseline_entry(one, experiment) for one in load_baselines(baselines)]
     data = prepare(experiment, dataset)
-    if isinstance(run, Run) and (changed := changed_data(run, data)):
-        raise RunFolderError(f"{run.path}: its data is not what the search saw: {changed[0]}. Restore it to compare.")
+    if isinstance(run, Run):
+        _check_data(run, data, "to compare")
     known = _check_entries(entries, experiment, data)
     chosen = Picks(run, picks, {**_trained_sizes(run.path), **known}) if isinstance(run, Run) else Picks.none()
     if not entries and not chosen.names:
@@ -145,6 +145,7 @@ def train_alone(
     seeds: int = 1,
     split: FinalSplit = "test",
     out: str | Path | None = None,
+    run: Run | None = None,
 ) -> Comparison:
     """Train one architecture or baseline from scratch, in this process with all its processors, and measure it.
 
@@ -152,6 +153,7 @@ def train_alone(
     :param experiment: Brings data, training, and the backbone of a baseline.
     :param split: What it is measured on: ``test`` after training on training and validation samples, or ``val``.
     :param out: Folder for weights and scores, new or empty; nothing is kept if left out.
+    :param run: A search whose data this must be.
     :raises UserError: If something given is wrong; nothing is written then.
     """
     _check_counts(seeds)
@@ -161,6 +163,8 @@ def train_alone(
         else [baseline_entry(one, experiment) for one in load_baselines([what])]
     )
     data = prepare(experiment)
+    if run is not None:
+        _check_data(run, data, "to train on it, or say `--like EXPERIMENT`")
     _check_entries(entries, experiment, data)
     if out is not None:
         check_free(out)
@@ -172,6 +176,12 @@ def train_alone(
         contest.advice = "nothing is kept" if out is None else f"what ended is in {folder}"
         settings = experiment.search.model_copy(update={"cpus": processors()})
         return _hold(contest, settings, workers=0)
+
+
+def _check_data(run: Run, data: Dataset, what_for: str) -> None:
+    changed = changed_data(run, data)
+    if changed:
+        raise RunFolderError(f"{run.path}: its data is not what the search saw: {changed[0]}. Restore it {what_for}.")
 
 
 def _hold(

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -330,6 +331,16 @@ def test_one_architecture_alone_equals_the_same_as_a_pick(run: Run) -> None:
     alone = train_alone(trial.architecture, run.experiment)
     assert alone.outcomes[0].scores == pytest.approx(picked.outcomes[0].scores, rel=1e-3)
     assert alone.outcomes[0].state is State.COMPLETE
+
+
+def test_other_data_than_the_search_saw_is_refused(run: Run, tmp_path: Path) -> None:
+    other = replace(run, environment={**run.environment, "data_digest": "00"})
+    match = r"its data is not what the search saw: the samples of dataset multi_mnist: 00 -> "
+    assert_refused(other, RunFolderError, match, baselines=["mtan"])
+    with pytest.raises(RunFolderError, match=rf"{match}.*or say `--like EXPERIMENT`"):
+        train_alone(run.front[0].architecture, run.experiment, out=tmp_path / "out", run=other)
+    assert not (tmp_path / "out").exists()
+    assert train_alone(run.front[0].architecture, run.experiment, run=run).missing == []
 
 
 def test_a_recipe_that_failed_can_be_mended(run: Run, tmp_path: Path) -> None:
