@@ -11,10 +11,10 @@ from mtl_search.errors import MTLSearchError, SearchInterruptedError, UserError
 
 if TYPE_CHECKING:
     from mtl_search.architecture import Architecture
-    from mtl_search.datasets import Dataset
     from mtl_search.experiment import Experiment
     from mtl_search.outcomes import Comparison
     from mtl_search.run_folder import Run
+    from mtl_search.trial import Trial
 
 app = typer.Typer(
     name="mtl-search",
@@ -165,14 +165,15 @@ def show(
     """An architecture: layers, sharing, cost, as a table and a picture."""
     from mtl_search.drawing import svg_drawing, text_drawing
 
-    architecture, run = _target(target)
-    dataset = _dataset_of(run.experiment if run else None)
-    tasks = [task.name for task in dataset.tasks] if dataset else ["a", "b"]
+    run, trial = _of_run(target)
+    architecture = trial.architecture if trial else _architecture(target)
+    tasks = [task["name"] for task in run.environment.get("tasks", [])] if run else []
+    tasks = tasks or ["a", "b"]
     if as_json:
-        _print_json(_architecture_data(architecture, dataset))
+        _print_json(_architecture_data(architecture, trial))
     else:
         print(f"{architecture.id}  {architecture}\n\n{text_drawing(architecture, tasks)}", end="")
-        _print_cost(architecture, dataset)
+        _print_cost(trial, len(tasks))
     if svg is not None:
         svg.write_text(svg_drawing(architecture, tasks), encoding="utf-8")
         print(f"picture: {svg}", file=sys.stderr)
@@ -326,21 +327,26 @@ def _divided(target: str) -> tuple[str, str]:
     return path, name
 
 
-def _target(target: str) -> "tuple[Architecture, Run | None]":
-    """The architecture of a file or of a run's trial; for the latter the run, too."""
-    from mtl_search.architecture import Architecture
+def _of_run(target: str) -> "tuple[Run, Trial] | tuple[None, None]":
+    """A run and the trial of it that is meant, if the target is a run: the one named, or its knee."""
     from mtl_search.run_folder import load_run
 
     path, colon, number = target.rpartition(":")
     if colon and number.isdigit() and Path(path).is_dir():
         run = load_run(path)
-        return run.trial(int(number)).architecture, run
-    if Path(target).is_dir():
-        run = load_run(target)
-        if run.knee is None:
-            raise UserError(f"{target}: no trial of this run is complete; name one as {target}:ID.")
-        return run.knee.architecture, run
-    return Architecture.load(target), None
+        return run, run.trial(int(number))
+    if not Path(target).is_dir():
+        return None, None
+    run = load_run(target)
+    if run.knee is None:
+        raise UserError(f"{target}: no trial of this run is complete; name one as {target}:ID.")
+    return run, run.knee
+
+
+def _architecture(path: str) -> "Architecture":
+    from mtl_search.architecture import Architecture
+
+    return Architecture.load(path)
 
 
 def _trained(
@@ -349,7 +355,8 @@ def _trained(
     """What to train, ``None`` for a baseline; the experiment that brings the rest; the run whose data it must have."""
     is_file = target.endswith(".json")
     if is_file or Path(target.rpartition(":")[0] or target).is_dir():
-        architecture, run = _target(target)
+        run, trial = _of_run(target)
+        architecture = trial.architecture if trial else _architecture(target)
         if run is not None and dataset is None and like is None:
             return architecture, _with_epochs(run.experiment, epochs), run
     else:
@@ -417,36 +424,26 @@ def _exit_if_trainings_are_missing(comparison: "Comparison") -> None:
         _end(f"not complete: {names}; the same command trains them again", 1)
 
 
-def _dataset_of(experiment: "Experiment | None") -> "Dataset | None":
-    """The experiment's dataset, for its tasks and shape."""
-    from mtl_search.datasets import load_dataset
-
-    return load_dataset(experiment.dataset.name, **experiment.dataset.options) if experiment else None
-
-
-def _architecture_data(architecture: "Architecture", dataset: "Dataset | None") -> dict[str, Any]:
+def _architecture_data(architecture: "Architecture", trial: "Trial | None") -> dict[str, Any]:
     from dataclasses import asdict
 
-    from mtl_search import cost
     from mtl_search.drawing import layer_table
 
     data = {**architecture.to_dict(), "id": architecture.id}
     data["channels"] = [asdict(row) for row in layer_table(architecture)]
-    if dataset is not None:
-        data["cost"] = asdict(cost.estimate(architecture, dataset.tasks, dataset.input_shape))
+    if trial is not None:
+        names = ("learnable_parameters", "fixed_parameters", "macs")
+        data["cost"] = {name: getattr(trial, name) for name in names}
     return data
 
 
-def _print_cost(architecture: "Architecture", dataset: "Dataset | None") -> None:
-    from mtl_search import cost
-
-    if dataset is None:
+def _print_cost(trial: "Trial | None", tasks: int) -> None:
+    if trial is None:
         print("(cost depends on the tasks and the size of the inputs: show it from its run, as RUN:ID)")
         return
-    found = cost.estimate(architecture, dataset.tasks, dataset.input_shape)
     print(
-        f"cost on {dataset.name}: {found.learnable_parameters:,} learnable parameters, "
-        f"{found.fixed_parameters:,} fixed, {found.macs:,} MACs for all {len(dataset.tasks)} tasks"
+        f"cost: {trial.learnable_parameters:,} learnable parameters, {trial.fixed_parameters:,} fixed, "
+        f"{trial.macs:,} MACs for all {tasks} tasks"
     )
 
 
