@@ -4,6 +4,17 @@ The same network, the quickstart's data and training, seeds 0 to 4: mean accurac
 epoch. The two differ by rounding, which training amplifies: not seed by seed, but in distribution they are the same.
 
     python benchmarks/same_accuracy.py [--seeds 5] [--epochs 8] [--threads 1]
+
+One thread of an AMD EPYC with AVX2, torch 2.13.0; seconds of the processor, while other work ran beside it:
+
+| seed | reference | seconds | fused | seconds |
+|---|---|---|---|---|
+| 0 | 94.47 % | 122 | 94.62 % | 58 |
+| 1 | 93.27 % | 136 | 93.45 % | 56 |
+| 2 | 94.08 % | 139 | 94.08 % | 59 |
+| 3 | 94.25 % | 146 | 94.27 % | 58 |
+| 4 | 94.90 % | 143 | 95.08 % | 56 |
+| mean and deviation | 94.19 ± 0.60 | | 94.30 ± 0.61 | |
 """
 
 import argparse

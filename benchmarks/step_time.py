@@ -17,8 +17,47 @@ On one thread, times are of the process: other work on the machine counts little
 
 With ``--keep-memory`` the process keeps freed memory, as the workers of a search do.
 
-Bank ``linear``, one thread of an AMD EPYC with AVX-512, torch 2.13.0, memory not kept; geometric means below. Over all
-eight rows the reference takes 6.0 times as long in the default layout and 3.1 times with channels last:
+Bank ``linear``, torch 2.13.0, memory not kept. One thread of an AMD EPYC with AVX2, in a virtual machine whose
+neighbours are not idle (rows of 40 tasks: while other work ran on the second core). Over widths 64 and 128, tasks 2 and
+8 the reference takes 4.2 times as long in the default layout and 2.4 times with channels last:
+
+| width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
+|---|---|---|---|---|---|---|---|---|---|---|
+| 32 | 2 | 0.75 | 128 | 491 | 6.19x | 3.25x | 4.66x | 1.73x | 1.51x | 44 % |
+| 32 | 2 | 0.5 | 128 | 446 | 6.32x | 3.49x | 3.57x | 1.77x | 1.31x | 45 % |
+| 32 | 8 | 0.75 | 128 | 982 | 7.75x | 4.01x | 5.05x | 4.16x | 1.59x | 48 % |
+| 32 | 8 | 0.5 | 128 | 1921 | 4.04x | 2.31x | 3.73x | 5.19x | 1.20x | 40 % |
+| 32 | 40 | 0.75 | 128 | 4562 | 9.35x | 5.84x | 6.48x | 19.26x | 1.84x | 39 % |
+| 32 | 40 | 0.5 | 128 | 8805 | 5.22x | 3.78x | 4.45x | 24.22x | 1.21x | 32 % |
+| 64 | 2 | 0.75 | 128 | 1049 | 4.95x | 2.49x | 4.16x | 1.27x | 1.14x | 46 % |
+| 64 | 2 | 0.5 | 128 | 1075 | 3.96x | 2.49x | 3.51x | 1.44x | 1.09x | 65 % |
+| 64 | 8 | 0.75 | 128 | 1976 | 6.55x | 3.02x | 4.55x | 3.27x | 1.25x | 54 % |
+| 64 | 8 | 0.5 | 128 | 4553 | 3.53x | 2.11x | 3.52x | 5.49x | 1.28x | 39 % |
+| 128 | 2 | 0.75 | 128 | 3303 | 3.73x | 1.81x | 4.09x | 1.17x | 1.07x | 60 % |
+| 128 | 2 | 0.5 | 128 | 3115 | 3.60x | 2.28x | 3.32x | 1.12x | 0.87x | 62 % |
+| 128 | 8 | 0.75 | 128 | 7337 | 3.95x | 2.62x | 4.71x | 3.16x | 1.22x | 62 % |
+| 128 | 8 | 0.5 | 128 | 11386 | 3.67x | 2.25x | 3.62x | 5.08x | 1.19x | 58 % |
+| 256 | 2 | 0.75 | 128 | 9266 | 2.85x | 1.67x | 3.78x | 0.99x | 0.92x | 81 % |
+| 256 | 2 | 0.5 | 128 | 9721 | 2.38x | 1.70x | 3.50x | 1.23x | 0.96x | 89 % |
+| 64, 128 | 2 | mean | 128 | 1846 | 4.03x | 2.25x | 3.75x | 1.24x | 1.03x | 58 % |
+| 64, 128 | 8 | mean | 128 | 5236 | 4.28x | 2.48x | 4.07x | 4.12x | 1.23x | 53 % |
+
+Two threads of it, times of the clock; 4.0 and 2.4 times:
+
+| width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
+|---|---|---|---|---|---|---|---|---|---|---|
+| 64 | 2 | 0.75 | 128 | 816 | 4.39x | 2.40x | 3.86x | 1.59x | 1.43x | 39 % |
+| 64 | 2 | 0.5 | 128 | 801 | 4.10x | 2.49x | 3.50x | 1.66x | 1.26x | 43 % |
+| 64 | 8 | 0.75 | 128 | 1690 | 4.58x | 3.03x | 4.95x | 3.54x | 1.36x | 37 % |
+| 64 | 8 | 0.5 | 128 | 2800 | 3.37x | 2.16x | 3.55x | 6.30x | 1.46x | 41 % |
+| 128 | 2 | 0.75 | 128 | 1969 | 3.77x | 1.87x | 3.92x | 1.33x | 1.21x | 50 % |
+| 128 | 2 | 0.5 | 128 | 2058 | 3.26x | 2.16x | 3.04x | 1.11x | 0.86x | 49 % |
+| 128 | 8 | 0.75 | 128 | 4011 | 4.84x | 2.51x | 4.80x | 2.27x | 0.88x | 55 % |
+| 128 | 8 | 0.5 | 128 | 6837 | 4.26x | 2.66x | 3.60x | 4.61x | 1.08x | 55 % |
+| 64, 128 | 2 | mean | 128 | 1276 | 3.86x | 2.22x | 3.56x | 1.40x | 1.17x | 45 % |
+| 64, 128 | 8 | mean | 128 | 3376 | 4.22x | 2.57x | 4.18x | 3.91x | 1.17x | 46 % |
+
+One thread of an AMD EPYC with AVX-512, with an earlier choice of forms; 6.0 and 3.1 times:
 
 | width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -33,9 +72,17 @@ eight rows the reference takes 6.0 times as long in the default layout and 3.1 t
 | 64, 128 | 2 | mean | 128 | 497 | 5.43x | 2.72x | 3.53x | 1.34x | 1.11x | 62 % |
 | 64, 128 | 8 | mean | 128 | 1562 | 6.68x | 3.63x | 4.25x | 4.49x | 1.34x | 54 % |
 
-Not reached: 4 times the reference with channels last, and 1.2 times hard sharing at a ratio of 0.5. With channels last
-the reference's products run as fast as ours, and it needs five ninths of the folded ones; what it loses is memory
-traffic. A ratio of 0.5 with two tasks has 1.5 times the features of hard sharing. Not measured on a GPU.
+Not reached: 4 times the reference with channels last, 1.2 times hard sharing at a ratio of 0.5, and, but for some rows,
+1.1 times its time per MAC. With channels last the reference's products run as fast as ours, and it needs five ninths of
+the folded ones; what it loses is memory traffic, which counts for less where products are slow (AVX2). A ratio of 0.5
+with two tasks has 1.5 times the features of hard sharing and 1.25 times its MACs. Of the fused step at width 64, two
+tasks and ratio 0.5 two thirds are convolutions, a quarter norms and ReLUs, the rest sums and copies (AVX2, profiled).
+
+Tried on AVX2 and not faster: the tasks' own features filtered, too, with products task by task (half as fast as the
+grouped convolution: to make one depth-wise response takes as long as about 40 products); a convolution for each task
+(0.8 to 1.2 times as fast); the gradient of the weights by matrix products over gathered or shifted pixels (0.8 to 1.15
+times); compiling (``benchmarks/compiled.py``). Not measured: 40 tasks at more than width 32, 8 tasks at width 256, and
+a GPU.
 """
 
 import argparse
@@ -66,7 +113,7 @@ from mtl_search.tasks import Classification, TaskGroups
 
 SHAPE = (1, 36, 36)
 RATIOS = (0.75, 0.5)
-FEATURES_IN_MEMORY = 2**29
+FEATURES_IN_MEMORY = 2**28
 MOST_STEPS = 5
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
