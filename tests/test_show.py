@@ -29,6 +29,7 @@ def test_a_trial_with_its_cost(run: Run, capsys: pytest.CaptureFixture[str]) -> 
     assert shown.startswith(f"{trial.architecture.id}  ")
     assert f"cost: {trial.learnable_parameters:,} learnable parameters" in shown
     assert f"{trial.macs:,} MACs for all 2 tasks" in shown
+    assert "2 tasks: left, right" in shown, "of a run that does not say its tasks those that have scores"
 
 
 def test_the_knee_as_json(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
