@@ -22,14 +22,11 @@ import argparse
 import itertools
 import statistics
 import time
-from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from mtl_search.memory import keep_freed_memory
-from mtl_search.tasks import Classification, TaskGroups
-from step_time import SHAPE, Forward, made_model, made_tasks, network, now, processor, step
+from step_time import SHAPE, Forward, loss, made_model, made_tasks, network, now, processor, step
 
 SETTINGS = tuple(itertools.product((64,), (2, 8), (0.75, 0.5)))
 """Width, tasks, shared ratio."""
@@ -58,10 +55,10 @@ def row(width: int, tasks: int, ratio: float, batch: int, steps: int) -> str:
     forwards: list[Forward] = [models[0], torch.compile(models[1])]
     inputs, target = torch.randn(batch, *SHAPE), torch.randint(0, 10, (batch,))
     begin = time.perf_counter()
-    in_compiled = loss(forwards[1], made, inputs, target)
+    in_compiled = loss(forwards[1], made, inputs, target).item()
     step(forwards[1], made, optimisers[1], inputs, target)
     first = time.perf_counter() - begin
-    difference = abs(loss(forwards[0], made, inputs, target) - in_compiled)
+    difference = abs(loss(forwards[0], made, inputs, target).item() - in_compiled)
     step(forwards[0], made, optimisers[0], inputs, target)
     times: list[list[float]] = [[], []]
     for _ in range(steps):
@@ -74,12 +71,6 @@ def row(width: int, tasks: int, ratio: float, batch: int, steps: int) -> str:
         f"| {width} | {tasks} | {ratio} | {plain:.0f} | {compiled:.0f} | {compiled / plain:.2f}x | {first:.0f} "
         f"| {difference:.1e} |"
     )
-
-
-def loss(forward: Forward, tasks: Sequence[Classification], inputs: Tensor, target: Tensor) -> float:
-    """The sum of all losses."""
-    groups = TaskGroups(tasks, target.device)
-    return float(groups.losses(forward(inputs), groups.targets({task.name: target for task in tasks})).sum().detach())
 
 
 if __name__ == "__main__":

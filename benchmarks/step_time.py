@@ -317,10 +317,15 @@ def step(
     target: Tensor,
 ) -> None:
     """One training step."""
-    groups = TaskGroups(tasks, target.device)
     optimiser.zero_grad()
-    groups.losses(forward(inputs), groups.targets({task.name: target for task in tasks})).sum().backward()
+    loss(forward, tasks, inputs, target).backward()
     optimiser.step()
+
+
+def loss(forward: Forward, tasks: Sequence[Classification], inputs: Tensor, target: Tensor) -> Tensor:
+    """The sum of all losses, with its graph."""
+    groups = TaskGroups(tasks, target.device)
+    return groups.losses(forward(inputs), groups.targets({task.name: target for task in tasks})).sum()
 
 
 def geometric_mean(values: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 from made_networks import IMAGE_BANKS, gradients, in_form, made_architecture, made_inputs, made_tasks, single_threaded
 from mtl_search.banks import BANKS
 from mtl_search.networks import forms, layer
-from mtl_search.networks.forms import AVX2, AVX512, Form, Speeds, fastest, recombined
+from mtl_search.networks.forms import AVX2, AVX512, Form, Timings, fastest, recombined, timings_here
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator, terms_of
 
@@ -109,12 +109,12 @@ def test_the_fastest_form_of_a_processor_is_chosen(
     assert fastest(terms_of(name), channels, outputs, stride, AVX512) == on_avx512
 
 
-@pytest.mark.parametrize(("capability", "speeds"), [("AVX2", AVX2), ("AVX512", AVX512), ("DEFAULT", AVX2)])
+@pytest.mark.parametrize(("capability", "timings"), [("AVX2", AVX2), ("AVX512", AVX512), ("DEFAULT", AVX2)])
 def test_the_processor_is_the_one_whose_instructions_torch_uses(
-    capability: str, speeds: Speeds, monkeypatch: pytest.MonkeyPatch
+    capability: str, timings: Timings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert forms.speeds_here.__wrapped__() is speeds
+    assert timings_here() is timings
 
 
 def test_a_network_takes_its_forms_to_train_and_folds_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,18 +36,18 @@ SMALLEST_BATCH = 16
 
 
 @dataclass(frozen=True)
-class Speeds:
-    """How fast a processor is, fitted to what ``benchmarks/forms.py`` measures.
+class Timings:
+    """What parts of a layer take on a processor, fitted to what ``benchmarks/forms.py`` measures.
 
-    Times are nanoseconds on one thread, forward and backward, for an output pixel of a sample.
+    Nanoseconds on one thread, forward and backward, for an output pixel of a sample, but for the last two.
 
     :param folded_mac: Of a multiply-accumulate of a 3x3 convolution.
     :param filtered_mac: Of one of a 1x1 convolution after filters.
     :param response: Of a response of a primitive that is made twice, without a stride.
     :param kept_response: Of one that is made once and kept.
     :param copy: Of an output that is copied.
-    :param stride: A response takes ``stride**this`` times as long: more input pixels are read for an output pixel.
-    :param outputs: By so many outputs more a strided convolution takes longer than one without a stride.
+    :param stride_power: A response takes ``stride**stride_power`` times as long: more pixels are read for each one.
+    :param stride_outputs: A strided convolution takes as long as one without a stride for so many outputs more.
     """
 
     folded_mac: float
@@ -55,23 +55,37 @@ class Speeds:
     response: float
     kept_response: float
     copy: float
-    stride: float
-    outputs: float
+    stride_power: float
+    stride_outputs: float
 
 
-AVX2 = Speeds(0.039, 0.047, 9.9, 1.2, 1.7, 1.6, 20)
-AVX512 = Speeds(0.0126, 0.0171, 1.24, 0.71, 0.56, 2.4, 37)
-"""Products are three times as fast, memory is several times as fast."""
+AVX2 = Timings(
+    folded_mac=0.039,
+    filtered_mac=0.047,
+    response=9.9,
+    kept_response=1.2,
+    copy=1.7,
+    stride_power=1.6,
+    stride_outputs=20,
+)
+AVX512 = Timings(
+    folded_mac=0.0126,
+    filtered_mac=0.0171,
+    response=1.24,
+    kept_response=0.71,
+    copy=0.56,
+    stride_power=2.4,
+    stride_outputs=37,
+)
 
 
-@functools.cache
-def speeds_here() -> Speeds:
+def timings_here() -> Timings:
     """By the instructions that torch uses: the same on every start, so that a training goes on in the same form."""
     return AVX512 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else AVX2
 
 
 def fastest(
-    terms: Sequence[Term], channels: int, outputs: Sequence[int], stride: int, speeds: Speeds | None = None
+    terms: Sequence[Term], channels: int, outputs: Sequence[int], stride: int, timings: Timings | None = None
 ) -> Form:
     """The form that trains fastest, by a model of the time that each takes.
 
@@ -80,22 +94,22 @@ def fastest(
     :param terms: Of the bank.
     :param channels: That it reads.
     :param outputs: Of each weight that reads it.
-    :param speeds: Those of this machine, if left out.
+    :param timings: Those of this machine, if left out.
     """
-    speeds = speeds or speeds_here()
+    timings = timings or timings_here()
     total = sum(outputs)
-    times: dict[Form, float] = {"folded": 0, "filtered": total * speeds.copy}
+    times: dict[Form, float] = {"folded": 0, "filtered": total * timings.copy}
     for term in terms:
         responses = len(term.members) * channels
-        times["filtered"] += 3 * responses * total * speeds.filtered_mac
-        times["filtered"] += responses * stride**speeds.stride * speeds.response
+        times["filtered"] += 3 * responses * total * timings.filtered_mac
+        times["filtered"] += responses * stride**timings.stride_power * timings.response
         if term.first:
-            of_channel = 3 * total * speeds.filtered_mac + stride * speeds.kept_response
-            times["folded"] += of_channel * channels + total * speeds.copy
+            of_channel = 3 * total * timings.filtered_mac + stride * timings.kept_response
+            times["folded"] += of_channel * channels + total * timings.copy
         else:
-            times["folded"] += sum(_convolution(channels, count, term.size, stride, speeds) for count in outputs)
+            times["folded"] += sum(_convolution(channels, count, term.size, stride, timings) for count in outputs)
     if can_be_joined(terms) and len(outputs) > 1:
-        times["joined"] = _convolution(channels, total, terms[0].size, stride, speeds) + total * speeds.copy
+        times["joined"] = _convolution(channels, total, terms[0].size, stride, timings) + total * timings.copy
     return min(times, key=lambda form: times[form])
 
 
@@ -104,9 +118,9 @@ def can_be_joined(terms: Sequence[Term]) -> bool:
     return len(terms) == 1 and terms[0].size > 1 and not terms[0].first
 
 
-def _convolution(channels: int, outputs: int, size: int, stride: int, speeds: Speeds) -> float:
-    counted = outputs + (speeds.outputs if stride > 1 else 0)
-    return 3 * size**2 * channels * counted * speeds.folded_mac
+def _convolution(channels: int, outputs: int, size: int, stride: int, timings: Timings) -> float:
+    counted = outputs + (timings.stride_outputs if stride > 1 else 0)
+    return 3 * size**2 * channels * counted * timings.folded_mac
 
 
 def recombined(form: Form, bank: Bank, x: Tensor, stride: int, weights: Sequence[Tensor]) -> list[Tensor]:
