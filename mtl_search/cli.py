@@ -167,9 +167,7 @@ def show(
 
     run, trial = _of_run(target)
     architecture = trial.architecture if trial else _architecture(target)
-    tasks = [task["name"] for task in run.environment.get("tasks", [])] if run else []
-    scored = dict.fromkeys(name.partition("/")[0] for name in trial.scores) if trial else {}
-    tasks = tasks or list(scored) or ["a", "b"]
+    tasks = (run.task_names if run else []) or ["a", "b"]
     if as_json:
         _print_json(_architecture_data(architecture, trial))
     else:

@@ -97,7 +97,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "summary": _summary(run, pareto["quality"]["name"], pareto["cost"]["name"]),
         "caption": _caption(pareto),
         "pareto": pareto,
-        "tasks": _tasks(run),
+        "tasks": run.task_names,
         "score_columns": _score_columns(run),
         "front": [_front_row(run, trial) for trial in run.front],
         "not_complete": [_not_complete(trial) for trial in run.trials if trial.state is not State.COMPLETE],
@@ -242,11 +242,6 @@ def _caption(pareto: Mapping[str, Any]) -> str:
 
 
 # The tables
-
-
-def _tasks(run: Run) -> list[str]:
-    """Names of the tasks, in the order of their columns."""
-    return list(dict.fromkeys(name.partition("/")[0] for trial in run.complete for name in trial.scores))
 
 
 def _score_columns(run: Run) -> list[str]:

@@ -145,6 +145,12 @@ class Run:
         return self.front[knee(points, [direction_of(name) for name in self.experiment.objectives])]
 
     @property
+    def task_names(self) -> list[str]:
+        """As the run says; if it does not, those that have scores; empty before a trial of such a run is complete."""
+        told = [str(task["name"]) for task in self.environment.get("tasks", [])]
+        return told or list(dict.fromkeys(name.partition("/")[0] for trial in self.complete for name in trial.scores))
+
+    @property
     def qualities(self) -> list[str]:
         """The objectives that are no costs; at least one."""
         return [name for name in self.experiment.objectives if name not in COSTS]
