@@ -40,6 +40,11 @@ def wait_until_noted(driver: Driver, folder: Path, rows: int) -> None:
     driver.wait_for(lambda: len(epochs_noted(folder)) >= rows)
 
 
+def trials_ended(folder: Path) -> int:
+    """How many trials have ended; none before the folder is that of a run, to which its experiment comes last."""
+    return len(load_run(folder).trials) if (folder / "experiment.yaml").exists() else 0
+
+
 def rows_within_a_trial(run: Run) -> int:
     """How many epochs were noted when a trial that trains to the end, not the first one, had trained one of them."""
     late = next(trial.number for trial in run.complete if trial.number > 0)

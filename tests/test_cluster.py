@@ -11,12 +11,12 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from made_faults import assert_whole
+from made_faults import assert_whole, trials_ended
 from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.evaluation import Course, Report, evaluate_by_epoch
 from mtl_search.experiment import Training, load_experiment
-from mtl_search.run_folder import Run, load_run
+from mtl_search.run_folder import Run
 from mtl_search.runner import search
 from mtl_search.trial import State
 
@@ -81,7 +81,7 @@ def test_a_search_survives_the_loss_of_a_node(cluster: Cluster, dataset: Dataset
     folder = tmp_path / "run"
 
     def remove_a_node() -> None:
-        while not (folder / "trials.csv").exists() or not load_run(folder).trials:
+        while not trials_ended(folder):
             time.sleep(0.05)
         cluster.remove_node(sorted(cluster.worker_nodes, key=id)[0], allow_graceful=False)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import made_processes
-from made_faults import SEARCH, assert_same_as
+from made_faults import SEARCH, assert_same_as, trials_ended
 from made_processes import driver
 from mtl_search.run_folder import Run, load_run
 
@@ -41,7 +41,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_ends_the_search_and_loses_nothing(undisturbed: Run, small_disk: Path) -> None:
     folder = small_disk / "run"
     with driver([*SEARCH, "--workers", "0", "--out", str(folder)]) as search:
-        search.wait_for(lambda: (folder / "trials.csv").exists() and len(load_run(folder).trials) > 1)
+        search.wait_for(lambda: trials_ended(folder) > 1)
         with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
             while True:
                 filler.write(b"0" * 4096)
