@@ -15,6 +15,11 @@ from mtl_search.errors import RunFolderError
 LOCK = ".lock"
 
 
+def user_cache() -> Path:
+    """Where the package keeps what it can make again: ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtl_search"
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, wait until it is on the disk, then rename it into its place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mtl_search.architecture import DECODER, Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
-from mtl_search.networks.forms import Form, can_be_joined
-from mtl_search.networks.layer import ETRLayer
+from mtl_search.networks.forms import Form, can_be_joined, has_native_form
+from mtl_search.networks.layer import ETRLayer, SubLayer
 from mtl_search.networks.network import Implementation, MultiTaskNetwork, build_model
 from mtl_search.networks.operators import Bank, banks_for
 from mtl_search.tasks import Classification, Task
@@ -135,8 +135,12 @@ def gradients(model: MultiTaskNetwork, x: Tensor) -> dict[str, Tensor]:
 
 
 def in_form(model: MultiTaskNetwork, form: Form) -> MultiTaskNetwork:
-    """The network with every bank in the form that can be in it."""
+    """The network with every bank in the form that can be in it, and others folded."""
     for layer in model.modules():
+        if isinstance(layer, SubLayer | ETRLayer):
+            own = layer.operator if isinstance(layer, SubLayer) else layer.own_operator
+            own_form: Form = "native" if form == "native" and has_native_form(own) else "folded"
+            setattr(layer, "form" if isinstance(layer, SubLayer) else "own_form", own_form)
         if not isinstance(layer, ETRLayer) or layer.geometry.before.streams > 1:
             continue
         if isinstance(layer.operator, Bank) and (form != "joined" or can_be_joined(layer.operator.terms)):

@@ -30,6 +30,7 @@ LAYERS = (
     "experiment",
     "trial",
     "primitives",
+    "native",
     "networks.geometry",
     "networks.norm",
     "networks.pointwise",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mtl_search.arrays import FileArray
 from mtl_search.errors import DatasetError
-from mtl_search.files import alone_in, is_worked_in, write_json
+from mtl_search.files import alone_in, is_worked_in, user_cache, write_json
 
 FORMAT = 1
 """Number of the layout of a folder; another one is made again."""
@@ -80,9 +80,7 @@ def cached(source: Source, folder: str | None, samples: Iterable[Sample]) -> dic
 
 def cache_folder(folder: str | None) -> Path:
     """Where caches are: the folder of the option ``cache``, or the user's own."""
-    if folder is not None:
-        return Path(folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtl_search"
+    return user_cache() if folder is None else Path(folder).expanduser()
 
 
 def _is_whole(place: Path, made_from: Mapping[str, Any]) -> bool:

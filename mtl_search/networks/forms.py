@@ -9,8 +9,12 @@
     form for ``k`` primitives, but ``k`` times the features. It gains where there are many outputs, as with many tasks,
     and with primitives that do not fold; how many are enough depends on the processor.
 
-The last two take a few samples at a time, while they are in the processor's cache, and filter again for the gradients:
-what a step keeps is the input alone. ``benchmarks/forms.py`` measures all three.
+``native``
+    As ``filtered``, by kernels in C (:mod:`mtl_search.native`): responses are made for a few pixels and multiplied while
+    they are in the cache, in a third to a half of the time of any other form. Where there is a C compiler, it is taken.
+
+``joined`` and ``filtered`` take a few samples at a time, while they are in the processor's cache, and filter again for the gradients:
+what a step keeps is the input alone. ``benchmarks/forms.py`` measures all.
 """
 
 import functools
@@ -24,10 +28,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtl_search.networks.operators import Bank, Term
+from mtl_search.native.bank import recombine, recombine_into
+from mtl_search.native.library import library, trains
+from mtl_search.networks.operators import Bank, Operator, Term
 from mtl_search.primitives import LinearPrimitive
 
-Form = Literal["folded", "joined", "filtered"]
+Form = Literal["folded", "joined", "filtered", "native"]
 
 FEATURES_AT_A_TIME = 3 << 17
 """Features that are held at a time: 1.5 MiB of them."""
@@ -113,6 +119,19 @@ def fastest(
     return min(times, key=lambda form: times[form])
 
 
+def has_native_form(operator: Operator | None) -> bool:
+    """Whether an operator is a bank that kernels on this machine can train."""
+    return isinstance(operator, Bank) and operator.has_kernels and library(torch.float32) is not None
+
+
+def form_now(form: Form, x: Tensor) -> Form:
+    """The form to take: what is fastest to train is not always there, and not the fastest without gradients."""
+    if form == "native":
+        return form if trains(x) else "folded"
+    trains_here = torch.is_grad_enabled() and not x.is_cuda and not torch.compiler.is_exporting()
+    return form if trains_here else "folded"
+
+
 def can_be_joined(terms: Sequence[Term]) -> bool:
     """Whether a bank is one 3x3 convolution, and so may be in the form ``joined``."""
     return len(terms) == 1 and terms[0].size > 1 and not terms[0].first
@@ -131,6 +150,8 @@ def recombined(form: Form, bank: Bank, x: Tensor, stride: int, weights: Sequence
     :param weights: ``[outputs, taps, channels]`` each.
     :returns: ``[batch, outputs, ceil(height / stride), ceil(width / stride)]`` each.
     """
+    if form == "native":
+        return recombine(x, bank.native(), weights, stride)
     if form == "folded":
         features = bank.features(x, stride)
         return [bank.convolve(features, weight, stride, 1) for weight in weights]
@@ -146,6 +167,26 @@ def recombined(form: Form, bank: Bank, x: Tensor, stride: int, weights: Sequence
         plan = _Plan(filters, 1, 1, 1, sizes)
     made: tuple[Tensor, ...] = _InParts.apply(x, kernel, plan)  # type: ignore[no-untyped-call]
     return list(made)
+
+
+def recombined_own(
+    form: Form, operator: Operator, own: Tensor, stride: int, weight: Tensor, tasks: int, made: Tensor | None = None
+) -> Tensor:
+    """The tasks' own features as a learned weight of each reads them, ``folded`` or ``native``.
+
+    :param own: ``[batch, tasks * channels, height, width]``
+    :param weight: ``[tasks * outputs, taps, reach]``
+    :param made: What it is added to, in its place, if anything.
+    :returns: ``[batch, tasks * outputs, ceil(height / stride), ceil(width / stride)]``
+    """
+    if form == "native":
+        assert isinstance(operator, Bank)
+        if made is not None and made.is_contiguous(memory_format=torch.channels_last):
+            return recombine_into(made, own, operator.native(), weight, stride, tasks)
+        (from_own,) = recombine(own, operator.native(), [weight], stride, tasks)
+    else:
+        from_own = operator.convolve(operator.features(own, stride), weight, stride, tasks)
+    return from_own if made is None else made.add_(from_own)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ with the tasks stacked along the channels.
 """
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.banks import CONVOLUTION
-from mtl_search.networks.forms import Form, fastest, recombined
+from mtl_search.networks.forms import Form, fastest, form_now, has_native_form, recombined, recombined_own
 from mtl_search.networks.geometry import LayerGeometry
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.operators import Bank, Operator, make_operator
@@ -42,9 +43,14 @@ class SubLayer(nn.Module):
         self.weight = _recombination(tasks * channels, operator, channels, operator.reach(channels), weights)
         self.norm = Norm(tasks * channels)
 
+    @cached_property
+    def form(self) -> Form:
+        """How it is trained on the processor."""
+        return "native" if has_native_form(self.operator) else "folded"
+
     def forward(self, own: Tensor, activate: bool) -> Tensor:
-        features = self.operator.features(own, 1)
-        return _act(self.norm(self.operator.convolve(features, self.weight, 1, self.tasks)), activate)
+        made = recombined_own(form_now(self.form, own), self.operator, own, 1, self.weight, self.tasks)
+        return self.norm(made, activate)
 
 
 class ETRLayer(nn.Module):
@@ -82,8 +88,6 @@ class ETRLayer(nn.Module):
             self._make_shared_weights(weights)
         if geometry.makes_own:
             self._make_own_weights(branch_bank, weights, primitives)
-        self.form: Form = self._fastest_form(same)
-        """How training on the processor goes from the shared features to what reads them through ``operator``."""
 
     def _make_operator(self, bank: str, channels: int, streams: int, primitives: Generator) -> Operator:
         """The operator of a bank over streams of so many channels, each with frozen values of its own."""
@@ -91,13 +95,22 @@ class ETRLayer(nn.Module):
             return make_vector_operator(bank, channels, streams, self.geometry.groups, primitives)
         return make_operator(bank, streams * channels, primitives, self.geometry.dilation)
 
-    def _fastest_form(self, own_reads_it: bool) -> Form:
+    @cached_property
+    def form(self) -> Form:
+        """How training on the processor goes from the shared features to what reads them through ``operator``."""
         before, after = self.geometry.before, self.geometry.after
-        outputs = [after.shared] if self.geometry.makes_shared else []
-        outputs += [self.tasks * after.own] if self.geometry.makes_own and own_reads_it else []
         if not isinstance(self.operator, Bank) or before.streams > 1:
             return "folded"
+        if has_native_form(self.operator):
+            return "native"
+        outputs = [after.shared] if self.geometry.makes_shared else []
+        outputs += [self.tasks * after.own] if self.geometry.makes_own and self.branch_operator is None else []
         return fastest(self.operator.terms, before.shared, outputs, self.geometry.stride)
+
+    @cached_property
+    def own_form(self) -> Form:
+        """The same from the tasks' own features."""
+        return "native" if has_native_form(self.own_operator) else "folded"
 
     @property
     def shared_own_operator(self) -> Operator | None:
@@ -145,7 +158,7 @@ class ETRLayer(nn.Module):
         weights += [self.branch_weight] if self.geometry.makes_own and self.branch_operator is None else []
         made: list[Tensor] = []
         if isinstance(self.operator, Bank) and streams == 1:
-            made = recombined(self._form_now(shared), self.operator, shared, stride, weights)
+            made = recombined(form_now(self.form, shared), self.operator, shared, stride, weights)
         elif self.operator is not None:
             features = self.operator.features(shared, stride)
             parts = zip(weights, branches, strict=False)
@@ -155,10 +168,6 @@ class ETRLayer(nn.Module):
             made.append(self.branch_operator.convolve(features, self.branch_weight, stride, streams, self.tasks))
         for_shared = made.pop(0) if self.geometry.makes_shared else None
         return for_shared, made.pop() if made else None
-
-    def _form_now(self, shared: Tensor) -> Form:
-        trains_here = torch.is_grad_enabled() and not shared.is_cuda and not torch.compiler.is_exporting()
-        return self.form if trains_here else "folded"
 
     def _shared(self, made: Tensor | None, shared: Tensor | None, own: Tensor | None, activate: bool) -> Tensor | None:
         geometry = self.geometry
@@ -171,7 +180,7 @@ class ETRLayer(nn.Module):
             weight = self.shared_own_weight.repeat(self.tasks, 1, 1)
             own_features = self.shared_own_operator.features(own, geometry.stride)
             made = made.add_(self.shared_own_operator.convolve(own_features, weight, geometry.stride, self.tasks))
-        return _act(self.shared_norm(made), activate)
+        return self.shared_norm(made, activate)
 
     def _own(self, made: Tensor | None, own: Tensor | None, activate: bool) -> Tensor | None:
         geometry = self.geometry
@@ -179,11 +188,10 @@ class ETRLayer(nn.Module):
             return carry(own, geometry.stride)
         if self.own_operator is not None:
             assert own is not None
-            read = self.own_operator.features(own, geometry.stride)
-            from_own = self.own_operator.convolve(read, self.own_weight, geometry.stride, self.tasks)
-            made = from_own if made is None else made.add_(from_own)
+            form = form_now(self.own_form, own)
+            made = recombined_own(form, self.own_operator, own, geometry.stride, self.own_weight, self.tasks, made)
         assert made is not None
-        made = _act(self.own_norm(made), activate or len(self.deeper) > 0)
+        made = self.own_norm(made, activate or len(self.deeper) > 0)
         for number, layer in enumerate(self.deeper, start=1):
             made = layer(made, activate or number < len(self.deeper))
         return made
@@ -222,7 +230,3 @@ def _recombination(outputs: int, operator: Operator, channels: int, inputs: int,
 def _read(operator: Operator | None, channels: int) -> int:
     """How many of so many channels one output reads through an operator, where there is one."""
     return 0 if operator is None else operator.reach(channels)
-
-
-def _act(x: Tensor, activate: bool) -> Tensor:
-    return F.relu(x, inplace=True) if activate else x

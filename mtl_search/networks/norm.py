@@ -4,6 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtl_search.native.library import trains
+from mtl_search.native.norm import normalise
+
 
 class Norm(nn.Module):
     """Batch normalisation (Ioffe & Szegedy, ICML 2015) over one or several streams of equal channels.
@@ -27,13 +30,23 @@ class Norm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(streams * channels))
         self.register_buffer("running_var", torch.ones(streams * channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[batch, streams * channels, height, width]``, normalised."""
+    def forward(self, x: Tensor, activate: bool = False) -> Tensor:
+        """``[batch, streams * channels, height, width]``, normalised.
+
+        :param activate: Whether it goes through a ReLU after that.
+        """
         weight: Tensor = self.weight
         bias: Tensor = self.bias
         if self.streams > 1:
             weight, bias = weight.repeat(self.streams), bias.repeat(self.streams)
-        return self._normalise(x, self.running_mean, self.running_var, weight, bias)
+        values = x.numel() // x.shape[1]
+        if self.training and values > 1 and trains(x) and x.is_contiguous(memory_format=torch.channels_last):
+            made, mean, variance = normalise(x, weight, bias, self.epsilon, activate)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (values / (values - 1)), self.momentum)
+            return made
+        made = self._normalise(x, self.running_mean, self.running_var, weight, bias)
+        return F.relu(made, inplace=True) if activate else made
 
     def stream(self, x: Tensor, number: int) -> Tensor:
         """``[batch, channels, height, width]`` of one stream, normalised."""

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from mtl_search.banks import CONVOLUTION, bank_names, primitives_of
 from mtl_search.errors import UserError
+from mtl_search.native.bank import NativeBank, NativePrimitive
 from mtl_search.primitives import (
     LinearPrimitive,
     LinearVectorPrimitive,
@@ -177,6 +178,8 @@ class Bank(Filter):
         self.channels, self.dilation = channels, dilation
         self.taps = len(primitives)
         self.primitives: list[Primitive] = primitives
+        self._native: list[tuple[object, NativeBank]] = []
+        """What the kernels in C take, and what it is made from, in a list, so that it is no part of the state."""
         self.terms = fold_plan(primitives, dilation)
         linear = [place for place, primitive in enumerate(primitives) if isinstance(primitive, LinearPrimitive)]
         kernels = draw_kernels([names[place] for place in linear], channels, generator)
@@ -219,6 +222,32 @@ class Bank(Filter):
             folded = part if folded is None else folded + part
         assert folded is not None
         return folded.view(outputs, term.size, term.size, channels).permute(0, 3, 1, 2)
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether there are kernels in C for all of its primitives."""
+        return all(isinstance(one, LinearPrimitive) or getattr(one, "native", "") for one in self.primitives)
+
+    def native(self) -> NativeBank:
+        """The bank as the kernels in C take it, made anew when its values have changed."""
+        made_from = [(id(buffer), buffer._version, buffer.dtype) for buffer in self.buffers()]
+        if not self._native or self._native[0][0] != made_from:
+            members = tuple(self._native_primitive(place) for place in range(self.taps))
+            self._native[:] = [(made_from, NativeBank(members))]
+        return self._native[0][1]
+
+    def _native_primitive(self, place: int) -> NativePrimitive:
+        primitive, frozen = self.primitives[place], self.get_buffer(f"primitive{place}").flatten(1).T
+        if isinstance(primitive, NonlinearPrimitive):
+            nearest = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
+            taps = nearest if primitive.native == "max_pool" else []
+            return NativePrimitive(primitive.native, taps, frozen)
+        assert isinstance(primitive, LinearPrimitive)
+        used = [tap for tap, values in enumerate(frozen) if values.any()]
+        reach, distance = primitive.size // 2, primitive.dilation * self.dilation
+        places = [divmod(tap, primitive.size) for tap in used]
+        taps = [(distance * (row - reach), distance * (column - reach)) for row, column in places]
+        return NativePrimitive("linear", taps, frozen[used])
 
     def padded(self, member: int, size: int) -> Tensor:
         """The kernels of a linear primitive with zeros around them, ``[channels, size, size]``."""

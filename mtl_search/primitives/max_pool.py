@@ -10,6 +10,7 @@ class MaxPool(NonlinearPrimitive):
     """The largest value of the 3x3 neighbourhood."""
 
     name = "max_pool"
+    native = "max_pool"
 
     def buffer(self, channels: int, generator: Generator) -> Tensor:
         return torch.empty(channels, 0)

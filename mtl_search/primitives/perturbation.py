@@ -17,6 +17,7 @@ class Perturbation(NonlinearPrimitive, NonlinearVectorPrimitive):
     """
 
     name = "perturbation"
+    native = "perturbation"
 
     def buffer(self, channels: int, generator: Generator) -> Tensor:
         return 2 * torch.rand(channels, TILE, TILE, generator=generator) - 1

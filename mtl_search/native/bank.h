@@ -1,0 +1,445 @@
+/* A bank of primitives and the learned recombination of its responses, in one pass, and its gradients.
+
+   Images are [batch][height][width][groups * channels], weights [groups][outputs][primitives][channels]. Of every image
+   a strip of rows is copied with zeros around it; of a strip the responses of a tile of pixels are made, as many as fit
+   into the cache, and multiplied with the weights. For the gradients they are made again. */
+
+#define TILE 96     /* pixels whose responses are held */
+#define DEPTH 320   /* responses of a pixel that are held */
+#define STRIP 65536 /* features of a strip */
+#define MOST_TAPS 9
+#define MASK 8      /* height and width of the mask of a perturbation */
+
+enum { LINEAR, MAX_POOL, PERTURBATION };
+
+typedef struct {
+    long batch, height, width, channels, groups, stride, outputs, primitives, threads;
+    const long *kinds, *taps; /* of each primitive */
+    const long *down, *right; /* of each tap of all primitives, in pixels */
+    const REAL *frozen;       /* [rows][groups * channels]: a row for each tap of a kernel, MASK * MASK for a mask */
+} Bank;
+
+/* An output, or the gradient of one: [batch][height][width][groups * channels]. */
+typedef struct {
+    REAL *data;
+    long channels; /* of one group */
+    long add;      /* whether it holds something that is added to */
+} Output;
+
+typedef struct {
+    const Bank *bank;
+    long channels;                /* as they are held: whole vectors */
+    long reach;                   /* pixels that a tap is away at most */
+    long width;                   /* pixels of a row of a strip */
+    long out_height, out_width;
+    long strip;                   /* rows of the output that come from a strip */
+    long tile_rows, tile_columns; /* of the output */
+    long together;                /* primitives whose responses are held */
+    long row;                     /* values of a row of responses */
+    long *first_tap, *first_row;  /* of each primitive */
+    long *offsets;                /* of each tap, in values of a strip */
+    REAL *frozen;                 /* [rows][groups][channels] */
+} Plan;
+
+/* Pixels of the output, and where the first of them is in a strip. */
+typedef struct {
+    long row, column, rows, columns, place;
+} Tile;
+
+static Plan plan_of(const Bank *bank) {
+    Plan plan = {.bank = bank, .channels = rounded_up(bank->channels, LANES)};
+    long taps = 0, rows = 0;
+    plan.first_tap = malloc(bank->primitives * sizeof(long));
+    plan.first_row = malloc(bank->primitives * sizeof(long));
+    for (long i = 0; i < bank->primitives; i++) {
+        plan.first_tap[i] = taps;
+        plan.first_row[i] = rows;
+        taps += bank->taps[i];
+        rows += bank->kinds[i] == LINEAR ? bank->taps[i] : bank->kinds[i] == PERTURBATION ? MASK * MASK : 0;
+    }
+    for (long t = 0; t < taps; t++) plan.reach = most(plan.reach, most(labs(bank->down[t]), labs(bank->right[t])));
+    plan.width = bank->width + 2 * plan.reach + bank->stride - 1;
+    plan.offsets = malloc((taps + 1) * sizeof(long));
+    for (long t = 0; t < taps; t++) plan.offsets[t] = (bank->down[t] * plan.width + bank->right[t]) * plan.channels;
+    plan.out_height = parts_of(bank->height, bank->stride);
+    plan.out_width = parts_of(bank->width, bank->stride);
+    long fit = most(1, (STRIP / (plan.width * plan.channels) - 2 * plan.reach) / bank->stride);
+    plan.strip = parts_of(plan.out_height, parts_of(plan.out_height, least(fit, plan.out_height)));
+    plan.tile_columns = least(plan.out_width, TILE);
+    plan.tile_rows = least(plan.strip, most(1, TILE / plan.out_width));
+    plan.together = least(bank->primitives, most(1, DEPTH / bank->channels));
+    plan.row = plan.together * bank->channels + LANES;
+    plan.frozen = room(rows * bank->groups * plan.channels);
+    for (long i = 0; i < rows * bank->groups; i++)
+        for (long c = 0; c < plan.channels; c++)
+            plan.frozen[i * plan.channels + c] = c < bank->channels ? bank->frozen[i * bank->channels + c] : 0;
+    return plan;
+}
+
+static void end_of(Plan *plan) {
+    free(plan->first_tap), free(plan->first_row), free(plan->offsets), free(plan->frozen);
+}
+
+/* Rows of the input that a strip of the output reads. */
+static long rows_read(const Plan *plan, long rows) { return (rows - 1) * plan->bank->stride + 1 + 2 * plan->reach; }
+static long strip_size(const Plan *plan) { return rows_read(plan, plan->strip) * plan->width * plan->channels; }
+static long tile_size(const Plan *plan) { return plan->tile_rows * plan->tile_columns; }
+
+/* What the rows of a strip hold of an image; and the other way round, added to it. */
+static void take_strip(const Plan *plan, const REAL *image, long top, long rows, REAL *strip) {
+    const Bank *bank = plan->bank;
+    long step = bank->groups * bank->channels, size = plan->width * plan->channels;
+    for (long i = 0; i < rows; i++, strip += size) {
+        long row = top - plan->reach + i;
+        memset(strip, 0, size * sizeof(REAL));
+        if (row < 0 || row >= bank->height) continue;
+        const REAL *from = image + row * bank->width * step;
+        REAL *to = strip + plan->reach * plan->channels;
+        for (long j = 0; j < bank->width; j++, from += step, to += plan->channels)
+            for (long c = 0; c < bank->channels; c += LANES) store(to + c, load_some(from + c, bank->channels - c));
+    }
+}
+
+static void give_strip(const Plan *plan, const REAL *strip, long top, long rows, REAL *image) {
+    const Bank *bank = plan->bank;
+    long step = bank->groups * bank->channels;
+    for (long i = 0; i < rows; i++, strip += plan->width * plan->channels) {
+        long row = top - plan->reach + i;
+        if (row < 0 || row >= bank->height) continue;
+        const REAL *from = strip + plan->reach * plan->channels;
+        REAL *to = image + row * bank->width * step;
+        for (long j = 0; j < bank->width; j++, from += plan->channels, to += step)
+            for (long c = 0; c < bank->channels; c += LANES) {
+                long left = bank->channels - c;
+                store_some(to + c, load_some(to + c, left) + load(from + c), left);
+            }
+    }
+}
+
+/* Of a linear primitive. taps: a constant where it is inlined. */
+INLINE void filter(int taps, const Plan *plan, const Tile *tile, const long *offsets, const REAL *kernel,
+                   const REAL *strip, REAL *responses) {
+    long step = plan->bank->stride * plan->channels, kernel_row = plan->bank->groups * plan->channels;
+    for (long c = 0; c < plan->bank->channels; c += LANES) {
+        vec weights[MOST_TAPS];
+        UNROLL for (int t = 0; t < taps; t++) weights[t] = load(kernel + t * kernel_row + c);
+        for (long i = 0; i < tile->rows; i++) {
+            const REAL *from = strip + tile->place + i * step * plan->width + c;
+            REAL *to = responses + i * tile->columns * plan->row + c;
+            for (long j = 0; j < tile->columns; j++, from += step, to += plan->row) {
+                vec sum = all(0);
+                UNROLL for (int t = 0; t < taps; t++) sum += weights[t] * load(from + offsets[t]);
+                store(to, sum);
+            }
+        }
+    }
+}
+
+INLINE void filter_back(int taps, const Plan *plan, const Tile *tile, const long *offsets, const REAL *kernel,
+                        const REAL *gradients, REAL *strip) {
+    long step = plan->bank->stride * plan->channels, kernel_row = plan->bank->groups * plan->channels;
+    for (long c = 0; c < plan->bank->channels; c += LANES) {
+        vec weights[MOST_TAPS];
+        UNROLL for (int t = 0; t < taps; t++) weights[t] = load(kernel + t * kernel_row + c);
+        for (long i = 0; i < tile->rows; i++) {
+            const REAL *from = gradients + i * tile->columns * plan->row + c;
+            REAL *to = strip + tile->place + i * step * plan->width + c;
+            for (long j = 0; j < tile->columns; j++, from += plan->row, to += step) {
+                vec gradient = load(from);
+                UNROLL for (int t = 0; t < taps; t++)
+                    store(to + offsets[t], load(to + offsets[t]) + weights[t] * gradient);
+            }
+        }
+    }
+}
+
+/* Which taps of a pixel are inside the image; how many. */
+static int taps_inside(const Plan *plan, const Tile *tile, long place, long i, long j, long *inside) {
+    const Bank *bank = plan->bank;
+    int count = 0;
+    for (long t = plan->first_tap[place]; t < plan->first_tap[place] + bank->taps[place]; t++) {
+        long row = (tile->row + i) * bank->stride + bank->down[t];
+        long column = (tile->column + j) * bank->stride + bank->right[t];
+        if (row >= 0 && row < bank->height && column >= 0 && column < bank->width) inside[count++] = plan->offsets[t];
+    }
+    return count;
+}
+
+static void pool(const Plan *plan, const Tile *tile, long place, const REAL *strip, REAL *responses) {
+    long step = plan->bank->stride * plan->channels, inside[MOST_TAPS];
+    for (long i = 0; i < tile->rows; i++)
+        for (long j = 0; j < tile->columns; j++, responses += plan->row) {
+            const REAL *from = strip + tile->place + (i * plan->width + j) * step;
+            int count = taps_inside(plan, tile, place, i, j, inside);
+            for (long c = 0; c < plan->bank->channels; c += LANES) {
+                vec largest = load(from + inside[0] + c);
+                for (int t = 1; t < count; t++) {
+                    vec one = load(from + inside[t] + c);
+                    largest = choose((one > largest) | (one != one), one, largest);
+                }
+                store(responses + c, largest);
+            }
+        }
+}
+
+/* The gradient goes to the first of the largest, as torch has it. */
+static void pool_back(const Plan *plan, const Tile *tile, long place, const REAL *values, const REAL *gradients,
+                      REAL *strip) {
+    long step = plan->bank->stride * plan->channels, inside[MOST_TAPS];
+    for (long i = 0; i < tile->rows; i++)
+        for (long j = 0; j < tile->columns; j++, gradients += plan->row) {
+            long at = tile->place + (i * plan->width + j) * step;
+            int count = taps_inside(plan, tile, place, i, j, inside);
+            for (long c = 0; c < plan->bank->channels; c += LANES) {
+                vec largest = load(values + at + inside[0] + c), left = load(gradients + c);
+                for (int t = 1; t < count; t++) {
+                    vec one = load(values + at + inside[t] + c);
+                    largest = choose(one > largest, one, largest);
+                }
+                for (int t = 0; t < count; t++) {
+                    REAL *to = strip + at + inside[t] + c;
+                    mask here = load(values + at + inside[t] + c) == largest;
+                    store(to, load(to) + choose(here, left, all(0)));
+                    left = choose(here, all(0), left);
+                }
+            }
+        }
+}
+
+static const REAL *noise_at(const Plan *plan, const Tile *tile, long place, long group, long i, long j) {
+    long row = (tile->row + i) * plan->bank->stride % MASK, column = (tile->column + j) * plan->bank->stride % MASK;
+    return plan->frozen + ((plan->first_row[place] + row * MASK + column) * plan->bank->groups + group) * plan->channels;
+}
+
+static void perturb(const Plan *plan, const Tile *tile, long place, long group, const REAL *strip, REAL *responses) {
+    long step = plan->bank->stride * plan->channels;
+    for (long i = 0; i < tile->rows; i++)
+        for (long j = 0; j < tile->columns; j++, responses += plan->row) {
+            const REAL *from = strip + tile->place + (i * plan->width + j) * step;
+            const REAL *noise = noise_at(plan, tile, place, group, i, j);
+            for (long c = 0; c < plan->bank->channels; c += LANES) {
+                vec sum = load(from + c) + load(noise + c);
+                store(responses + c, choose(sum <= 0, all(0), sum));
+            }
+        }
+}
+
+static void perturb_back(const Plan *plan, const Tile *tile, long place, long group, const REAL *values,
+                         const REAL *gradients, REAL *strip) {
+    long step = plan->bank->stride * plan->channels;
+    for (long i = 0; i < tile->rows; i++)
+        for (long j = 0; j < tile->columns; j++, gradients += plan->row) {
+            long at = tile->place + (i * plan->width + j) * step;
+            const REAL *noise = noise_at(plan, tile, place, group, i, j);
+            for (long c = 0; c < plan->bank->channels; c += LANES) {
+                vec sum = load(values + at + c) + load(noise + c);
+                store(strip + at + c, load(strip + at + c) + choose(sum <= 0, all(0), load(gradients + c)));
+            }
+        }
+}
+
+#define ONE_OF(function, count, ...) case count: function(count, __VA_ARGS__); break;
+#define BY_TAPS(function, taps, ...)                                                                            \
+    switch (taps) {                                                                                             \
+        ONE_OF(function, 1, __VA_ARGS__) ONE_OF(function, 2, __VA_ARGS__) ONE_OF(function, 3, __VA_ARGS__)       \
+        ONE_OF(function, 4, __VA_ARGS__) ONE_OF(function, 5, __VA_ARGS__) ONE_OF(function, 6, __VA_ARGS__)       \
+        ONE_OF(function, 7, __VA_ARGS__) ONE_OF(function, 8, __VA_ARGS__) ONE_OF(function, 9, __VA_ARGS__)       \
+    }
+
+/* The responses of the primitives `from` to `to` to a tile, [pixels][primitives * channels]. What a vector has beyond
+   the channels of one primitive the next one overwrites. */
+static void respond(const Plan *plan, const Tile *tile, long group, long from, long to, const REAL *strip, REAL *held) {
+    for (long place = from; place < to; place++, held += plan->bank->channels) {
+        const REAL *kernel = plan->frozen + (plan->first_row[place] * plan->bank->groups + group) * plan->channels;
+        const long *offsets = plan->offsets + plan->first_tap[place];
+        if (plan->bank->kinds[place] == MAX_POOL) pool(plan, tile, place, strip, held);
+        else if (plan->bank->kinds[place] == PERTURBATION) perturb(plan, tile, place, group, strip, held);
+        else BY_TAPS(filter, plan->bank->taps[place], plan, tile, offsets, kernel, strip, held)
+    }
+}
+
+/* The gradient of a strip, from that of the responses; `strip` is what they were made from. */
+static void respond_back(const Plan *plan, const Tile *tile, long group, long from, long to, const REAL *strip,
+                         const REAL *held, REAL *of_strip) {
+    for (long place = from; place < to; place++, held += plan->bank->channels) {
+        const REAL *kernel = plan->frozen + (plan->first_row[place] * plan->bank->groups + group) * plan->channels;
+        const long *offsets = plan->offsets + plan->first_tap[place];
+        if (plan->bank->kinds[place] == MAX_POOL) pool_back(plan, tile, place, strip, held, of_strip);
+        else if (plan->bank->kinds[place] == PERTURBATION) perturb_back(plan, tile, place, group, strip, held, of_strip);
+        else BY_TAPS(filter_back, plan->bank->taps[place], plan, tile, offsets, kernel, held, of_strip)
+    }
+}
+
+/* A matrix [rows][columns] in panels [columns / WIDE][rows][WIDE], zeros at the end of the last one. */
+static REAL *pack(Matrix from, long rows, long columns, REAL *to) {
+    for (long first = 0; first < columns; first += WIDE)
+        for (long i = 0; i < rows; i++)
+            for (long j = 0; j < WIDE; j++)
+                *to++ = first + j < columns ? from.at[i * from.row + (first + j) * from.column] : 0;
+    return to;
+}
+
+/* The tiles of a strip in turn: the first one, and the next one, whose `rows` are 0 after the last one. */
+static Tile tile_at(const Plan *plan, long row, long column, long top, long bottom) {
+    Tile tile = {.row = row, .column = column};
+    tile.rows = least(plan->tile_rows, bottom - row), tile.columns = least(plan->tile_columns, plan->out_width - column);
+    long down = (row - top) * plan->bank->stride + plan->reach, right = column * plan->bank->stride + plan->reach;
+    tile.place = (down * plan->width + right) * plan->channels;
+    return tile;
+}
+
+static Tile tile_after(const Plan *plan, const Tile *tile, long top, long bottom) {
+    if (tile->column + tile->columns < plan->out_width)
+        return tile_at(plan, tile->row, tile->column + tile->columns, top, bottom);
+    return tile_at(plan, tile->row + tile->rows, 0, top, bottom);
+}
+
+static long pixel_of(const Plan *plan, const Tile *tile, long sample) {
+    return (sample * plan->out_height + tile->row) * plan->out_width + tile->column;
+}
+
+/* One image of one group. panels: the weights, packed by output. */
+static void image_forward(const Plan *plan, const REAL *x, const REAL *panels, const Output *outputs, long count,
+                          long sample, long group, REAL *strip, REAL *held) {
+    const Bank *bank = plan->bank;
+    long depth = bank->primitives * bank->channels;
+    const REAL *image = x + (sample * bank->height * bank->width * bank->groups + group) * bank->channels;
+    for (long top = 0; top < plan->out_height; top += plan->strip) {
+        long bottom = least(plan->out_height, top + plan->strip);
+        take_strip(plan, image, top * bank->stride, rows_read(plan, bottom - top), strip);
+        for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows > 0; tile = tile_after(plan, &tile, top, bottom))
+            for (long from = 0; from < bank->primitives; from += plan->together) {
+                long to = least(bank->primitives, from + plan->together), held_depth = (to - from) * bank->channels;
+                respond(plan, &tile, group, from, to, strip, held);
+                const REAL *panel = panels + from * bank->channels * WIDE;
+                for (long i = 0; i < count; i++) {
+                    long row = bank->groups * outputs[i].channels;
+                    REAL *pixels = outputs[i].data + pixel_of(plan, &tile, sample) * row + group * outputs[i].channels;
+                    for (long o = 0; o < outputs[i].channels; o += WIDE, panel += depth * WIDE)
+                        product(tile.rows * tile.columns, held_depth, (Matrix){held, plan->row, 1}, panel, WIDE,
+                                pixels + o, row, least(WIDE, outputs[i].channels - o), from > 0 || outputs[i].add);
+                }
+            }
+    }
+}
+
+void bank_forward(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count) {
+    Plan plan = plan_of(bank);
+    long depth = bank->primitives * bank->channels, panels = 0;
+    for (long i = 0; i < count; i++) panels += parts_of(outputs[i].channels, WIDE);
+    REAL *packed = room(bank->groups * panels * depth * WIDE), *to = packed;
+    for (long group = 0; group < bank->groups; group++)
+        for (long i = 0; i < count; weight += outputs[i].channels * depth, i++)
+            to = pack((Matrix){weight, 1, depth}, depth, outputs[i].channels, to);
+    #pragma omp parallel num_threads(bank->threads)
+    {
+        REAL *strip = room(strip_size(&plan)), *held = room(tile_size(&plan) * plan.row);
+        #pragma omp for schedule(static)
+        for (long sample = 0; sample < bank->batch; sample++)
+            for (long group = 0; group < bank->groups; group++)
+                image_forward(&plan, x, packed + group * panels * depth * WIDE, outputs, count, sample, group, strip,
+                              held);
+        free(strip), free(held);
+    }
+    free(packed);
+    end_of(&plan);
+}
+
+/* What a thread holds for the gradients. */
+typedef struct {
+    REAL *strip, *of_strip, *held, *gradients;
+    long row; /* values of a row of gradients: whole vectors */
+} Scratch;
+
+static Scratch scratch_of(const Plan *plan) {
+    Scratch scratch = {.row = rounded_up(plan->bank->outputs, LANES)};
+    scratch.strip = room(strip_size(plan)), scratch.of_strip = room(strip_size(plan));
+    scratch.held = room(tile_size(plan) * plan->row), scratch.gradients = room(tile_size(plan) * scratch.row);
+    memset(scratch.held, 0, tile_size(plan) * plan->row * sizeof(REAL));
+    memset(scratch.gradients, 0, tile_size(plan) * scratch.row * sizeof(REAL));
+    return scratch;
+}
+
+/* Gradients of a tile of all outputs, side by side. */
+static void take_gradients(const Plan *plan, const Tile *tile, const Output *outputs, long count, long sample,
+                           long group, Scratch *scratch) {
+    long first = 0;
+    for (long i = 0; i < count; first += outputs[i].channels, i++) {
+        long row = plan->bank->groups * outputs[i].channels;
+        const REAL *from = outputs[i].data + pixel_of(plan, tile, sample) * row + group * outputs[i].channels;
+        for (long pixel = 0; pixel < tile->rows * tile->columns; pixel++)
+            memcpy(scratch->gradients + pixel * scratch->row + first, from + pixel * row,
+                   outputs[i].channels * sizeof(REAL));
+    }
+}
+
+/* One image of one group. panels: the weights by what is held together, NULL where the gradient of x is not wanted.
+   of_weight: [primitives * channels][row of gradients], added to. */
+static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, const Output *outputs, long count,
+                           long sample, long group, Scratch *scratch, REAL *of_x, REAL *of_weight) {
+    const Bank *bank = plan->bank;
+    long image = (sample * bank->height * bank->width * bank->groups + group) * bank->channels;
+    for (long top = 0; top < plan->out_height; top += plan->strip) {
+        long bottom = least(plan->out_height, top + plan->strip), rows = rows_read(plan, bottom - top);
+        take_strip(plan, x + image, top * bank->stride, rows, scratch->strip);
+        if (panels) memset(scratch->of_strip, 0, rows * plan->width * plan->channels * sizeof(REAL));
+        for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows > 0; tile = tile_after(plan, &tile, top, bottom)) {
+            long pixels = tile.rows * tile.columns;
+            const REAL *panel = panels;
+            take_gradients(plan, &tile, outputs, count, sample, group, scratch);
+            for (long from = 0; from < bank->primitives; from += plan->together) {
+                long to = least(bank->primitives, from + plan->together), depth = (to - from) * bank->channels;
+                respond(plan, &tile, group, from, to, scratch->strip, scratch->held);
+                REAL *sums = of_weight + from * bank->channels * scratch->row;
+                for (long o = 0; o < scratch->row; o += WIDE)
+                    product(depth, pixels, (Matrix){scratch->held, 1, plan->row}, scratch->gradients + o, scratch->row,
+                            sums + o, scratch->row, least(WIDE, scratch->row - o), 1);
+                if (!panels) continue;
+                for (long k = 0; k < depth; k += WIDE, panel += bank->outputs * WIDE)
+                    product(pixels, bank->outputs, (Matrix){scratch->gradients, scratch->row, 1}, panel, WIDE,
+                            scratch->held + k, plan->row, least(WIDE, depth - k), 0);
+                respond_back(plan, &tile, group, from, to, scratch->strip, scratch->held, scratch->of_strip);
+            }
+        }
+        if (panels) give_strip(plan, scratch->of_strip, top * bank->stride, rows, of_x + image);
+    }
+}
+
+/* outputs: their gradients. of_x: like x, or NULL. of_weight: like weight. The samples go to as many parts as there are
+   threads, whose sums are added in their order, so that the result does not depend on which thread was first. */
+void bank_backward(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count, REAL *of_x,
+                   REAL *of_weight) {
+    Plan plan = plan_of(bank);
+    long depth = bank->primitives * bank->channels, at_a_time = plan.together * bank->channels, panels = 0;
+    for (long from = 0; from < depth; from += at_a_time) panels += parts_of(least(at_a_time, depth - from), WIDE);
+    REAL *packed = of_x ? room(bank->groups * panels * bank->outputs * WIDE) : NULL, *to = packed;
+    for (long group = 0; packed && group < bank->groups; group++)
+        for (long from = 0; from < depth; from += at_a_time)
+            to = pack((Matrix){weight + group * bank->outputs * depth + from, depth, 1}, bank->outputs,
+                      least(at_a_time, depth - from), to);
+    long row = rounded_up(bank->outputs, LANES), size = bank->groups * depth * row, pixels = bank->height * bank->width;
+    REAL *sums = room(bank->threads * size);
+    memset(sums, 0, bank->threads * size * sizeof(REAL));
+    #pragma omp parallel for schedule(static, 1) num_threads(bank->threads)
+    for (long part = 0; part < bank->threads; part++) {
+        Scratch scratch = scratch_of(&plan);
+        long first = part * bank->batch / bank->threads, last = (part + 1) * bank->batch / bank->threads;
+        for (long sample = first; sample < last; sample++) {
+            long features = pixels * bank->groups * bank->channels;
+            if (of_x) memset(of_x + sample * features, 0, features * sizeof(REAL));
+            for (long group = 0; group < bank->groups; group++)
+                image_backward(&plan, x, packed ? packed + group * panels * bank->outputs * WIDE : NULL, outputs, count,
+                               sample, group, &scratch, of_x, sums + part * size + group * depth * row);
+        }
+        free(scratch.strip), free(scratch.of_strip), free(scratch.held), free(scratch.gradients);
+    }
+    for (long group = 0; group < bank->groups; group++)
+        for (long o = 0; o < bank->outputs; o++)
+            for (long k = 0; k < depth; k++, of_weight++) {
+                *of_weight = 0;
+                for (long part = 0; part < bank->threads; part++)
+                    *of_weight += sums[part * size + (group * depth + k) * row + o];
+            }
+    free(packed), free(sums);
+    end_of(&plan);
+}

@@ -1,0 +1,7 @@
+/* Built for float and for double, see library.py. */
+
+#include <math.h>
+
+#include "vectors.h"
+#include "bank.h"
+#include "norm.h"

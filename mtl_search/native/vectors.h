@@ -1,0 +1,109 @@
+/* Vectors as wide as the processor has, and the product of small matrices that everything else is made of. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef REAL
+#define REAL float
+#endif
+
+#ifdef __AVX512F__
+#define BYTES 64
+#define ROWS 12 /* of a block whose sums, two vectors a row, fit into the registers */
+#else
+#define BYTES 32
+#define ROWS 6
+#endif
+
+#define LANES ((long)(BYTES / sizeof(REAL)))
+#define WIDE (2 * LANES)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+
+INLINE vec load(const REAL *from) { return *(const vec *)from; }
+INLINE void store(REAL *to, vec value) { *(vec *)to = value; }
+INLINE vec all(REAL value) { return value - (vec){0}; }
+
+/* Of a vector at the end of a row, as many values as the row has left. */
+INLINE vec load_some(const REAL *from, long left) {
+    vec value = all(0);
+    if (left >= LANES) return load(from);
+    for (long lane = 0; lane < left; lane++) value[lane] = from[lane];
+    return value;
+}
+INLINE void store_some(REAL *to, vec value, long left) {
+    if (left >= LANES) store(to, value);
+    else for (long lane = 0; lane < left; lane++) to[lane] = value[lane];
+}
+
+typedef __typeof__((vec){0} > (vec){0}) mask;
+INLINE vec choose(mask where, vec a, vec b) { return (vec)((where & (mask)a) | (~where & (mask)b)); }
+
+static long least(long a, long b) { return a < b ? a : b; }
+static long most(long a, long b) { return a > b ? a : b; }
+static long parts_of(long count, long size) { return (count + size - 1) / size; }
+static long rounded_up(long count, long size) { return parts_of(count, size) * size; }
+
+/* Memory for so many values, and for a vector that is read beyond them. */
+static REAL *room(long count) { return aligned_alloc(64, rounded_up((count + LANES) * sizeof(REAL), 64)); }
+
+/* A matrix; from one entry to the next in a column it is `row` values, in a row `column` ones. */
+typedef struct {
+    const REAL *at;
+    long row, column;
+} Matrix;
+
+/* c (+)= a b for a few rows of a and the columns of one panel of b, the sums in registers.
+   rows, vectors: constants where it is inlined. b: [depth][b_row]. */
+INLINE void block(int rows, int vectors, long depth, Matrix a, const REAL *b, long b_row, REAL *c, long c_row,
+                  long columns, int add) {
+    vec sums[ROWS][2];
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < vectors; j++) sums[i][j] = all(0);
+    for (long k = 0; k < depth; k++) {
+        vec of_b[2];
+        UNROLL for (int j = 0; j < vectors; j++) of_b[j] = load(b + k * b_row + j * LANES);
+        UNROLL for (int i = 0; i < rows; i++) {
+            vec of_a = all(a.at[i * a.row + k * a.column]);
+            UNROLL for (int j = 0; j < vectors; j++) sums[i][j] += of_a * of_b[j];
+        }
+    }
+    if (columns == vectors * LANES) {
+        UNROLL for (int i = 0; i < rows; i++)
+            UNROLL for (int j = 0; j < vectors; j++) {
+                REAL *to = c + i * c_row + j * LANES;
+                store(to, add ? sums[i][j] + load(to) : sums[i][j] + all(0));
+            }
+        return;
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        REAL row[2 * BYTES / sizeof(REAL)];
+        UNROLL for (int j = 0; j < vectors; j++) store(row + j * LANES, sums[i][j]);
+        for (long j = 0; j < columns; j++) c[i * c_row + j] = row[j] + (add ? c[i * c_row + j] : 0);
+    }
+}
+
+#define BLOCK_OF(count)                                                               \
+    case count:                                                                       \
+        if (columns > LANES) block(count, 2, depth, a, b, b_row, c, c_row, columns, add); \
+        else block(count, 1, depth, a, b, b_row, c, c_row, columns, add);             \
+        return;
+
+static void block_of(long rows, long depth, Matrix a, const REAL *b, long b_row, REAL *c, long c_row, long columns,
+                     int add) {
+    switch (rows) {
+        BLOCK_OF(1) BLOCK_OF(2) BLOCK_OF(3) BLOCK_OF(4) BLOCK_OF(5) BLOCK_OF(6)
+#if ROWS > 6
+        BLOCK_OF(7) BLOCK_OF(8) BLOCK_OF(9) BLOCK_OF(10) BLOCK_OF(11) BLOCK_OF(12)
+#endif
+    }
+}
+
+/* c (+)= a b, for at most WIDE columns. */
+static void product(long rows, long depth, Matrix a, const REAL *b, long b_row, REAL *c, long c_row, long columns,
+                    int add) {
+    for (long row = 0; row < rows; row += ROWS, a.at += ROWS * a.row, c += ROWS * c_row)
+        block_of(least(ROWS, rows - row), depth, a, b, b_row, c, c_row, columns, add);
+}
