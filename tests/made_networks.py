@@ -1,10 +1,13 @@
 """Small networks to test on: tasks, architectures made by hand and by lot, and what is asserted of them."""
 
+import copy
 import random
 from collections.abc import Iterator, Sequence
 
+import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mtl_search.architecture import DECODER, Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
 from mtl_search.networks.forms import Form, can_be_joined, has_native_form
@@ -23,6 +26,10 @@ IMAGE_BANKS, VECTOR_BANKS = banks_for(vectors=False), banks_for(vectors=True)
 def made_tasks(count: int = 2) -> tuple[Classification, ...]:
     """Tasks ``a``, ``b``, ... of 3, 4, ... classes."""
     return tuple(Classification("abcdefghij"[number], classes=3 + number) for number in range(count))
+
+
+KINK = {torch.float64: 1e-14, torch.float32: 3e-6}
+"""How near to 0 rounding moves a normalised value from one side to the other."""
 
 
 def made_architecture(
@@ -111,8 +118,30 @@ def generic_model(
     return model.to(dtype)
 
 
-def made_inputs(dtype: torch.dtype = torch.float64, batch: int = BATCH, shape: Sequence[int] = SHAPE) -> Tensor:
-    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+def made_inputs(
+    dtype: torch.dtype = torch.float64, batch: int = BATCH, shape: Sequence[int] = SHAPE, seed: int = 2
+) -> Tensor:
+    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def inputs_off_kinks(reference: MultiTaskNetwork, dtype: torch.dtype) -> Tensor:
+    """Inputs for which no ReLU reads a value that rounding can move over 0, where gradients jump."""
+    exact = copy.deepcopy(reference).double().train()
+    nearest: list[float] = []
+
+    def watched(x: Tensor, inplace: bool = False) -> Tensor:
+        nearest.append(float(x[x != 0].abs().min()))
+        return relu(x, inplace)
+
+    relu = F.relu
+    for seed in range(2, 30):
+        nearest.clear()
+        with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+            patch.setattr(F, "relu", watched)
+            exact(made_inputs(torch.float64, seed=seed))
+        if min(nearest, default=1) > KINK[dtype]:
+            return made_inputs(dtype, seed=seed)
+    raise AssertionError("every input is on a kink")
 
 
 def weighted_sum(outputs: dict[str, Tensor]) -> Tensor:

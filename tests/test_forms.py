@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from made_networks import IMAGE_BANKS, gradients, in_form, made_architecture, made_inputs, made_tasks, single_threaded
-from mtl_search.banks import BANKS
+from mtl_search.banks import CONVOLUTION
 from mtl_search.networks import forms, layer
 from mtl_search.networks.forms import AVX2, AVX512, Form, Timings, fastest, recombined, timings_here
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator, terms_of
 
-IN_PARTS: tuple[Form, ...] = ("joined", "filtered")
+IN_PARTS: tuple[Form, ...] = ("joined", "filtered", "native")
 CHANNELS, OUTPUTS = 4, (5, 3)
 SHAPE = (2, 12, 12)
 
@@ -50,7 +50,7 @@ def assert_same_with_gradients(got: list[Tensor], expected: list[Tensor], inputs
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize(
     ("form", "name"),
-    [("filtered", name) for name in BANKS if name in IMAGE_BANKS]
+    [(form, name) for form in ("filtered", "native") for name in IMAGE_BANKS if name != CONVOLUTION]
     + [("joined", "linear"), ("joined", "dilated_random*3")],
 )
 def test_every_form_is_the_folded_one_however_many_samples_at_a_time(

@@ -208,7 +208,8 @@ static void pool_back(const Plan *plan, const Tile *tile, long place, const REAL
 
 static const REAL *noise_at(const Plan *plan, const Tile *tile, long place, long group, long i, long j) {
     long row = (tile->row + i) * plan->bank->stride % MASK, column = (tile->column + j) * plan->bank->stride % MASK;
-    return plan->frozen + ((plan->first_row[place] + row * MASK + column) * plan->bank->groups + group) * plan->channels;
+    long of_mask = plan->first_row[place] + row * MASK + column;
+    return plan->frozen + (of_mask * plan->bank->groups + group) * plan->channels;
 }
 
 static void perturb(const Plan *plan, const Tile *tile, long place, long group, const REAL *strip, REAL *responses) {
@@ -252,9 +253,10 @@ static void respond(const Plan *plan, const Tile *tile, long group, long from, l
     for (long place = from; place < to; place++, held += plan->bank->channels) {
         const REAL *kernel = plan->frozen + (plan->first_row[place] * plan->bank->groups + group) * plan->channels;
         const long *offsets = plan->offsets + plan->first_tap[place];
-        if (plan->bank->kinds[place] == MAX_POOL) pool(plan, tile, place, strip, held);
-        else if (plan->bank->kinds[place] == PERTURBATION) perturb(plan, tile, place, group, strip, held);
-        else BY_TAPS(filter, plan->bank->taps[place], plan, tile, offsets, kernel, strip, held)
+        long kind = plan->bank->kinds[place], taps = plan->bank->taps[place];
+        if (kind == MAX_POOL) pool(plan, tile, place, strip, held);
+        else if (kind == PERTURBATION) perturb(plan, tile, place, group, strip, held);
+        else BY_TAPS(filter, taps, plan, tile, offsets, kernel, strip, held)
     }
 }
 
@@ -264,9 +266,10 @@ static void respond_back(const Plan *plan, const Tile *tile, long group, long fr
     for (long place = from; place < to; place++, held += plan->bank->channels) {
         const REAL *kernel = plan->frozen + (plan->first_row[place] * plan->bank->groups + group) * plan->channels;
         const long *offsets = plan->offsets + plan->first_tap[place];
-        if (plan->bank->kinds[place] == MAX_POOL) pool_back(plan, tile, place, strip, held, of_strip);
-        else if (plan->bank->kinds[place] == PERTURBATION) perturb_back(plan, tile, place, group, strip, held, of_strip);
-        else BY_TAPS(filter_back, plan->bank->taps[place], plan, tile, offsets, kernel, held, of_strip)
+        long kind = plan->bank->kinds[place], taps = plan->bank->taps[place];
+        if (kind == MAX_POOL) pool_back(plan, tile, place, strip, held, of_strip);
+        else if (kind == PERTURBATION) perturb_back(plan, tile, place, group, strip, held, of_strip);
+        else BY_TAPS(filter_back, taps, plan, tile, offsets, kernel, held, of_strip)
     }
 }
 
@@ -279,10 +282,11 @@ static REAL *pack(Matrix from, long rows, long columns, REAL *to) {
     return to;
 }
 
-/* The tiles of a strip in turn: the first one, and the next one, whose `rows` are 0 after the last one. */
+/* A tile of a strip; and the one after it, which has no rows after the last one. */
 static Tile tile_at(const Plan *plan, long row, long column, long top, long bottom) {
     Tile tile = {.row = row, .column = column};
-    tile.rows = least(plan->tile_rows, bottom - row), tile.columns = least(plan->tile_columns, plan->out_width - column);
+    tile.rows = least(plan->tile_rows, bottom - row);
+    tile.columns = least(plan->tile_columns, plan->out_width - column);
     long down = (row - top) * plan->bank->stride + plan->reach, right = column * plan->bank->stride + plan->reach;
     tile.place = (down * plan->width + right) * plan->channels;
     return tile;
@@ -307,7 +311,7 @@ static void image_forward(const Plan *plan, const REAL *x, const REAL *panels, c
     for (long top = 0; top < plan->out_height; top += plan->strip) {
         long bottom = least(plan->out_height, top + plan->strip);
         take_strip(plan, image, top * bank->stride, rows_read(plan, bottom - top), strip);
-        for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows > 0; tile = tile_after(plan, &tile, top, bottom))
+        for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows; tile = tile_after(plan, &tile, top, bottom))
             for (long from = 0; from < bank->primitives; from += plan->together) {
                 long to = least(bank->primitives, from + plan->together), held_depth = (to - from) * bank->channels;
                 respond(plan, &tile, group, from, to, strip, held);
@@ -383,7 +387,7 @@ static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, 
         long bottom = least(plan->out_height, top + plan->strip), rows = rows_read(plan, bottom - top);
         take_strip(plan, x + image, top * bank->stride, rows, scratch->strip);
         if (panels) memset(scratch->of_strip, 0, rows * plan->width * plan->channels * sizeof(REAL));
-        for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows > 0; tile = tile_after(plan, &tile, top, bottom)) {
+        for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows; tile = tile_after(plan, &tile, top, bottom)) {
             long pixels = tile.rows * tile.columns;
             const REAL *panel = panels;
             take_gradients(plan, &tile, outputs, count, sample, group, scratch);

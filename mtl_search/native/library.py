@@ -1,7 +1,7 @@
 """The library of kernels, built for this processor where it is first needed, and kept in the user's cache.
 
-It takes a C compiler (``$CC``, or ``cc``). Where there is none, or ``MTL_SEARCH_NATIVE=0`` is set, nothing is built, and
-torch's own operations are used.
+It takes a C compiler (``$CC``, or ``cc``). Where there is none, or ``MTL_SEARCH_NATIVE=0`` is set, nothing is built,
+and torch's own operations are used.
 """
 
 import ctypes
@@ -50,7 +50,8 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
 def trains(x: Tensor) -> bool:
     """Whether the kernels take a tensor of a training step: on the processor, of a type that they are built for."""
     on_processor = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    return torch.is_grad_enabled() and on_processor and not torch.compiler.is_compiling() and library(x.dtype) is not None
+    in_training = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return on_processor and in_training and library(x.dtype) is not None
 
 
 @functools.cache

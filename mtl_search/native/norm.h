@@ -6,21 +6,23 @@ typedef struct {
     long pixels, channels, relu, threads;
 } Norm;
 
-/* y = scale x + offset for every channel; what the ReLU lets through is where that is positive. */
+/* y = scale (x - mean) + bias for every channel; what the ReLU lets through is where that is positive. */
 typedef struct {
-    REAL *scale, *offset; /* whole vectors */
+    REAL *scale, *mean, *bias; /* whole vectors */
 } Line;
 
 static Line line_of(const Norm *norm, const REAL *mean, const REAL *deviation, const REAL *weight, const REAL *bias) {
-    Line line = {room(norm->channels), room(norm->channels)};
-    for (long c = 0; c < norm->channels; c++) {
-        line.scale[c] = weight[c] / deviation[c];
-        line.offset[c] = bias[c] - mean[c] * line.scale[c];
-    }
+    Line line = {room(norm->channels), room(norm->channels), room(norm->channels)};
+    for (long c = 0; c < norm->channels; c++) line.scale[c] = weight[c] / deviation[c];
+    memcpy(line.mean, mean, norm->channels * sizeof(REAL)), memcpy(line.bias, bias, norm->channels * sizeof(REAL));
     return line;
 }
 
-INLINE vec on_line(const Line *line, long c, vec x) { return load(line->scale + c) * x + load(line->offset + c); }
+static void end_of_line(Line *line) { free(line->scale), free(line->mean), free(line->bias); }
+
+INLINE vec on_line(const Line *line, long c, vec x) {
+    return load(line->scale + c) * (x - load(line->mean + c)) + load(line->bias + c);
+}
 
 INLINE vec through(const Norm *norm, const Line *line, long c, vec x, vec gradient) {
     return norm->relu ? choose(on_line(line, c, x) > 0, gradient, all(0)) : gradient;
@@ -92,22 +94,21 @@ void norm_forward(const Norm *norm, const REAL *x, const REAL *weight, const REA
                 vec value = on_line(&line, c, load_some(x + at, left));
                 store_some(y + at, norm->relu ? choose(value < 0, all(0), value) : value, left);
             }
-    free(origin), free(sums), free(line.scale), free(line.offset);
+    free(origin), free(sums);
+    end_of_line(&line);
 }
 
 /* x, mean, deviation: of the forward pass; gradients: of y. */
 void norm_backward(const Norm *norm, const REAL *x, const REAL *weight, const REAL *bias, const REAL *mean,
                    const REAL *deviation, const REAL *gradients, REAL *of_x, REAL *of_weight, REAL *of_bias) {
     Line line = line_of(norm, mean, deviation, weight, bias);
-    REAL *origin = room(norm->channels), *slope = room(norm->channels), *rest = room(norm->channels);
-    memcpy(origin, mean, norm->channels * sizeof(REAL));
-    double *sums = sums_of(norm, x, gradients, &line, origin);
+    REAL *slope = room(norm->channels), *rest = room(norm->channels);
+    double *sums = sums_of(norm, x, gradients, &line, line.mean);
     for (long c = 0; c < norm->channels; c++) {
         of_bias[c] = sums[c];
         of_weight[c] = sums[norm->channels + c] / deviation[c];
-        double per_deviation = of_weight[c] / norm->pixels / deviation[c];
-        slope[c] = -line.scale[c] * per_deviation;
-        rest[c] = -line.scale[c] * (sums[c] / norm->pixels - per_deviation * mean[c]);
+        slope[c] = -line.scale[c] * of_weight[c] / deviation[c] / norm->pixels;
+        rest[c] = -line.scale[c] * of_bias[c] / norm->pixels;
     }
     #pragma omp parallel for schedule(static, 1) num_threads(norm->threads)
     for (long part = 0; part < norm->threads; part++)
@@ -116,8 +117,9 @@ void norm_backward(const Norm *norm, const REAL *x, const REAL *weight, const RE
                 long at = pixel * norm->channels + c, left = norm->channels - c;
                 vec value = load_some(x + at, left);
                 vec of_line = through(norm, &line, c, value, load_some(gradients + at, left));
-                vec found = load(line.scale + c) * of_line + load(slope + c) * value + load(rest + c);
-                store_some(of_x + at, found, left);
+                vec away = value - load(line.mean + c);
+                store_some(of_x + at, load(line.scale + c) * of_line + load(slope + c) * away + load(rest + c), left);
             }
-    free(origin), free(slope), free(rest), free(sums), free(line.scale), free(line.offset);
+    free(slope), free(rest), free(sums);
+    end_of_line(&line);
 }
