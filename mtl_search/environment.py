@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent
+SOURCES = {".py", ".c", ".h"}
 PACKAGES = ("mtl_search", "torch", "optuna", "ray", "numpy", "pandas", "plotly", "moocore")
 
 
@@ -55,7 +56,7 @@ def source_revision() -> str | None:
 def source_digest() -> str:
     """A digest of the package's source, which tells apart what a revision with changes does not."""
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in sorted(path for path in PACKAGE.rglob("*.*") if path.suffix in SOURCES):
         digest.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

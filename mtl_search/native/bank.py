@@ -78,16 +78,14 @@ def recombine(
     :returns: ``[batch, groups * outputs, ceil(height / stride), ceil(width / stride)]`` each, channels innermost.
     """
     sizes = [len(weight) // groups for weight in weights]
-    made: tuple[Tensor, ...] = _Recombined.apply(x, torch.cat(list(weights)), None, primitives, stride, groups, sizes)
+    made: tuple[Tensor, ...] = _Recombined.apply(x, torch.cat(list(weights)), None, primitives, stride, groups, sizes)  # type: ignore[no-untyped-call]
     return list(made)
 
 
-def recombine_into(
-    made: Tensor, x: Tensor, primitives: NativeBank, weight: Tensor, stride: int, groups: int
-) -> Tensor:
+def recombine_into(made: Tensor, x: Tensor, primitives: NativeBank, weight: Tensor, stride: int, groups: int) -> Tensor:
     """What :func:`recombine` makes, added to ``made`` in its place, which must have its channels innermost."""
     sizes = [len(weight) // groups]
-    (total,) = _Recombined.apply(x, weight, made, primitives, stride, groups, sizes)
+    (total,) = _Recombined.apply(x, weight, made, primitives, stride, groups, sizes)  # type: ignore[no-untyped-call]
     assert isinstance(total, Tensor)
     return total
 
@@ -112,9 +110,7 @@ class _Recombined(torch.autograd.Function):
         bank = _bank(x, primitives, stride, groups, sum(sizes))
         lib = library(x.dtype)
         assert lib is not None
-        lib.bank_forward(
-            ctypes.byref(bank), _data(x), _data(weight), *_outputs(outputs, groups, add=into is not None)
-        )
+        lib.bank_forward(ctypes.byref(bank), _data(x), _data(weight), *_outputs(outputs, groups, add=into is not None))
         if into is not None:
             ctx.mark_dirty(into)
         return tuple(outputs)

@@ -92,9 +92,11 @@ def _build(compiler: str, flags: tuple[str, ...], place: Path) -> None:
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     made, linked = (place.with_name(f"{place.stem}.{os.getpid()}{ending}") for ending in (".o", ".so"))
+    compiling = [compiler, *flags, "-c", str(SOURCES / "kernels.c"), "-o", str(made)]
+    linking = [compiler, "-shared", str(made), "-o", str(linked)]
     try:
-        for command in ([*flags, "-c", str(SOURCES / "kernels.c"), "-o", made], ["-shared", made, "-o", linked]):
-            subprocess.run([compiler, *command], check=True, capture_output=True, text=True)
+        for command in (compiling, linking):
+            subprocess.run(command, check=True, capture_output=True, text=True)
         linked.replace(place)
     finally:
         made.unlink(missing_ok=True)

@@ -14,9 +14,7 @@ class _Norm(ctypes.Structure):
     _fields_ = [(name, ctypes.c_long) for name in ("pixels", "channels", "relu", "threads")]
 
 
-def normalise(
-    x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, activate: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def normalise(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, activate: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalisation in training (Ioffe & Szegedy, ICML 2015), and ReLU if asked for.
 
     :param x: ``[batch, channels, height, width]``, channels innermost, float32 or float64, for which there must be a
@@ -25,7 +23,7 @@ def normalise(
     :param bias: Offset, ``[channels]``.
     :returns: As ``x``; mean and (biased) variance of every channel.
     """
-    made, mean, deviation = _Normalised.apply(x, weight, bias, epsilon, activate)
+    made, mean, deviation = _Normalised.apply(x, weight, bias, epsilon, activate)  # type: ignore[no-untyped-call]
     return made, mean, deviation.square() - epsilon
 
 

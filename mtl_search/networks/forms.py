@@ -10,11 +10,11 @@
     and with primitives that do not fold; how many are enough depends on the processor.
 
 ``native``
-    As ``filtered``, by kernels in C (:mod:`mtl_search.native`): responses are made for a few pixels and multiplied while
-    they are in the cache, in a third to a half of the time of any other form. Where there is a C compiler, it is taken.
+    As ``filtered``, by kernels in C (:mod:`mtl_search.native`): responses are made for a few pixels and multiplied
+    while they are in the cache, in about half the time of the other forms. It is taken where there is a C compiler.
 
-``joined`` and ``filtered`` take a few samples at a time, while they are in the processor's cache, and filter again for the gradients:
-what a step keeps is the input alone. ``benchmarks/forms.py`` measures all.
+``joined`` and ``filtered`` take a few samples at a time, while they are in the processor's cache, and filter again for
+the gradients: what a step keeps is the input alone, and so it is with ``native``. ``benchmarks/forms.py`` measures all.
 """
 
 import functools

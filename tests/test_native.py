@@ -1,0 +1,123 @@
+"""The kernels in C: as torch computes it, the same on every run; and torch itself where they cannot be built."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mtl_search.native.bank import recombine, recombine_into
+from mtl_search.native.library import built, library, trains
+from mtl_search.native.norm import normalise
+from mtl_search.networks.operators import Bank, make_operator
+
+pytestmark = pytest.mark.skipif(library(torch.float32) is None, reason="kernels need a C compiler")
+
+EPSILON = 1e-5
+
+
+def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    made = torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    return made.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else made
+
+
+def made_bank(channels: int) -> Bank:
+    bank = make_operator("paper", channels, torch.Generator().manual_seed(0)).double()
+    assert isinstance(bank, Bank)
+    return bank
+
+
+@pytest.mark.parametrize("activate", [True, False])
+@pytest.mark.parametrize(("channels", "mean"), [(1, 0), (5, 3), (16, -1), (19, 1000)])
+def test_norms_and_their_gradients_are_those_of_torch(channels: int, mean: float, activate: bool) -> None:
+    x = (drawn(4, channels, 9, 7) + mean).requires_grad_()
+    weight, bias = drawn(channels, seed=1).requires_grad_(), drawn(channels, seed=2).requires_grad_()
+    made, found_mean, variance = normalise(x, weight, bias, EPSILON, activate)
+    expected = F.batch_norm(x, None, None, weight, bias, True, 0.1, EPSILON)
+    expected = F.relu(expected) if activate else expected
+    torch.testing.assert_close(made, expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(found_mean, x.detach().mean(dim=(0, 2, 3)))
+    torch.testing.assert_close(variance, x.detach().var(dim=(0, 2, 3), unbiased=False))
+    upstream, inputs = drawn(*x.shape, seed=3), [x, weight, bias]
+    got, wanted = (torch.autograd.grad(output, inputs, upstream) for output in (made, expected))
+    torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_what_is_there_is_added_to(groups: int) -> None:
+    bank, x = made_bank(6), drawn(2, 6, 9, 7).requires_grad_()
+    weight = drawn(groups * 4, bank.taps, 6 // groups, seed=1).requires_grad_()
+    before = drawn(2, groups * 4, 9, 7, seed=2).requires_grad_()
+    expected = before + recombine(x, bank.native(), [weight], 1, groups)[0]
+    got = recombine_into(before.clone(memory_format=torch.channels_last), x, bank.native(), weight, 1, groups)
+    torch.testing.assert_close(got, expected)
+    upstream, inputs = drawn(*got.shape, seed=3), [before, x, weight]
+    torch.testing.assert_close(
+        torch.autograd.grad(got, inputs, upstream), torch.autograd.grad(expected, inputs, upstream)
+    )
+
+
+def test_several_threads_give_the_same_every_time() -> None:
+    bank, x = made_bank(16), drawn(9, 16, 20, 20).requires_grad_()
+    weight = drawn(8, bank.taps, 16, seed=1).requires_grad_()
+    threads = torch.get_num_threads()
+    found = []
+    for count in (3, 3, 3, 1):
+        torch.set_num_threads(count)
+        (made,) = recombine(x, bank.native(), [weight], 1)
+        found.append((made, *torch.autograd.grad(made, [x, weight], drawn(*made.shape, seed=2))))
+    torch.set_num_threads(threads)
+    assert all(torch.equal(one, first) for again in found[1:3] for one, first in zip(again, found[0], strict=True))
+    torch.testing.assert_close(found[3], found[0])
+
+
+def test_changed_values_of_a_bank_are_seen() -> None:
+    bank, x = made_bank(4), drawn(2, 4, 9, 7)
+    weight = drawn(3, bank.taps, 4, seed=1)
+    recombine(x, bank.native(), [weight], 1)
+    bank.load_state_dict({name: value + 0.5 for name, value in bank.state_dict().items()})
+    torch.testing.assert_close(
+        recombine(x, bank.native(), [weight], 1)[0], bank.convolve(bank.features(x, 1), weight, 1, 1)
+    )
+
+
+def test_only_training_on_the_processor_takes_them() -> None:
+    x = torch.zeros(1)
+    assert trains(x)
+    assert trains(x.double())
+    assert not trains(x.half())
+    with torch.no_grad():
+        assert not trains(x)
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ({"MTL_SEARCH_NATIVE": "0"}, "switched off by MTL_SEARCH_NATIVE=0"),
+        ({"CC": "no-such-compiler"}, "no C compiler"),
+        ({"CC": "false"}, "failed"),
+    ],
+)
+def test_a_machine_that_cannot_build_them_trains_all_the_same(
+    setting: dict[str, str], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**setting, "XDG_CACHE_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    built.cache_clear()
+    try:
+        assert problem in built("float").problem
+        assert not trains(torch.zeros(1))
+    finally:
+        built.cache_clear()
+
+
+def test_a_library_is_built_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    program = "from mtl_search.native.library import built; assert built('float').library"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program], check=True)
+        (file,) = (tmp_path / "mtl_search" / "native").iterdir()
+        assert file.suffix == ".so"
