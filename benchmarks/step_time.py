@@ -17,7 +17,17 @@ On one thread, times are of the process: other work on the machine counts little
 
 With ``--keep-memory`` the process keeps freed memory, as the workers of a search do.
 
-Bank ``linear``, torch 2.13.0, memory not kept. One thread of an AMD EPYC with AVX2, in a virtual machine whose
+Bank ``linear``, torch 2.13.0, memory not kept. One thread of an AMD EPYC with AVX2, with the kernels in C of
+:mod:`mtl_search.native`, while tests ran on the second core (other widths were not measured with them yet):
+
+| width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
+|---|---|---|---|---|---|---|---|---|---|---|
+| 64 | 2 | 0.75 | 128 | 691 | 8.78x | 3.51x | 4.93x | 0.78x | 0.70x | 87 % |
+| 64 | 2 | 0.5 | 128 | 709 | 6.68x | 3.84x | 4.77x | 0.86x | 0.66x | 100 % |
+| 64 | 8 | 0.75 | 128 | 1361 | 12.46x | 7.73x | 6.28x | 1.84x | 0.71x | 110 % |
+| 64 | 8 | 0.5 | 128 | 2484 | 7.77x | 4.68x | 4.38x | 2.43x | 0.56x | 72 % |
+
+All that follows is without them, in torch's operations alone (``MTL_SEARCH_NATIVE=0``). The same machine, whose
 neighbours are not idle (rows of 40 tasks: while other work ran on the second core). Over widths 64 and 128, tasks 2 and
 8 the reference takes 4.2 times as long in the default layout and 2.4 times with channels last:
 
