@@ -8,7 +8,6 @@
     The primitives first, then one 1x1 convolution for all weights: ``k/9`` of the multiply-accumulates of the folded
     form for ``k`` primitives, but ``k`` times the features. It gains where there are many outputs, as with many tasks,
     and with primitives that do not fold; how many are enough depends on the processor.
-
 ``native``
     As ``filtered``, by kernels in C (:mod:`mtl_search.native`): responses are made for a few pixels and multiplied
     while they are in the cache. It is taken where there is a C compiler: it is 1.5 to 2 times as fast as ``folded``.
