@@ -13,6 +13,7 @@ from mtl_search.native.bank import recombine, recombine_into
 from mtl_search.native.library import built, library, trains
 from mtl_search.native.norm import normalise
 from mtl_search.networks.operators import Bank, make_operator
+from mtl_search.primitives.max_pool import MaxPool
 
 pytestmark = pytest.mark.skipif(library(torch.float32) is None, reason="kernels need a C compiler")
 
@@ -44,6 +45,36 @@ def test_norms_and_their_gradients_are_those_of_torch(channels: int, mean: float
     upstream, inputs = drawn(*x.shape, seed=3), [x, weight, bias]
     got, wanted = (torch.autograd.grad(output, inputs, upstream) for output in (made, expected))
     torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("channels", "height", "width", "stride"),
+    [(8, 40, 230, 1), (8, 41, 231, 2), (80, 5, 6, 1)],
+    ids=["several strips and tiles", "with a stride", "more responses than are held"],
+)
+def test_images_are_the_same_in_parts(channels: int, height: int, width: int, stride: int) -> None:
+    bank, x = made_bank(channels), drawn(2, channels, height, width).requires_grad_()
+    weights = [drawn(outputs, bank.taps, channels, seed=outputs).requires_grad_() for outputs in (17, 3)]
+    made, features = recombine(x, bank.native(), weights, stride), bank.features(x, stride)
+    expected = [bank.convolve(features, weight, stride, 1) for weight in weights]
+    torch.testing.assert_close(made, expected)
+    upstream, inputs = [drawn(*output.shape, seed=3) for output in made], [x, *weights]
+    got, wanted = (torch.autograd.grad(outputs, inputs, upstream) for outputs in (made, expected))
+    torch.testing.assert_close(got, wanted)
+
+
+class WiderPool(MaxPool):
+    """Another operation than the one that it derives from."""
+
+    def __call__(self, x: Tensor, buffer: Tensor, stride: int) -> Tensor:
+        return F.max_pool2d(x, 5, stride, padding=2)
+
+
+def test_a_primitive_has_the_kernel_that_it_names_itself() -> None:
+    bank = made_bank(4)
+    assert bank.has_kernels
+    bank.primitives[0] = WiderPool()
+    assert not bank.has_kernels
 
 
 @pytest.mark.parametrize("groups", [1, 3])

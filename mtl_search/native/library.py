@@ -80,7 +80,7 @@ def _load(compiler: str, real: str, threads: tuple[str, ...]) -> ctypes.CDLL:
             _build(compiler, flags, place)
         return ctypes.CDLL(str(place))
     except subprocess.CalledProcessError as error:
-        raise BuildError(f"{compiler} failed: {error.stderr.strip().splitlines()[-1:]}") from error
+        raise BuildError(f"{compiler} failed: {error.stderr.strip()}") from error
     except OSError as error:
         raise BuildError(str(error)) from error
 

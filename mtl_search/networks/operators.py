@@ -225,8 +225,8 @@ class Bank(Filter):
 
     @property
     def has_kernels(self) -> bool:
-        """Whether there are kernels in C for all of its primitives."""
-        return all(isinstance(one, LinearPrimitive) or getattr(one, "native", "") for one in self.primitives)
+        """Whether there are kernels in C for all of its primitives. One derived from another says so by itself."""
+        return all(isinstance(one, LinearPrimitive) or vars(type(one)).get("native") for one in self.primitives)
 
     def native(self) -> NativeBank:
         """The bank as the kernels in C take it, made anew when its values have changed."""
