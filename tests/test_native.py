@@ -1,5 +1,6 @@
 """The kernels in C: as torch computes it, the same on every run; and torch itself where they cannot be built."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,14 @@ def test_images_are_the_same_in_parts(channels: int, height: int, width: int, st
     upstream, inputs = [drawn(*output.shape, seed=3) for output in made], [x, *weights]
     got, wanted = (torch.autograd.grad(outputs, inputs, upstream) for outputs in (made, expected))
     torch.testing.assert_close(got, wanted)
+
+
+def test_a_bank_that_was_trained_can_be_saved() -> None:
+    bank, x = made_bank(4), drawn(2, 4, 9, 7)
+    weight = drawn(3, bank.taps, 4, seed=1)
+    (made,) = recombine(x, bank.native(), [weight], 1)
+    again = pickle.loads(pickle.dumps(bank))
+    assert torch.equal(recombine(x, again.native(), [weight], 1)[0], made)
 
 
 class WiderPool(MaxPool):

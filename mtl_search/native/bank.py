@@ -25,7 +25,8 @@ class _Bank(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_long) for name in ("batch", "height", "width", "channels", "groups", "stride")),
         *((name, ctypes.c_long) for name in ("outputs", "primitives", "threads")),
-        *((name, ctypes.c_void_p) for name in ("kinds", "taps", "down", "right", "frozen")),
+        *((name, ctypes.POINTER(ctypes.c_long)) for name in ("kinds", "taps", "down", "right")),
+        ("frozen", ctypes.c_void_p),
     ]
 
 
@@ -60,12 +61,11 @@ class NativeBank:
         return torch.cat([member.frozen for member in self.members]).contiguous()
 
     @cached_property
-    def tables(self) -> list["ctypes.Array[ctypes.c_long]"]:
+    def tables(self) -> list[list[int]]:
         """Kinds, numbers of taps, and how far down and to the right each tap is."""
         taps = [tap for member in self.members for tap in member.taps]
-        kinds, counts = zip(*((KINDS.index(member.kind), len(member.taps)) for member in self.members), strict=True)
-        down, right = zip(*taps, strict=True) if taps else ((), ())
-        return [(ctypes.c_long * len(numbers))(*numbers) for numbers in (kinds, counts, down, right)]
+        kinds, counts = [KINDS.index(member.kind) for member in self.members], [len(one.taps) for one in self.members]
+        return [kinds, counts, [down for down, _ in taps], [right for _, right in taps]]
 
 
 def recombine(
@@ -150,7 +150,7 @@ def _bank(x: Tensor, primitives: NativeBank, stride: int, groups: int, outputs: 
     return _Bank(
         *(batch, height, width, channels // groups, groups, stride, outputs, len(primitives.members)),
         torch.get_num_threads(),
-        *(ctypes.cast(table, ctypes.c_void_p) for table in primitives.tables),
+        *((ctypes.c_long * len(table))(*table) for table in primitives.tables),
         primitives.frozen.data_ptr(),
     )
 
