@@ -1,9 +1,10 @@
 """The exact forms of a bank in a training step, see :mod:`mtl_search.networks.forms`.
 
-For layers of several widths, strides and banks: the time of every form, forward and backward, side by side, and which
-of them :func:`mtl_search.networks.forms.fastest` takes, whose constants come from here. A layer reads shared features
-and makes shared ones and those of the tasks' own. Times are of the process, so that other work on the machine counts
-little.
+For layers of several widths, strides and banks: the milliseconds of every form, forward and backward, side by side,
+and which of torch's :func:`mtl_search.networks.forms.fastest` takes, whose constants come from here; where there are
+kernels in C, they are taken. How many times longer ``folded`` takes than what is taken comes last. A layer reads shared
+features and makes shared ones and those of the tasks' own. Times are of the process, so that other work on the machine
+counts little.
 
     python benchmarks/forms.py [--threads N] [--batch N] [--rounds N] [--banks linear paper pooling]
 
@@ -80,10 +81,14 @@ One thread of an AMD EPYC with AVX-512. What is taken is on average 1.7 % slower
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
+from typing import get_args
 
 import torch
+from torch import Tensor
 
-from mtl_search.networks.forms import Form, can_be_joined, fastest, recombined
+from mtl_search.native.bank import Measured
+from mtl_search.networks.forms import Form, can_be_joined, fastest, has_native_form, recombined
 from mtl_search.networks.operators import Bank, make_operator
 
 LAYERS = [
@@ -112,8 +117,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {arguments.threads} thread(s), batch {arguments.batch}\n")
-    print("| bank | in | out | pixels | stride | folded, ms | joined, ms | filtered, ms | taken | over folded |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| bank | in | out | pixels | stride | folded | joined | filtered | of torch's | native | over folded |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for bank in arguments.banks:
         for layer in LAYERS:
             print(row(bank, *layer, arguments.batch, arguments.rounds), flush=True)
@@ -126,19 +131,28 @@ def row(name: str, channels: int, outputs: tuple[int, int], side: int, stride: i
     x = torch.randn(batch, channels, side, side).to(memory_format=torch.channels_last).requires_grad_()
     weights = [torch.randn(count, bank.taps, channels).requires_grad_() for count in outputs]
     forms: list[Form] = ["folded", "joined", "filtered"] if can_be_joined(bank.terms) else ["folded", "filtered"]
-    upstream = [torch.randn_like(made) for made in recombined("folded", bank, x, stride, weights)]
+    forms += ["native"] if has_native_form(bank) else []
+    upstream = [torch.randn_like(made) for made in features(recombined("folded", bank, x, stride, weights))]
     seconds: dict[Form, list[float]] = {form: [] for form in forms}
     for number in range(rounds + 1):
         for form in forms:
             start = time.process_time()
-            torch.autograd.grad(recombined(form, bank, x, stride, weights), [x, *weights], upstream)
+            made = features(recombined(form, bank, x, stride, weights))
+            torch.autograd.grad(made, [x, *weights], upstream)
             if number:
                 seconds[form].append(time.process_time() - start)
     medians = {form: 1000 * statistics.median(seconds[form]) for form in forms}
-    taken = fastest(bank.terms, channels, outputs, stride)
-    times = " | ".join(f"{medians[form]:.0f}" if form in medians else "" for form in ("folded", "joined", "filtered"))
+    of_torch = fastest(bank.terms, channels, outputs, stride)
+    taken = "native" if "native" in medians else of_torch
+    times = {form: f"{medians[form]:.0f}" if form in medians else "" for form in get_args(Form)}
     setting = f"{name} | {channels} | {outputs[0]} + {outputs[1]} | {side} x {side} | {stride}"
-    return f"| {setting} | {times} | {taken} | {medians['folded'] / medians[taken]:.2f}x |"
+    told = f"{times['folded']} | {times['joined']} | {times['filtered']} | {of_torch} | {times['native']}"
+    return f"| {setting} | {told} | {medians['folded'] / medians[taken]:.2f}x |"
+
+
+def features(made: Sequence[Measured]) -> list[Tensor]:
+    """Without their moments."""
+    return [one.features for one in made]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from made_networks import IMAGE_BANKS, gradients, in_form, made_architecture, made_inputs, made_tasks, single_threaded
 from mtl_search.banks import CONVOLUTION
+from mtl_search.native.bank import Measured
 from mtl_search.networks import forms, layer
 from mtl_search.networks.forms import AVX2, AVX512, Form, Timings, fastest, recombined, timings_here
 from mtl_search.networks.network import build_model
@@ -38,6 +39,10 @@ def weights_of(bank: Bank) -> list[Tensor]:
     return [drawn(outputs, bank.taps, CHANNELS).requires_grad_() for outputs in OUTPUTS]
 
 
+def features_in(form: Form, bank: Bank, x: Tensor, stride: int, weights: list[Tensor]) -> list[Tensor]:
+    return [made.features for made in recombined(form, bank, x, stride, weights)]
+
+
 def assert_same_with_gradients(got: list[Tensor], expected: list[Tensor], inputs: list[Tensor]) -> None:
     upstream = [drawn(*output.shape) for output in expected]
     torch.testing.assert_close(got, expected)
@@ -59,16 +64,16 @@ def test_every_form_is_the_folded_one_however_many_samples_at_a_time(
     monkeypatch.setattr(forms, "FEATURES_AT_A_TIME", at_a_time)
     bank, x = made_bank(name), images().requires_grad_()
     weights = weights_of(bank)
-    got = recombined(form, bank, x, stride, weights)
-    assert_same_with_gradients(got, recombined("folded", bank, x, stride, weights), [x, *weights])
+    got = features_in(form, bank, x, stride, weights)
+    assert_same_with_gradients(got, features_in("folded", bank, x, stride, weights), [x, *weights])
 
 
 @pytest.mark.parametrize("form", IN_PARTS)
 def test_an_input_without_gradient_needs_none(form: Form) -> None:
     bank, x = made_bank("linear"), images()
     weights = weights_of(bank)
-    got = recombined(form, bank, x, 1, weights)
-    assert_same_with_gradients(got, recombined("folded", bank, x, 1, weights), weights)
+    got = features_in(form, bank, x, 1, weights)
+    assert_same_with_gradients(got, features_in("folded", bank, x, 1, weights), weights)
 
 
 @pytest.mark.parametrize("form", IN_PARTS)
@@ -120,7 +125,7 @@ def test_the_processor_is_the_one_whose_instructions_torch_uses(
 def test_a_network_takes_its_forms_to_train_and_folds_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: set[Form] = set()
 
-    def watched(form: Form, *arguments: Any) -> list[Tensor]:
+    def watched(form: Form, *arguments: Any) -> list[Measured]:
         taken.add(form)
         return recombined(form, *arguments)
 

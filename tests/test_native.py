@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mtl_search.native.bank import recombine, recombine_into
 from mtl_search.native.library import built, library, trains
-from mtl_search.native.norm import normalise
+from mtl_search.native.norm import Moments, Normed, moments
 from mtl_search.networks.operators import Bank, make_operator
 from mtl_search.primitives.max_pool import MaxPool
 
@@ -32,17 +32,27 @@ def made_bank(channels: int) -> Bank:
     return bank
 
 
+def normed(x: Tensor, known: Moments, weight: Tensor, bias: Tensor, activate: bool) -> Normed:
+    return Normed(x, known.mean, (known.variance + EPSILON).sqrt(), weight, bias, activate)
+
+
+def assert_moments_of(x: Tensor, found: Moments | None) -> None:
+    assert found is not None
+    torch.testing.assert_close(found.mean, x.detach().mean(dim=(0, 2, 3)))
+    torch.testing.assert_close(found.variance, x.detach().var(dim=(0, 2, 3), unbiased=False))
+
+
 @pytest.mark.parametrize("activate", [True, False])
 @pytest.mark.parametrize(("channels", "mean"), [(1, 0), (5, 3), (16, -1), (19, 1000)])
 def test_norms_and_their_gradients_are_those_of_torch(channels: int, mean: float, activate: bool) -> None:
     x = (drawn(4, channels, 9, 7) + mean).requires_grad_()
     weight, bias = drawn(channels, seed=1).requires_grad_(), drawn(channels, seed=2).requires_grad_()
-    made, found_mean, variance = normalise(x, weight, bias, EPSILON, activate)
+    mean_and_variance = moments(x.detach())
+    made = normed(x, mean_and_variance, weight, bias, activate).features
     expected = F.batch_norm(x, None, None, weight, bias, True, 0.1, EPSILON)
     expected = F.relu(expected) if activate else expected
     torch.testing.assert_close(made, expected, rtol=1e-8, atol=1e-8)
-    torch.testing.assert_close(found_mean, x.detach().mean(dim=(0, 2, 3)))
-    torch.testing.assert_close(variance, x.detach().var(dim=(0, 2, 3), unbiased=False))
+    assert_moments_of(x, mean_and_variance)
     upstream, inputs = drawn(*x.shape, seed=3), [x, weight, bias]
     got, wanted = (torch.autograd.grad(output, inputs, upstream) for output in (made, expected))
     torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-7)
@@ -56,20 +66,50 @@ def test_norms_and_their_gradients_are_those_of_torch(channels: int, mean: float
 def test_images_are_the_same_in_parts(channels: int, height: int, width: int, stride: int) -> None:
     bank, x = made_bank(channels), drawn(2, channels, height, width).requires_grad_()
     weights = [drawn(outputs, bank.taps, channels, seed=outputs).requires_grad_() for outputs in (17, 3)]
-    made, features = recombine(x, bank.native(), weights, stride), bank.features(x, stride)
+    measured = recombine(x, bank.native(), weights, stride, measured=[True, False])
+    made, features = [one.features for one in measured], bank.features(x, stride)
     expected = [bank.convolve(features, weight, stride, 1) for weight in weights]
     torch.testing.assert_close(made, expected)
+    assert_moments_of(made[0], measured[0].moments)
+    assert measured[1].moments is None
     upstream, inputs = [drawn(*output.shape, seed=3) for output in made], [x, *weights]
     got, wanted = (torch.autograd.grad(outputs, inputs, upstream) for outputs in (made, expected))
     torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.parametrize("activate", [True, False])
+@pytest.mark.parametrize(
+    ("channels", "groups", "height", "width", "stride"),
+    [(8, 1, 40, 230, 1), (5, 3, 8, 6, 2), (16, 2, 9, 9, 3)],
+    ids=["several strips and tiles", "groups that are not whole vectors, with a stride", "rows that no tap reads"],
+)
+def test_a_norm_can_be_left_to_the_bank_that_reads_it(
+    channels: int, groups: int, height: int, width: int, stride: int, activate: bool
+) -> None:
+    bank, x = made_bank(groups * channels), (drawn(3, groups * channels, height, width) + 2).requires_grad_()
+    scale, offset = (drawn(groups * channels, seed=seed).requires_grad_() for seed in (1, 2))
+    weight = drawn(groups * 7, bank.taps, channels, seed=3).requires_grad_()
+    left = normed(x, moments(x.detach()), scale, offset, activate)
+    (made,) = recombine(left, bank.native(), [weight], stride, groups, [True])
+    (expected,) = recombine(left.features, bank.native(), [weight], stride, groups)
+    torch.testing.assert_close(made.features, expected.features)
+    assert_moments_of(made.features, made.moments)
+    upstream, inputs = drawn(*made.features.shape, seed=4), [x, scale, offset, weight]
+    got, wanted = (torch.autograd.grad(one.features, inputs, upstream) for one in (made, expected))
+    torch.testing.assert_close(got, wanted)
+
+
+def features_of(bank: Bank, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
+    (made,) = recombine(x, bank.native(), [weight], 1, groups)
+    return made.features
+
+
 def test_a_bank_that_was_trained_can_be_saved() -> None:
     bank, x = made_bank(4), drawn(2, 4, 9, 7)
     weight = drawn(3, bank.taps, 4, seed=1)
-    (made,) = recombine(x, bank.native(), [weight], 1)
+    made = features_of(bank, x, weight)
     again = pickle.loads(pickle.dumps(bank))
-    assert torch.equal(recombine(x, again.native(), [weight], 1)[0], made)
+    assert torch.equal(features_of(again, x, weight), made)
 
 
 class WiderPool(MaxPool):
@@ -91,9 +131,11 @@ def test_what_is_there_is_added_to(groups: int) -> None:
     bank, x = made_bank(6), drawn(2, 6, 9, 7).requires_grad_()
     weight = drawn(groups * 4, bank.taps, 6 // groups, seed=1).requires_grad_()
     before = drawn(2, groups * 4, 9, 7, seed=2).requires_grad_()
-    expected = before + recombine(x, bank.native(), [weight], 1, groups)[0]
-    got = recombine_into(before.clone(memory_format=torch.channels_last), x, bank.native(), weight, 1, groups)
+    expected = before + features_of(bank, x, weight, groups)
+    into = before.clone(memory_format=torch.channels_last)
+    got, known = recombine_into(into, x, bank.native(), weight, 1, groups)
     torch.testing.assert_close(got, expected)
+    assert_moments_of(expected, known)
     upstream, inputs = drawn(*got.shape, seed=3), [before, x, weight]
     torch.testing.assert_close(
         torch.autograd.grad(got, inputs, upstream), torch.autograd.grad(expected, inputs, upstream)
@@ -102,13 +144,16 @@ def test_what_is_there_is_added_to(groups: int) -> None:
 
 def test_several_threads_give_the_same_every_time() -> None:
     bank, x = made_bank(16), drawn(9, 16, 20, 20).requires_grad_()
-    weight = drawn(8, bank.taps, 16, seed=1).requires_grad_()
+    weight, scale, offset = (drawn(*shape, seed=1).requires_grad_() for shape in ((8, bank.taps, 16), (16,), (16,)))
     threads = torch.get_num_threads()
     found = []
     for count in (3, 3, 3, 1):
         torch.set_num_threads(count)
-        (made,) = recombine(x, bank.native(), [weight], 1)
-        found.append((made, *torch.autograd.grad(made, [x, weight], drawn(*made.shape, seed=2))))
+        left = normed(x, moments(x.detach()), scale, offset, activate=True)
+        ((made, known),) = recombine(left, bank.native(), [weight], 1, measured=[True])
+        assert known is not None
+        gradients = torch.autograd.grad(made, [x, weight, scale, offset], drawn(*made.shape, seed=2))
+        found.append((made, *known, *gradients))
     torch.set_num_threads(threads)
     assert all(torch.equal(one, first) for again in found[1:3] for one, first in zip(again, found[0], strict=True))
     torch.testing.assert_close(found[3], found[0])
@@ -117,11 +162,9 @@ def test_several_threads_give_the_same_every_time() -> None:
 def test_changed_values_of_a_bank_are_seen() -> None:
     bank, x = made_bank(4), drawn(2, 4, 9, 7)
     weight = drawn(3, bank.taps, 4, seed=1)
-    recombine(x, bank.native(), [weight], 1)
+    features_of(bank, x, weight)
     bank.load_state_dict({name: value + 0.5 for name, value in bank.state_dict().items()})
-    torch.testing.assert_close(
-        recombine(x, bank.native(), [weight], 1)[0], bank.convolve(bank.features(x, 1), weight, 1, 1)
-    )
+    torch.testing.assert_close(features_of(bank, x, weight), bank.convolve(bank.features(x, 1), weight, 1, 1))
 
 
 def test_only_training_on_the_processor_takes_them() -> None:

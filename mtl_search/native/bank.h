@@ -2,11 +2,15 @@
 
    Images are [batch][height][width][groups * channels], weights [groups][outputs][primitives][channels]. Of every image
    a strip of rows is copied with zeros around it; of a strip the responses of a tile of pixels are made, as many as fit
-   into the cache, and multiplied with the weights. For the gradients they are made again. */
+   into the cache, and multiplied with the weights. For the gradients they are made again.
+
+   Where the features that are read have a norm, they are normalised as they are copied (norm.h), and where those that
+   are made have one, its moments are counted while they are in the cache. */
 
 #define TILE 96     /* pixels whose responses are held */
 #define DEPTH 320   /* responses of a pixel that are held */
 #define STRIP 65536 /* features of a strip */
+#define AHEAD 12    /* pixels that are asked for before they are read: memory is far away */
 #define MOST_TAPS 9
 #define MASK 8      /* height and width of the mask of a perturbation */
 
@@ -17,6 +21,7 @@ typedef struct {
     const long *kinds, *taps; /* of each primitive */
     const long *down, *right; /* of each tap of all primitives, in pixels */
     const REAL *frozen;       /* [rows][groups * channels]: a row for each tap of a kernel, MASK * MASK for a mask */
+    const Norm *norm;         /* of x; NULL where x is read as it is */
 } Bank;
 
 /* An output, or the gradient of one: [batch][height][width][groups * channels]. */
@@ -24,6 +29,7 @@ typedef struct {
     REAL *data;
     long channels; /* of one group */
     long add;      /* whether it holds something that is added to */
+    REAL *mean, *variance; /* of every channel, made where they are not NULL */
 } Output;
 
 typedef struct {
@@ -39,6 +45,7 @@ typedef struct {
     long *first_tap, *first_row;  /* of each primitive */
     long *offsets;                /* of each tap, in values of a strip */
     REAL *frozen;                 /* [rows][groups][channels] */
+    Line line;                    /* of the norm, where there is one */
 } Plan;
 
 /* Pixels of the output, and where the first of them is in a strip. */
@@ -73,11 +80,13 @@ static Plan plan_of(const Bank *bank) {
     for (long i = 0; i < rows * bank->groups; i++)
         for (long c = 0; c < plan.channels; c++)
             plan.frozen[i * plan.channels + c] = c < bank->channels ? bank->frozen[i * bank->channels + c] : 0;
+    if (bank->norm) plan.line = line_of(bank->norm);
     return plan;
 }
 
 static void end_of(Plan *plan) {
     free(plan->first_tap), free(plan->first_row), free(plan->offsets), free(plan->frozen);
+    if (plan->bank->norm) end_of_line(&plan->line);
 }
 
 /* Rows of the input that a strip of the output reads. */
@@ -85,22 +94,29 @@ static long rows_read(const Plan *plan, long rows) { return (rows - 1) * plan->b
 static long strip_size(const Plan *plan) { return rows_read(plan, plan->strip) * plan->width * plan->channels; }
 static long tile_size(const Plan *plan) { return plan->tile_rows * plan->tile_columns; }
 
-/* What the rows of a strip hold of an image; and the other way round, added to it. */
-static void take_strip(const Plan *plan, const REAL *image, long top, long rows, REAL *strip) {
+/* What the rows of a strip hold of an image, normalised; and the other way round. */
+static void take_strip(const Plan *plan, const REAL *image, long group, long top, long rows, REAL *strip) {
     const Bank *bank = plan->bank;
-    long step = bank->groups * bank->channels, size = plan->width * plan->channels;
+    long first = group * bank->channels, step = bank->groups * bank->channels, size = plan->width * plan->channels;
     for (long i = 0; i < rows; i++, strip += size) {
         long row = top - plan->reach + i;
-        memset(strip, 0, size * sizeof(REAL));
-        if (row < 0 || row >= bank->height) continue;
+        int inside = row >= 0 && row < bank->height;
         const REAL *from = image + row * bank->width * step;
         REAL *to = strip + plan->reach * plan->channels;
+        memset(strip, 0, (inside ? plan->reach * plan->channels : size) * sizeof(REAL));
+        if (!inside) continue;
         for (long j = 0; j < bank->width; j++, from += step, to += plan->channels)
-            for (long c = 0; c < bank->channels; c += LANES) store(to + c, load_some(from + c, bank->channels - c));
+            for (long c = 0; c < bank->channels; c += LANES) {
+                ask_for(from + AHEAD * step + c);
+                vec value = load_some(from + c, bank->channels - c);
+                store(to + c, bank->norm ? normalised(bank->norm, &plan->line, first + c, value) : value);
+            }
+        memset(to, 0, (strip + size - to) * sizeof(REAL));
     }
 }
 
-static void give_strip(const Plan *plan, const REAL *strip, long top, long rows, REAL *image) {
+/* done: rows of the image that were given by strips above. */
+static void give_strip(const Plan *plan, const REAL *strip, long top, long rows, long done, REAL *image) {
     const Bank *bank = plan->bank;
     long step = bank->groups * bank->channels;
     for (long i = 0; i < rows; i++, strip += plan->width * plan->channels) {
@@ -111,9 +127,18 @@ static void give_strip(const Plan *plan, const REAL *strip, long top, long rows,
         for (long j = 0; j < bank->width; j++, from += plan->channels, to += step)
             for (long c = 0; c < bank->channels; c += LANES) {
                 long left = bank->channels - c;
-                store_some(to + c, load_some(to + c, left) + load(from + c), left);
+                vec value = load(from + c);
+                if (row < done) value += load_some(to + c, left);
+                store_some(to + c, value, left);
             }
     }
+}
+
+/* A row that no strip reads: beyond the last one of a stride. */
+static void no_row(const Plan *plan, long row, REAL *image) {
+    long step = plan->bank->groups * plan->bank->channels;
+    for (long pixel = row * plan->bank->width; pixel < (row + 1) * plan->bank->width; pixel++)
+        memset(image + pixel * step, 0, plan->bank->channels * sizeof(REAL));
 }
 
 /* Of a linear primitive. taps: a constant where it is inlined. */
@@ -302,30 +327,44 @@ static long pixel_of(const Plan *plan, const Tile *tile, long sample) {
     return (sample * plan->out_height + tile->row) * plan->out_width + tile->column;
 }
 
-/* One image of one group. panels: the weights, packed by output. */
+static REAL *pixels_of(const Plan *plan, const Tile *tile, const Output *output, long sample, long group) {
+    return output->data + (pixel_of(plan, tile, sample) * plan->bank->groups + group) * output->channels;
+}
+
+/* One image of one group. panels: the weights, packed by output; moments: of each output. */
 static void image_forward(const Plan *plan, const REAL *x, const REAL *panels, const Output *outputs, long count,
-                          long sample, long group, REAL *strip, REAL *held) {
+                          long sample, long group, REAL *strip, REAL *held, Moments *moments) {
     const Bank *bank = plan->bank;
     long depth = bank->primitives * bank->channels;
     const REAL *image = x + (sample * bank->height * bank->width * bank->groups + group) * bank->channels;
     for (long top = 0; top < plan->out_height; top += plan->strip) {
         long bottom = least(plan->out_height, top + plan->strip);
-        take_strip(plan, image, top * bank->stride, rows_read(plan, bottom - top), strip);
-        for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows; tile = tile_after(plan, &tile, top, bottom))
+        take_strip(plan, image, group, top * bank->stride, rows_read(plan, bottom - top), strip);
+        for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows; tile = tile_after(plan, &tile, top, bottom)) {
+            long count_of_pixels = tile.rows * tile.columns;
             for (long from = 0; from < bank->primitives; from += plan->together) {
                 long to = least(bank->primitives, from + plan->together), held_depth = (to - from) * bank->channels;
                 respond(plan, &tile, group, from, to, strip, held);
                 const REAL *panel = panels + from * bank->channels * WIDE;
                 for (long i = 0; i < count; i++) {
                     long row = bank->groups * outputs[i].channels;
-                    REAL *pixels = outputs[i].data + pixel_of(plan, &tile, sample) * row + group * outputs[i].channels;
+                    REAL *pixels = pixels_of(plan, &tile, &outputs[i], sample, group);
                     for (long o = 0; o < outputs[i].channels; o += WIDE, panel += depth * WIDE)
-                        product(tile.rows * tile.columns, held_depth, (Matrix){held, plan->row, 1}, panel, WIDE,
-                                pixels + o, row, least(WIDE, outputs[i].channels - o), from > 0 || outputs[i].add);
+                        product(count_of_pixels, held_depth, (Matrix){held, plan->row, 1}, panel, WIDE, pixels + o,
+                                row, least(WIDE, outputs[i].channels - o), from > 0 || outputs[i].add);
                 }
             }
+            for (long i = 0; i < count; i++)
+                if (outputs[i].mean)
+                    count_in(&moments[i], pixels_of(plan, &tile, &outputs[i], sample, group), count_of_pixels,
+                             bank->groups * outputs[i].channels, group * outputs[i].channels, outputs[i].channels);
+        }
     }
 }
+
+/* The samples go to as many parts as there are threads, what is added over them is so in their order: the result does
+   not depend on which thread was first. */
+static long first_sample(const Bank *bank, long part) { return part * bank->batch / bank->threads; }
 
 void bank_forward(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count) {
     Plan plan = plan_of(bank);
@@ -335,17 +374,23 @@ void bank_forward(const Bank *bank, const REAL *x, const REAL *weight, const Out
     for (long group = 0; group < bank->groups; group++)
         for (long i = 0; i < count; weight += outputs[i].channels * depth, i++)
             to = pack((Matrix){weight, 1, depth}, depth, outputs[i].channels, to);
-    #pragma omp parallel num_threads(bank->threads)
-    {
+    Moments *moments = malloc(bank->threads * count * sizeof(Moments));
+    for (long i = 0; i < bank->threads * count; i++) moments[i] = moments_of(bank->groups * outputs[i % count].channels);
+    #pragma omp parallel for schedule(static, 1) num_threads(bank->threads)
+    for (long part = 0; part < bank->threads; part++) {
         REAL *strip = room(strip_size(&plan)), *held = room(tile_size(&plan) * plan.row);
-        #pragma omp for schedule(static)
-        for (long sample = 0; sample < bank->batch; sample++)
+        for (long sample = first_sample(bank, part); sample < first_sample(bank, part + 1); sample++)
             for (long group = 0; group < bank->groups; group++)
                 image_forward(&plan, x, packed + group * panels * depth * WIDE, outputs, count, sample, group, strip,
-                              held);
+                              held, moments + part * count);
         free(strip), free(held);
     }
-    free(packed);
+    for (long i = 0; i < count; i++)
+        if (outputs[i].mean)
+            give_moments(moments + i, bank->threads, count, bank->groups * outputs[i].channels, outputs[i].mean,
+                         outputs[i].variance);
+    for (long i = 0; i < bank->threads * count; i++) end_of_moments(&moments[i]);
+    free(moments), free(packed);
     end_of(&plan);
 }
 
@@ -364,16 +409,18 @@ static Scratch scratch_of(const Plan *plan) {
     return scratch;
 }
 
-/* Gradients of a tile of all outputs, side by side. */
+/* Gradients of a tile of all outputs, side by side; those of the next tile are asked for. */
 static void take_gradients(const Plan *plan, const Tile *tile, const Output *outputs, long count, long sample,
                            long group, Scratch *scratch) {
-    long first = 0;
+    long first = 0, pixels = tile->rows * tile->columns;
     for (long i = 0; i < count; first += outputs[i].channels, i++) {
         long row = plan->bank->groups * outputs[i].channels;
-        const REAL *from = outputs[i].data + pixel_of(plan, tile, sample) * row + group * outputs[i].channels;
-        for (long pixel = 0; pixel < tile->rows * tile->columns; pixel++)
+        const REAL *from = pixels_of(plan, tile, &outputs[i], sample, group);
+        for (long pixel = 0; pixel < pixels; pixel++) {
+            for (long c = 0; c < outputs[i].channels; c += LANES) ask_for(from + (pixel + pixels) * row + c);
             memcpy(scratch->gradients + pixel * scratch->row + first, from + pixel * row,
                    outputs[i].channels * sizeof(REAL));
+        }
     }
 }
 
@@ -382,10 +429,10 @@ static void take_gradients(const Plan *plan, const Tile *tile, const Output *out
 static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, const Output *outputs, long count,
                            long sample, long group, Scratch *scratch, REAL *of_x, REAL *of_weight) {
     const Bank *bank = plan->bank;
-    long image = (sample * bank->height * bank->width * bank->groups + group) * bank->channels;
+    long image = (sample * bank->height * bank->width * bank->groups + group) * bank->channels, done = 0;
     for (long top = 0; top < plan->out_height; top += plan->strip) {
         long bottom = least(plan->out_height, top + plan->strip), rows = rows_read(plan, bottom - top);
-        take_strip(plan, x + image, top * bank->stride, rows, scratch->strip);
+        take_strip(plan, x + image, group, top * bank->stride, rows, scratch->strip);
         if (panels) memset(scratch->of_strip, 0, rows * plan->width * plan->channels * sizeof(REAL));
         for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows; tile = tile_after(plan, &tile, top, bottom)) {
             long pixels = tile.rows * tile.columns;
@@ -405,14 +452,17 @@ static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, 
                 respond_back(plan, &tile, group, from, to, scratch->strip, scratch->held, scratch->of_strip);
             }
         }
-        if (panels) give_strip(plan, scratch->of_strip, top * bank->stride, rows, of_x + image);
+        if (!panels) continue;
+        give_strip(plan, scratch->of_strip, top * bank->stride, rows, done, of_x + image);
+        done = least(bank->height, top * bank->stride - plan->reach + rows);
     }
+    for (; panels && done < bank->height; done++) no_row(plan, done, of_x + image);
 }
 
-/* outputs: their gradients. of_x: like x, or NULL. of_weight: like weight. The samples go to as many parts as there are
-   threads, whose sums are added in their order, so that the result does not depend on which thread was first. */
+/* outputs: their gradients. of_x: like x, or NULL where there is no norm. of_weight: like weight. of_norm: the gradients
+   of weight and bias of the norm, [2][groups * channels]. */
 void bank_backward(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count, REAL *of_x,
-                   REAL *of_weight) {
+                   REAL *of_weight, REAL *of_norm) {
     Plan plan = plan_of(bank);
     long depth = bank->primitives * bank->channels, at_a_time = plan.together * bank->channels, panels = 0;
     for (long from = 0; from < depth; from += at_a_time) panels += parts_of(least(at_a_time, depth - from), WIDE);
@@ -424,16 +474,18 @@ void bank_backward(const Bank *bank, const REAL *x, const REAL *weight, const Ou
     long row = rounded_up(bank->outputs, LANES), size = bank->groups * depth * row, pixels = bank->height * bank->width;
     REAL *sums = room(bank->threads * size);
     memset(sums, 0, bank->threads * size * sizeof(REAL));
+    long features = bank->groups * bank->channels;
+    double *norm_sums = calloc(2 * features * bank->threads, sizeof(double));
     #pragma omp parallel for schedule(static, 1) num_threads(bank->threads)
     for (long part = 0; part < bank->threads; part++) {
         Scratch scratch = scratch_of(&plan);
-        long first = part * bank->batch / bank->threads, last = (part + 1) * bank->batch / bank->threads;
-        for (long sample = first; sample < last; sample++) {
-            long features = pixels * bank->groups * bank->channels;
-            if (of_x) memset(of_x + sample * features, 0, features * sizeof(REAL));
+        for (long sample = first_sample(bank, part); sample < first_sample(bank, part + 1); sample++) {
             for (long group = 0; group < bank->groups; group++)
                 image_backward(&plan, x, packed ? packed + group * panels * bank->outputs * WIDE : NULL, outputs, count,
                                sample, group, &scratch, of_x, sums + part * size + group * depth * row);
+            if (bank->norm)
+                add_sums(bank->norm, &plan.line, x, of_x, sample * pixels, (sample + 1) * pixels,
+                         norm_sums + 2 * features * part);
         }
         free(scratch.strip), free(scratch.of_strip), free(scratch.held), free(scratch.gradients);
     }
@@ -444,6 +496,7 @@ void bank_backward(const Bank *bank, const REAL *x, const REAL *weight, const Ou
                 for (long part = 0; part < bank->threads; part++)
                     *of_weight += sums[part * size + (group * depth + k) * row + o];
             }
-    free(packed), free(sums);
+    if (bank->norm) gradients_from_sums(bank->norm, &plan.line, x, of_x, norm_sums, of_x, of_norm, of_norm + features);
+    free(packed), free(sums), free(norm_sums);
     end_of(&plan);
 }

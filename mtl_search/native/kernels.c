@@ -3,5 +3,5 @@
 #include <math.h>
 
 #include "vectors.h"
-#include "bank.h"
 #include "norm.h"
+#include "bank.h"

@@ -1,20 +1,98 @@
 /* Batch normalisation of [pixels][channels], with the ReLU after it if there is one, and its gradients. */
 
 #define PIXELS 64 /* whose sums are made in REAL before they are added in double */
+#define AT_ONCE 4
 
 typedef struct {
     long pixels, channels, relu, threads;
+    const REAL *mean, *deviation; /* of the batch; the deviation is sqrt(variance + epsilon) */
+    const REAL *weight, *bias;
 } Norm;
+
+static long first_pixel(const Norm *norm, long part) { return part * norm->pixels / norm->threads; }
+
+/* Of every channel: how many pixels were counted, their mean, and the sum of squares around it. */
+typedef struct {
+    double *count, *mean, *squares;
+} Moments;
+
+static Moments moments_of(long channels) {
+    double *all = calloc(3 * channels, sizeof(double));
+    return (Moments){all, all + channels, all + 2 * channels};
+}
+
+static void end_of_moments(Moments *moments) { free(moments->count); }
+
+/* Count in pixels of which mean and sum of squares are known (Chan et al., 1979). */
+static void merge(Moments *moments, long channel, double count, double mean, double squares) {
+    double before = moments->count[channel], total = before + count, away = mean - moments->mean[channel];
+    moments->count[channel] = total;
+    moments->mean[channel] += away * count / total;
+    moments->squares[channel] += squares + away * away * before * count / total;
+}
+
+/* The sum over some pixels of x - origin, or of its square. Of several at once: one sum would wait for itself. */
+INLINE vec summed(int squared, const REAL *x, long pixels, long row, long left, vec origin) {
+    vec sums[AT_ONCE];
+    UNROLL for (int i = 0; i < AT_ONCE; i++) sums[i] = all(0);
+    for (long pixel = 0; pixel < pixels; pixel += AT_ONCE, x += AT_ONCE * row)
+        UNROLL for (int i = 0; i < AT_ONCE; i++) {
+            if (pixel + i >= pixels) break;
+            vec away = load_some(x + i * row, left) - origin;
+            if (squared) away *= away;
+            sums[i] += away;
+        }
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+/* Count in some pixels, from one to the next `row` values, of the channels from `first` on. They are few, and their
+   squares are taken around their own mean, so that nothing is lost where that is far from 0. */
+static void count_in(Moments *moments, const REAL *x, long pixels, long row, long first, long channels) {
+    for (long c = 0; c < channels; c += LANES) {
+        long left = channels - c;
+        vec mean = summed(0, x + c, pixels, row, left, all(0)) / all(pixels);
+        vec squares = summed(1, x + c, pixels, row, left, mean);
+        for (long lane = 0; lane < least(LANES, left); lane++)
+            merge(moments, first + c + lane, pixels, mean[lane], squares[lane]);
+    }
+}
+
+/* Of as many parts of a batch as there are threads, added in their order. */
+static void give_moments(const Moments *parts, long count, long step, long channels, REAL *mean, REAL *variance) {
+    Moments total = moments_of(channels);
+    for (long part = 0; part < count; part++, parts += step)
+        for (long c = 0; c < channels; c++)
+            if (parts->count[c]) merge(&total, c, parts->count[c], parts->mean[c], parts->squares[c]);
+    for (long c = 0; c < channels; c++) mean[c] = total.mean[c], variance[c] = total.squares[c] / total.count[c];
+    end_of_moments(&total);
+}
+
+/* Mean and variance of every channel. */
+void norm_moments(const Norm *norm, const REAL *x, REAL *mean, REAL *variance) {
+    Moments *parts = malloc(norm->threads * sizeof(Moments));
+    for (long part = 0; part < norm->threads; part++) parts[part] = moments_of(norm->channels);
+    #pragma omp parallel for schedule(static, 1) num_threads(norm->threads)
+    for (long part = 0; part < norm->threads; part++) {
+        long last = first_pixel(norm, part + 1);
+        for (long pixel = first_pixel(norm, part); pixel < last; pixel += PIXELS)
+            count_in(&parts[part], x + pixel * norm->channels, least(PIXELS, last - pixel), norm->channels, 0,
+                     norm->channels);
+    }
+    give_moments(parts, norm->threads, 1, norm->channels, mean, variance);
+    for (long part = 0; part < norm->threads; part++) end_of_moments(&parts[part]);
+    free(parts);
+}
 
 /* y = scale (x - mean) + bias for every channel; what the ReLU lets through is where that is positive. */
 typedef struct {
     REAL *scale, *mean, *bias; /* whole vectors */
 } Line;
 
-static Line line_of(const Norm *norm, const REAL *mean, const REAL *deviation, const REAL *weight, const REAL *bias) {
+static Line line_of(const Norm *norm) {
     Line line = {room(norm->channels), room(norm->channels), room(norm->channels)};
-    for (long c = 0; c < norm->channels; c++) line.scale[c] = weight[c] / deviation[c];
-    memcpy(line.mean, mean, norm->channels * sizeof(REAL)), memcpy(line.bias, bias, norm->channels * sizeof(REAL));
+    for (long c = 0; c < norm->channels; c++) line.scale[c] = norm->weight[c] / norm->deviation[c];
+    memcpy(line.mean, norm->mean, norm->channels * sizeof(REAL));
+    memcpy(line.bias, norm->bias, norm->channels * sizeof(REAL));
     return line;
 }
 
@@ -24,102 +102,82 @@ INLINE vec on_line(const Line *line, long c, vec x) {
     return load(line->scale + c) * (x - load(line->mean + c)) + load(line->bias + c);
 }
 
+INLINE vec normalised(const Norm *norm, const Line *line, long c, vec x) {
+    vec value = on_line(line, c, x);
+    return norm->relu ? choose(value < 0, all(0), value) : value;
+}
+
+/* The gradient of what the ReLU reads. */
 INLINE vec through(const Norm *norm, const Line *line, long c, vec x, vec gradient) {
     return norm->relu ? choose(on_line(line, c, x) > 0, gradient, all(0)) : gradient;
 }
 
-static long first_pixel(const Norm *norm, long part) { return part * norm->pixels / norm->threads; }
-
-/* Sums over a part of the pixels, of x - origin and its square; or, with gradients, of the gradient of what the ReLU
-   reads and of its product with x - origin. sums: [2][channels]. */
-INLINE void sum_part(const Norm *norm, const REAL *x, const REAL *gradients, const Line *line, const REAL *origin,
-                     long part, double *sums) {
-    long channels = norm->channels, last = first_pixel(norm, part + 1);
-    REAL *first = room(2 * (channels + LANES)), *second = first + channels + LANES;
-    for (long start = first_pixel(norm, part); start < last; start += PIXELS) {
-        memset(first, 0, 2 * (channels + LANES) * sizeof(REAL));
-        for (long pixel = start; pixel < least(last, start + PIXELS); pixel++)
-            for (long c = 0; c < channels; c += LANES) {
-                long at = pixel * channels + c, left = channels - c;
-                vec value = load_some(x + at, left), away = value - load(origin + c), of_line = away;
-                if (gradients) of_line = through(norm, line, c, value, load_some(gradients + at, left));
-                store(first + c, load(first + c) + of_line);
-                store(second + c, load(second + c) + of_line * away);
-            }
-        for (long c = 0; c < channels; c++) sums[c] += first[c], sums[channels + c] += second[c];
-    }
-    free(first);
-}
-
-/* As many parts as threads, added in their order. */
-static double *sums_of(const Norm *norm, const REAL *x, const REAL *gradients, const Line *line, const REAL *origin) {
-    double *sums = calloc(2 * norm->channels * norm->threads, sizeof(double));
-    #pragma omp parallel for schedule(static, 1) num_threads(norm->threads)
-    for (long part = 0; part < norm->threads; part++) {
-        double *of_part = sums + 2 * norm->channels * part;
-        if (gradients) sum_part(norm, x, gradients, line, origin, part, of_part);
-        else sum_part(norm, x, NULL, NULL, origin, part, of_part);
-    }
-    for (long i = 2 * norm->channels; i < 2 * norm->channels * norm->threads; i++)
-        sums[i % (2 * norm->channels)] += sums[i];
-    return sums;
-}
-
-/* Something near the mean of every channel, that of a few pixels: sums of squares from there on lose nothing. */
-static REAL *near_mean(const Norm *norm, const REAL *x) {
-    REAL *origin = room(norm->channels);
-    long count = least(PIXELS, norm->pixels);
-    memset(origin, 0, norm->channels * sizeof(REAL));
-    for (long i = 0; i < count; i++)
-        for (long c = 0; c < norm->channels; c++) origin[c] += x[i * norm->pixels / count * norm->channels + c] / count;
-    return origin;
-}
-
-/* mean, deviation: of the batch, made. The deviation is sqrt(variance + epsilon). */
-void norm_forward(const Norm *norm, const REAL *x, const REAL *weight, const REAL *bias, double epsilon, REAL *y,
-                  REAL *mean, REAL *deviation) {
-    REAL *origin = near_mean(norm, x);
-    double *sums = sums_of(norm, x, NULL, NULL, origin);
-    for (long c = 0; c < norm->channels; c++) {
-        double away = sums[c] / norm->pixels, square = sums[norm->channels + c] / norm->pixels;
-        mean[c] = origin[c] + away;
-        deviation[c] = sqrt(fmax(0, square - away * away) + epsilon);
-    }
-    Line line = line_of(norm, mean, deviation, weight, bias);
+void norm_forward(const Norm *norm, const REAL *x, REAL *y) {
+    Line line = line_of(norm);
     #pragma omp parallel for schedule(static, 1) num_threads(norm->threads)
     for (long part = 0; part < norm->threads; part++)
         for (long pixel = first_pixel(norm, part); pixel < first_pixel(norm, part + 1); pixel++)
             for (long c = 0; c < norm->channels; c += LANES) {
                 long at = pixel * norm->channels + c, left = norm->channels - c;
-                vec value = on_line(&line, c, load_some(x + at, left));
-                store_some(y + at, norm->relu ? choose(value < 0, all(0), value) : value, left);
+                store_some(y + at, normalised(norm, &line, c, load_some(x + at, left)), left);
             }
-    free(origin), free(sums);
     end_of_line(&line);
 }
 
-/* x, mean, deviation: of the forward pass; gradients: of y. */
-void norm_backward(const Norm *norm, const REAL *x, const REAL *weight, const REAL *bias, const REAL *mean,
-                   const REAL *deviation, const REAL *gradients, REAL *of_x, REAL *of_weight, REAL *of_bias) {
-    Line line = line_of(norm, mean, deviation, weight, bias);
+/* Add over some pixels the gradient of what the ReLU reads, and its product with x - mean. sums: [2][channels]. */
+static void add_sums(const Norm *norm, const Line *line, const REAL *x, const REAL *gradients, long first, long last,
+                     double *sums) {
+    long channels = norm->channels;
+    REAL *plain = room(2 * (channels + LANES)), *product = plain + channels + LANES;
+    for (long start = first; start < last; start += PIXELS) {
+        memset(plain, 0, 2 * (channels + LANES) * sizeof(REAL));
+        for (long pixel = start; pixel < least(last, start + PIXELS); pixel++)
+            for (long c = 0; c < channels; c += LANES) {
+                long at = pixel * channels + c, left = channels - c;
+                vec value = load_some(x + at, left);
+                vec gradient = through(norm, line, c, value, load_some(gradients + at, left));
+                store(plain + c, load(plain + c) + gradient);
+                store(product + c, load(product + c) + gradient * (value - load(line->mean + c)));
+            }
+        for (long c = 0; c < channels; c++) sums[c] += plain[c], sums[channels + c] += product[c];
+    }
+    free(plain);
+}
+
+/* The gradients, from those of y and the sums of as many parts as there are threads. of_x may be what `gradients` is. */
+static void gradients_from_sums(const Norm *norm, const Line *line, const REAL *x, const REAL *gradients, double *sums,
+                                REAL *of_x, REAL *of_weight, REAL *of_bias) {
     REAL *slope = room(norm->channels), *rest = room(norm->channels);
-    double *sums = sums_of(norm, x, gradients, &line, line.mean);
+    for (long i = 2 * norm->channels; i < 2 * norm->channels * norm->threads; i++)
+        sums[i % (2 * norm->channels)] += sums[i];
     for (long c = 0; c < norm->channels; c++) {
         of_bias[c] = sums[c];
-        of_weight[c] = sums[norm->channels + c] / deviation[c];
-        slope[c] = -line.scale[c] * of_weight[c] / deviation[c] / norm->pixels;
-        rest[c] = -line.scale[c] * of_bias[c] / norm->pixels;
+        of_weight[c] = sums[norm->channels + c] / norm->deviation[c];
+        slope[c] = -line->scale[c] * of_weight[c] / norm->deviation[c] / norm->pixels;
+        rest[c] = -line->scale[c] * of_bias[c] / norm->pixels;
     }
     #pragma omp parallel for schedule(static, 1) num_threads(norm->threads)
     for (long part = 0; part < norm->threads; part++)
         for (long pixel = first_pixel(norm, part); pixel < first_pixel(norm, part + 1); pixel++)
             for (long c = 0; c < norm->channels; c += LANES) {
                 long at = pixel * norm->channels + c, left = norm->channels - c;
-                vec value = load_some(x + at, left);
-                vec of_line = through(norm, &line, c, value, load_some(gradients + at, left));
-                vec away = value - load(line.mean + c);
-                store_some(of_x + at, load(line.scale + c) * of_line + load(slope + c) * away + load(rest + c), left);
+                vec value = load_some(x + at, left), away = value - load(line->mean + c);
+                vec gradient = through(norm, line, c, value, load_some(gradients + at, left));
+                gradient = load(line->scale + c) * gradient + load(slope + c) * away + load(rest + c);
+                store_some(of_x + at, gradient, left);
             }
-    free(slope), free(rest), free(sums);
+    free(slope), free(rest);
+}
+
+/* gradients: of y. */
+void norm_backward(const Norm *norm, const REAL *x, const REAL *gradients, REAL *of_x, REAL *of_weight, REAL *of_bias) {
+    Line line = line_of(norm);
+    double *sums = calloc(2 * norm->channels * norm->threads, sizeof(double));
+    #pragma omp parallel for schedule(static, 1) num_threads(norm->threads)
+    for (long part = 0; part < norm->threads; part++)
+        add_sums(norm, &line, x, gradients, first_pixel(norm, part), first_pixel(norm, part + 1),
+                 sums + 2 * norm->channels * part);
+    gradients_from_sums(norm, &line, x, gradients, sums, of_x, of_weight, of_bias);
+    free(sums);
     end_of_line(&line);
 }

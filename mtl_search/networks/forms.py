@@ -28,8 +28,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtl_search.native.bank import recombine, recombine_into
+from mtl_search.native.bank import Measured, recombine, recombine_into
 from mtl_search.native.library import library, trains
+from mtl_search.native.norm import Normed
+from mtl_search.networks.norm import Made, ready
 from mtl_search.networks.operators import Bank, Operator, Term
 from mtl_search.primitives import LinearPrimitive
 
@@ -124,8 +126,9 @@ def has_native_form(operator: Operator | None) -> bool:
     return isinstance(operator, Bank) and operator.has_kernels and library(torch.float32) is not None
 
 
-def form_now(form: Form, x: Tensor) -> Form:
+def form_now(form: Form, made: Made) -> Form:
     """The form to take: what is fastest to train is not always there, and not the fastest without gradients."""
+    x = made.raw if isinstance(made, Normed) else made
     if form == "native":
         return form if trains(x) else "folded"
     trains_here = torch.is_grad_enabled() and not x.is_cuda and not torch.compiler.is_exporting()
@@ -142,16 +145,23 @@ def _convolution(channels: int, outputs: int, size: int, stride: int, timings: T
     return 3 * size**2 * channels * counted * timings.folded_mac
 
 
-def recombined(form: Form, bank: Bank, x: Tensor, stride: int, weights: Sequence[Tensor]) -> list[Tensor]:
+def recombined(
+    form: Form, bank: Bank, made: Made, stride: int, weights: Sequence[Tensor], normed: Sequence[bool] = ()
+) -> list[Measured]:
     """The features of one stream as several learned weights read them through a bank: the same in every form.
 
     :param form: ``joined`` is for banks that :func:`can_be_joined`.
-    :param x: ``[batch, channels, height, width]``
+    :param made: ``[batch, channels, height, width]``
     :param weights: ``[outputs, taps, channels]`` each.
+    :param normed: Of each weight, whether a norm comes next, and moments are wanted where they cost little.
     :returns: ``[batch, outputs, ceil(height / stride), ceil(width / stride)]`` each.
     """
     if form == "native":
-        return recombine(x, bank.native(), weights, stride)
+        return recombine(made, bank.native(), weights, stride, measured=normed)
+    return [Measured(features, None) for features in _recombined_by_torch(form, bank, ready(made), stride, weights)]
+
+
+def _recombined_by_torch(form: Form, bank: Bank, x: Tensor, stride: int, weights: Sequence[Tensor]) -> Sequence[Tensor]:
     if form == "folded":
         features = bank.features(x, stride)
         return [bank.convolve(features, weight, stride, 1) for weight in weights]
@@ -166,13 +176,13 @@ def recombined(form: Form, bank: Bank, x: Tensor, stride: int, weights: Sequence
         kernel = torch.cat([weight[:, order].flatten(1) for weight in weights])[:, :, None, None]
         plan = _Plan(filters, 1, 1, 1, sizes)
     made: tuple[Tensor, ...] = _InParts.apply(x, kernel, plan)  # type: ignore[no-untyped-call]
-    return list(made)
+    return made
 
 
 def recombined_own(
-    form: Form, operator: Operator, own: Tensor, stride: int, weight: Tensor, tasks: int, made: Tensor | None = None
-) -> Tensor:
-    """The tasks' own features as a learned weight of each reads them, ``folded`` or ``native``.
+    form: Form, operator: Operator, own: Made, stride: int, weight: Tensor, tasks: int, made: Tensor | None = None
+) -> Measured:
+    """The tasks' own features as a learned weight of each reads them, ``folded`` or ``native``, for a norm.
 
     :param own: ``[batch, tasks * channels, height, width]``
     :param weight: ``[tasks * outputs, taps, reach]``
@@ -183,10 +193,10 @@ def recombined_own(
         assert isinstance(operator, Bank)
         if made is not None and made.is_contiguous(memory_format=torch.channels_last):
             return recombine_into(made, own, operator.native(), weight, stride, tasks)
-        (from_own,) = recombine(own, operator.native(), [weight], stride, tasks)
-    else:
-        from_own = operator.convolve(operator.features(own, stride), weight, stride, tasks)
-    return from_own if made is None else made.add_(from_own)
+        (measured,) = recombine(own, operator.native(), [weight], stride, tasks, measured=[made is None])
+        return measured if made is None else Measured(made.add_(measured.features), None)
+    from_own = operator.convolve(operator.features(ready(own), stride), weight, stride, tasks)
+    return Measured(from_own if made is None else made.add_(from_own), None)
 
 
 @dataclass(frozen=True)

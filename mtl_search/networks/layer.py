@@ -19,14 +19,17 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.banks import CONVOLUTION
+from mtl_search.native.bank import Measured
 from mtl_search.networks.forms import Form, fastest, form_now, has_native_form, recombined, recombined_own
 from mtl_search.networks.geometry import LayerGeometry
-from mtl_search.networks.norm import Norm
+from mtl_search.networks.norm import Made, Norm, ready
 from mtl_search.networks.operators import Bank, Operator, make_operator
 from mtl_search.networks.vectors import make_vector_operator
 
 State = tuple[Tensor | None, Tensor | None]
 """Shared features ``[batch, streams * shared, height, width]`` and own ones ``[batch, tasks * own, height, width]``."""
+MadeState = tuple[Made | None, Made | None]
+"""The same as a layer makes them."""
 
 
 class SubLayer(nn.Module):
@@ -48,9 +51,9 @@ class SubLayer(nn.Module):
         """How it is trained on the processor."""
         return "native" if has_native_form(self.operator) else "folded"
 
-    def forward(self, own: Tensor, activate: bool) -> Tensor:
+    def forward(self, own: Made, activate: bool) -> Made:
         made = recombined_own(form_now(self.form, own), self.operator, own, 1, self.weight, self.tasks)
-        return self.norm(made, activate)
+        return self.norm.left_to_do(made.features, activate, made.moments)
 
 
 class ETRLayer(nn.Module):
@@ -141,7 +144,7 @@ class ETRLayer(nn.Module):
             for _ in range(self.geometry.choice.branch_depth - 1)
         )
 
-    def forward(self, state: State, activate: bool = True) -> State:
+    def forward(self, state: MadeState, activate: bool = True) -> MadeState:
         """The fused form.
 
         :param activate: Whether the last thing that is made goes through the ReLU; not before a skip is added.
@@ -150,51 +153,57 @@ class ETRLayer(nn.Module):
         for_shared, for_own = (None, None) if shared is None else self._recombined(shared)
         return self._shared(for_shared, shared, own, activate), self._own(for_own, own, activate)
 
-    def _recombined(self, shared: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def _recombined(self, shared: Made) -> tuple[Measured | None, Measured | None]:
         """The shared features as ``S'`` and as the ``P'`` of all tasks read them, where the layer makes these."""
         stride, streams = self.geometry.stride, self.geometry.before.streams
         weights = [self.shared_weight.repeat(streams, 1, 1)] if self.geometry.makes_shared else []
         branches = [streams] * len(weights) + [self.tasks]
-        weights += [self.branch_weight] if self.geometry.makes_own and self.branch_operator is None else []
-        made: list[Tensor] = []
+        normed = [self.shared_own_operator is None] * len(weights)
+        if self.geometry.makes_own and self.branch_operator is None:
+            weights.append(self.branch_weight)
+            normed.append(self.own_operator is None)
+        made: list[Measured] = []
         if isinstance(self.operator, Bank) and streams == 1:
-            made = recombined(form_now(self.form, shared), self.operator, shared, stride, weights)
+            made = recombined(form_now(self.form, shared), self.operator, shared, stride, weights, normed)
         elif self.operator is not None:
-            features = self.operator.features(shared, stride)
+            features = self.operator.features(ready(shared), stride)
             parts = zip(weights, branches, strict=False)
-            made = [self.operator.convolve(features, one, stride, streams, count) for one, count in parts]
+            convolved = [self.operator.convolve(features, one, stride, streams, count) for one, count in parts]
+            made = [Measured(one, None) for one in convolved]
         if self.branch_operator is not None:
-            features = self.branch_operator.features(shared, stride)
-            made.append(self.branch_operator.convolve(features, self.branch_weight, stride, streams, self.tasks))
+            features = self.branch_operator.features(ready(shared), stride)
+            branch = self.branch_operator.convolve(features, self.branch_weight, stride, streams, self.tasks)
+            made.append(Measured(branch, None))
         for_shared = made.pop(0) if self.geometry.makes_shared else None
         return for_shared, made.pop() if made else None
 
-    def _shared(self, made: Tensor | None, shared: Tensor | None, own: Tensor | None, activate: bool) -> Tensor | None:
+    def _shared(self, made: Measured | None, shared: Made | None, own: Made | None, activate: bool) -> Made | None:
         geometry = self.geometry
         if not geometry.makes_shared:
-            return carry(shared, geometry.stride) if geometry.after.shared else None
+            return carry(ready(shared), geometry.stride) if geometry.after.shared else None
         assert made is not None
+        features, moments = made
         if self.shared_own_operator is not None:
             assert own is not None
-            made = made.repeat(1, geometry.after.streams // geometry.before.streams, 1, 1)
+            features = features.repeat(1, geometry.after.streams // geometry.before.streams, 1, 1)
             weight = self.shared_own_weight.repeat(self.tasks, 1, 1)
-            own_features = self.shared_own_operator.features(own, geometry.stride)
-            made = made.add_(self.shared_own_operator.convolve(own_features, weight, geometry.stride, self.tasks))
-        return self.shared_norm(made, activate)
+            own_features = self.shared_own_operator.features(ready(own), geometry.stride)
+            features.add_(self.shared_own_operator.convolve(own_features, weight, geometry.stride, self.tasks))
+        return self.shared_norm.left_to_do(features, activate, moments)
 
-    def _own(self, made: Tensor | None, own: Tensor | None, activate: bool) -> Tensor | None:
+    def _own(self, made: Measured | None, own: Made | None, activate: bool) -> Made | None:
         geometry = self.geometry
         if not geometry.makes_own:
-            return carry(own, geometry.stride)
+            return carry(ready(own), geometry.stride)
         if self.own_operator is not None:
             assert own is not None
-            form = form_now(self.own_form, own)
-            made = recombined_own(form, self.own_operator, own, geometry.stride, self.own_weight, self.tasks, made)
+            form, before = form_now(self.own_form, own), None if made is None else made.features
+            made = recombined_own(form, self.own_operator, own, geometry.stride, self.own_weight, self.tasks, before)
         assert made is not None
-        made = self.own_norm(made, activate or len(self.deeper) > 0)
+        after = self.own_norm.left_to_do(made.features, activate or len(self.deeper) > 0, made.moments)
         for number, layer in enumerate(self.deeper, start=1):
-            made = layer(made, activate or number < len(self.deeper))
-        return made
+            after = layer(after, activate or number < len(self.deeper))
+        return after
 
 
 def carry(features: Tensor | None, stride: int) -> Tensor | None:

@@ -12,14 +12,27 @@ from mtl_search.errors import FieldError
 from mtl_search.networks.decoder import Decoder, dense_places, parts_of
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, geometry
-from mtl_search.networks.layer import ETRLayer, State, averaged, carry
-from mtl_search.networks.norm import Norm
+from mtl_search.networks.layer import ETRLayer, MadeState, State, averaged, carry
+from mtl_search.networks.norm import Made, Norm, ready
 from mtl_search.networks.pointwise import make_convolution
 from mtl_search.networks.reference import reference_decoder, reference_layer
 from mtl_search.seeds import generator
 from mtl_search.tasks import Task
 
 Implementation = Literal["fused", "reference", "deploy"]
+
+
+class Stem(nn.Sequential):
+    """A convolution, its norm and a ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ready(self.left_to_do(x))
+
+    def left_to_do(self, x: Tensor) -> Made:
+        """The same, norm and ReLU done by what reads it, where that can."""
+        convolution, norm, _ = self
+        assert isinstance(norm, Norm)
+        return norm.left_to_do(convolution(x), activate=True)
 
 
 class Projection(nn.Module):
@@ -64,7 +77,7 @@ class Block(nn.Module):
         if block.residual and block.layers[-1].makes_own:
             self.own_skip = _own_skip(block, tasks, weights)
 
-    def forward(self, state: State, implementation: Implementation) -> State:
+    def forward(self, state: MadeState, implementation: Implementation) -> MadeState:
         after = state
         for layer in self.layers:
             last_of_residual = self.geometry.residual and layer is self.layers[-1]
@@ -74,16 +87,20 @@ class Block(nn.Module):
             self._add(after[1], state, self.own_skip, True),
         )
 
-    def _layer(self, layer: nn.Module, state: State, implementation: Implementation, activate: bool) -> State:
+    def _layer(self, layer: nn.Module, state: MadeState, implementation: Implementation, activate: bool) -> MadeState:
         assert isinstance(layer, ETRLayer)
-        return reference_layer(layer, state, activate) if implementation == "reference" else layer(state, activate)
+        if implementation == "reference":
+            return reference_layer(layer, (ready(state[0]), ready(state[1])), activate)
+        made: MadeState = layer(state, activate)
+        return made
 
-    def _add(self, made: Tensor | None, state: State, skip: nn.Module | None, own: bool) -> Tensor | None:
+    def _add(self, made: Made | None, state: MadeState, skip: nn.Module | None, own: bool) -> Made | None:
         if skip is None:
             return made
         assert made is not None
+        made = ready(made)
         source = state[1] if own and state[1] is not None else state[0]
-        skipped = skip(source)
+        skipped = skip(ready(source))
         if skipped.shape[1] < made.shape[1]:
             skipped = skipped.repeat(1, made.shape[1] // skipped.shape[1], 1, 1)
         return F.relu(made + skipped)
@@ -181,7 +198,7 @@ class MultiTaskNetwork(nn.Module):
         self.architecture, self.tasks, self.implementation = architecture, tuple(tasks), implementation
         self.geometry: Geometry = geometry(architecture, len(tasks), input_shape)
         weights = generator(seed, "weights")
-        self.stem: nn.Module | None = None
+        self.stem: Stem | None = None
         if self.geometry.stem:
             self.stem = _stem(architecture.backbone, input_shape[0], self.geometry.stem, weights)
         self.blocks = nn.ModuleList(
@@ -217,13 +234,13 @@ class MultiTaskNetwork(nn.Module):
     def _taps(self, x: Tensor) -> list[State]:
         """The features that decoders read, finest first, as far as there are any; the last ones are those of heads."""
         tapped = self.geometry.tapped if self.decoder is not None else ()
-        state: State = (x if self.stem is None else self.stem(x), None)
+        state: MadeState = (x if self.stem is None else self.stem.left_to_do(x), None)
         taps = []
         for number, block in enumerate(self.blocks):
             if number in tapped:
                 taps.append(state)
             state = block(state, self.implementation)
-        return [*taps, state]
+        return [(ready(shared), ready(own)) for shared, own in [*taps, state]]
 
     def _deployed(self, x: Tensor) -> nn.Module:
         """The plain graph of the network as it is now."""
@@ -271,9 +288,9 @@ def build_model(
     return MultiTaskNetwork(architecture, tasks, input_shape, seed, implementation)
 
 
-def _stem(backbone: Backbone, inputs: int, outputs: int, weights: Generator) -> nn.Sequential:
+def _stem(backbone: Backbone, inputs: int, outputs: int, weights: Generator) -> Stem:
     size = backbone.kernel_size
     convolution = make_convolution(inputs, outputs, size, backbone.stem_stride)
     drawn = torch.randn(convolution.weight.shape, generator=weights) * (2 / (size**2 * inputs)) ** 0.5
     convolution.weight = nn.Parameter(drawn)
-    return nn.Sequential(convolution, Norm(outputs), nn.ReLU(inplace=True))
+    return Stem(convolution, Norm(outputs), nn.ReLU(inplace=True))
