@@ -29,6 +29,7 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "source_digest": source_digest(),
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "kernels": kernels(),
         "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
     }
 
@@ -38,6 +39,14 @@ def _command() -> str | None:
     program = Path(sys.argv[0])
     ours = "mtl-search" in program.name or program.parts[-2:] == ("mtl_search", "cli.py")
     return " ".join(["mtl-search", *sys.argv[1:]]) if ours else None
+
+
+def kernels() -> str:
+    """What trains on this processor: the kernels in C, or torch's operations and why."""
+    from mtl_search.native.library import built  # torch: not for those who ask for the time
+
+    problem = built("float").problem
+    return f"of torch: {problem}" if problem else "in C"
 
 
 def now() -> str:

@@ -67,7 +67,7 @@ def described(dataset: Dataset) -> dict[str, Any]:
 
 def _session(environment: Mapping[str, Any], epochs_before: int = 0, changes: Sequence[str] = ()) -> dict[str, Any]:
     """One call that works on a run: when, with what, and what it found done."""
-    names = ("started", "finished", "command", "source_revision", "source_digest", "versions")
+    names = ("started", "finished", "command", "source_revision", "source_digest", "versions", "kernels")
     kept = {name: environment[name] for name in names}
     return {**kept, "epochs_before": epochs_before, "changes": list(changes)}
 
@@ -124,6 +124,9 @@ def _differences(run: Run, experiment: Experiment, dataset: Dataset, current: Ma
         old, new = before.get("versions", {}).get(name), current["versions"].get(name)
         if old != new:
             yield f"the version of {name}: {old} -> {new}"
+    old, new = before.get("kernels", current["kernels"]), current["kernels"]
+    if old != new:
+        yield f"the kernels: {old} -> {new}"
 
 
 def _flat(data: Mapping[str, Any], before: str = "") -> dict[str, Any]:

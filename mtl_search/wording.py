@@ -67,6 +67,7 @@ def made_by_machine(environment: Mapping[str, Any]) -> dict[str, str]:
         "finished": "Finished",
         "python": "Python",
         "versions": "Versions",
+        "kernels": "Kernels",
         "hardware": "Hardware",
     }
     return {label: _as_text(environment.get(name)) for name, label in names.items()}

@@ -51,6 +51,7 @@ CHANGES = {
         "the samples of dataset multi_mnist: 0",
     ),
     "library": (edit("environment.json", '"optuna": "', '"optuna": "0'), "the version of optuna: 0"),
+    "kernels": (edit("environment.json", '"kernels": "', '"kernels": "other than '), "the kernels: other than "),
 }
 
 
