@@ -26,8 +26,8 @@ def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Ten
     return made.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else made
 
 
-def made_bank(channels: int) -> Bank:
-    bank = make_operator("paper", channels, torch.Generator().manual_seed(0)).double()
+def made_bank(channels: int, name: str = "paper") -> Bank:
+    bank = make_operator(name, channels, torch.Generator().manual_seed(0)).double()
     assert isinstance(bank, Bank)
     return bank
 
@@ -59,12 +59,17 @@ def test_norms_and_their_gradients_are_those_of_torch(channels: int, mean: float
 
 
 @pytest.mark.parametrize(
-    ("channels", "height", "width", "stride"),
-    [(8, 40, 230, 1), (8, 41, 231, 2), (80, 5, 6, 1)],
-    ids=["several strips and tiles", "with a stride", "more responses than are held"],
+    ("name", "channels", "height", "width", "stride"),
+    [
+        ("paper", 8, 40, 230, 1),
+        ("paper", 8, 41, 231, 2),
+        ("paper", 80, 5, 6, 1),
+        ("identity", 8, 120, 230, 3),
+    ],
+    ids=["several strips and tiles", "with a stride", "more responses than are held", "rows that are not read"],
 )
-def test_images_are_the_same_in_parts(channels: int, height: int, width: int, stride: int) -> None:
-    bank, x = made_bank(channels), drawn(2, channels, height, width).requires_grad_()
+def test_images_are_the_same_in_parts(name: str, channels: int, height: int, width: int, stride: int) -> None:
+    bank, x = made_bank(channels, name), drawn(2, channels, height, width).requires_grad_()
     weights = [drawn(outputs, bank.taps, channels, seed=outputs).requires_grad_() for outputs in (17, 3)]
     measured = recombine(x, bank.native(), weights, stride, measured=[True, False])
     made, features = [one.features for one in measured], bank.features(x, stride)
@@ -81,7 +86,7 @@ def test_images_are_the_same_in_parts(channels: int, height: int, width: int, st
 @pytest.mark.parametrize(
     ("channels", "groups", "height", "width", "stride"),
     [(8, 1, 40, 230, 1), (5, 3, 8, 6, 2), (16, 2, 9, 9, 3)],
-    ids=["several strips and tiles", "groups that are not whole vectors, with a stride", "rows that no tap reads"],
+    ids=["several strips and tiles", "groups that are not whole vectors, with a stride", "a stride of three"],
 )
 def test_a_norm_can_be_left_to_the_bank_that_reads_it(
     channels: int, groups: int, height: int, width: int, stride: int, activate: bool

@@ -115,10 +115,19 @@ static void take_strip(const Plan *plan, const REAL *image, long group, long top
     }
 }
 
-/* done: rows of the image that were given by strips above. */
-static void give_strip(const Plan *plan, const REAL *strip, long top, long rows, long done, REAL *image) {
+/* Rows that no strip reads: between or beyond those of a stride. */
+static long no_rows(const Plan *plan, long done, long last, REAL *image) {
+    long step = plan->bank->groups * plan->bank->channels;
+    for (long pixel = done * plan->bank->width; pixel < last * plan->bank->width; pixel++)
+        memset(image + pixel * step, 0, plan->bank->channels * sizeof(REAL));
+    return most(done, last);
+}
+
+/* done: rows of the image that were given by strips above. Returned: with those of this one. */
+static long give_strip(const Plan *plan, const REAL *strip, long top, long rows, long done, REAL *image) {
     const Bank *bank = plan->bank;
     long step = bank->groups * bank->channels;
+    done = no_rows(plan, done, top - plan->reach, image);
     for (long i = 0; i < rows; i++, strip += plan->width * plan->channels) {
         long row = top - plan->reach + i;
         if (row < 0 || row >= bank->height) continue;
@@ -132,13 +141,7 @@ static void give_strip(const Plan *plan, const REAL *strip, long top, long rows,
                 store_some(to + c, value, left);
             }
     }
-}
-
-/* A row that no strip reads: beyond the last one of a stride. */
-static void no_row(const Plan *plan, long row, REAL *image) {
-    long step = plan->bank->groups * plan->bank->channels;
-    for (long pixel = row * plan->bank->width; pixel < (row + 1) * plan->bank->width; pixel++)
-        memset(image + pixel * step, 0, plan->bank->channels * sizeof(REAL));
+    return least(bank->height, top - plan->reach + rows);
 }
 
 /* Of a linear primitive. taps: a constant where it is inlined. */
@@ -341,7 +344,7 @@ static void image_forward(const Plan *plan, const REAL *x, const REAL *panels, c
         long bottom = least(plan->out_height, top + plan->strip);
         take_strip(plan, image, group, top * bank->stride, rows_read(plan, bottom - top), strip);
         for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows; tile = tile_after(plan, &tile, top, bottom)) {
-            long count_of_pixels = tile.rows * tile.columns;
+            long pixel_count = tile.rows * tile.columns;
             for (long from = 0; from < bank->primitives; from += plan->together) {
                 long to = least(bank->primitives, from + plan->together), held_depth = (to - from) * bank->channels;
                 respond(plan, &tile, group, from, to, strip, held);
@@ -350,13 +353,13 @@ static void image_forward(const Plan *plan, const REAL *x, const REAL *panels, c
                     long row = bank->groups * outputs[i].channels;
                     REAL *pixels = pixels_of(plan, &tile, &outputs[i], sample, group);
                     for (long o = 0; o < outputs[i].channels; o += WIDE, panel += depth * WIDE)
-                        product(count_of_pixels, held_depth, (Matrix){held, plan->row, 1}, panel, WIDE, pixels + o,
+                        product(pixel_count, held_depth, (Matrix){held, plan->row, 1}, panel, WIDE, pixels + o,
                                 row, least(WIDE, outputs[i].channels - o), from > 0 || outputs[i].add);
                 }
             }
             for (long i = 0; i < count; i++)
                 if (outputs[i].mean)
-                    count_in(&moments[i], pixels_of(plan, &tile, &outputs[i], sample, group), count_of_pixels,
+                    count_in(&moments[i], pixels_of(plan, &tile, &outputs[i], sample, group), pixel_count,
                              bank->groups * outputs[i].channels, group * outputs[i].channels, outputs[i].channels);
         }
     }
@@ -452,11 +455,9 @@ static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, 
                 respond_back(plan, &tile, group, from, to, scratch->strip, scratch->held, scratch->of_strip);
             }
         }
-        if (!panels) continue;
-        give_strip(plan, scratch->of_strip, top * bank->stride, rows, done, of_x + image);
-        done = least(bank->height, top * bank->stride - plan->reach + rows);
+        if (panels) done = give_strip(plan, scratch->of_strip, top * bank->stride, rows, done, of_x + image);
     }
-    for (; panels && done < bank->height; done++) no_row(plan, done, of_x + image);
+    if (panels) no_rows(plan, done, bank->height, of_x + image);
 }
 
 /* outputs: their gradients. of_x: like x, or NULL where there is no norm. of_weight: like weight. of_norm: the gradients
