@@ -18,8 +18,8 @@ the exponents of what a step has to do, over the same points: multiply-accumulat
 all layers put out for one sample. Convolutions take time as their multiply-accumulates, as far as the machine is kept
 busy by each; normalisation, ReLU and all that is read and written take time as the activations.
 
-One thread of an AMD EPYC with AVX2, torch 2.13.0, batch 64, ``--rounds 3``, with the kernels in C, while tests ran on the
-second core:
+One thread of an AMD EPYC with AVX2, torch 2.13.0, batch 64, ``--rounds 3``, with the kernels in C of
+:mod:`mtl_search.native`, while tests ran on the second core:
 
 | | exponent of time | of MACs | of activations |
 |---|---|---|---|
