@@ -17,19 +17,50 @@ On one thread, times are of the process: other work on the machine counts little
 
 With ``--keep-memory`` the process keeps freed memory, as the workers of a search do.
 
-Bank ``linear``, torch 2.13.0, memory not kept. One thread of an AMD EPYC with AVX2, with the kernels in C of
-:mod:`mtl_search.native`, while tests ran on the second core (other widths were not measured with them yet):
+Bank ``linear``, torch 2.13.0, memory not kept, with the kernels in C of :mod:`mtl_search.native`. One thread of an AMD
+EPYC with AVX2, whose neighbours are not idle (width 256 and 64 with 40 tasks: while tests ran on the second core):
 
 | width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
 |---|---|---|---|---|---|---|---|---|---|---|
-| 64 | 2 | 0.75 | 128 | 691 | 8.78x | 3.51x | 4.93x | 0.78x | 0.70x | 87 % |
-| 64 | 2 | 0.5 | 128 | 709 | 6.68x | 3.84x | 4.77x | 0.86x | 0.66x | 100 % |
-| 64 | 8 | 0.75 | 128 | 1361 | 12.46x | 7.73x | 6.28x | 1.84x | 0.71x | 110 % |
-| 64 | 8 | 0.5 | 128 | 2484 | 7.77x | 4.68x | 4.38x | 2.43x | 0.56x | 72 % |
+| 32 | 2 | 0.75 | 128 | 282 | 10.46x | 5.79x | 9.43x | 0.78x | 0.68x | 71 % |
+| 32 | 2 | 0.5 | 128 | 325 | 7.71x | 4.76x | 9.37x | 1.05x | 0.78x | 66 % |
+| 32 | 8 | 0.75 | 128 | 607 | 14.19x | 7.83x | 12.08x | 1.90x | 0.72x | 70 % |
+| 32 | 8 | 0.5 | 128 | 1001 | 10.08x | 5.46x | 8.45x | 2.40x | 0.56x | 74 % |
+| 32 | 40 | 0.75 | 128 | 2961 | 19.22x | 11.29x | 11.08x | 8.55x | 0.82x | 53 % |
+| 32 | 40 | 0.5 | 128 | 5612 | 9.66x | 6.32x | 7.48x | 15.14x | 0.75x | 59 % |
+| 64 | 2 | 0.75 | 128 | 704 | 9.77x | 4.98x | 8.85x | 0.76x | 0.68x | 92 % |
+| 64 | 2 | 0.5 | 128 | 808 | 7.21x | 4.09x | 7.84x | 0.79x | 0.60x | 92 % |
+| 64 | 8 | 0.75 | 128 | 1534 | 14.10x | 7.40x | 10.65x | 1.62x | 0.62x | 90 % |
+| 64 | 8 | 0.5 | 128 | 2642 | 8.29x | 5.12x | 6.50x | 1.97x | 0.46x | 94 % |
+| 64 | 40 | 0.75 | 64 | 3471 | 7.83x | 5.55x | 12.49x | 6.50x | 0.62x | 76 % |
+| 64 | 40 | 0.5 | 64 | 5464 | 4.59x | 3.64x | 6.22x | 10.81x | 0.53x | 82 % |
+| 128 | 2 | 0.75 | 128 | 1704 | 8.24x | 3.99x | 8.66x | 0.57x | 0.52x | 104 % |
+| 128 | 2 | 0.5 | 128 | 2048 | 7.28x | 4.68x | 7.79x | 0.71x | 0.55x | 121 % |
+| 128 | 8 | 0.75 | 128 | 4336 | 8.17x | 5.15x | 9.04x | 1.63x | 0.63x | 118 % |
+| 128 | 8 | 0.5 | 128 | 7984 | 5.99x | 4.26x | 6.51x | 2.95x | 0.69x | 97 % |
+| 256 | 2 | 0.75 | 128 | 6450 | 4.66x | 3.01x | 7.76x | 0.66x | 0.61x | 129 % |
+| 256 | 2 | 0.5 | 128 | 7098 | 4.04x | 2.37x | 6.80x | 0.72x | 0.57x | 99 % |
+| 256 | 8 | 0.75 | 64 | 7220 | 4.26x | 2.37x | 8.84x | 1.65x | 0.64x | 125 % |
+| 256 | 8 | 0.5 | 64 | 12175 | 3.07x | 2.05x | 5.84x | 2.34x | 0.55x | 95 % |
+| 64, 128 | 2 | mean | 128 | 1187 | 8.06x | 4.42x | 8.27x | 0.70x | 0.58x | 102 % |
+| 64, 128 | 8 | mean | 128 | 3442 | 8.69x | 5.37x | 7.99x | 1.98x | 0.59x | 99 % |
 
-All that follows is without them, in torch's operations alone (``MTL_SEARCH_NATIVE=0``). The same machine, whose
-neighbours are not idle (rows of 40 tasks: while other work ran on the second core). Over widths 64 and 128, tasks 2 and
-8 the reference takes 4.2 times as long in the default layout and 2.4 times with channels last:
+Two threads of it, times of the clock:
+
+| width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
+|---|---|---|---|---|---|---|---|---|---|---|
+| 64 | 2 | 0.75 | 128 | 425 | 8.63x | 4.21x | 8.95x | 0.73x | 0.65x | 90 % |
+| 64 | 2 | 0.5 | 128 | 451 | 6.72x | 4.10x | 8.02x | 0.87x | 0.66x | 87 % |
+| 64 | 8 | 0.75 | 128 | 773 | 14.41x | 9.81x | 11.56x | 1.18x | 0.45x | 115 % |
+| 64 | 8 | 0.5 | 128 | 1835 | 7.58x | 4.79x | 6.52x | 3.87x | 0.90x | 69 % |
+| 128 | 2 | 0.75 | 128 | 921 | 8.11x | 4.32x | 8.75x | 0.55x | 0.50x | 116 % |
+| 128 | 2 | 0.5 | 128 | 1170 | 7.22x | 4.36x | 7.52x | 0.71x | 0.55x | 101 % |
+| 128 | 8 | 0.75 | 128 | 2053 | 10.12x | 6.96x | 8.85x | 1.18x | 0.46x | 123 % |
+| 128 | 8 | 0.5 | 128 | 4057 | 6.84x | 4.10x | 6.65x | 2.52x | 0.59x | 106 % |
+| 64, 128 | 2 | mean | 128 | 674 | 7.63x | 4.25x | 8.29x | 0.70x | 0.59x | 98 % |
+| 64, 128 | 8 | mean | 128 | 1854 | 9.33x | 6.05x | 8.16x | 1.92x | 0.57x | 101 % |
+
+In torch's operations alone (``MTL_SEARCH_NATIVE=0``), one thread:
 
 | width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -52,47 +83,21 @@ neighbours are not idle (rows of 40 tasks: while other work ran on the second co
 | 64, 128 | 2 | mean | 128 | 1846 | 4.03x | 2.25x | 3.75x | 1.24x | 1.03x | 58 % |
 | 64, 128 | 8 | mean | 128 | 5236 | 4.28x | 2.48x | 4.07x | 4.12x | 1.23x | 53 % |
 
-Two threads of it, times of the clock; 4.0 and 2.4 times:
+What the rows say. Over widths 64 and 128, tasks 2 and 8, the reference takes 6 to 14 times as long in the default
+layout and 4.0 to 7.4 times with channels last; less where networks are so wide that products take all the time (2.1 to
+3.0 times at width 256). Against hard sharing: with two tasks and ratio 0.5 our network has 1.5 times its features and
+1.25 times its folded multiply-accumulates. A bank of five primitives needs five ninths of these, and so the step may be
+faster, and more than the machine's rate. The reference needs as few; what it loses is memory traffic: with channels
+last, too, it makes and reads every response in memory, where ours are in the cache. Hard sharing is torch's
+convolutions and norms.
 
-| width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
-|---|---|---|---|---|---|---|---|---|---|---|
-| 64 | 2 | 0.75 | 128 | 816 | 4.39x | 2.40x | 3.86x | 1.59x | 1.43x | 39 % |
-| 64 | 2 | 0.5 | 128 | 801 | 4.10x | 2.49x | 3.50x | 1.66x | 1.26x | 43 % |
-| 64 | 8 | 0.75 | 128 | 1690 | 4.58x | 3.03x | 4.95x | 3.54x | 1.36x | 37 % |
-| 64 | 8 | 0.5 | 128 | 2800 | 3.37x | 2.16x | 3.55x | 6.30x | 1.46x | 41 % |
-| 128 | 2 | 0.75 | 128 | 1969 | 3.77x | 1.87x | 3.92x | 1.33x | 1.21x | 50 % |
-| 128 | 2 | 0.5 | 128 | 2058 | 3.26x | 2.16x | 3.04x | 1.11x | 0.86x | 49 % |
-| 128 | 8 | 0.75 | 128 | 4011 | 4.84x | 2.51x | 4.80x | 2.27x | 0.88x | 55 % |
-| 128 | 8 | 0.5 | 128 | 6837 | 4.26x | 2.66x | 3.60x | 4.61x | 1.08x | 55 % |
-| 64, 128 | 2 | mean | 128 | 1276 | 3.86x | 2.22x | 3.56x | 1.40x | 1.17x | 45 % |
-| 64, 128 | 8 | mean | 128 | 3376 | 4.22x | 2.57x | 4.18x | 3.91x | 1.17x | 46 % |
+Of the step at width 64, two tasks and ratio 0.5 a half is products of small matrices, at the machine's rate; a seventh
+filters, a tenth moments, norms and their gradients, a tenth copies of rows, and a tenth the system's zeroing of new
+memory, which ``--keep-memory`` saves (profiled).
 
-One thread of an AMD EPYC with AVX-512, with an earlier choice of forms; 6.0 and 3.1 times:
-
-| width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
-|---|---|---|---|---|---|---|---|---|---|---|
-| 64 | 2 | 0.75 | 128 | 270 | 7.57x | 3.38x | 4.03x | 1.14x | 1.02x | 62 % |
-| 64 | 2 | 0.5 | 128 | 368 | 4.42x | 2.66x | 3.34x | 1.64x | 1.24x | 50 % |
-| 64 | 8 | 0.75 | 128 | 703 | 8.75x | 3.72x | 5.13x | 3.37x | 1.29x | 49 % |
-| 64 | 8 | 0.5 | 128 | 1305 | 4.35x | 2.47x | 3.63x | 6.34x | 1.47x | 45 % |
-| 128 | 2 | 0.75 | 128 | 729 | 5.52x | 2.34x | 3.86x | 1.27x | 1.16x | 70 % |
-| 128 | 2 | 0.5 | 128 | 844 | 4.73x | 2.59x | 2.99x | 1.34x | 1.04x | 70 % |
-| 128 | 8 | 0.75 | 128 | 1904 | 9.62x | 5.97x | 4.99x | 3.28x | 1.27x | 63 % |
-| 128 | 8 | 0.5 | 128 | 3411 | 5.44x | 3.18x | 3.52x | 5.79x | 1.35x | 60 % |
-| 64, 128 | 2 | mean | 128 | 497 | 5.43x | 2.72x | 3.53x | 1.34x | 1.11x | 62 % |
-| 64, 128 | 8 | mean | 128 | 1562 | 6.68x | 3.63x | 4.25x | 4.49x | 1.34x | 54 % |
-
-Not reached: 4 times the reference with channels last, 1.2 times hard sharing at a ratio of 0.5, and, but for some rows,
-1.1 times its time per MAC. With channels last the reference's products run as fast as ours, and it needs five ninths of
-the folded ones; what it loses is memory traffic, which counts for less where products are slow (AVX2). A ratio of 0.5
-with two tasks has 1.5 times the features of hard sharing and 1.25 times its MACs. Of the fused step at width 64, two
-tasks and ratio 0.5 two thirds are convolutions, a quarter norms and ReLUs, the rest sums and copies (AVX2, profiled).
-
-Tried on AVX2 and not faster: the tasks' own features filtered, too, with products task by task (half as fast as the
-grouped convolution: to make one depth-wise response takes as long as about 40 products); a convolution for each task
-(0.8 to 1.2 times as fast); the gradient of the weights by matrix products over gathered or shifted pixels (0.8 to 1.15
-times); compiling (``benchmarks/compiled.py``). Not measured: 40 tasks at more than width 32, 8 tasks at width 256, and
-a GPU.
+Tried on AVX2 and not faster, in torch's operations: the tasks' own features filtered with products task by task; a
+convolution for each task; the gradient of the weights by matrix products over gathered or shifted pixels; compiling
+(``benchmarks/compiled.py``). Not measured: 40 tasks at more than width 64, AVX-512 with the kernels, and a GPU.
 """
 
 import argparse
