@@ -18,7 +18,8 @@ On one thread, times are of the process: other work on the machine counts little
 With ``--keep-memory`` the process keeps freed memory, as the workers of a search do.
 
 Bank ``linear``, torch 2.13.0, memory not kept, with the kernels in C of :mod:`mtl_search.native`. One thread of an AMD
-EPYC with AVX2, whose neighbours are not idle (width 256 and 64 with 40 tasks: while tests ran on the second core):
+EPYC with AVX2, whose neighbours are not idle (width 256, and 40 tasks at more than width 32: while tests ran on the
+second core):
 
 | width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -38,6 +39,8 @@ EPYC with AVX2, whose neighbours are not idle (width 256 and 64 with 40 tasks: w
 | 128 | 2 | 0.5 | 128 | 2048 | 7.28x | 4.68x | 7.79x | 0.71x | 0.55x | 121 % |
 | 128 | 8 | 0.75 | 128 | 4336 | 8.17x | 5.15x | 9.04x | 1.63x | 0.63x | 118 % |
 | 128 | 8 | 0.5 | 128 | 7984 | 5.99x | 4.26x | 6.51x | 2.95x | 0.69x | 97 % |
+| 128 | 40 | 0.75 | 32 | 4175 | 5.68x | 3.17x | 8.44x | 8.18x | 0.77x | 93 % |
+| 128 | 40 | 0.5 | 32 | 8545 | 2.81x | 2.28x | 5.56x | 12.47x | 0.62x | 95 % |
 | 256 | 2 | 0.75 | 128 | 6450 | 4.66x | 3.01x | 7.76x | 0.66x | 0.61x | 129 % |
 | 256 | 2 | 0.5 | 128 | 7098 | 4.04x | 2.37x | 6.80x | 0.72x | 0.57x | 99 % |
 | 256 | 8 | 0.75 | 64 | 7220 | 4.26x | 2.37x | 8.84x | 1.65x | 0.64x | 125 % |
@@ -97,7 +100,7 @@ memory, which ``--keep-memory`` saves (profiled).
 
 Tried on AVX2 and not faster, in torch's operations: the tasks' own features filtered with products task by task; a
 convolution for each task; the gradient of the weights by matrix products over gathered or shifted pixels; compiling
-(``benchmarks/compiled.py``). Not measured: 40 tasks at more than width 64, AVX-512 with the kernels, and a GPU.
+(``benchmarks/compiled.py``). Not measured: 40 tasks at width 256, AVX-512 with the kernels, and a GPU.
 """
 
 import argparse
