@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mtl_search.native.library import built
+
 PACKAGE = Path(__file__).parent
 SOURCES = {".py", ".c", ".h"}
 PACKAGES = ("mtl_search", "torch", "optuna", "ray", "numpy", "pandas", "plotly", "moocore")
@@ -43,8 +45,6 @@ def _command() -> str | None:
 
 def kernels() -> str:
     """What trains on this processor: the kernels in C, or torch's operations and why."""
-    from mtl_search.native.library import built  # torch: not for those who ask for the time
-
     problem = built("float").problem
     return f"of torch: {problem}" if problem else "in C"
 
