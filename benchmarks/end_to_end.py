@@ -82,6 +82,7 @@ TIMES = "times.jsonl"
 SEARCH = "from end_to_end import run_timed; run_timed()"
 
 TRAINING = "epochs"
+WAITING = "waiting for the other workers"
 GROUPS = {
     "training": (TRAINING,),
     "evaluation": ("scores",),
@@ -94,7 +95,7 @@ GROUPS = {
         "between trials",
     ),
     "start-up": ("Python and imports", "experiment checked", "Ray started", "workers started", "the rest of start-up"),
-    "end": ("waiting for the other workers", "Tune ends", "Ray stopped", "page made", "the rest of the end"),
+    "end": (WAITING, "Tune ends", "Ray stopped", "page made", "the rest of the end"),
 }
 MEANWHILE = ("sampler", "files", "tensors fetched", "booking")
 """What the process of the search does while the workers train."""
@@ -109,6 +110,8 @@ class Clock:
         self.calls: Counter[str] = Counter()
         self.began: dict[str, float] = {}
         """When each piece began for the first time."""
+        self.spans: list[tuple[str, float, float]] = []
+        """A piece, from when, to when: as the clock says, in order."""
         self._open: list[str] = []
         self._last = self._last_processor = 0.0
 
@@ -130,6 +133,7 @@ class Clock:
         if self._open:
             self.seconds[self._open[-1]] += now - self._last
             self.processor[self._open[-1]] += processor - self._last_processor
+            self.spans.append((self._open[-1], round(self._last, 4), round(now, 4)))
         self._last, self._last_processor = now, processor
 
     @contextmanager
@@ -251,7 +255,8 @@ def evaluate_timed(what: Any, dataset: Any, training: Any, seed: int, course: An
                 report = next(reports)
             done = report.done
             if done:
-                add_line(times, kind="trial", process=os.getpid(), began=began, ended=time.time(), **counted(clock))
+                whole = {"process": os.getpid(), "began": began, "ended": time.time(), "spans": clock.spans}
+                add_line(times, kind="trial", **whole, **counted(clock))
             yield report
 
 
@@ -268,7 +273,7 @@ def print_tables(place: Path) -> None:
         found.update(trials_of(slot))
         found.update(end_of(slot, max(trial["ended"] for trial in trials), command, search))
     print(f"{len(trials)} trials, {len(slots)} workers, {os.cpu_count()} cores, {wall:.1f} s from start to end\n")
-    print_slots(found, len(slots) * wall)
+    print_parts(of_the_clock(found, list(slots.values())), found)
     processor = sum(trial["processor"][TRAINING] for trial in trials)
     print(f"\nof the seconds of training the workers ran {processor / found[TRAINING]:.1%} on a processor")
     during = max(trial["ended"] for trial in trials) - min(trial["began"] for trial in trials)
@@ -305,21 +310,48 @@ def end_of(
     """
     own = max(trial["ended"] for trial in slot)
     parts = {name: search["seconds"][name] for name in ("Ray stopped", "page made")}
-    parts["waiting for the other workers"] = last - own
+    parts[WAITING] = last - own
     parts["Tune ends"] = search["first"]["Ray stopped"] - last
     return {**parts, "the rest of the end": command["ended"] - own - sum(parts.values())}
 
 
-def print_slots(found: Counter[str], whole: float) -> None:
-    print("| | slot seconds | of all |")
-    print("|---|---|---|")
+def of_the_clock(found: Counter[str], slots: list[list[dict[str, Any]]]) -> Counter[str]:
+    """Seconds of the clock: what the slots do at the same time shares them, and one that waits for others has no share.
+
+    :param found: Seconds of all slots together.
+    """
+    clock = Counter({piece: seconds / len(slots) for piece, seconds in found.items()})
+    waited = clock.pop(WAITING)
+    spans = [span for slot in slots for trial in slot for span in trial["spans"]]
+    ends = sorted(max(trial["ended"] for trial in slot) for slot in slots)
+    for left in range(1, len(slots)):
+        begin, end = ends[-left - 1], ends[-left]  # so long `left` slots had work
+        more = 1 / left - 1 / len(slots)
+        for piece, from_when, to_when in spans:
+            seconds = more * max(0.0, min(to_when, end) - max(from_when, begin))
+            clock[piece] += seconds
+            waited -= seconds
+    clock["between epochs"] += waited
+    return clock
+
+
+def print_parts(clock: Counter[str], slots: Counter[str]) -> None:
+    """A row for each group and its pieces: seconds of the clock, and those of all slots together."""
+    wall, all_slots = clock.total(), slots.total()
+    print("| | seconds | of the wall time | slot seconds | of all slots' |")
+    print("|---|---|---|---|---|")
     for group, pieces in GROUPS.items():
-        together = sum(found[piece] for piece in pieces)
-        print(f"| **{group}** | **{together:.1f}** | **{together / whole:.1%}** |")
+        together = [sum(found[piece] for piece in pieces) for found in (clock, slots)]
+        print(row(f"**{group}**", together[0], wall, together[1], all_slots))
         if len(pieces) > 1:
             for piece in pieces:
-                print(f"| {piece} | {found[piece]:.1f} | {found[piece] / whole:.1%} |")
-    print(f"| together | {found.total():.1f} | {found.total() / whole:.1%} |")
+                print(row(piece, clock[piece], wall, slots[piece], all_slots))
+    print(row("together", wall, wall, all_slots, all_slots))
+
+
+def row(name: str, seconds: float, wall: float, slot_seconds: float, all_slots: float) -> str:
+    shares = seconds / wall, slot_seconds / all_slots
+    return f"| {name} | {seconds:.1f} | {shares[0]:.1%} | {slot_seconds:.1f} | {shares[1]:.1%} |"
 
 
 def print_meanwhile(search: dict[str, Any]) -> None:

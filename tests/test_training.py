@@ -74,6 +74,21 @@ def test_the_loss_falls_with_either_schedule(dataset: Dataset, schedule: str) ->
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.parametrize("balancing", ["equal", "pcgrad"])  # one backward pass, and one for each task
+def test_a_compiled_training_gives_the_same_network(dataset: Dataset, balancing: str) -> None:
+    least = made_architecture("linear", 0.5, widths=(4,), strides=(2,), stem=4, stem_stride=2)
+    found = []
+    for compiled in (False, True):
+        training = Training(epochs=1, batch_size=128, balancing={"name": balancing}, compile=compiled)
+        model = model_for(dataset, least)
+        (epoch,) = Trainer(model, dataset.tasks, dataset, training, seed=0).epochs()
+        found.append((epoch.loss, outputs_on(model, dataset, "val")))
+    (loss, outputs), (loss_compiled, outputs_compiled) = found
+    assert loss_compiled == pytest.approx(loss, rel=1e-5)
+    for task, output in outputs.items():
+        torch.testing.assert_close(outputs_compiled[task], output, rtol=1e-3, atol=1e-4)
+
+
 def test_schedules_are_those_of_their_names(dataset: Dataset) -> None:
     rates = {}
     for schedule in ("one_cycle", "cosine"):

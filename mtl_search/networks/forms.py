@@ -132,7 +132,7 @@ def form_now(form: Form, made: Made) -> Form:
     x = made.raw if isinstance(made, Normed) else made
     if form == "native":
         return form if trains(x) else "folded"
-    trains_here = torch.is_grad_enabled() and not x.is_cuda and not torch.compiler.is_exporting()
+    trains_here = torch.is_grad_enabled() and not x.is_cuda and not torch.compiler.is_compiling()
     return form if trains_here else "folded"
 
 
