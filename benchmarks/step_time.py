@@ -45,6 +45,8 @@ second core):
 | 256 | 2 | 0.5 | 128 | 7098 | 4.04x | 2.37x | 6.80x | 0.72x | 0.57x | 99 % |
 | 256 | 8 | 0.75 | 64 | 7220 | 4.26x | 2.37x | 8.84x | 1.65x | 0.64x | 125 % |
 | 256 | 8 | 0.5 | 64 | 12175 | 3.07x | 2.05x | 5.84x | 2.34x | 0.55x | 95 % |
+| 256 | 40 | 0.75 | 16 | 9284 | 3.29x | 1.89x | 5.84x | 7.75x | 0.73x | 103 % |
+| 256 | 40 | 0.5 | 16 | 14266 | 2.12x | 1.86x | 4.95x | 12.11x | 0.60x | 123 % |
 | 64, 128 | 2 | mean | 128 | 1187 | 8.06x | 4.42x | 8.27x | 0.70x | 0.58x | 102 % |
 | 64, 128 | 8 | mean | 128 | 3442 | 8.69x | 5.37x | 7.99x | 1.98x | 0.59x | 99 % |
 
@@ -87,7 +89,7 @@ In torch's operations alone (``MTL_SEARCH_NATIVE=0``), one thread:
 | 64, 128 | 8 | mean | 128 | 5236 | 4.28x | 2.48x | 4.07x | 4.12x | 1.23x | 53 % |
 
 What the rows say. Over widths 64 and 128, tasks 2 and 8, the reference takes 6 to 14 times as long in the default
-layout and 4.0 to 7.4 times with channels last; less where networks are so wide that products take all the time (2.1 to
+layout and 4.0 to 7.4 times with channels last; less where networks are so wide that products take all the time (1.9 to
 3.0 times at width 256). Against hard sharing: with two tasks and ratio 0.5 our network has 1.5 times its features and
 1.25 times its folded multiply-accumulates. A bank of five primitives needs five ninths of these, and so the step may be
 faster, and more than the machine's rate. The reference needs as few; what it loses is memory traffic: with channels
@@ -100,7 +102,7 @@ memory, which ``--keep-memory`` saves (profiled).
 
 Tried on AVX2 and not faster, in torch's operations: the tasks' own features filtered with products task by task; a
 convolution for each task; the gradient of the weights by matrix products over gathered or shifted pixels; compiling
-(``benchmarks/compiled.py``). Not measured: 40 tasks at width 256, AVX-512 with the kernels, and a GPU.
+(``benchmarks/compiled.py``). Not measured: AVX-512 with the kernels, and a GPU.
 """
 
 import argparse

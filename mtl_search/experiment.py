@@ -211,8 +211,8 @@ class Training(Section):
     :param sampling: How often the parts of a dataset that is a ``union`` are drawn: ``by_size``, every sample once in
         an epoch; ``evenly``, as many samples of each part, of a small one some several times.
     :param device: ``auto`` takes CUDA where there is one.
-    :param compile: Whether to train with ``torch.compile``, with CUDA graphs on CUDA. Each network is compiled anew, for
-        a minute or more; on a processor its steps are no faster then.
+    :param compile: Whether to train with ``torch.compile``, on CUDA with CUDA graphs. Each network is compiled anew,
+        for a minute or more; on a processor its steps are no faster then.
     """
 
     epochs: int = Field(5, ge=1)
