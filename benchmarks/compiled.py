@@ -6,16 +6,17 @@ The first step of the compiled network is the one in which it is compiled.
 
     python benchmarks/compiled.py [--threads N] [--batch N] [--steps N]
 
-One thread of an AMD EPYC with AVX2, torch 2.13.0, batch 128, ``--steps 3``, while other work ran beside it:
+One thread of an AMD EPYC with AVX2, torch 2.13.0, batch 128, ``--steps 3``, while other work ran beside it. As it is,
+the network trains with the kernels in C, which the compiler does not know:
 
 | width | tasks | ratio | as it is, ms | compiled, ms | ratio of times | first step, s | losses differ by |
 |---|---|---|---|---|---|---|---|
-| 64 | 2 | 0.75 | 1168 | 1385 | 1.19x | 105 | 0.0e+00 |
-| 64 | 2 | 0.5 | 1134 | 1430 | 1.26x | 73 | 9.5e-07 |
-| 64 | 8 | 0.75 | 2707 | 3511 | 1.30x | 304 | 1.9e-06 |
-| 64 | 8 | 0.5 | 3550 | 7019 | 1.98x | 550 | 0.0e+00 |
+| 64 | 2 | 0.75 | 762 | 1385 | 1.82x | 128 | 0.0e+00 |
+| 64 | 2 | 0.5 | 724 | 1069 | 1.48x | 83 | 0.0e+00 |
 
-So a search does not compile on the processor: it is slower, and a candidate would be compiled for minutes.
+Before there were kernels, compiling was slower than torch's operations, too: 1.19 and 1.26 times their time for 2 tasks,
+1.30 and 1.98 times for 8, after a first step of up to 550 s. So ``training.compile`` is off: on the processor it is
+slower, and every candidate would be compiled for minutes. On a GPU it was not measured.
 """
 
 import argparse

@@ -56,10 +56,10 @@ workers, 332 s from start to end:
 | the rest of the end | 0.7 | 0.2% | 1.4 | 0.2% |
 | together | 332.2 | 100.0% | 664.3 | 100.0% |
 
-How long one worker waits for the last trial of the other is chance: 17 s here, 35 to 41 s in three runs before, in which
-training took 81.1 to 82.4 % of all slots' seconds. Of the difference one percent is what is no longer done: the garbage
-collector went through all that was imported, while it was imported and at the end, for 3 s. (With AVX-512 and before
-there were kernels, training took 87.5 % of all slots'.)
+How long one worker waits for the last trial of the other is chance: 17 s here, 35 to 41 s in three runs before, in
+which training took 81.1 to 82.4 % of all slots' seconds. Of the difference one percent is what is no longer done: the
+garbage collector went through all that was imported, while it was imported and at the end, for 3 s. (With AVX-512 and
+before there were kernels, training took 87.5 % of all slots'.)
 """
 
 import argparse
