@@ -14,9 +14,9 @@ the network trains with the kernels in C, which the compiler does not know:
 | 64 | 2 | 0.75 | 762 | 1385 | 1.82x | 128 | 0.0e+00 |
 | 64 | 2 | 0.5 | 724 | 1069 | 1.48x | 83 | 0.0e+00 |
 
-Before there were kernels, compiling was slower than torch's operations, too: 1.19 and 1.26 times their time for 2 tasks,
-1.30 and 1.98 times for 8, after a first step of up to 550 s. So ``training.compile`` is off: on the processor it is
-slower, and every candidate would be compiled for minutes. On a GPU it was not measured.
+Before there were kernels, compiling was slower than torch's operations, too: 1.19 and 1.26 times their time for 2
+tasks, 1.30 and 1.98 times for 8, after a first step of up to 550 s. So ``training.compile`` is off: on the processor it
+is slower, and every candidate would be compiled for minutes. On a GPU it was not measured.
 """
 
 import argparse
