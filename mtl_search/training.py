@@ -301,7 +301,8 @@ def device_of(name: str) -> torch.device:
 def compiled(model: nn.Module, input_shape: tuple[int, ...]) -> Callable[[Tensor], Mapping[str, Tensor]]:
     """The forward pass of a network with its weights, compiled at the first call, and the backward pass with it.
 
-    On CUDA both are replayed as CUDA graphs, which spares small networks the time of their launches.
+    On CUDA both are replayed as CUDA graphs, which spares small networks the time of their launches. One network at a
+    time: what was compiled before in this process is forgotten.
 
     :param model: On its device.
     :param input_shape: Of one sample.
@@ -310,6 +311,7 @@ def compiled(model: nn.Module, input_shape: tuple[int, ...]) -> Callable[[Tensor
     with torch.no_grad():  # what a network chooses when it is first used stays out of the graph
         model.eval()(torch.zeros(1, *input_shape, device=device))
     model.train()
+    torch.compiler.reset()  # or it gives up compiling after some networks, and keeps what they held
     functorch_config.donated_buffer = False  # some balancings and methods go back through it several times
     mode = "reduce-overhead" if device.type == "cuda" else "default"
     forward: Callable[[Tensor], Mapping[str, Tensor]] = torch.compile(model, dynamic=False, mode=mode)
