@@ -103,7 +103,7 @@ In torch's operations alone (``MTL_SEARCH_NATIVE=0``), one thread:
 
 What the rows say. Over widths 64 and 128, tasks 2 and 8, the reference takes 6 to 14 times as long in the default
 layout and 4.0 to 7.4 times with channels last (six of the rows, measured again, 3.9 to 7.2, the lowest another one:
-a row moves by a tenth); less where networks are so wide that products take all the time (1.9 to 3.0 times at width 256).
+a row moves by a tenth); less where networks are so wide that products take all the time (1.9 to 3.0 times at 256).
 Against hard sharing: with two tasks and ratio 0.5 our network has 1.5 times its features and 1.25 times its folded
 multiply-accumulates. A bank of five primitives needs five ninths of these, and so the step may be faster, and more than
 the machine's rate. The reference needs as few; what it loses is memory traffic: with channels last, too, it makes and
