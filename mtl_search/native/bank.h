@@ -420,9 +420,13 @@ static void take_gradients(const Plan *plan, const Tile *tile, const Output *out
         long row = plan->bank->groups * outputs[i].channels;
         const REAL *from = pixels_of(plan, tile, &outputs[i], sample, group);
         for (long pixel = 0; pixel < pixels; pixel++) {
-            for (long c = 0; c < outputs[i].channels; c += LANES) ask_for(from + (pixel + pixels) * row + c);
-            memcpy(scratch->gradients + pixel * scratch->row + first, from + pixel * row,
-                   outputs[i].channels * sizeof(REAL));
+            const REAL *at = from + pixel * row;
+            REAL *to = scratch->gradients + pixel * scratch->row + first;
+            for (long c = 0; c < outputs[i].channels; c += LANES) {
+                long left = outputs[i].channels - c;
+                ask_for(at + pixels * row + c);
+                store_some(to + c, load_some(at + c, left), left);
+            }
         }
     }
 }

@@ -23,37 +23,39 @@ static Moments moments_of(long channels) {
 
 static void end_of_moments(Moments *moments) { free(moments->count); }
 
-/* Count in pixels of which mean and sum of squares are known (Chan et al., 1979). */
-static void merge(Moments *moments, long channel, double count, double mean, double squares) {
-    double before = moments->count[channel], total = before + count, away = mean - moments->mean[channel];
-    moments->count[channel] = total;
-    moments->mean[channel] += away * count / total;
-    moments->squares[channel] += squares + away * away * before * count / total;
+/* Count in pixels of which mean and sum of squares are known (Chan et al., 1979). share: theirs of all counted then. */
+INLINE void merge(Moments *moments, long channel, double before, double share, double mean, double squares) {
+    double away = mean - moments->mean[channel];
+    moments->mean[channel] += away * share;
+    moments->squares[channel] += squares + away * away * before * share;
 }
 
-/* The sum over some pixels of x - origin, or of its square. Of several at once: one sum would wait for itself. */
-INLINE vec summed(int squared, const REAL *x, long pixels, long row, long left, vec origin) {
-    vec sums[AT_ONCE];
-    UNROLL for (int i = 0; i < AT_ONCE; i++) sums[i] = all(0);
-    for (long pixel = 0; pixel < pixels; pixel += AT_ONCE, x += AT_ONCE * row)
-        UNROLL for (int i = 0; i < AT_ONCE; i++) {
-            if (pixel + i >= pixels) break;
-            vec away = load_some(x + i * row, left) - origin;
-            if (squared) away *= away;
-            sums[i] += away;
-        }
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
-/* Count in some pixels, from one to the next `row` values, of the channels from `first` on. They are few, and their
-   squares are taken around their own mean, so that nothing is lost where that is far from 0. */
+/* Count in some pixels, from one to the next `row` values, of the channels from `first` on, which have been counted
+   equally often. Squares are taken around the first pixel: pixels are few, and it is not far from their mean. Sums are
+   of several pixels at once: one sum would wait for itself. */
 static void count_in(Moments *moments, const REAL *x, long pixels, long row, long first, long channels) {
+    double before = moments->count[first], share = pixels / (before + pixels);
     for (long c = 0; c < channels; c += LANES) {
-        long left = channels - c;
-        vec mean = summed(0, x + c, pixels, row, left, all(0)) / all(pixels);
-        vec squares = summed(1, x + c, pixels, row, left, mean);
-        for (long lane = 0; lane < least(LANES, left); lane++)
-            merge(moments, first + c + lane, pixels, mean[lane], squares[lane]);
+        long left = channels - c, rest = pixels % AT_ONCE;
+        const REAL *at = x + c;
+        vec origin = load_some(at, left), sums[AT_ONCE], squares[AT_ONCE];
+        UNROLL for (int i = 0; i < AT_ONCE; i++) {
+            vec away = all(0);
+            if (i < rest) away = load_some(at + i * row, left) - origin;
+            sums[i] = away, squares[i] = away * away;
+        }
+        for (at += rest * row; at < x + pixels * row; at += AT_ONCE * row)
+            UNROLL for (int i = 0; i < AT_ONCE; i++) {
+                vec away = load_some(at + i * row, left) - origin;
+                sums[i] += away, squares[i] += away * away;
+            }
+        vec sum = (sums[0] + sums[1]) + (sums[2] + sums[3]), of_origin = sum / all(pixels);
+        vec square = (squares[0] + squares[1]) + (squares[2] + squares[3]) - sum * of_origin, mean = origin + of_origin;
+        square = choose(square < 0, all(0), square);
+        for (long lane = 0; lane < least(LANES, left); lane++) {
+            moments->count[first + c + lane] = before + pixels;
+            merge(moments, first + c + lane, before, share, mean[lane], square[lane]);
+        }
     }
 }
 
@@ -61,8 +63,12 @@ static void count_in(Moments *moments, const REAL *x, long pixels, long row, lon
 static void give_moments(const Moments *parts, long count, long step, long channels, REAL *mean, REAL *variance) {
     Moments total = moments_of(channels);
     for (long part = 0; part < count; part++, parts += step)
-        for (long c = 0; c < channels; c++)
-            if (parts->count[c]) merge(&total, c, parts->count[c], parts->mean[c], parts->squares[c]);
+        for (long c = 0; c < channels; c++) {
+            double before = total.count[c], more = parts->count[c];
+            if (!more) continue;
+            total.count[c] += more;
+            merge(&total, c, before, more / total.count[c], parts->mean[c], parts->squares[c]);
+        }
     for (long c = 0; c < channels; c++) mean[c] = total.mean[c], variance[c] = total.squares[c] / total.count[c];
     end_of_moments(&total);
 }

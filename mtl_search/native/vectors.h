@@ -86,18 +86,16 @@ INLINE void block(int rows, int vectors, long depth, Matrix a, const REAL *b, lo
     }
 }
 
-#define BLOCK_OF(count)                                                               \
-    case count:                                                                       \
-        if (columns > LANES) block(count, 2, depth, a, b, b_row, c, c_row, columns, add); \
-        else block(count, 1, depth, a, b, b_row, c, c_row, columns, add);             \
-        return;
-
-static void block_of(long rows, long depth, Matrix a, const REAL *b, long b_row, REAL *c, long c_row, long columns,
-                     int add) {
+/* c (+)= a b, for at most `vectors` columns of vectors. */
+INLINE void blocks(int vectors, long rows, long depth, Matrix a, const REAL *b, long b_row, REAL *c, long c_row,
+                   long columns, int add) {
+    for (; rows >= ROWS; rows -= ROWS, a.at += ROWS * a.row, c += ROWS * c_row)
+        block(ROWS, vectors, depth, a, b, b_row, c, c_row, columns, add);
     switch (rows) {
-        BLOCK_OF(1) BLOCK_OF(2) BLOCK_OF(3) BLOCK_OF(4) BLOCK_OF(5) BLOCK_OF(6)
+#define REST_OF(count) case count: block(count, vectors, depth, a, b, b_row, c, c_row, columns, add); break;
+        REST_OF(1) REST_OF(2) REST_OF(3) REST_OF(4) REST_OF(5)
 #if ROWS > 6
-        BLOCK_OF(7) BLOCK_OF(8) BLOCK_OF(9) BLOCK_OF(10) BLOCK_OF(11) BLOCK_OF(12)
+        REST_OF(6) REST_OF(7) REST_OF(8) REST_OF(9) REST_OF(10) REST_OF(11)
 #endif
     }
 }
@@ -105,6 +103,6 @@ static void block_of(long rows, long depth, Matrix a, const REAL *b, long b_row,
 /* c (+)= a b, for at most WIDE columns. */
 static void product(long rows, long depth, Matrix a, const REAL *b, long b_row, REAL *c, long c_row, long columns,
                     int add) {
-    for (long row = 0; row < rows; row += ROWS, a.at += ROWS * a.row, c += ROWS * c_row)
-        block_of(least(ROWS, rows - row), depth, a, b, b_row, c, c_row, columns, add);
+    if (columns > LANES) blocks(2, rows, depth, a, b, b_row, c, c_row, columns, add);
+    else blocks(1, rows, depth, a, b, b_row, c, c_row, columns, add);
 }
