@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mtl_search.native.library import library
-from mtl_search.native.norm import CNorm, Moments, Normed, c_norm
+from mtl_search.native.norm import CNorm, Moments, Normed, c_norm, empty
 
 KINDS = ("linear", "max_pool", "perturbation")
 """What the kernels know, in their order."""
@@ -154,7 +154,7 @@ class _Recombined(torch.autograd.Function):
         ctx.plan = plan
         size = [-(-pixels // plan.stride) for pixels in x.shape[2:]]
         sizes = [plan.groups * count for count in plan.outputs]
-        outputs = [_empty(x, [len(x), count, *size]) for count in sizes] if into is None else [into]
+        outputs = [empty(x, [len(x), count, *size]) for count in sizes] if into is None else [into]
         moments = [
             Moments(x.new_empty(count), x.new_empty(count)) if measured else None
             for count, measured in zip(sizes, plan.measured, strict=True)
@@ -176,7 +176,7 @@ class _Recombined(torch.autograd.Function):
         plan: _Plan = ctx.plan
         given = [_innermost(gradient) for gradient in gradients[: len(plan.outputs)]]
         has_norm = of_norm[0] is not None
-        of_x = _empty(x, x.shape) if ctx.needs_input_grad[0] or has_norm else None
+        of_x = empty(x, x.shape) if ctx.needs_input_grad[0] or has_norm else None
         of_weight, of_channels = torch.empty_like(weight), x.new_empty(2, x.shape[1]) if has_norm else None
         lib = library(x.dtype)
         assert lib is not None
@@ -192,10 +192,6 @@ class _Recombined(torch.autograd.Function):
 
 def _innermost(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def _empty(like: Tensor, shape: Sequence[int]) -> Tensor:
-    return torch.empty(*shape, dtype=like.dtype, memory_format=torch.channels_last)
 
 
 def _data(x: Tensor | None) -> ctypes.c_void_p:

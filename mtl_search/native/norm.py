@@ -5,6 +5,7 @@ What reads the features normalises them as it reads, or takes them from :attr:`N
 """
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mtl_search.memory import prefer_large_pages
 from mtl_search.native.library import library
 
 
@@ -51,6 +53,13 @@ class Normed:
         return made
 
 
+def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Features to be written, of the type of others, channels innermost."""
+    made = torch.empty(*shape, dtype=like.dtype, memory_format=torch.channels_last)
+    prefer_large_pages(made.data_ptr(), made.nbytes)
+    return made
+
+
 class CNorm(ctypes.Structure):
     """``Norm`` of ``norm.h``."""
 
@@ -85,7 +94,7 @@ class _Normalised(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(raw, mean, deviation, weight, bias)
         ctx.activate = activate
-        made = torch.empty_like(raw)
+        made = empty(raw, raw.shape)
         lib = library(raw.dtype)
         assert lib is not None
         norm = c_norm(raw, mean, deviation, weight, bias, activate=activate)
@@ -97,7 +106,7 @@ class _Normalised(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         raw, *of_channels = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        of_raw, of_weight, of_bias = torch.empty_like(raw), *(torch.empty_like(of_channels[0]) for _ in range(2))
+        of_raw, of_weight, of_bias = empty(raw, raw.shape), *(torch.empty_like(of_channels[0]) for _ in range(2))
         lib = library(raw.dtype)
         assert lib is not None
         norm = c_norm(raw, *of_channels, activate=ctx.activate)
