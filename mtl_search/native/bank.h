@@ -136,6 +136,7 @@ static long give_strip(const Plan *plan, const REAL *strip, long top, long rows,
         for (long j = 0; j < bank->width; j++, from += plan->channels, to += step)
             for (long c = 0; c < bank->channels; c += LANES) {
                 long left = bank->channels - c;
+                ask_for(to + AHEAD * step + c);
                 vec value = load(from + c);
                 if (row < done) value += load_some(to + c, left);
                 store_some(to + c, value, left);
@@ -432,7 +433,7 @@ static void take_gradients(const Plan *plan, const Tile *tile, const Output *out
 }
 
 /* One image of one group. panels: the weights by what is held together, NULL where the gradient of x is not wanted.
-   of_weight: [primitives * channels][row of gradients], added to. */
+   of_weight: panels [outputs / WIDE][primitives * channels][WIDE], added to. */
 static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, const Output *outputs, long count,
                            long sample, long group, Scratch *scratch, REAL *of_x, REAL *of_weight) {
     const Bank *bank = plan->bank;
@@ -448,10 +449,10 @@ static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, 
             for (long from = 0; from < bank->primitives; from += plan->together) {
                 long to = least(bank->primitives, from + plan->together), depth = (to - from) * bank->channels;
                 respond(plan, &tile, group, from, to, scratch->strip, scratch->held);
-                REAL *sums = of_weight + from * bank->channels * scratch->row;
-                for (long o = 0; o < scratch->row; o += WIDE)
+                REAL *sums = of_weight + from * bank->channels * WIDE;
+                for (long o = 0; o < scratch->row; o += WIDE, sums += bank->primitives * bank->channels * WIDE)
                     product(depth, pixels, (Matrix){scratch->held, 1, plan->row}, scratch->gradients + o, scratch->row,
-                            sums + o, scratch->row, least(WIDE, scratch->row - o), 1);
+                            sums, WIDE, least(WIDE, scratch->row - o), 1);
                 if (!panels) continue;
                 for (long k = 0; k < depth; k += WIDE, panel += bank->outputs * WIDE)
                     product(pixels, bank->outputs, (Matrix){scratch->gradients, scratch->row, 1}, panel, WIDE,
@@ -476,7 +477,8 @@ void bank_backward(const Bank *bank, const REAL *x, const REAL *weight, const Ou
         for (long from = 0; from < depth; from += at_a_time)
             to = pack((Matrix){weight + group * bank->outputs * depth + from, depth, 1}, bank->outputs,
                       least(at_a_time, depth - from), to);
-    long row = rounded_up(bank->outputs, LANES), size = bank->groups * depth * row, pixels = bank->height * bank->width;
+    long of_group = rounded_up(bank->outputs, WIDE) * depth, size = bank->groups * of_group;
+    long pixels = bank->height * bank->width;
     REAL *sums = room(bank->threads * size);
     memset(sums, 0, bank->threads * size * sizeof(REAL));
     long features = bank->groups * bank->channels;
@@ -487,7 +489,7 @@ void bank_backward(const Bank *bank, const REAL *x, const REAL *weight, const Ou
         for (long sample = first_sample(bank, part); sample < first_sample(bank, part + 1); sample++) {
             for (long group = 0; group < bank->groups; group++)
                 image_backward(&plan, x, packed ? packed + group * panels * bank->outputs * WIDE : NULL, outputs, count,
-                               sample, group, &scratch, of_x, sums + part * size + group * depth * row);
+                               sample, group, &scratch, of_x, sums + part * size + group * of_group);
             if (bank->norm)
                 add_sums(bank->norm, &plan.line, x, of_x, sample * pixels, (sample + 1) * pixels,
                          norm_sums + 2 * features * part);
@@ -499,7 +501,7 @@ void bank_backward(const Bank *bank, const REAL *x, const REAL *weight, const Ou
             for (long k = 0; k < depth; k++, of_weight++) {
                 *of_weight = 0;
                 for (long part = 0; part < bank->threads; part++)
-                    *of_weight += sums[part * size + (group * depth + k) * row + o];
+                    *of_weight += sums[part * size + group * of_group + (o / WIDE * depth + k) * WIDE + o % WIDE];
             }
     if (bank->norm) gradients_from_sums(bank->norm, &plan.line, x, of_x, norm_sums, of_x, of_norm, of_norm + features);
     free(packed), free(sums), free(norm_sums);

@@ -63,6 +63,7 @@ INLINE void block(int rows, int vectors, long depth, Matrix a, const REAL *b, lo
     vec sums[ROWS][2];
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int j = 0; j < vectors; j++) sums[i][j] = all(0);
+    UNROLL for (int i = 0; i < rows; i++) ask_for(c + i * c_row);
     for (long k = 0; k < depth; k++) {
         vec of_b[2];
         UNROLL for (int j = 0; j < vectors; j++) of_b[j] = load(b + k * b_row + j * LANES);
