@@ -18,8 +18,9 @@ On one thread, times are of the process: other work on the machine counts little
 With ``--keep-memory`` the process keeps freed memory, as the workers of a search do.
 
 Bank ``linear``, torch 2.13.0, memory not kept, with the kernels in C of :mod:`mtl_search.native`. One thread of an AMD
-EPYC with AVX2, whose neighbours are not idle (width 256, and 40 tasks at more than width 32: while tests ran on the
-second core):
+EPYC with AVX2, whose neighbours are not idle. The rows of widths 64 and 128 with 2 and 8 tasks are of the kernels as
+they are. The others are of kernels that took a tenth longer (width 256, and 40 tasks at more than width 32: while tests
+ran on the second core):
 
 | width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -29,16 +30,16 @@ second core):
 | 32 | 8 | 0.5 | 128 | 1001 | 10.08x | 5.46x | 8.45x | 2.40x | 0.56x | 74 % |
 | 32 | 40 | 0.75 | 128 | 2961 | 19.22x | 11.29x | 11.08x | 8.55x | 0.82x | 53 % |
 | 32 | 40 | 0.5 | 128 | 5612 | 9.66x | 6.32x | 7.48x | 15.14x | 0.75x | 59 % |
-| 64 | 2 | 0.75 | 128 | 704 | 9.77x | 4.98x | 8.85x | 0.76x | 0.68x | 92 % |
-| 64 | 2 | 0.5 | 128 | 808 | 7.21x | 4.09x | 7.84x | 0.79x | 0.60x | 92 % |
-| 64 | 8 | 0.75 | 128 | 1534 | 14.10x | 7.40x | 10.65x | 1.62x | 0.62x | 90 % |
-| 64 | 8 | 0.5 | 128 | 2642 | 8.29x | 5.12x | 6.50x | 1.97x | 0.46x | 94 % |
+| 64 | 2 | 0.75 | 128 | 548 | 10.87x | 5.75x | 8.77x | 0.56x | 0.51x | 88 % |
+| 64 | 2 | 0.5 | 128 | 633 | 8.66x | 4.83x | 8.03x | 0.79x | 0.60x | 130 % |
+| 64 | 8 | 0.75 | 128 | 1253 | 13.08x | 7.67x | 10.59x | 1.33x | 0.51x | 109 % |
+| 64 | 8 | 0.5 | 128 | 2183 | 7.96x | 4.62x | 6.43x | 2.36x | 0.55x | 109 % |
 | 64 | 40 | 0.75 | 64 | 3471 | 7.83x | 5.55x | 12.49x | 6.50x | 0.62x | 76 % |
 | 64 | 40 | 0.5 | 64 | 5464 | 4.59x | 3.64x | 6.22x | 10.81x | 0.53x | 82 % |
-| 128 | 2 | 0.75 | 128 | 1704 | 8.24x | 3.99x | 8.66x | 0.57x | 0.52x | 104 % |
-| 128 | 2 | 0.5 | 128 | 2048 | 7.28x | 4.68x | 7.79x | 0.71x | 0.55x | 121 % |
-| 128 | 8 | 0.75 | 128 | 4336 | 8.17x | 5.15x | 9.04x | 1.63x | 0.63x | 118 % |
-| 128 | 8 | 0.5 | 128 | 7984 | 5.99x | 4.26x | 6.51x | 2.95x | 0.69x | 97 % |
+| 128 | 2 | 0.75 | 128 | 1357 | 7.53x | 4.61x | 8.57x | 0.52x | 0.48x | 142 % |
+| 128 | 2 | 0.5 | 128 | 1861 | 7.12x | 4.31x | 7.50x | 0.61x | 0.48x | 103 % |
+| 128 | 8 | 0.75 | 128 | 3548 | 8.18x | 5.05x | 9.61x | 1.30x | 0.50x | 138 % |
+| 128 | 8 | 0.5 | 128 | 6769 | 6.63x | 3.52x | 6.36x | 2.84x | 0.66x | 119 % |
 | 128 | 40 | 0.75 | 32 | 4175 | 5.68x | 3.17x | 8.44x | 8.18x | 0.77x | 93 % |
 | 128 | 40 | 0.5 | 32 | 8545 | 2.81x | 2.28x | 5.56x | 12.47x | 0.62x | 95 % |
 | 256 | 2 | 0.75 | 128 | 6450 | 4.66x | 3.01x | 7.76x | 0.66x | 0.61x | 129 % |
@@ -47,8 +48,8 @@ second core):
 | 256 | 8 | 0.5 | 64 | 12175 | 3.07x | 2.05x | 5.84x | 2.34x | 0.55x | 95 % |
 | 256 | 40 | 0.75 | 16 | 9284 | 3.29x | 1.89x | 5.84x | 7.75x | 0.73x | 103 % |
 | 256 | 40 | 0.5 | 16 | 14266 | 2.12x | 1.86x | 4.95x | 12.11x | 0.60x | 123 % |
-| 64, 128 | 2 | mean | 128 | 1187 | 8.06x | 4.42x | 8.27x | 0.70x | 0.58x | 102 % |
-| 64, 128 | 8 | mean | 128 | 3442 | 8.69x | 5.37x | 7.99x | 1.98x | 0.59x | 99 % |
+| 64, 128 | 2 | mean | 128 | 967 | 8.43x | 4.84x | 8.20x | 0.62x | 0.51x | 114 % |
+| 64, 128 | 8 | mean | 128 | 2847 | 8.67x | 5.01x | 8.03x | 1.84x | 0.55x | 118 % |
 
 Two threads of it, times of the clock (with smaller batches where steps take long):
 
@@ -70,11 +71,14 @@ Two threads of it, times of the clock (with smaller batches where steps take lon
 | 128 | 2 | 0.5 | 128 | 1170 | 7.22x | 4.36x | 7.52x | 0.71x | 0.55x | 101 % |
 | 128 | 8 | 0.75 | 128 | 2053 | 10.12x | 6.96x | 8.85x | 1.18x | 0.46x | 123 % |
 | 128 | 8 | 0.5 | 128 | 4057 | 6.84x | 4.10x | 6.65x | 2.52x | 0.59x | 106 % |
-| 128 | 40 | 0.75 | 16 | 1350 | 5.23x | 3.80x | 7.05x | 6.00x | 0.57x | 101 % |
+| 128 | 40 | 0.75 | 16 | 1684 | 5.09x | 3.25x | 7.70x | 6.52x | 0.62x | 82 % |
+| 128 | 40 | 0.5 | 16 | 2557 | 2.99x | 2.48x | 4.24x | 12.86x | 0.63x | 101 % |
 | 256 | 2 | 0.75 | 64 | 1478 | 4.98x | 2.76x | 8.21x | 0.60x | 0.56x | 126 % |
 | 256 | 2 | 0.5 | 64 | 1821 | 4.68x | 2.24x | 7.15x | 0.78x | 0.61x | 122 % |
 | 256 | 8 | 0.75 | 32 | 1999 | 4.31x | 2.69x | 8.42x | 1.69x | 0.66x | 121 % |
 | 256 | 8 | 0.5 | 32 | 3382 | 3.21x | 2.21x | 5.36x | 2.71x | 0.64x | 106 % |
+| 256 | 40 | 0.75 | 16 | 4811 | 3.77x | 2.38x | 6.17x | 7.95x | 0.75x | 108 % |
+| 256 | 40 | 0.5 | 16 | 9315 | 2.36x | 1.94x | 4.44x | 14.09x | 0.70x | 168 % |
 | 64, 128 | 2 | mean | 128 | 674 | 7.63x | 4.25x | 8.29x | 0.70x | 0.59x | 98 % |
 | 64, 128 | 8 | mean | 128 | 1854 | 9.33x | 6.05x | 8.16x | 1.92x | 0.57x | 101 % |
 
@@ -101,17 +105,18 @@ In torch's operations alone (``MTL_SEARCH_NATIVE=0``), one thread:
 | 64, 128 | 2 | mean | 128 | 1846 | 4.03x | 2.25x | 3.75x | 1.24x | 1.03x | 58 % |
 | 64, 128 | 8 | mean | 128 | 5236 | 4.28x | 2.48x | 4.07x | 4.12x | 1.23x | 53 % |
 
-What the rows say. Over widths 64 and 128, tasks 2 and 8, the reference takes 6 to 14 times as long in the default
-layout and 4.0 to 7.4 times with channels last (six of the rows, measured again, 3.9 to 7.2, the lowest another one:
-a row moves by a tenth); less where networks are so wide that products take all the time (1.9 to 3.0 times at 256).
+What the rows say. Over widths 64 and 128, tasks 2 and 8, the reference takes 6.6 to 13 times as long in the default
+layout and 3.5 to 7.7 times with channels last; less where networks are so wide that products take all the time (1.9 to
+3.0 times at 256). A row moves by a tenth from run to run, and more where there is time for one step of each alone: 128,
+8 tasks, ratio 0.5 gave 3.5, 3.8 and 4.3 with channels last, and no other row less than 4 with the kernels as they are.
 Against hard sharing: with two tasks and ratio 0.5 our network has 1.5 times its features and 1.25 times its folded
 multiply-accumulates. A bank of five primitives needs five ninths of these, and so the step may be faster, and more than
 the machine's rate. The reference needs as few; what it loses is memory traffic: with channels last, too, it makes and
 reads every response in memory, where ours are in the cache. Hard sharing is torch's convolutions and norms.
 
-Of the step at width 64, two tasks and ratio 0.5 a half is products of small matrices, at the machine's rate; a seventh
-filters, a tenth moments, norms and their gradients, a tenth copies of rows, and a tenth the system's zeroing of new
-memory, which ``--keep-memory`` saves (profiled).
+Of the step at width 64, two tasks and ratio 0.5 a half is products of small matrices, at the machine's rate; an eighth
+filters, a tenth copies of rows, a fifteenth norms and their gradients. The system's zeroing of new memory was a seventh,
+before it was asked for large pages, and ``--keep-memory`` saves all of it, of the reference, too (profiled).
 
 Tried on AVX2 and not faster, in torch's operations: the tasks' own features filtered with products task by task; a
 convolution for each task; the gradient of the weights by matrix products over gathered or shifted pixels; compiling
