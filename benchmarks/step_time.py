@@ -115,8 +115,8 @@ the machine's rate. The reference needs as few; what it loses is memory traffic:
 reads every response in memory, where ours are in the cache. Hard sharing is torch's convolutions and norms.
 
 Of the step at width 64, two tasks and ratio 0.5 a half is products of small matrices, at the machine's rate; an eighth
-filters, a tenth copies of rows, a fifteenth norms and their gradients. The system's zeroing of new memory was a seventh,
-before it was asked for large pages, and ``--keep-memory`` saves all of it, of the reference, too (profiled).
+filters, a tenth copies of rows, a fifteenth norms and their gradients. The system's zeroing of new memory was a
+seventh, before it was asked for large pages; ``--keep-memory`` saves all of it, of the reference, too (profiled).
 
 Tried on AVX2 and not faster, in torch's operations: the tasks' own features filtered with products task by task; a
 convolution for each task; the gradient of the weights by matrix products over gathered or shifted pixels; compiling
