@@ -23,7 +23,8 @@ static Moments moments_of(long channels) {
 
 static void end_of_moments(Moments *moments) { free(moments->count); }
 
-/* Count in pixels of which mean and sum of squares are known (Chan et al., 1979). share: theirs of all counted then. */
+/* Count in pixels of which mean and sum of squares are known (Chan et al., 1979). before: how many were counted until
+   then; share: what part of all that are counted afterwards they are. */
 INLINE void merge(Moments *moments, long channel, double before, double share, double mean, double squares) {
     double away = mean - moments->mean[channel];
     moments->mean[channel] += away * share;
