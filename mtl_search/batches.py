@@ -197,10 +197,14 @@ def _hand_over(batch: Batch, aside: torch.cuda.Stream) -> None:
         tensor.record_stream(now)
 
 
+OF_32_BITS = ("INT_MAX", "integer out of range", "canUse32BitIndexMath")
+"""What torch's kernels say where a tensor has more values than they can count."""
+
+
 class LargestBatch:
     """The batch that networks are scored in: as large as there is memory for, found once in a process.
 
-    :param size: Tried first, and halved for good whenever the memory of a GPU is too small.
+    :param size: Tried first, and halved for good whenever it is too large for a GPU.
     """
 
     def __init__(self, size: int) -> None:
@@ -210,20 +214,26 @@ class LargestBatch:
         """What ``work`` gives for one part of so many samples after the other.
 
         :param most: Samples that a part may have, however large the batch; any number if left out.
-        :raises torch.OutOfMemoryError: If there is no room for a single sample.
+        :raises RuntimeError: If there is no room for a single sample (:class:`torch.OutOfMemoryError`), or ``work``
+            fails in another way.
         """
         start = 0
         while start < samples:
             part = slice(start, min(start + min(self.size, most or self.size), samples))
             try:
                 found = work(part)
-            except torch.OutOfMemoryError:
-                if part.stop == start + 1:
+            except RuntimeError as error:
+                if part.stop == start + 1 or not _is_of_size(error):
                     raise
                 self.size = (part.stop - start) // 2
                 continue
             yield found
             start = part.stop
+
+
+def _is_of_size(error: RuntimeError) -> bool:
+    """Whether a batch was too large: for the memory, or for kernels that count in 32 bits."""
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in OF_32_BITS)
 
 
 LARGEST_BATCH = {"cpu": LargestBatch(256), "cuda": LargestBatch(4096)}

@@ -86,7 +86,7 @@ def latency_ms(model: nn.Module, input_shape: tuple[int, ...], passes: int = 30)
             start = time.perf_counter()
             model(inputs)
             if reference.is_cuda:
-                torch.cuda.synchronize()
+                torch.cuda.synchronize(reference.device)
             seconds.append(time.perf_counter() - start)
     return 1000 * statistics.median(seconds[WARM_UP:])
 
@@ -96,18 +96,17 @@ def count_macs(model: nn.Module, input_shape: tuple[int, ...], only: Sequence[st
 
     :param only: Names of the tasks to compute, for a network whose ``forward`` takes them; all if left out.
     """
-    return _counted_macs(model, input_shape, 2, only) - _counted_macs(model, input_shape, 1, only)
-
-
-def _counted_macs(model: nn.Module, input_shape: tuple[int, ...], batch: int, only: Sequence[str] | None) -> int:
     reference = next(model.parameters())
-    inputs = torch.zeros(batch, *input_shape, dtype=reference.dtype, device=reference.device)
-    with _evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        if only is None:
-            model(inputs)
-        else:
-            model(inputs, only=only)
-    return counter.get_total_flops() // 2
+    inputs = torch.zeros(2, *input_shape, dtype=reference.dtype, device=reference.device)
+    options = {} if only is None else {"only": only}
+    counted = []
+    with _evaluating(model), torch.no_grad():
+        model(inputs, **options)  # what a network makes at its first use does not count
+        for batch in (1, 2):
+            with FlopCounterMode(display=False) as counter:
+                model(inputs[:batch], **options)
+            counted.append(counter.get_total_flops() // 2)
+    return counted[1] - counted[0]
 
 
 @contextmanager

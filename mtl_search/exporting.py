@@ -5,6 +5,7 @@ it stands in its place its outputs are compared with those of the trained networ
 """
 
 import importlib.util
+import itertools
 import json
 import logging
 import warnings
@@ -230,9 +231,25 @@ def _write_onnx(graph: fx.GraphModule, dataset: Dataset, path: Path) -> Callable
         verbose=False,
     )
     assert program is not None
+    _set_apart(program.model.graph)
     program.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(None, {_input_name(dataset): inputs.numpy()})
+
+
+def _set_apart(graph: Any) -> None:
+    """Give other names to what is inside a graph where a task has the same one: ``mean``, say.
+
+    :param graph: Of ``onnx_ir``.
+    """
+    ends = [*graph.inputs, *graph.outputs]
+    taken = {value.name for value in ends}
+    inside = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
+    names = taken | {value.name for value in inside}
+    for value in inside:
+        if value.name in taken and not any(value is end for end in ends):
+            value.name = next(name for number in itertools.count() if (name := f"{value.name}_{number}") not in names)
+            names.add(value.name)
 
 
 def _write_program(

@@ -192,32 +192,56 @@ def test_a_gpu_holds_a_split_that_takes_its_share_of_the_free_memory(monkeypatch
     assert is_resident(100 * free, CPU)
 
 
-class Narrow(nn.Module):
-    """A network that there is memory for with so many samples at once."""
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory.")
+COUNTED_IN_32_BITS = (
+    "upsample_bilinear2d_nhwc only supports output tensors with less than INT_MAX elements",
+    "integer out of range",
+    "Expected canUse32BitIndexMath(input) && canUse32BitIndexMath(output) to be true, but got false.",
+)
 
-    def __init__(self, model: nn.Module, room: int) -> None:
+
+class Narrow(nn.Module):
+    """A network that takes so many samples at once.
+
+    :param error: That it raises for more.
+    """
+
+    def __init__(self, model: nn.Module, room: int, error: RuntimeError = OUT_OF_MEMORY) -> None:
         super().__init__()
-        self.model, self.room = model, room
+        self.model, self.room, self.error = model, room, error
         self.asked: list[int] = []
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         self.asked.append(len(x))
         if len(x) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            raise self.error
         return self.model(x)
 
 
-def test_the_batch_is_halved_until_it_fits_and_stays_so(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OUT_OF_MEMORY, *map(RuntimeError, COUNTED_IN_32_BITS)])
+def test_the_batch_is_halved_until_it_fits_and_stays_so(
+    error: RuntimeError, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The 32 samples are scored once each, whatever had to be tried."""
     model = HardSharing().build(Problem(made_backbone(), dataset, TRAINING))
     expected = scores_on(model, dataset.tasks, dataset, "val", CPU)
     monkeypatch.setattr("mtl_search.training.LARGEST_BATCH", {"cpu": LargestBatch(64)})
-    narrow = Narrow(model, room=12)
+    narrow = Narrow(model, 12, error)
     assert scores_on(narrow, dataset.tasks, dataset, "val", CPU) == pytest.approx(expected, rel=1e-6)
     assert narrow.asked == [32, 16, 8, 8, 8, 8]
     narrow.asked.clear()
     scores_on(narrow, dataset.tasks, dataset, "val", CPU)
     assert narrow.asked == [8, 8, 8, 8]
+
+
+def test_another_error_of_a_batch_is_not_taken_for_one_of_its_size(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtl_search.training.LARGEST_BATCH", {"cpu": LargestBatch(64)})
+    narrow = Narrow(nn.Identity(), 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        scores_on(narrow, dataset.tasks, dataset, "val", CPU)
+    assert narrow.asked == [32]
 
 
 def test_no_room_for_one_sample_is_an_error(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

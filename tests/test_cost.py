@@ -99,6 +99,15 @@ def test_costs_add_up() -> None:
     assert Cost(1, 2, 3).total_parameters == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch's exporter by itself
+def test_a_network_to_be_deployed_costs_the_same_the_first_time() -> None:
+    fused, plain = (
+        build_model(made_architecture(), made_tasks(), SHAPE, 0, implementation)
+        for implementation in ("fused", "deploy")
+    )
+    assert cost.measure(plain, SHAPE).macs == cost.measure(fused, SHAPE).macs
+
+
 def test_measuring_leaves_the_model_as_it_was() -> None:
     model = build_model(made_architecture(), made_tasks(), SHAPE).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

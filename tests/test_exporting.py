@@ -1,15 +1,20 @@
 """Deployment and export: the plain network, the files, and the cards beside them."""
 
+import copy
 import dataclasses
 import json
+import pickle
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from made_networks import (
     IMAGE_BANKS,
@@ -24,9 +29,10 @@ from made_problems import made_problem, solve
 from mtl_search import build_model, compare, export, load_run, search
 from mtl_search.errors import UnknownNameError, UserError
 from mtl_search.experiment import load_experiment
-from mtl_search.exporting import TOLERANCE, _difference, load_trained
+from mtl_search.exporting import TOLERANCE, _difference, _write_onnx, load_trained
 from mtl_search.methods import make_method
 from mtl_search.networks.deployment import FromRawInputs, deployed
+from mtl_search.networks.network import MultiTaskNetwork
 from mtl_search.registry import METHODS
 from mtl_search.run_folder import Run
 from mtl_search.runner import prepare
@@ -103,6 +109,39 @@ def test_the_implementation_deploy_follows_its_weights_and_inputs() -> None:
                 parameter.mul_(0.5)
     assert_equal(trained, network, x, 1e-5)
     assert_equal(trained, network, made_inputs(torch.float32, shape=(SHAPE[0], 2 * SHAPE[1], SHAPE[2])), 1e-5)
+
+
+def test_the_implementation_deploy_follows_weights_that_are_put_in_place_of_others() -> None:
+    network = build_model(made_architecture(), made_tasks(), SHAPE, implementation="deploy").eval()
+    x = made_inputs(torch.float32)
+    network(x)
+    halves = parameters_to_vector(network.parameters()) / 2
+    vector_to_parameters(halves, network.parameters())
+    found = network(x)
+    network.implementation = "fused"
+    torch.testing.assert_close(found, network(x), rtol=1e-5, atol=1e-5)
+
+
+def test_the_implementation_deploy_can_be_copied_and_saved_after_use() -> None:
+    network = build_model(made_architecture(), made_tasks(), SHAPE, implementation="deploy").eval()
+    x = made_inputs(torch.float32)
+    expected = network(x)
+    for again in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        torch.testing.assert_close(again(x), expected)
+
+
+def test_where_the_implementation_deploy_is_used_first_does_not_matter() -> None:
+    x = made_inputs(torch.float32)
+
+    def first_used(around: AbstractContextManager[object]) -> MultiTaskNetwork:
+        network = build_model(made_architecture(), made_tasks(), SHAPE, implementation="deploy").eval()
+        with around:
+            network(x)
+        return network
+
+    expected = first_used(nullcontext())(x)
+    for around in (torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode(), torch.no_grad()):
+        torch.testing.assert_close(first_used(around)(x.clone().requires_grad_()), expected)
 
 
 @pytest.mark.parametrize("kind", ["plain", "residual"])
@@ -243,3 +282,17 @@ def test_a_dataset_of_ones_own_is_given(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a task is named `image`"):
         export(run, dataset=renamed, out=tmp_path)
     assert export(run, dataset=dataset, out=tmp_path).exists()
+
+
+@pytest.mark.parametrize("names", [("mean", "conv2d"), ("folded0", "relu"), ("linear", "linear_0")])
+def test_tasks_may_be_named_as_what_is_inside_of_an_onnx_file(run: Run, tmp_path: Path, names: tuple[str, str]) -> None:
+    dataset = prepare(run.experiment)
+    tasks = [dataclasses.replace(task, name=name) for task, name in zip(dataset.tasks, names, strict=True)]
+    network, x = deployed(load_trained(run, None, dataset).network, dataset.input_shape), samples_of(run) / 255
+    with torch.no_grad():
+        expected = network(x)
+    path = tmp_path / "model.onnx"
+    compute = _write_onnx(network, dataclasses.replace(dataset, tasks=tuple(tasks)), path)
+    for found, task in zip(compute(x), dataset.tasks, strict=True):
+        np.testing.assert_allclose(found, expected[task.name].numpy(), atol=1e-5)
+    assert [one.name for one in onnxruntime.InferenceSession(path).get_outputs()] == list(names)

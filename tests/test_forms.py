@@ -8,9 +8,10 @@ from torch import Tensor
 
 from made_networks import IMAGE_BANKS, gradients, in_form, made_architecture, made_inputs, made_tasks, single_threaded
 from mtl_search.banks import CONVOLUTION
+from mtl_search.errors import MTLSearchError
 from mtl_search.native.bank import Measured
 from mtl_search.networks import forms, layer
-from mtl_search.networks.forms import AVX2, AVX512, Form, Timings, fastest, recombined, timings_here
+from mtl_search.networks.forms import AVX2, AVX512, Form, Timings, fastest, form_now, recombined, timings_here
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator, terms_of
 
@@ -74,6 +75,25 @@ def test_an_input_without_gradient_needs_none(form: Form) -> None:
     weights = weights_of(bank)
     got = features_in(form, bank, x, 1, weights)
     assert_same_with_gradients(got, features_in("folded", bank, x, 1, weights), weights)
+
+
+@pytest.mark.parametrize("form", IN_PARTS)
+def test_second_derivatives_are_refused(form: Form) -> None:
+    """Where the loss is linear in the features, too: there the gradient that comes in has no graph."""
+    bank, x = made_bank("linear"), images().requires_grad_()
+    total = sum(features.sum() for features in features_in(form, bank, x, 1, weights_of(bank)))
+    assert isinstance(total, Tensor)
+    with pytest.raises(MTLSearchError, match="implementation='reference'"):
+        torch.autograd.grad(total, x, create_graph=True)
+
+
+@pytest.mark.parametrize("form", IN_PARTS)
+def test_an_empty_batch_and_autocast_are_for_torch(form: Form) -> None:
+    assert form_now(form, images().requires_grad_()) == form
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert form_now(form, images()) == "folded"
+    if form != "native":
+        assert form_now(form, images()[:0]) == "folded"
 
 
 @pytest.mark.parametrize("form", IN_PARTS)

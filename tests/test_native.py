@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from made_networks import SHAPE, made_architecture, made_inputs, made_tasks, weighted_sum
 from mtl_search.native.bank import recombine, recombine_into
 from mtl_search.native.library import built, library, trains
 from mtl_search.native.norm import Moments, Normed, moments
+from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator
 from mtl_search.primitives.max_pool import MaxPool
 
@@ -179,6 +181,22 @@ def test_only_training_on_the_processor_takes_them() -> None:
     assert not trains(x.half())
     with torch.no_grad():
         assert not trains(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not trains(x)
+
+
+def test_transforms_see_the_operations_of_torch() -> None:
+    network = build_model(made_architecture(), made_tasks(), SHAPE)
+    reference = build_model(made_architecture(), made_tasks(), SHAPE, implementation="reference")
+    x = made_inputs(torch.float32)
+    found, expected = (
+        torch.func.grad(lambda weights, model=model: weighted_sum(torch.func.functional_call(model, weights, x)))(
+            {name: parameter.detach() for name, parameter in model.named_parameters()}
+        )
+        for model in (network, reference)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    pickle.dumps(network)
 
 
 @pytest.mark.parametrize(

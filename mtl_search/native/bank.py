@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from mtl_search.native.autograd import once
 from mtl_search.native.library import library
 from mtl_search.native.norm import CNorm, Moments, Normed, c_norm, empty
 
@@ -170,7 +170,7 @@ class _Recombined(torch.autograd.Function):
         return (*outputs, *made)
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, *of_norm = ctx.saved_tensors
         plan: _Plan = ctx.plan

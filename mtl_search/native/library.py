@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mtl_search.files import user_cache
+from mtl_search.native.autograd import can_stand_in
 
 SWITCH = "MTL_SEARCH_NATIVE"
 SOURCES = Path(__file__).parent
@@ -49,9 +50,7 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
 
 def trains(x: Tensor) -> bool:
     """Whether the kernels take a tensor of a training step: on the processor, of a type that they are built for."""
-    on_processor = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    in_training = torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    return on_processor and in_training and library(x.dtype) is not None
+    return can_stand_in(x) and library(x.dtype) is not None
 
 
 @functools.cache

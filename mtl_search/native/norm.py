@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from mtl_search.memory import prefer_large_pages
+from mtl_search.native.autograd import once
 from mtl_search.native.library import library
 
 
@@ -102,7 +102,7 @@ class _Normalised(torch.autograd.Function):
         return made
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         raw, *of_channels = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)

@@ -46,7 +46,6 @@ class FromRawInputs(nn.Module):
         return self.network((x - self.mean) * self.scale)
 
 
-@torch.no_grad()
 def deployed(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule:
     """A trained network as one plain graph: ordinary convolutions, no batch normalisation, nothing left to fold.
 
@@ -56,6 +55,12 @@ def deployed(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule
     :param input_shape: Of a sample.
     :returns: The same function up to rounding, of batches of any size.
     """
+    device = next(network.parameters()).device
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        return _plain_graph(network, input_shape)
+
+
+def _plain_graph(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule:
     modes = {module: module.training for module in network.modules()}
     example = (next(network.parameters()).new_zeros(BATCH, *input_shape),)
     try:

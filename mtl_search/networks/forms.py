@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtl_search.native.autograd import can_stand_in, once
 from mtl_search.native.bank import Measured, recombine, recombine_into
 from mtl_search.native.library import library, trains
 from mtl_search.native.norm import Normed
@@ -132,8 +133,7 @@ def form_now(form: Form, made: Made) -> Form:
     x = made.raw if isinstance(made, Normed) else made
     if form == "native":
         return form if trains(x) else "folded"
-    trains_here = torch.is_grad_enabled() and not x.is_cuda and not torch.compiler.is_compiling()
-    return form if trains_here else "folded"
+    return form if can_stand_in(x) and len(x) > 0 else "folded"
 
 
 def can_be_joined(terms: Sequence[Term]) -> bool:
@@ -271,6 +271,7 @@ class _InParts(torch.autograd.Function):
         return tuple(outputs)
 
     @staticmethod
+    @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, kernel = ctx.saved_tensors
         plan: _Plan = ctx.plan

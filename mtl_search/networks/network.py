@@ -1,7 +1,8 @@
 """The network: stem, blocks, heads. One forward pass gives the outputs of all tasks."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Generator, Tensor, nn
@@ -170,6 +171,24 @@ class Heads(nn.Module):
         return torch.bmm(by_output, weight[:, :, None]).squeeze(2).T
 
 
+@dataclass(frozen=True)
+class _Plain:
+    """The graph of ``deploy``.
+
+    :param made_from: Size of the inputs and versions of the weights.
+    :param held: The weights themselves and what they hold, so that no others can be in their place in memory.
+    """
+
+    graph: nn.Module
+    made_from: object
+    held: Sequence[tuple[Tensor, Tensor]]
+
+
+def _version_of(tensor: Tensor) -> tuple[int, int, int]:
+    """What changes when a tensor does."""
+    return id(tensor), tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
+
+
 class MultiTaskNetwork(nn.Module):
     """An ETR-NLP network for several tasks.
 
@@ -179,7 +198,8 @@ class MultiTaskNetwork(nn.Module):
     :param seed: Of the initial weights and, independently, of the primitives.
     :param implementation: ``fused`` for training; ``reference`` for the layer as the paper writes it, the same numbers;
         ``deploy`` for use once it is trained: in evaluation mode the network is one plain graph, see
-        :mod:`mtl_search.networks.deployment`, made anew when weights or the size of the inputs have changed.
+        :mod:`mtl_search.networks.deployment`, made anew when weights or the size of the inputs have changed (but not
+        for weights that are written through ``.data``, which torch keeps no count of).
     """
 
     def __init__(
@@ -212,8 +232,8 @@ class MultiTaskNetwork(nn.Module):
             self.heads = Heads(self.geometry.after, tasks, architecture.backbone.head_pool, weights)
         if dense:
             self.decoder = Decoder(self.geometry.taps, tasks, self.geometry.decoder, generator(seed, "decoder"))
-        self._plain: list[tuple[object, nn.Module]] = []
-        """The graph of ``deploy`` and what it is made from, in a list, so that it is no part of the state."""
+        self._plain: list[_Plain] = []
+        """The graph of ``deploy``, in a list, so that it is no part of the state."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Outputs of all tasks.
@@ -244,11 +264,16 @@ class MultiTaskNetwork(nn.Module):
 
     def _deployed(self, x: Tensor) -> nn.Module:
         """The plain graph of the network as it is now."""
-        versions = [(id(tensor), tensor._version) for tensor in self.state_dict(keep_vars=True).values()]
-        made_from = x.shape[1:], x.dtype, x.device, versions
-        if not self._plain or self._plain[0][0] != made_from:
-            self._plain[:] = [(made_from, deployed(self, tuple(x.shape[1:])))]
-        return self._plain[0][1]
+        tensors = list(self.state_dict(keep_vars=True).values())
+        made_from = x.shape[1:], x.dtype, x.device, [_version_of(tensor) for tensor in tensors]
+        if not self._plain or self._plain[0].made_from != made_from:
+            held = [(tensor, tensor.detach()) for tensor in tensors]
+            self._plain[:] = [_Plain(deployed(self, tuple(x.shape[1:])), made_from, held)]
+        return self._plain[0].graph
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To be copied or saved: without what is made again where it is needed."""
+        return {**vars(self), "_plain": []}
 
     def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
         """``stem``, ``layer 0`` and so on -> their parameters."""

@@ -9,6 +9,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -189,6 +190,10 @@ class Bank(Filter):
             else:
                 frozen = kernels[linear.index(place)]
             self.register_buffer(f"primitive{place}", frozen)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To be copied or saved: without what is made again where it is needed."""
+        return {**vars(self), "_native": []}
 
     def fixed_parameters(self) -> int:
         return sum(buffer.numel() for buffer in self.buffers())
