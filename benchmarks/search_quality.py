@@ -7,7 +7,7 @@ scheduler, with simulated workers, on which an epoch takes as long as it has mul
 
     mtl-search search benchmarks/search_quality/space.yaml --out results/search-quality   # 2 to 3 hours on two cores
     python benchmarks/search_quality.py table results/search-quality                       # writes epochs.parquet
-    python benchmarks/search_quality.py [--seeds 20] [--figure FILE.png]                   # replays, a few minutes
+    python benchmarks/search_quality.py [--seeds 20] [--figure FILE.html]                  # replays, a few minutes
 
 The unit of compute is that of training one mean architecture for all of its epochs. The hypervolume is that of the
 complete trials in accuracy and learnable parameters, in percent of the true front's; its reference point is the worst

@@ -176,14 +176,17 @@ def show(
     run, trial = _of_run(target)
     architecture = trial.architecture if trial else _architecture(target)
     tasks = (run.task_names if run else []) or ["a", "b"]
+    if svg is not None:
+        try:
+            svg.write_text(svg_drawing(architecture, tasks), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{svg}: cannot be written: {error.strerror}.") from error
+        print(f"picture: {svg}", file=sys.stderr)
     if as_json:
         _print_json(_architecture_data(architecture, trial))
     else:
         print(f"{architecture.id}  {architecture}\n\n{text_drawing(architecture, tasks)}", end="")
         _print_cost(trial, len(tasks))
-    if svg is not None:
-        svg.write_text(svg_drawing(architecture, tasks), encoding="utf-8")
-        print(f"picture: {svg}", file=sys.stderr)
 
 
 @app.command()
@@ -338,8 +341,11 @@ def _of_run(target: str) -> "tuple[Run, Trial] | tuple[None, None]":
     """A run and the trial of it that is meant, if the target is a run: the one named, or its knee."""
     from mtl_search.run_folder import load_run
 
-    path, colon, number = target.rpartition(":")
-    if colon and number.isdigit() and Path(path).is_dir():
+    path, colon, name = target.rpartition(":")
+    if colon and Path(path).is_dir():
+        number = name.removeprefix("trial-")
+        if not number.isdecimal():
+            raise UserError(f"{path}: `{name}` is no trial; give its number, or no name for the knee.")
         run = load_run(path)
         return run, run.trial(int(number))
     if not Path(target).is_dir():
@@ -393,8 +399,14 @@ def _with_epochs(experiment: "Experiment", epochs: int | None) -> "Experiment":
 
 
 def _names(text: str) -> list[str]:
-    """Names with commas between them; ``none`` is no name."""
-    return [] if text.strip() == "none" else [name for part in text.split(",") if (name := part.strip())]
+    """Names with commas between them; ``none`` is no name.
+
+    :raises UserError: If there is nothing else in it.
+    """
+    names = [name for part in text.split(",") if (name := part.strip())]
+    if not names:
+        raise UserError("`--baselines` and `--pick` must hold names with commas between them, or `none`, but got none.")
+    return [] if names == ["none"] else names
 
 
 def _print_comparison(comparison: "Comparison") -> None:

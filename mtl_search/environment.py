@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ def _command() -> str | None:
     """The command line, where this process is one of ours."""
     program = Path(sys.argv[0])
     ours = "mtl-search" in program.name or program.parts[-2:] == ("mtl_search", "cli.py")
-    return " ".join(["mtl-search", *sys.argv[1:]]) if ours else None
+    return shlex.join(["mtl-search", *sys.argv[1:]]) if ours else None
 
 
 def kernels() -> str:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import astuple, replace
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from mtl_search import cost
+from mtl_search.architecture import Architecture
 from mtl_search.augmentation import check_augmentation
 from mtl_search.balancing import make_balancing
 from mtl_search.campaign import Campaign
@@ -32,6 +33,7 @@ from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.experiment import Experiment, Training, experiment_of
 from mtl_search.files import alone_in
 from mtl_search.networks.geometry import check_inputs
+from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import check_independence
 from mtl_search.progress import Progress
 from mtl_search.resuming import begin_environment, grown, resumed_environment
@@ -42,6 +44,9 @@ from mtl_search.sampling import check_sampling
 from mtl_search.signals import signals_interrupt, uninterrupted
 from mtl_search.space import SearchSpace
 from mtl_search.status import hours_spent
+
+STARTS = 3
+"""Architectures from which each end of a space's costs is looked for."""
 
 
 def search(
@@ -267,20 +272,28 @@ def _experiment(
 def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     """Check what needs the primitives or the dataset: before anything is written or trained.
 
-    :raises UserError: For an unknown option of the balancing or a library that it lacks, an augmentation that does not
-        fit the inputs, a sampling of parts that the dataset has not, dependent kernels, an objective that the dataset
-        does not measure, a training split of less than a batch, or constraints that no architecture keeps.
+    :raises UserError: For an unknown option of the balancing, a task that it does not find or a library that it lacks,
+        an augmentation that does not fit the inputs, a sampling of parts that the dataset has not, dependent kernels,
+        an objective or a target that the dataset does not measure, a training split of less than a batch, or
+        constraints that no architecture keeps.
     """
-    make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
+    balancing = make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
     check_augmentation(experiment.training.augmentation, dataset.input_shape)
     check_sampling(experiment.training.sampling, dataset.splits["train"])
     space = experiment.search_space
     check_inputs(space.backbone, dataset.input_shape)
     for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
         check_independence(bank, space.backbone.kind == "vector")
+    model = build_model(space.sample(0), dataset.tasks, dataset.input_shape)
+    balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
     for objective in experiment.objectives:
         if "/" in objective and objective not in dataset.score_names:
             raise UnknownNameError("objective", objective, dataset.score_names)
+    target = experiment.search.target
+    if target is not None and target.metric not in ("accuracy", *dataset.score_names):
+        raise UnknownNameError("metric for `search.target`", target.metric, ["accuracy", *dataset.score_names])
+    if target is not None and target.metric == "accuracy" and target.value > 1:
+        raise ExperimentError(f"`search.target.value` must be at most 1 for the accuracy, but got {target.value:g}.")
     samples = len(dataset.splits["train"])
     if samples < experiment.training.batch_size:
         raise DatasetError(
@@ -296,21 +309,30 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
             )
 
 
-def cost_range(experiment: Experiment, dataset: Dataset, samples: int = 200) -> tuple[Cost, Cost]:
-    """The lowest and the highest of each cost over architectures drawn by lot, and over all of a small space.
+def cost_range(experiment: Experiment, dataset: Dataset, samples: int = 50) -> tuple[Cost, Cost]:
+    """The lowest and the highest of each cost in the space.
+
+    Of a small space they are those of all architectures. Of a larger one they are the ends that are found from some
+    architectures, drawn by lot or of equal layers, by changing one choice after the other as long as that leads
+    further.
 
     :param samples: Architectures to draw.
     """
     space = experiment.search_space
-    if space.size <= samples:
-        drawn = list(space.architectures())
-    else:
-        drawn = [space.sample(seed) for seed in range(samples)]
-        ends = (min(space.width_multiplier), max(space.width_multiplier))
-        drawn += [replace(architecture, width_multiplier=width) for architecture in drawn for width in ends]
-    costs = [cost.estimate(architecture, dataset.tasks, dataset.input_shape) for architecture in drawn]
-    columns = list(zip(*(astuple(one) for one in costs), strict=True))
-    return Cost(*map(min, columns)), Cost(*map(max, columns))
+    is_small = space.size <= samples
+    drawn = list(space.architectures() if is_small else space.uniform())
+    drawn += [] if is_small else [space.sample(seed) for seed in range(samples)]
+    estimate = functools.cache(functools.partial(cost.estimate, tasks=dataset.tasks, input_shape=dataset.input_shape))
+
+    def end(name: str, sign: int) -> int:
+        def value(architecture: Architecture) -> int:
+            return sign * int(getattr(estimate(architecture), name))
+
+        nearest = sorted(drawn, key=value)[:STARTS]
+        return sign * min(value(one if is_small else space.descend(one, value)) for one in nearest)
+
+    names = [field.name for field in fields(Cost)]
+    return Cost(*(end(name, 1) for name in names)), Cost(*(end(name, -1) for name in names))
 
 
 def worker_count(experiment: Experiment, joins: bool = False) -> int | None:

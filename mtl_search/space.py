@@ -226,11 +226,32 @@ class SearchSpace:
             for width in _adjacent(self.width_multiplier, architecture.width_multiplier)
         ]
         for group in self.groups():
-            for choice in self.layers[group[0]].neighbours(architecture.layers[group[0]]):
-                layers = list(architecture.layers)
-                layers[group.start : group.stop] = [choice] * len(group)
-                found.append(replace(architecture, layers=tuple(layers)))
+            choices = self.layers[group[0]].neighbours(architecture.layers[group[0]])
+            found += [_with_choice(architecture, group, choice) for choice in choices]
         return found
+
+    def uniform(self) -> Iterator[Architecture]:
+        """Every architecture of the space whose layers are all alike."""
+        for width in self.width_multiplier:
+            for choice in self.layers[0].choices():
+                alike = self._architecture((choice,) * self.backbone.layers, width)
+                if self.contains(alike):
+                    yield alike
+
+    def descend(self, start: Architecture, value: Callable[[Architecture], float]) -> Architecture:
+        """The architecture of least value that is found from ``start`` on by changing the width, then the layers that
+        choose together, one group after the other, until nothing gets less.
+        """
+        best = start
+        while True:
+            before = best
+            for width in self.width_multiplier:
+                best = min(best, replace(best, width_multiplier=width), key=value)
+            for group in self.groups():
+                for choice in self.layers[group[0]].choices():
+                    best = min(best, _with_choice(best, group, choice), key=value)
+            if best == before:
+                return best
 
     def _key(self, group: int) -> str:
         """What the names of the questions of a group begin with."""
@@ -238,6 +259,13 @@ class SearchSpace:
 
     def _architecture(self, layers: tuple[LayerChoice, ...], width: float) -> Architecture:
         return Architecture(self.backbone, layers, width, self.specific, self.routing)
+
+
+def _with_choice(architecture: Architecture, group: range, choice: LayerChoice) -> Architecture:
+    """The architecture with another choice in some layers."""
+    layers = list(architecture.layers)
+    layers[group.start : group.stop] = [choice] * len(group)
+    return replace(architecture, layers=tuple(layers))
 
 
 def _ask(name: str, options: Sequence[Any], choose: Choose) -> Any:

@@ -33,6 +33,22 @@ WRONG_EXPERIMENTS = {
         EXPERIMENT.replace("workers: 0", "sampler: tpee"),
         ["wrong.yaml: ", "`search.sampler`", "but got 'tpee'", "Did you mean `tpe`?"],
     ),
+    "misspelt task of a weight": (
+        EXPERIMENT + "training: {balancing: {name: fixed, weights: {lft: 1}}}",
+        ["there is no task `lft`", "Did you mean `left`?"],
+    ),
+    "misspelt metric of the target": (
+        EXPERIMENT.replace("workers: 0", "target: {metric: left/acuracy, value: 0.9}"),
+        ["no metric for `search.target` `left/acuracy`", "Did you mean `left/accuracy`?"],
+    ),
+    "accuracy in percent": (
+        EXPERIMENT.replace("workers: 0", "target: {value: 90}"),
+        ["`search.target.value` must be at most 1 for the accuracy, but got 90"],
+    ),
+    "banks that are joined": (
+        EXPERIMENT.replace("[paper, linear]", "[paper+max_pool, linear]"),
+        ["`space.bank`", "may join and repeat primitives only, and `paper` is none", "but got 'paper+max_pool'"],
+    ),
     "ratio of 1.3": (
         EXPERIMENT.replace("0.5", "1.3"),
         ["wrong.yaml: ", "`space.shared_ratio.1`", "less than or equal to 1", "but got 1.3"],
@@ -83,10 +99,11 @@ def test_wrong_experiment(tmp_path: Path, command: str, text: str, fragments: li
         (["check", "missing.yaml"], ["missing.yaml: there is no such file"]),
         (["search", "quickstrt"], ["there is no experiment `quickstrt`", "Did you mean `quickstart`?"]),
         (["search", "quickstart", "--workers", "-1"], ["`search.workers`", "at least 0", "but got -1"]),
-        (["search", "quickstart", "--trials", "0"], ["`search.trials`", "but got 0"]),
+        (["search", "quickstart", "--trials", "0"], ["with search.trials=0: `search.trials`", "but got 0"]),
         (["search", "quickstart", "--set", "training.epoch=3"], ["`training.epoch` is no key", "`epochs`?"]),
         (["check", "quickstart", "--set", "training.epochs"], ["--set training.epochs", "must be `dotted.key=value`"]),
         (["status", "nowhere"], ["nowhere: there is no such folder"]),
+        (["compare", "--like", "quickstart", "--baselines", ","], ["`--baselines`", "or `none`, but got none"]),
         (["compare"], ["give the folder of a run, or `--dataset NAME`"]),
         (["compare", "nowhere"], ["nowhere: there is no such folder"]),
         (["compare", "--dataset", "multi_mnis"], ["there is no dataset `multi_mnis`", "Did you mean `multi_mnist`?"]),
@@ -126,6 +143,12 @@ def test_show_of_a_wrong_architecture(tmp_path: Path) -> None:
     wrong = ARCHITECTURE.to_json().replace("0.5", "1.3")
     (tmp_path / "wrong.json").write_text(wrong, encoding="utf-8")
     assert_refused(tmp_path, ["show", "wrong.json"], ["wrong.json: ", "`layers.0.shared_ratio`", "but got 1.3"])
+
+
+@pytest.mark.parametrize("place", ["missing/layers.svg", "."])
+def test_a_drawing_that_cannot_be_written(tmp_path: Path, place: str) -> None:
+    (tmp_path / "layers.json").write_text(ARCHITECTURE.to_json(), encoding="utf-8")
+    assert_refused(tmp_path, ["show", "layers.json", "--svg", place], [f"{place}: cannot be written: "])
 
 
 def test_train_of_a_file_needs_data(tmp_path: Path) -> None:

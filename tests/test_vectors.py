@@ -298,7 +298,9 @@ def test_what_is_for_images_is_refused_before_anything_is_trained() -> None:
         check_experiment(residual, dataset)
     with pytest.raises(FieldError, match=r"`training\.augmentation` must be left out"):
         check_experiment(made_experiment(training={"augmentation": {"flip": True}}), dataset)
-    with pytest.raises(FieldError, match=r"must be `plain` or `residual`, for inputs are images of shape \(3, 5, 6\)"):
+    with pytest.raises(
+        FieldError, match=r"must be `plain`, `residual` or `bottleneck`, for inputs are images of shape \(3, 5, 6\)"
+    ):
         build_model(vector_architecture(), made_tasks(), (3, 5, 6))
 
 

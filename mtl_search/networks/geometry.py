@@ -139,7 +139,7 @@ def check_inputs(backbone: Backbone, input_shape: tuple[int, ...]) -> None:
         rule = f"must be `vector`, for inputs are rows of {input_shape[0]} features"
         raise FieldError("backbone.kind", rule, backbone.kind)
     if backbone.kind == "vector" and len(input_shape) != 1:
-        rule = f"must be `plain` or `residual`, for inputs are images of shape {input_shape}"
+        rule = f"must be `plain`, `residual` or `bottleneck`, for inputs are images of shape {input_shape}"
         raise FieldError("backbone.kind", rule, backbone.kind)
 
 
