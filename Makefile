@@ -6,8 +6,12 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/mtl-search search quickstart
 
+# Tests that end workers and watch the memory of the machine run alone.
+ALONE := tests/faults tests/test_cluster.py
+
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(ALONE)
 
 help: .venv/installed
 	COLUMNS=80 $(BIN)/python -c "import sys; from mtl_search.cli import main; sys.argv = ['mtl-search', '--help']; main()" > mtl_search/help.txt

@@ -291,7 +291,8 @@ def export_model(
 @app.command("list")
 def list_names(
     what: Annotated[
-        Literal["spaces", "baselines", "datasets", "tasks", "primitives", "methods", "balancings"], typer.Argument()
+        str,
+        typer.Argument(metavar="WHAT", help="spaces, baselines, datasets, tasks, primitives, methods or balancings."),
     ],
     as_json: JsonOption = False,
 ) -> None:

@@ -1,16 +1,21 @@
 """What can be used by name, with a line about each."""
 
-from typing import Literal
-
 from mtl_search.banks import BANKS, CONVOLUTION
+from mtl_search.errors import UnknownNameError
 from mtl_search.experiment import read_yaml, yaml_files
 from mtl_search.registry import BALANCINGS, DATASETS, METHODS, PRIMITIVES, TASKS, Registry
 
-Kind = Literal["spaces", "baselines", "datasets", "tasks", "primitives", "methods", "balancings"]
+KINDS = ("spaces", "baselines", "datasets", "tasks", "primitives", "methods", "balancings")
 
 
-def listing(what: Kind) -> dict[str, str]:
-    """Name -> a line about it."""
+def listing(what: str) -> dict[str, str]:
+    """Name -> a line about it.
+
+    :param what: One of :data:`KINDS`.
+    :raises UnknownNameError: If it is none of them.
+    """
+    if what not in KINDS:
+        raise UnknownNameError("list of", what, KINDS)
     if what == "spaces":
         return _yaml_folder("search_spaces")
     if what == "baselines":

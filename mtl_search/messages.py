@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mtl_search.errors import FieldError, UnknownNameError, suggestion
+from mtl_search.errors import FieldError, UserError, suggestion
 
 
 def explain(error: ValidationError, model: type[BaseModel], what: str = "an experiment") -> str:
@@ -18,12 +18,12 @@ def explain(error: ValidationError, model: type[BaseModel], what: str = "an expe
     :param what: What the data describes.
     """
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    place = tuple(part for part in first["loc"] if part != "[key]")
+    place = tuple(part for part in first["loc"] if "[" not in str(part))  # pydantic's own words: [key], list[any]
     cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, UnknownNameError):
-        return f"`{_dotted(place)}`: {cause}"
     if isinstance(cause, FieldError):
         return f"`{_dotted(place) or cause.field}` {cause.rule}, but got {short(cause.found)}."
+    if isinstance(cause, UserError) and place:
+        return f"`{_dotted(place)}`: {cause}"
     if first["type"] == "extra_forbidden":
         valid = _valid_keys(model, place[:-1])
         return f"`{_dotted(place)}` is no key of {what}.{suggestion(place[-1], valid)}"
@@ -43,6 +43,7 @@ RULES = {
     "model_type": "must be a mapping with keys",
     "dict_type": "must be a mapping with keys",
     "tuple_type": "must be a list",
+    "list_type": "must be a list",
     "string_type": "must be a text",
     "invalid_key": "must be a text",
     "int_type": "must be a whole number",

@@ -26,9 +26,12 @@ def build(cls: type[Built], options: Mapping[str, Any], key: str, owner: str) ->
         return TypeAdapter(cls).validate_python(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
-        option = ".".join([key, *(str(part) for part in first["loc"])])
+        option = ".".join([key, *(str(part) for part in first["loc"] if "[" not in str(part))])
         if first["type"] == "missing":
             raise UserError(f"`{option}` is missing.") from error
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, UserError):
+            raise UserError(f"`{option}`: {cause}") from error
         rule = first["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
         raise UserError(f"`{option}` {rule}, but got {first['input']!r}.") from error
 

@@ -121,7 +121,10 @@ def load_baselines(names: Sequence[str]) -> list[Baseline]:
         _check_name(path, paths.setdefault(path.stem, path))
         baselines = _read(path)
         if at and variant not in (known := [baseline.variant for baseline in baselines]):
-            raise UnknownNameError(f"variant of baseline `{recipe}`:", variant, [name for name in known if name])
+            names = [name for name in known if name]
+            if not names:
+                raise UserError(f"the baseline `{recipe}` has no variants, but got `{name}`.")
+            raise UnknownNameError(f"variant of baseline `{recipe}`:", variant, names)
         found |= {one.key: one for one in baselines if not at or one.variant == variant}
     return list(found.values())
 

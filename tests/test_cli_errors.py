@@ -49,6 +49,10 @@ WRONG_EXPERIMENTS = {
         EXPERIMENT.replace("[paper, linear]", "[paper+max_pool, linear]"),
         ["`space.bank`", "may join and repeat primitives only, and `paper` is none", "but got 'paper+max_pool'"],
     ),
+    "dataset that cannot be imported": (
+        EXPERIMENT.replace("multi_mnist, train: 500", '"nosuch.module:Name"'),
+        ["wrong.yaml: `dataset.name`: ", "`nosuch.module:Name` cannot be imported: No module named 'nosuch'."],
+    ),
     "ratio of 1.3": (
         EXPERIMENT.replace("0.5", "1.3"),
         ["wrong.yaml: ", "`space.shared_ratio.1`", "less than or equal to 1", "but got 1.3"],
@@ -104,6 +108,8 @@ def test_wrong_experiment(tmp_path: Path, command: str, text: str, fragments: li
         (["check", "quickstart", "--set", "training.epochs"], ["--set training.epochs", "must be `dotted.key=value`"]),
         (["status", "nowhere"], ["nowhere: there is no such folder"]),
         (["compare", "--like", "quickstart", "--baselines", ","], ["`--baselines`", "or `none`, but got none"]),
+        (["compare", "--like", "quickstart", "--baselines", "mtan@x"], ["baseline `mtan` has no variants"]),
+        (["list", "spacs"], ["there is no list of `spacs`", "Did you mean `spaces`?"]),
         (["compare"], ["give the folder of a run, or `--dataset NAME`"]),
         (["compare", "nowhere"], ["nowhere: there is no such folder"]),
         (["compare", "--dataset", "multi_mnis"], ["there is no dataset `multi_mnis`", "Did you mean `multi_mnist`?"]),
