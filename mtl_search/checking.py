@@ -12,6 +12,7 @@ from mtl_search.datasets import Dataset
 from mtl_search.experiment import Experiment
 from mtl_search.runner import cost_range, prepare
 from mtl_search.tasks import Binary, Classification, MultiLabel, Task, class_counts
+from mtl_search.wording import count
 
 WIDTH = 80
 """Columns of a terminal that the text fits into."""
@@ -66,10 +67,10 @@ def _task(task: Task, dataset: Dataset) -> dict[str, Any]:
         counts = {name: sum((part == 1).sum(axis=0) for _, part in parts(values)) for name, values in targets.items()}
         return {**about, "labels": _named(names, counts)}
     if task.integer:
-        count = task.classes if isinstance(task, Classification) else 2
+        number = task.classes if isinstance(task, Classification) else 2
         given = task.names if isinstance(task, Classification | Binary) else ()
-        counts = {name: class_counts(values, count) for name, values in targets.items()}
-        return {**about, "classes": _named(given or [str(number) for number in range(count)], counts)}
+        counts = {name: class_counts(values, number) for name, values in targets.items()}
+        return {**about, "classes": _named(given or [str(one) for one in range(number)], counts)}
     return {**about, "ranges": {name: _range(task, values) for name, values in targets.items()}}
 
 
@@ -121,7 +122,7 @@ def _entry(name: str, text: str) -> list[str]:
 def _inputs_text(inputs: Mapping[str, Any]) -> str:
     if inputs["kind"] == "image":
         channels, height, width = inputs["shape"]
-        return f"images of {width} x {height} pixels, {channels} channels, {inputs['type']}"
+        return f"images of {width} x {height} pixels, {count(channels, 'channel', 'channels')}, {inputs['type']}"
     features = inputs.get("features", [])
     shown = f": {', '.join(features[:LISTED])}" if features else ""
     more = f" and {len(features) - LISTED} more" if len(features) > LISTED else ""
@@ -159,7 +160,7 @@ def _row(name: str, cells: Sequence[str]) -> str:
     return f"{shown:{LEFT}}{''.join(f'{cell:>{RIGHT}}' for cell in cells)}"
 
 
-def _share(count: int, total: int, dense: bool) -> str:
+def _share(part: int, total: int, dense: bool) -> str:
     """How many, and in percent; of pixels in percent alone."""
-    share = f"{count / total:>4.0%}" if total else "   -"
-    return share if dense else f"{count:,} {share}"
+    share = f"{part / total:>4.0%}" if total else "   -"
+    return share if dense else f"{part:,} {share}"
