@@ -431,8 +431,7 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     for change in changes:
         _apply(data, change)
     _anchor(data.get("dataset"), Path())
-    source = f"{path} with {', '.join(changes)}" if changes else str(path)
-    return parse_experiment({"name": path.stem, **data}, source)
+    return parse_experiment({"name": path.stem, **data}, str(path))
 
 
 def experiment_on(dataset: str) -> Experiment:
