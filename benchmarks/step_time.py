@@ -119,7 +119,7 @@ Of the step at width 64, two tasks and ratio 0.5 a half is products of small mat
 filters, a tenth copies of rows, a fifteenth norms and their gradients. The system's zeroing of new memory was a
 seventh, before it was asked for large pages (profiled). ``--keep-memory`` saves all of it, and the reference, which
 makes more, gains more: with channels last it then took 4.0 and 4.0 times as long (width 64, two tasks, ratios 0.75 and
-0.5), 3.5 and 3.0 times (width 128), and 5.9 times with eight tasks (width 64, ratio 0.75; the others were not measured).
+0.5), 3.5 and 3.0 times (width 128), and 5.9 times with eight tasks (width 64, ratio 0.75; others were not measured).
 
 Tried on AVX2 and not faster, in torch's operations: the tasks' own features filtered with products task by task; a
 convolution for each task; the gradient of the weights by matrix products over gathered or shifted pixels; compiling
