@@ -18,16 +18,16 @@ On one thread, times are of the process: other work on the machine counts little
 With ``--keep-memory`` the process keeps freed memory, as the workers of a search do.
 
 Bank ``linear``, torch 2.13.0, memory not kept, with the kernels in C of :mod:`mtl_search.native`. One thread of an AMD
-EPYC with AVX2, whose neighbours are not idle. The rows of widths 64 and 128 with 2 and 8 tasks are of the kernels as
+EPYC with AVX2, whose neighbours are not idle. The rows of widths 32 to 128 with 2 and 8 tasks are of the kernels as
 they are. The others are of kernels that took a tenth longer (width 256, and 40 tasks at more than width 32: while tests
 ran on the second core):
 
 | width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
 |---|---|---|---|---|---|---|---|---|---|---|
-| 32 | 2 | 0.75 | 128 | 282 | 10.46x | 5.79x | 9.43x | 0.78x | 0.68x | 71 % |
-| 32 | 2 | 0.5 | 128 | 325 | 7.71x | 4.76x | 9.37x | 1.05x | 0.78x | 66 % |
-| 32 | 8 | 0.75 | 128 | 607 | 14.19x | 7.83x | 12.08x | 1.90x | 0.72x | 70 % |
-| 32 | 8 | 0.5 | 128 | 1001 | 10.08x | 5.46x | 8.45x | 2.40x | 0.56x | 74 % |
+| 32 | 2 | 0.75 | 128 | 272 | 11.01x | 6.54x | 9.78x | 0.76x | 0.67x | 70 % |
+| 32 | 2 | 0.5 | 128 | 299 | 9.95x | 5.59x | 8.97x | 0.91x | 0.67x | 68 % |
+| 32 | 8 | 0.75 | 128 | 543 | 15.45x | 9.50x | 12.35x | 1.41x | 0.54x | 70 % |
+| 32 | 8 | 0.5 | 128 | 830 | 8.91x | 6.32x | 8.13x | 2.23x | 0.52x | 97 % |
 | 32 | 40 | 0.75 | 128 | 2961 | 19.22x | 11.29x | 11.08x | 8.55x | 0.82x | 53 % |
 | 32 | 40 | 0.5 | 128 | 5612 | 9.66x | 6.32x | 7.48x | 15.14x | 0.75x | 59 % |
 | 64 | 2 | 0.75 | 128 | 556 | 10.65x | 5.30x | 9.53x | 0.60x | 0.54x | 105 % |
