@@ -1,5 +1,6 @@
 """The kernels in C: as torch computes it, the same on every run; and torch itself where they cannot be built."""
 
+import mmap
 import pickle
 import subprocess
 import sys
@@ -21,6 +22,11 @@ from mtl_search.primitives.max_pool import MaxPool
 pytestmark = pytest.mark.skipif(library(torch.float32) is None, reason="kernels need a C compiler")
 
 EPSILON = 1e-5
+
+
+@pytest.fixture(autouse=True)
+def small_features_are_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtl_search.native.features.LARGE_PAGE", mmap.PAGESIZE)
 
 
 def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from mtl_search.native.autograd import once
+from mtl_search.native.features import empty
 from mtl_search.native.library import library
-from mtl_search.native.norm import CNorm, Moments, Normed, c_norm, empty
+from mtl_search.native.norm import CNorm, Moments, Normed, c_norm
 
 KINDS = ("linear", "max_pool", "perturbation")
 """What the kernels know, in their order."""

@@ -5,7 +5,6 @@ What reads the features normalises them as it reads, or takes them from :attr:`N
 """
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mtl_search.memory import prefer_large_pages
 from mtl_search.native.autograd import once
+from mtl_search.native.features import empty
 from mtl_search.native.library import library
 
 
@@ -51,13 +50,6 @@ class Normed:
         made = _Normalised.apply(self.raw, self.weight, self.bias, self.mean, self.deviation, self.activate)  # type: ignore[no-untyped-call]
         assert isinstance(made, Tensor)
         return made
-
-
-def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
-    """Features to be written, of the type of others, channels innermost."""
-    made = torch.empty(*shape, dtype=like.dtype, memory_format=torch.channels_last)
-    prefer_large_pages(made.data_ptr(), made.nbytes)
-    return made
 
 
 class CNorm(ctypes.Structure):
