@@ -103,8 +103,6 @@ def test_features_can_be_copied_sent_and_written_to() -> None:
     made = empty(ALIKE, SHAPE).fill_(3)
     for same in (copy.deepcopy(made), pickle.loads(pickle.dumps(made)), made.clone().share_memory_()):
         assert torch.equal(same, made)
-    with pytest.raises(RuntimeError, match="not resizable"):
-        made.resize_(8, 32, 64, 64)
     made.share_memory_()
     assert (made == 3).all()
 
