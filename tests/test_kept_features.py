@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from made_networks import made_architecture, made_tasks, weighted_sum
-from mtl_search.native.features import LARGE_PAGE, Kept, empty
+from mtl_search.native.features import KEPT_FROM, LARGE_PAGE, Kept, empty
 from mtl_search.native.library import library
 from mtl_search.networks.network import build_model
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C library gives memory, and takes it")
 
-SHAPE = (4, 32, 64, 64)
-BYTES = 4 * 32 * 64 * 64 * 4
+SHAPE = (64, 32, 64, 64)
+BYTES = KEPT_FROM
 ALIKE = torch.ones(1)
 
 
@@ -57,11 +57,11 @@ def test_a_part_of_a_tensor_keeps_its_memory() -> None:
     assert (part == 1).all()
 
 
-def test_no_more_is_kept_than_was_lent_at_one_time() -> None:
+def test_no_more_is_kept_than_half_of_what_was_lent_at_one_time() -> None:
     kept = Kept()
     for pages in range(1, 40):
         both = [kept.lend(pages * LARGE_PAGE) for _ in range(2)]
-        assert kept.lent + sum(map(len, kept.free)) <= 2 * kept.most
+        assert kept.lent + sum(map(len, kept.free)) <= 1.5 * kept.most
         assert kept.most == kept.lent == 2 * pages * LARGE_PAGE
         del both
 
@@ -108,7 +108,8 @@ def test_features_can_be_copied_sent_and_written_to() -> None:
 
 
 @pytest.mark.skipif(library(torch.float32) is None, reason="kernels need a C compiler")
-def test_every_step_has_the_gradients_of_the_first() -> None:
+def test_every_step_has_the_gradients_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtl_search.native.features.KEPT_FROM", 2**16)
     model = build_model(made_architecture(), made_tasks(), (3, 32, 32), seed=0)
     inputs = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

@@ -12,7 +12,7 @@ PAGES_OF_A_TENSOR = 64 * 2**20 // 4096
 STEPS = 5
 STEP_AFTER_STEP = f"""
 import resource, sys, torch
-from mtl_search.memory import keep_freed_memory
+from mtl_search.memory import keep_freed_memory, prefer_large_pages
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
@@ -20,7 +20,10 @@ for _ in range(3):
     torch.ones(64 * 2**20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range({STEPS}):
-    torch.ones(16, 256, 64, 64)
+    made = torch.empty(16, 256, 64, 64)
+    if sys.argv[1] == "large pages":
+        prefer_large_pages(made.data_ptr(), made.nbytes)
+    made.fill_(1)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -34,6 +37,16 @@ def pages_cleared(keep: str) -> int:
 def test_large_tensors_take_the_memory_of_those_before() -> None:
     assert pages_cleared("keep") < PAGES_OF_A_TENSOR / 10
     assert pages_cleared("give back") >= STEPS * PAGES_OF_A_TENSOR, "what it saves"
+
+
+def large_pages() -> str:
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return setting.read_text() if setting.exists() else "[never]"
+
+
+@pytest.mark.skipif("[madvise]" not in large_pages(), reason="large pages are not there for the asking")
+def test_tensors_are_written_to_large_pages() -> None:
+    assert pages_cleared("large pages") < STEPS * PAGES_OF_A_TENSOR / 10
 
 
 LIMITED = """

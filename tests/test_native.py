@@ -1,6 +1,5 @@
 """The kernels in C: as torch computes it, the same on every run; and torch itself where they cannot be built."""
 
-import mmap
 import pickle
 import subprocess
 import sys
@@ -26,7 +25,7 @@ EPSILON = 1e-5
 
 @pytest.fixture(autouse=True)
 def small_features_are_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtl_search.native.features.LARGE_PAGE", mmap.PAGESIZE)
+    monkeypatch.setattr("mtl_search.native.features.KEPT_FROM", 1)
 
 
 def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -1,7 +1,7 @@
 """Memory for features and their gradients, which the next step uses again.
 
-Linux gives a process cleared memory, and takes it back where large tensors are freed: clearing as much again in every
-step took up to a third of a step's time.
+Linux gives a process cleared memory, and its C library gives back what large tensors had: clearing as much again in
+every step took up to a third of a step's time.
 """
 
 import contextlib
@@ -17,16 +17,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-LARGE_PAGE = 2 * 2**20
-"""Bytes of a large page (transparent huge page), on most processors: less is left to the C library."""
+from mtl_search.memory import LARGE_PAGE, prefer_large_pages
+
+KEPT_FROM = 32 * 2**20
+"""Bytes from which on the C library of GNU gives back all that is freed (its ``DEFAULT_MMAP_THRESHOLD_MAX``)."""
 
 
 def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
     """Features to be written, of the type of others, ``[batch, channels, height, width]``, channels innermost."""
     size = math.prod(shape) * like.element_size()
-    lent = KEPT.lend(size) if size >= LARGE_PAGE and sys.platform == "linux" else None
+    lent = KEPT.lend(size) if size >= KEPT_FROM and sys.platform == "linux" else None
     if lent is None:
-        return torch.empty(*shape, dtype=like.dtype, memory_format=torch.channels_last)
+        made = torch.empty(*shape, dtype=like.dtype, memory_format=torch.channels_last)
+        prefer_large_pages(made.data_ptr(), made.nbytes)
+        return made
     _, channels, height, width = shape
     strides = (height * width * channels, 1, width * channels, channels)
     storage = torch.frombuffer(lent, dtype=like.dtype, count=math.prod(shape)).untyped_storage()
@@ -36,8 +40,8 @@ def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
 class Kept:
     """Memory that is lent to tensors one after the other.
 
-    What is not lent is marked as free: it counts as the process's, but the system takes it where memory is short. There
-    is at most as much of it again as was ever lent at one time.
+    What is not lent is marked as free: it counts as the process's, but the system takes it where memory is short. All
+    together is at most one and a half times what was ever lent at one time.
     """
 
     def __init__(self) -> None:
@@ -83,15 +87,15 @@ class Kept:
 
     def _new(self, size: int) -> mmap.mmap | None:
         """From the system, which is given back what was free for longest, beyond what may be kept."""
-        while self.free and self.lent + size + sum(map(len, self.free)) > 2 * max(self.most, self.lent + size):
+        most = 3 * max(self.most, self.lent + size) // 2
+        while self.free and self.lent + size + sum(map(len, self.free)) > most:
             self.free.pop(0)
         try:
             memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except OSError:
             self.free.clear()
             return None
-        with contextlib.suppress(OSError):  # a kernel without large pages
-            memory.madvise(mmap.MADV_HUGEPAGE)
+        prefer_large_pages(ctypes.addressof(ctypes.c_char.from_buffer(memory)), size)
         return memory
 
 
