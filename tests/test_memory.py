@@ -49,6 +49,22 @@ def test_tensors_are_written_to_large_pages() -> None:
     assert pages_cleared("large pages") < STEPS * PAGES_OF_A_TENSOR / 10
 
 
+FEATURES = """
+import resource, torch
+from mtl_search.native.features import KEPT, empty
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+made = [empty(torch.ones(1), (31, 256, 32, 32)).fill_(1) for _ in range(8)]
+assert not KEPT.lent
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif("[madvise]" not in large_pages(), reason="large pages are not there for the asking")
+def test_features_that_are_not_kept_are_written_to_large_pages() -> None:
+    shown = subprocess.run([sys.executable, "-c", FEATURES], capture_output=True, text=True, check=True)
+    assert int(shown.stdout) < 8 * 31 * 2**20 / 4096 / 10
+
+
 LIMITED = """
 import resource, sys
 from mtl_search.memory import available_bytes
