@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mtl_search.errors import MTLSearchError, SearchInterruptedError, UserError
+from mtl_search.errors import MTLSearchError, SearchInterruptedError, UserError, no_such_folder
 
 if TYPE_CHECKING:
     from mtl_search.architecture import Architecture
@@ -334,7 +334,7 @@ def _divided(target: str) -> tuple[str, str]:
     """``RUN:ID`` as folder and name."""
     path, _, name = target.rpartition(":")
     if not Path(path or target).is_dir():
-        raise UserError(f"{path or target}: there is no such folder of a run.")
+        raise UserError(f"{path or target}: {no_such_folder(Path(path or target))}")
     return path, name
 
 

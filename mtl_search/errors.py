@@ -18,7 +18,7 @@
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -136,7 +136,20 @@ def suggestion(name: object, valid: Iterable[str]) -> str:
 
 def no_such_file(path: Path) -> str:
     """A sentence about a file that is not there: the nearest one beside it, or that its folder is missing, too."""
+    return _not_there("file", path, lambda beside: beside.name)
+
+
+def no_such_folder(path: Path) -> str:
+    """The same about a folder, or that it is a file."""
+    if path.exists():
+        return "it is a file, not a folder."
+    return _not_there("folder", path, str, Path.is_dir)
+
+
+def _not_there(kind: str, path: Path, shown: Callable[[Path], str], fits: Callable[[Path], bool] = Path.exists) -> str:
+    """:param fits: Whether what lies beside it can have been meant."""
     if not path.parent.is_dir():
-        return f"there is no such file, and no folder {path.parent}."
-    nearest = difflib.get_close_matches(path.name, [one.name for one in path.parent.iterdir()], n=1, cutoff=0.5)
-    return "there is no such file." + (f" Did you mean `{nearest[0]}`?" if nearest else "")
+        return f"there is no such {kind}, and no folder {path.parent}."
+    beside = [one.name for one in path.parent.iterdir() if fits(one)]
+    nearest = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    return f"there is no such {kind}." + (f" Did you mean `{shown(path.parent / nearest[0])}`?" if nearest else "")

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from mtl_search.architecture import Architecture
-from mtl_search.errors import RunFolderError
+from mtl_search.errors import RunFolderError, no_such_folder
 from mtl_search.experiment import Experiment, parse_experiment, read_yaml
 from mtl_search.files import LOCK, is_worked_in
 from mtl_search.pareto import COSTS, direction_of, front_mask, knee
@@ -188,7 +188,7 @@ def load_run(path: str | Path) -> Run:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise RunFolderError(f"{path}: there is no such folder.")
+        raise RunFolderError(f"{path}: {no_such_folder(folder)}")
     if not (folder / EXPERIMENT).is_file():
         raise RunFolderError(f"{path}: is not the folder of a run: it has no {EXPERIMENT}.")
     experiment = parse_experiment(read_yaml(folder / EXPERIMENT), str(folder / EXPERIMENT))

@@ -28,6 +28,7 @@ from mtl_search.errors import (
     SearchInterruptedError,
     UnknownNameError,
     UserError,
+    no_such_folder,
 )
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.experiment import Experiment, Training, experiment_of
@@ -136,7 +137,7 @@ def resume(
     :raises SearchInterruptedError: As :func:`search`.
     """
     if not Path(path).is_dir():
-        raise RunFolderError(f"{path}: there is no such folder.")
+        raise RunFolderError(f"{path}: {no_such_folder(Path(path))}")
     with signals_interrupt(), alone_in(Path(path)), _an_interruption_says(_before_a_trial(path)):
         run = load_run(path)
         experiment = grown(run, trials, hours, workers)

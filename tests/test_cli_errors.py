@@ -140,6 +140,16 @@ def test_output_folder_that_is_an_address(tmp_path: Path) -> None:
     assert_refused(tmp_path, ["search", "ok.yaml", "--out", "s3://bucket/run"], fragments)
 
 
+@pytest.mark.parametrize("command", [["status"], ["resume"], ["report"], ["export"], ["compare"]])
+def test_a_folder_that_is_not_there_or_a_file(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "runs" / "quickstart").mkdir(parents=True)
+    (tmp_path / "runs" / "quickstars").write_text("", encoding="utf-8")
+    fragments = ["runs/quickstrt: there is no such folder", "Did you mean `runs/quickstart`?"]
+    assert_refused(tmp_path, [*command, "runs/quickstrt"], fragments)
+    assert_refused(tmp_path, [*command, "rns/quickstart"], ["rns/quickstart: there is no", "and no folder rns"])
+    assert_refused(tmp_path, [*command, "runs/quickstars"], ["runs/quickstars: it is a file, not a folder"])
+
+
 def test_status_of_a_folder_that_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert_refused(tmp_path, ["status", "empty"], ["empty: is not the folder of a run", "no experiment.yaml"])
