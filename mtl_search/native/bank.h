@@ -1,4 +1,5 @@
-/* A bank of primitives and the learned recombination of its responses, in one pass, and its gradients.
+/* A bank of primitives and the learned recombination of its responses, in one pass, and its gradients: by the responses
+   themselves. winograd.h has another way, and chooses.
 
    Images are [batch][height][width][groups * channels], weights [groups][outputs][primitives][channels]. Of every image
    a strip of rows is copied with zeros around it; of a strip the responses of a tile of pixels are made, as many as fit
@@ -307,7 +308,7 @@ static REAL *pack(Matrix from, long rows, long columns, REAL *to) {
     for (long first = 0; first < columns; first += WIDE)
         for (long i = 0; i < rows; i++)
             for (long j = 0; j < WIDE; j++)
-                *to++ = first + j < columns ? from.at[i * from.row + (first + j) * from.column] : 0;
+                *to++ = first + j < columns ? entry(from, i, first + j) : 0;
     return to;
 }
 
@@ -370,7 +371,25 @@ static void image_forward(const Plan *plan, const REAL *x, const REAL *panels, c
    not depend on which thread was first. */
 static long first_sample(const Bank *bank, long part) { return part * bank->batch / bank->threads; }
 
-void bank_forward(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count) {
+/* Of every part of the samples, of each output. */
+static Moments *moments_for(const Bank *bank, const Output *outputs, long count) {
+    Moments *moments = malloc(bank->threads * count * sizeof(Moments));
+    for (long i = 0; i < bank->threads * count; i++)
+        moments[i] = moments_of(bank->groups * outputs[i % count].channels);
+    return moments;
+}
+
+static void give_and_end_moments(const Bank *bank, const Output *outputs, long count, Moments *moments) {
+    for (long i = 0; i < count; i++)
+        if (outputs[i].mean)
+            give_moments(moments + i, bank->threads, count, bank->groups * outputs[i].channels, outputs[i].mean,
+                         outputs[i].variance);
+    for (long i = 0; i < bank->threads * count; i++) end_of_moments(&moments[i]);
+    free(moments);
+}
+
+static void forward_by_responses(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs,
+                                 long count) {
     Plan plan = plan_of(bank);
     long depth = bank->primitives * bank->channels, panels = 0;
     for (long i = 0; i < count; i++) panels += parts_of(outputs[i].channels, WIDE);
@@ -378,8 +397,7 @@ void bank_forward(const Bank *bank, const REAL *x, const REAL *weight, const Out
     for (long group = 0; group < bank->groups; group++)
         for (long i = 0; i < count; weight += outputs[i].channels * depth, i++)
             to = pack((Matrix){weight, 1, depth}, depth, outputs[i].channels, to);
-    Moments *moments = malloc(bank->threads * count * sizeof(Moments));
-    for (long i = 0; i < bank->threads * count; i++) moments[i] = moments_of(bank->groups * outputs[i % count].channels);
+    Moments *moments = moments_for(bank, outputs, count);
     #pragma omp parallel for schedule(static, 1) num_threads(bank->threads)
     for (long part = 0; part < bank->threads; part++) {
         REAL *strip = room(strip_size(&plan)), *held = room(tile_size(&plan) * plan.row);
@@ -389,12 +407,8 @@ void bank_forward(const Bank *bank, const REAL *x, const REAL *weight, const Out
                               held, moments + part * count);
         free(strip), free(held);
     }
-    for (long i = 0; i < count; i++)
-        if (outputs[i].mean)
-            give_moments(moments + i, bank->threads, count, bank->groups * outputs[i].channels, outputs[i].mean,
-                         outputs[i].variance);
-    for (long i = 0; i < bank->threads * count; i++) end_of_moments(&moments[i]);
-    free(moments), free(packed);
+    give_and_end_moments(bank, outputs, count, moments);
+    free(packed);
     end_of(&plan);
 }
 
@@ -465,10 +479,8 @@ static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, 
     if (panels) no_rows(plan, done, bank->height, of_x + image);
 }
 
-/* outputs: their gradients. of_x: like x, or NULL where there is no norm. of_weight: like weight. of_norm: the gradients
-   of weight and bias of the norm, [2][groups * channels]. */
-void bank_backward(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count, REAL *of_x,
-                   REAL *of_weight, REAL *of_norm) {
+static void backward_by_responses(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs,
+                                  long count, REAL *of_x, REAL *of_weight, REAL *of_norm) {
     Plan plan = plan_of(bank);
     long depth = bank->primitives * bank->channels, at_a_time = plan.together * bank->channels, panels = 0;
     for (long from = 0; from < depth; from += at_a_time) panels += parts_of(least(at_a_time, depth - from), WIDE);

@@ -5,3 +5,4 @@
 #include "vectors.h"
 #include "norm.h"
 #include "bank.h"
+#include "winograd.h"

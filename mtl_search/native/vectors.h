@@ -55,6 +55,7 @@ typedef struct {
     const REAL *at;
     long row, column;
 } Matrix;
+INLINE REAL entry(Matrix matrix, long i, long j) { return matrix.at[i * matrix.row + j * matrix.column]; }
 
 /* c (+)= a b for a few rows of a and the columns of one panel of b, the sums in registers.
    rows, vectors: constants where it is inlined. b: [depth][b_row]. */
@@ -68,7 +69,7 @@ INLINE void block(int rows, int vectors, long depth, Matrix a, const REAL *b, lo
         vec of_b[2];
         UNROLL for (int j = 0; j < vectors; j++) of_b[j] = load(b + k * b_row + j * LANES);
         UNROLL for (int i = 0; i < rows; i++) {
-            vec of_a = all(a.at[i * a.row + k * a.column]);
+            vec of_a = all(entry(a, i, k));
             UNROLL for (int j = 0; j < vectors; j++) sums[i][j] += of_a * of_b[j];
         }
     }
