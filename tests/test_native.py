@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from made_networks import SHAPE, made_architecture, made_inputs, made_tasks, weighted_sum
-from mtl_search.native.bank import recombine, recombine_into
+from mtl_search.native.bank import recombine, recombine_into, takes_blocks
 from mtl_search.native.library import built, library, trains
 from mtl_search.native.norm import Moments, Normed, moments
 from mtl_search.networks.network import build_model
@@ -72,11 +72,18 @@ def test_norms_and_their_gradients_are_those_of_torch(channels: int, mean: float
         ("paper", 8, 41, 231, 2),
         ("paper", 80, 5, 6, 1),
         ("identity", 8, 120, 230, 3),
+        ("linear", 8, 40, 230, 1),
+        ("linear", 13, 8, 11, 1),
+        ("orthonormal7", 80, 37, 39, 1),
     ],
-    ids=["several strips and tiles", "with a stride", "more responses than are held", "rows that are not read"],
+    ids=[
+        *("several strips and tiles", "with a stride", "more responses than are held", "rows that are not read"),
+        *("several strips of blocks", "blocks and vectors in part", "blocks that are held row by row"),
+    ],
 )
 def test_images_are_the_same_in_parts(name: str, channels: int, height: int, width: int, stride: int) -> None:
     bank, x = made_bank(channels, name), drawn(2, channels, height, width).requires_grad_()
+    assert takes_blocks(x, bank.native(), 20, stride) == (name in ("linear", "orthonormal7"))
     weights = [drawn(outputs, bank.taps, channels, seed=outputs).requires_grad_() for outputs in (17, 3)]
     measured = recombine(x, bank.native(), weights, stride, measured=[True, False])
     made, features = [one.features for one in measured], bank.features(x, stride)
@@ -89,16 +96,18 @@ def test_images_are_the_same_in_parts(name: str, channels: int, height: int, wid
     torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.parametrize("name", ["paper", "linear"])
 @pytest.mark.parametrize("activate", [True, False])
 @pytest.mark.parametrize(
     ("channels", "groups", "height", "width", "stride"),
-    [(8, 1, 40, 230, 1), (5, 3, 8, 6, 2), (16, 2, 9, 9, 3)],
-    ids=["several strips and tiles", "groups that are not whole vectors, with a stride", "a stride of three"],
+    [(8, 1, 40, 230, 1), (5, 3, 8, 6, 1), (5, 3, 8, 6, 2), (16, 2, 9, 9, 3)],
+    ids=["several strips and tiles", "groups that are not whole vectors", "with a stride", "a stride of three"],
 )
 def test_a_norm_can_be_left_to_the_bank_that_reads_it(
-    channels: int, groups: int, height: int, width: int, stride: int, activate: bool
+    channels: int, groups: int, height: int, width: int, stride: int, activate: bool, name: str
 ) -> None:
-    bank, x = made_bank(groups * channels), (drawn(3, groups * channels, height, width) + 2).requires_grad_()
+    bank, x = made_bank(groups * channels, name), (drawn(3, groups * channels, height, width) + 2).requires_grad_()
+    assert takes_blocks(x, bank.native(), 7, stride, groups) == (name == "linear" and stride == 1)
     scale, offset = (drawn(groups * channels, seed=seed).requires_grad_() for seed in (1, 2))
     weight = drawn(groups * 7, bank.taps, channels, seed=3).requires_grad_()
     left = normed(x, moments(x.detach()), scale, offset, activate)
@@ -138,9 +147,10 @@ def test_a_primitive_has_the_kernel_that_it_names_itself() -> None:
     assert not bank.has_kernels
 
 
+@pytest.mark.parametrize("name", ["paper", "linear"])
 @pytest.mark.parametrize("groups", [1, 3])
-def test_what_is_there_is_added_to(groups: int) -> None:
-    bank, x = made_bank(6), drawn(2, 6, 9, 7).requires_grad_()
+def test_what_is_there_is_added_to(groups: int, name: str) -> None:
+    bank, x = made_bank(6, name), drawn(2, 6, 9, 7).requires_grad_()
     weight = drawn(groups * 4, bank.taps, 6 // groups, seed=1).requires_grad_()
     before = drawn(2, groups * 4, 9, 7, seed=2).requires_grad_()
     expected = before + features_of(bank, x, weight, groups)
@@ -154,8 +164,9 @@ def test_what_is_there_is_added_to(groups: int) -> None:
     )
 
 
-def test_several_threads_give_the_same_every_time() -> None:
-    bank, x = made_bank(16), drawn(9, 16, 20, 20).requires_grad_()
+@pytest.mark.parametrize("name", ["paper", "linear"])
+def test_several_threads_give_the_same_every_time(name: str) -> None:
+    bank, x = made_bank(16, name), drawn(9, 16, 20, 20).requires_grad_()
     weight, scale, offset = (drawn(*shape, seed=1).requires_grad_() for shape in ((8, bank.taps, 16), (16,), (16,)))
     threads = torch.get_num_threads()
     found = []
@@ -171,12 +182,25 @@ def test_several_threads_give_the_same_every_time() -> None:
     torch.testing.assert_close(found[3], found[0])
 
 
-def test_changed_values_of_a_bank_are_seen() -> None:
-    bank, x = made_bank(4), drawn(2, 4, 9, 7)
+@pytest.mark.parametrize("name", ["paper", "linear"])
+def test_changed_values_of_a_bank_are_seen(name: str) -> None:
+    bank, x = made_bank(4, name), drawn(2, 4, 9, 7)
     weight = drawn(3, bank.taps, 4, seed=1)
     features_of(bank, x, weight)
     bank.load_state_dict({name: value + 0.5 for name, value in bank.state_dict().items()})
     torch.testing.assert_close(features_of(bank, x, weight), bank.convolve(bank.features(x, 1), weight, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["paper", "linear"])
+def test_float32_rounds_little(name: str) -> None:
+    bank, x = made_bank(64, name), drawn(8, 64, 18, 18).requires_grad_()
+    weight, upstream = drawn(96, bank.taps, 64, seed=1).requires_grad_(), drawn(8, 96, 18, 18, seed=2)
+    made = features_of(bank, x, weight)
+    exact = [made, *torch.autograd.grad(made, [x, weight], upstream)]
+    bank, inputs = bank.float(), [one.detach().float().requires_grad_() for one in (x, weight)]
+    made = features_of(bank, *inputs)
+    for found, one in zip([made, *torch.autograd.grad(made, inputs, upstream.float())], exact, strict=True):
+        assert (found - one).abs().max() < 1e-5 * one.abs().max()
 
 
 def test_only_training_on_the_processor_takes_them() -> None:

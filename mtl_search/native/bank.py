@@ -2,7 +2,8 @@
 
 Of a tile of pixels all responses are made, multiplied with the weights and forgotten; they are made again for the
 gradients. So a step keeps the input alone, and takes ``k/9`` of the multiply-accumulates of a folded convolution for
-``k`` primitives.
+``k`` primitives. Where these are linear, 3x3 and without a stride, ``winograd.h`` takes ``25/81`` of them by minimal
+filtering (Winograd, 1980; Lavin & Gray, CVPR 2016), if that is less. It is exact, too; float32 rounds a little more.
 """
 
 import ctypes
@@ -107,6 +108,16 @@ def recombine_into(
     """What :func:`recombine` makes, added to ``made`` in its place, which must have its channels innermost."""
     (total,) = _applied(x, weight, made, _Plan(primitives, stride, groups, (len(weight) // groups,), (True,)))
     return total
+
+
+def takes_blocks(x: Tensor, primitives: NativeBank, outputs: int, stride: int, groups: int = 1) -> bool:
+    """Whether it is made by minimal filtering of blocks of pixels.
+
+    :param outputs: Channels of all outputs, of one group.
+    """
+    lib = library(x.dtype)
+    assert lib is not None
+    return bool(lib.takes_blocks(ctypes.byref(_bank(x, _Plan(primitives, stride, groups, (outputs,), (False,)), []))))
 
 
 @dataclass(frozen=True)

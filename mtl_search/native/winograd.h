@@ -391,7 +391,7 @@ static void backward_by_blocks(const Bank *bank, const REAL *x, const REAL *weig
 
 /* Whether blocks take less time than responses, in multiply-accumulates for a pixel of a group: three products, and
    what goes with every tap, with every channel of a block, and with every output. Measured with AVX2. */
-static int takes_blocks(const Bank *bank) {
+int takes_blocks(const Bank *bank) {
     long taps = 0, channels = bank->channels, outputs = bank->outputs, across = parts_of(bank->width, SIDE);
     for (long i = 0; i < bank->primitives; taps += bank->taps[i], i++)
         if (bank->kinds[i] != LINEAR) return 0;
