@@ -89,7 +89,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from mtl_search.native.bank import Measured
+from mtl_search.native.bank import Measured, takes_blocks
 from mtl_search.networks.forms import Form, can_be_joined, fastest, has_native_form, recombined
 from mtl_search.networks.operators import Bank, make_operator
 
@@ -119,8 +119,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {arguments.threads} thread(s), batch {arguments.batch}\n")
-    print("| bank | in | out | pixels | stride | folded | joined | filtered | of torch's | native | over folded |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("| bank | in | out | pixels | stride | folded | joined | filtered | of torch's | native | by | over folded |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for bank in arguments.banks:
         for layer in LAYERS:
             print(row(bank, *layer, arguments.batch, arguments.rounds), flush=True)
@@ -146,9 +146,12 @@ def row(name: str, channels: int, outputs: tuple[int, int], side: int, stride: i
     medians = {form: 1000 * statistics.median(seconds[form]) for form in forms}
     of_torch = fastest(bank.terms, channels, outputs, stride)
     taken = "native" if "native" in medians else of_torch
+    by = ""
+    if "native" in medians:
+        by = "blocks" if takes_blocks(x, bank.native(), sum(outputs), stride) else "responses"
     times = {form: f"{medians[form]:.0f}" if form in medians else "" for form in get_args(Form)}
     setting = f"{name} | {channels} | {outputs[0]} + {outputs[1]} | {side} x {side} | {stride}"
-    told = f"{times['folded']} | {times['joined']} | {times['filtered']} | {of_torch} | {times['native']}"
+    told = f"{times['folded']} | {times['joined']} | {times['filtered']} | {of_torch} | {times['native']} | {by}"
     return f"| {setting} | {told} | {medians['folded'] / medians[taken]:.2f}x |"
 
 

@@ -8,12 +8,13 @@
    Where the features that are read have a norm, they are normalised as they are copied (norm.h), and where those that
    are made have one, its moments are counted while they are in the cache. */
 
-#define TILE 96     /* pixels whose responses are held */
-#define DEPTH 320   /* responses of a pixel that are held */
-#define STRIP 65536 /* features of a strip */
-#define AHEAD 12    /* pixels that are asked for before they are read: memory is far away */
+#define TILE 96      /* pixels whose responses are held */
+#define DEPTH 320    /* responses of a pixel that are held */
+#define STRIP 65536  /* features of a strip */
+#define AHEAD 12     /* pixels that are asked for before they are written, */
+#define FAR_AHEAD 48 /* and before they are read: memory is far away */
 #define MOST_TAPS 9
-#define MASK 8      /* height and width of the mask of a perturbation */
+#define MASK 8       /* height and width of the mask of a perturbation */
 
 enum { LINEAR, MAX_POOL, PERTURBATION };
 
@@ -108,7 +109,7 @@ static void take_strip(const Plan *plan, const REAL *image, long group, long top
         if (!inside) continue;
         for (long j = 0; j < bank->width; j++, from += step, to += plan->channels)
             for (long c = 0; c < bank->channels; c += LANES) {
-                ask_for(from + AHEAD * step + c);
+                ask_for_later(from + FAR_AHEAD * step + c);
                 vec value = load_some(from + c, bank->channels - c);
                 store(to + c, bank->norm ? normalised(bank->norm, &plan->line, first + c, value) : value);
             }

@@ -25,6 +25,7 @@ typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_a
 INLINE vec load(const REAL *from) { return *(const vec *)from; }
 INLINE void store(REAL *to, vec value) { *(vec *)to = value; }
 INLINE void ask_for(const REAL *at) { __builtin_prefetch(at); }
+INLINE void ask_for_later(const REAL *at) { __builtin_prefetch(at, 0, 2); } /* into a larger, slower cache */
 INLINE vec all(REAL value) { return value - (vec){0}; }
 
 /* Of a vector at the end of a row, as many values as the row has left. */
