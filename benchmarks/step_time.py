@@ -19,9 +19,9 @@ With ``--keep-memory`` the process keeps freed memory, as the workers of a searc
 
 Bank ``linear``, torch 2.13.0, memory not kept by the C library, with the kernels in C of :mod:`mtl_search.native`. One
 thread of an AMD EPYC with AVX2, whose neighbours are not idle. The rows of widths 64 and 128 with 2 and 8 tasks are of
-the code as it is, which uses the memory of large features again; those of width 32 of the same kernels, without that.
-The others are of kernels that took a tenth longer (width 256, and 40 tasks at more than width 32: while tests ran on
-the second core):
+the code as it is; those of width 32 are without minimal filtering, and without using the memory of large features
+again. The others are also of kernels that took a tenth longer (width 256, and 40 tasks at more than width 32: while
+tests ran on the second core):
 
 | width | tasks | ratio | batch | ms | reference | channels last | its memory | hard sharing | per MAC | of rate |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -31,16 +31,16 @@ the second core):
 | 32 | 8 | 0.5 | 128 | 830 | 8.91x | 6.32x | 8.13x | 2.23x | 0.52x | 97 % |
 | 32 | 40 | 0.75 | 128 | 2961 | 19.22x | 11.29x | 11.08x | 8.55x | 0.82x | 53 % |
 | 32 | 40 | 0.5 | 128 | 5612 | 9.66x | 6.32x | 7.48x | 15.14x | 0.75x | 59 % |
-| 64 | 2 | 0.75 | 128 | 487 | 9.08x | 4.45x | 9.18x | 0.77x | 0.69x | 104 % |
-| 64 | 2 | 0.5 | 128 | 511 | 6.51x | 3.11x | 7.12x | 0.93x | 0.71x | 103 % |
-| 64 | 8 | 0.75 | 128 | 1110 | 13.93x | 4.62x | 10.12x | 2.09x | 0.80x | 95 % |
-| 64 | 8 | 0.5 | 128 | 1649 | 6.21x | 4.07x | 5.48x | 2.87x | 0.67x | 121 % |
+| 64 | 2 | 0.75 | 128 | 323 | 11.34x | 5.29x | 8.70x | 0.52x | 0.46x | 144 % |
+| 64 | 2 | 0.5 | 128 | 378 | 7.02x | 4.08x | 7.09x | 0.69x | 0.53x | 158 % |
+| 64 | 8 | 0.75 | 128 | 761 | 11.15x | 6.26x | 9.16x | 1.31x | 0.50x | 140 % |
+| 64 | 8 | 0.5 | 128 | 1299 | 6.25x | 3.53x | 5.46x | 2.39x | 0.55x | 133 % |
 | 64 | 40 | 0.75 | 64 | 3471 | 7.83x | 5.55x | 12.49x | 6.50x | 0.62x | 76 % |
 | 64 | 40 | 0.5 | 64 | 5464 | 4.59x | 3.64x | 6.22x | 10.81x | 0.53x | 82 % |
-| 128 | 2 | 0.75 | 128 | 1189 | 7.08x | 3.50x | 6.71x | 0.60x | 0.55x | 153 % |
-| 128 | 2 | 0.5 | 128 | 1484 | 6.83x | 3.84x | 6.40x | 0.71x | 0.55x | 120 % |
-| 128 | 8 | 0.75 | 128 | 2954 | 8.64x | 5.00x | 7.78x | 1.44x | 0.56x | 121 % |
-| 128 | 8 | 0.5 | 128 | 4283 | 9.43x | 6.46x | 5.05x | 2.27x | 0.53x | 163 % |
+| 128 | 2 | 0.75 | 128 | 941 | 8.09x | 4.44x | 7.14x | 0.47x | 0.43x | 162 % |
+| 128 | 2 | 0.5 | 128 | 1091 | 7.06x | 4.15x | 6.34x | 0.60x | 0.46x | 208 % |
+| 128 | 8 | 0.75 | 128 | 2227 | 7.47x | 4.48x | 6.36x | 1.43x | 0.55x | 162 % |
+| 128 | 8 | 0.5 | 128 | 3477 | 9.04x | 5.52x | 4.88x | 1.69x | 0.39x | 169 % |
 | 128 | 40 | 0.75 | 32 | 4175 | 5.68x | 3.17x | 8.44x | 8.18x | 0.77x | 93 % |
 | 128 | 40 | 0.5 | 32 | 8545 | 2.81x | 2.28x | 5.56x | 12.47x | 0.62x | 95 % |
 | 256 | 2 | 0.75 | 128 | 6450 | 4.66x | 3.01x | 7.76x | 0.66x | 0.61x | 129 % |
@@ -49,8 +49,8 @@ the second core):
 | 256 | 8 | 0.5 | 64 | 12175 | 3.07x | 2.05x | 5.84x | 2.34x | 0.55x | 95 % |
 | 256 | 40 | 0.75 | 16 | 9284 | 3.29x | 1.89x | 5.84x | 7.75x | 0.73x | 103 % |
 | 256 | 40 | 0.5 | 16 | 14266 | 2.12x | 1.86x | 4.95x | 12.11x | 0.60x | 123 % |
-| 64, 128 | 2 | mean | 128 | 814 | 7.31x | 3.69x | 7.28x | 0.74x | 0.62x | 118 % |
-| 64, 128 | 8 | mean | 128 | 2194 | 9.16x | 4.96x | 6.83x | 2.11x | 0.63x | 123 % |
+| 64, 128 | 2 | mean | 128 | 595 | 8.21x | 4.47x | 7.27x | 0.56x | 0.47x | 166 % |
+| 64, 128 | 8 | mean | 128 | 1663 | 8.28x | 4.83x | 6.28x | 1.66x | 0.50x | 150 % |
 
 Two threads of it, with the kernels before, times of the clock (with smaller batches where steps take long):
 
@@ -106,28 +106,33 @@ In torch's operations alone (``MTL_SEARCH_NATIVE=0``), one thread:
 | 64, 128 | 2 | mean | 128 | 1846 | 4.03x | 2.25x | 3.75x | 1.24x | 1.03x | 58 % |
 | 64, 128 | 8 | mean | 128 | 5236 | 4.28x | 2.48x | 4.07x | 4.12x | 1.23x | 53 % |
 
-What the rows say. Over widths 64 and 128, tasks 2 and 8, the reference takes 6.2 to 14 times as long in the default
-layout and 3.1 to 6.5 times with channels last, in the geometric mean 8.2 and 4.3 times; less where networks are so wide
-that products take all the time (1.9 to 3.0 times at 256). Below 4 with channels last are three of the four rows with
-two tasks. These depend on the day: the code before this one, whose features lay in cleared memory in every step, gave
-4.8 in their mean on one day and, right after the rows above, 3.8. It is the reference that moves most: the system's
-clearing of memory is much of it (a quarter to a half at width 128 with eight tasks). With eight tasks our features are
-so large that clearing them was a third of the step, too: it fell from 6.7 to 4.4 seconds at width 128 and ratio 0.5,
-from 2.3 to 1.5 at width 64 (both ways in one process).
-Against hard sharing: with two tasks and ratio 0.5 our network has 1.5 times its features and 1.25 times its folded
-multiply-accumulates. A bank of five primitives needs five ninths of these, and so the step may be faster, and more than
-the machine's rate. The reference needs as few; what it loses is memory traffic: with channels last, too, it makes and
-reads every response in memory, where ours are in the cache. Hard sharing is torch's convolutions and norms.
+What the rows say. Over widths 64 and 128, tasks 2 and 8, the reference takes 6.2 to 11 times as long in the default
+layout and 3.5 to 6.3 times with channels last, in the geometric mean 8.2 and 4.6; less where networks are so wide that
+products take all the time (1.9 to 3.0 times at 256, before minimal filtering). Below 4 with channels last is one of
+the eight rows, width 64 with 8 tasks and ratio 0.5. Rows depend on the day, for the reference moves most: the system's
+clearing of memory is much of it (a quarter to a half at width 128 with eight tasks). On the same day, without
+minimal filtering, the rows with two tasks had 3.5 in the mean (4.8 on another day) and those with eight 5.0.
 
-Of the step at width 64, two tasks and ratio 0.5 a half is products of small matrices, at the machine's rate; an eighth
-filters, a tenth copies of rows, a fifteenth norms and their gradients (profiled). With ``--keep-memory`` no memory is
-cleared for the reference either: with channels last it then took 4.0 and 4.0 times as long (width 64, two tasks, ratios
-0.75 and 0.5), 3.5 and 3.0 times (width 128), and 5.9 times with eight tasks (width 64, ratio 0.75; others were not
-measured).
+Three things count. A bank of five primitives needs five ninths of a convolution's multiply-accumulates, and so the step
+may be faster than that of hard sharing, and more than the machine's rate; the reference needs as few, but makes and
+reads every response in memory, where ours are in the cache. Layers without a stride go through minimal filtering: in
+one process, both ways in turn, a step took 0.83 to 0.85 of the time without it (width 64, ratios 0.75 and 0.5 with two
+tasks, 0.5 with eight; width 128, two tasks, ratio 0.75). And features that are so large that the system would clear
+them in every step use their memory again: with eight tasks and ratio 0.5 that took a third off a step (6.7 to 4.4
+seconds at width 128, 2.3 to 1.5 at width 64, before there was minimal filtering).
+Against hard sharing: with two tasks and ratio 0.5 our network has 1.5 times its features and 1.25 times its folded
+multiply-accumulates. Hard sharing is torch's convolutions and norms.
+
+Of the step at width 64, two tasks and ratio 0.5 a half is products of small matrices, at the machine's rate; a ninth
+transforms of blocks, a twelfth each filters, copies of rows, and norms with their gradients (profiled). With
+``--keep-memory`` no memory is cleared for the reference either: with channels last it then took 4.0 and 4.0 times as
+long (width 64, two tasks, ratios 0.75 and 0.5), 3.5 and 3.0 times (width 128), and 5.9 times with eight tasks (width
+64, ratio 0.75), all before minimal filtering; others were not measured.
 
 Tried on AVX2 and not faster, in torch's operations: the tasks' own features filtered with products task by task; a
 convolution for each task; the gradient of the weights by matrix products over gathered or shifted pixels; compiling
-(``benchmarks/compiled.py``). Not measured: AVX-512 with the kernels, and a GPU.
+(``benchmarks/compiled.py``). In the kernels: other sizes of tiles, sums of filters for several pixels at a time, fewer
+stores of their gradients (a hundredth of a step at most). Not measured: AVX-512 with the kernels, and a GPU.
 """
 
 import argparse
