@@ -26,40 +26,40 @@ again. The folder of any other search does not say when its command began and en
 the trials from ``started`` to ``finished`` only.
 
 Two cores of an AMD EPYC with AVX2, torch 2.13.0, with the kernels in C, the quickstart as shipped: 24 trials on 2
-workers, 300 s from start to end:
+workers, 234 s from start to end:
 
 | | seconds | of the wall time | slot seconds | of all slots' |
 |---|---|---|---|---|
-| **training** | 262.0 | 87.3% | 512.5 | 85.4% |
-| **evaluation** | 5.0 | 1.7% | 9.0 | 1.5% |
-| **data** | 4.0 | 1.3% | 7.9 | 1.3% |
-| dataset made | 0.2 | 0.1% | 0.4 | 0.1% |
-| taken to the device | 0.1 | 0.0% | 0.2 | 0.0% |
-| batches | 3.7 | 1.2% | 7.3 | 1.2% |
-| **engine** | 10.2 | 3.4% | 20.2 | 3.4% |
-| network built, the rest of a trial | 2.3 | 0.8% | 4.6 | 0.8% |
-| cost counted | 1.4 | 0.5% | 2.8 | 0.5% |
-| state copied | 0.1 | 0.0% | 0.2 | 0.0% |
-| between epochs | 4.2 | 1.4% | 8.3 | 1.4% |
-| between trials | 2.2 | 0.7% | 4.3 | 0.7% |
-| **start-up** | 16.5 | 5.5% | 33.0 | 5.5% |
-| Python and imports | 5.2 | 1.7% | 10.5 | 1.7% |
-| experiment checked | 0.1 | 0.0% | 0.2 | 0.0% |
-| Ray started | 5.6 | 1.9% | 11.1 | 1.9% |
-| workers started | 5.4 | 1.8% | 10.7 | 1.8% |
-| the rest of start-up | 0.2 | 0.1% | 0.5 | 0.1% |
-| **end** | 2.5 | 0.8% | 17.8 | 3.0% |
-| waiting for the other workers | 0.0 | 0.0% | 12.8 | 2.1% |
-| Tune ends | 0.1 | 0.0% | 0.3 | 0.0% |
-| Ray stopped | 1.5 | 0.5% | 2.9 | 0.5% |
+| **training** | 204.7 | 87.4% | 407.9 | 87.1% |
+| **evaluation** | 3.4 | 1.4% | 6.5 | 1.4% |
+| **data** | 3.1 | 1.3% | 6.2 | 1.3% |
+| dataset made | 0.2 | 0.1% | 0.5 | 0.1% |
+| taken to the device | 0.1 | 0.0% | 0.1 | 0.0% |
+| batches | 2.8 | 1.2% | 5.6 | 1.2% |
+| **engine** | 7.8 | 3.3% | 15.5 | 3.3% |
+| network built, the rest of a trial | 2.0 | 0.8% | 3.9 | 0.8% |
+| cost counted | 1.1 | 0.5% | 2.2 | 0.5% |
+| state copied | 0.1 | 0.0% | 0.1 | 0.0% |
+| between epochs | 2.8 | 1.2% | 5.6 | 1.2% |
+| between trials | 1.8 | 0.8% | 3.6 | 0.8% |
+| **start-up** | 12.9 | 5.5% | 25.8 | 5.5% |
+| Python and imports | 5.2 | 2.2% | 10.3 | 2.2% |
+| experiment checked | 0.2 | 0.1% | 0.4 | 0.1% |
+| Ray started | 3.1 | 1.3% | 6.1 | 1.3% |
+| workers started | 4.3 | 1.8% | 8.7 | 1.8% |
+| the rest of start-up | 0.2 | 0.1% | 0.4 | 0.1% |
+| **end** | 2.3 | 1.0% | 6.4 | 1.4% |
+| waiting for the other workers | 0.0 | 0.0% | 1.8 | 0.4% |
+| Tune ends | 0.1 | 0.1% | 0.2 | 0.1% |
+| Ray stopped | 1.4 | 0.6% | 2.9 | 0.6% |
 | page made | 0.3 | 0.1% | 0.6 | 0.1% |
-| the rest of the end | 0.6 | 0.2% | 1.2 | 0.2% |
-| together | 300.2 | 100.0% | 600.3 | 100.0% |
+| the rest of the end | 0.5 | 0.2% | 0.9 | 0.2% |
+| together | 234.2 | 100.0% | 468.4 | 100.0% |
 
-How long one worker waits for the last trial of the other is chance: 13 s here, 35 to 41 s in three earlier runs, in
-which training took 81.1 to 82.4 % of all slots' seconds. In a run before this one nothing of torch and Ray was in
-memory yet: start-up took 40 s in place of 17, and training 80.5 % of the wall time (88.1 % of it from the first trial's
-begin to the last one's end). With AVX-512 and before there were kernels, training took 87.5 % of all slots'.
+How long one worker waits for the last trial of the other is chance: 2 s here; 4 and 13 s in two earlier runs, in which
+training took 85.3 and 85.4 % of all slots' seconds, 35 to 41 s in three more, with 81.1 to 82.4 %. In another nothing of
+torch and Ray was in memory yet: start-up took 40 s, and training 80.5 % of the wall time (88.1 % of it from the first
+trial's begin to the last one's end). With AVX-512 and before there were kernels, training took 87.5 % of all slots'.
 """
 
 import argparse
