@@ -2,54 +2,55 @@
 
 For layers of several widths, strides and banks: the milliseconds of every form, forward and backward, side by side,
 and which of torch's :func:`mtl_search.networks.forms.fastest` takes, whose constants come from here; where there are
-kernels in C, they are taken. How many times longer ``folded`` takes than what is taken comes last. A layer reads shared
-features and makes shared ones and those of the tasks' own. Times are of the process, so that other work on the machine
-counts little.
+kernels in C, they are taken, by responses or by blocks of minimal filtering. How many times longer ``folded`` takes
+than what is taken comes last. A layer reads shared features and makes shared ones and those of the tasks' own. Times
+are of the process, so that other work on the machine counts little.
 
     python benchmarks/forms.py [--threads N] [--batch N] [--rounds N] [--banks linear paper pooling]
 
-One thread of an AMD EPYC with AVX2, torch 2.13.0, while tests ran on the second core. The kernels are 1.9 times as
-fast as the fastest of torch's forms, 1.3 to 4.0. What is chosen of torch's is on average 0.7 % slower than their
-fastest, 15 % at most:
+One thread of an AMD EPYC with AVX2, torch 2.13.0, while other work ran on the second core; the rows of the other banks
+than ``linear`` are older than minimal filtering (``blocks``), which they do not take. The kernels are 2.0 times as fast
+as the fastest of torch's forms, 1.3 to 4.0. What is chosen of torch's is on average 1.5 % slower than their fastest,
+15 % at most:
 
-| bank | in | out | pixels | stride | folded | joined | filtered | of torch's | native | over folded |
-|---|---|---|---|---|---|---|---|---|---|---|
-| linear | 16 | 16 + 8 | 36 x 36 | 1 | 97 | 106 | 206 | folded | 73 | 1.32x |
-| linear | 16 | 48 + 32 | 36 x 36 | 1 | 263 | 304 | 312 | folded | 172 | 1.53x |
-| linear | 16 | 32 + 256 | 36 x 36 | 1 | 842 | 910 | 786 | filtered | 538 | 1.56x |
-| linear | 32 | 32 + 64 | 36 x 36 | 2 | 150 | 145 | 200 | joined | 80 | 1.87x |
-| linear | 48 | 48 + 32 | 36 x 36 | 2 | 228 | 204 | 286 | joined | 142 | 1.61x |
-| linear | 48 | 48 + 32 | 18 x 18 | 1 | 139 | 150 | 164 | folded | 93 | 1.51x |
-| linear | 48 | 96 + 64 | 18 x 18 | 2 | 84 | 84 | 103 | joined | 54 | 1.54x |
-| linear | 32 | 32 + 256 | 36 x 36 | 2 | 469 | 443 | 506 | joined | 282 | 1.66x |
-| linear | 32 | 32 + 256 | 18 x 18 | 1 | 400 | 430 | 370 | filtered | 261 | 1.53x |
-| linear | 64 | 64 + 512 | 36 x 36 | 2 | 1608 | 1712 | 1188 | filtered | 712 | 2.26x |
-| linear | 64 | 64 + 512 | 18 x 18 | 1 | 1238 | 1285 | 930 | filtered | 705 | 1.76x |
-| linear | 96 | 96 + 64 | 18 x 18 | 1 | 468 | 512 | 525 | filtered | 264 | 1.77x |
-| paper | 16 | 16 + 8 | 36 x 36 | 1 | 133 |  | 293 | folded | 56 | 2.38x |
-| paper | 16 | 48 + 32 | 36 x 36 | 1 | 470 |  | 432 | filtered | 178 | 2.64x |
-| paper | 16 | 32 + 256 | 36 x 36 | 1 | 1749 |  | 989 | filtered | 587 | 2.98x |
-| paper | 32 | 32 + 64 | 36 x 36 | 2 | 279 |  | 368 | folded | 99 | 2.81x |
-| paper | 48 | 48 + 32 | 36 x 36 | 2 | 455 |  | 673 | folded | 113 | 4.03x |
-| paper | 48 | 48 + 32 | 18 x 18 | 1 | 271 |  | 269 | filtered | 110 | 2.47x |
-| paper | 48 | 96 + 64 | 18 x 18 | 2 | 162 |  | 187 | filtered | 56 | 2.92x |
-| paper | 32 | 32 + 256 | 36 x 36 | 2 | 706 |  | 508 | filtered | 194 | 3.65x |
-| paper | 32 | 32 + 256 | 18 x 18 | 1 | 586 |  | 364 | filtered | 242 | 2.42x |
-| paper | 64 | 64 + 512 | 36 x 36 | 2 | 2088 |  | 1537 | filtered | 741 | 2.82x |
-| paper | 64 | 64 + 512 | 18 x 18 | 1 | 1976 |  | 1128 | filtered | 727 | 2.72x |
-| paper | 96 | 96 + 64 | 18 x 18 | 1 | 815 |  | 689 | filtered | 363 | 2.25x |
-| pooling | 16 | 16 + 8 | 36 x 36 | 1 | 125 |  | 180 | folded | 75 | 1.67x |
-| pooling | 16 | 48 + 32 | 36 x 36 | 1 | 322 |  | 275 | filtered | 108 | 3.00x |
-| pooling | 16 | 32 + 256 | 36 x 36 | 1 | 1127 |  | 628 | filtered | 488 | 2.31x |
-| pooling | 32 | 32 + 64 | 36 x 36 | 2 | 227 |  | 205 | filtered | 75 | 3.03x |
-| pooling | 48 | 48 + 32 | 36 x 36 | 2 | 356 |  | 222 | filtered | 71 | 5.01x |
-| pooling | 48 | 48 + 32 | 18 x 18 | 1 | 162 |  | 120 | filtered | 58 | 2.80x |
-| pooling | 48 | 96 + 64 | 18 x 18 | 2 | 118 |  | 62 | filtered | 30 | 3.87x |
-| pooling | 32 | 32 + 256 | 36 x 36 | 2 | 451 |  | 283 | filtered | 148 | 3.06x |
-| pooling | 32 | 32 + 256 | 18 x 18 | 1 | 436 |  | 236 | filtered | 164 | 2.66x |
-| pooling | 64 | 64 + 512 | 36 x 36 | 2 | 2210 |  | 795 | filtered | 532 | 4.16x |
-| pooling | 64 | 64 + 512 | 18 x 18 | 1 | 1685 |  | 694 | filtered | 498 | 3.39x |
-| pooling | 96 | 96 + 64 | 18 x 18 | 1 | 814 |  | 477 | filtered | 257 | 3.16x |
+| bank | in | out | pixels | stride | folded | joined | filtered | of torch's | native | by | over folded |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+| linear | 16 | 16 + 8 | 36 x 36 | 1 | 77 | 83 | 134 | folded | 42 | blocks | 1.86x |
+| linear | 16 | 48 + 32 | 36 x 36 | 1 | 179 | 229 | 219 | folded | 96 | blocks | 1.87x |
+| linear | 16 | 32 + 256 | 36 x 36 | 1 | 951 | 870 | 681 | filtered | 340 | blocks | 2.79x |
+| linear | 32 | 32 + 64 | 36 x 36 | 2 | 145 | 131 | 158 | joined | 72 | responses | 2.02x |
+| linear | 48 | 48 + 32 | 36 x 36 | 2 | 179 | 195 | 234 | joined | 105 | responses | 1.69x |
+| linear | 48 | 48 + 32 | 18 x 18 | 1 | 136 | 137 | 132 | folded | 46 | blocks | 2.95x |
+| linear | 48 | 96 + 64 | 18 x 18 | 2 | 81 | 74 | 65 | joined | 40 | responses | 2.04x |
+| linear | 32 | 32 + 256 | 36 x 36 | 2 | 375 | 338 | 303 | joined | 180 | responses | 2.08x |
+| linear | 32 | 32 + 256 | 18 x 18 | 1 | 309 | 333 | 293 | filtered | 138 | blocks | 2.24x |
+| linear | 64 | 64 + 512 | 36 x 36 | 2 | 1633 | 1632 | 1306 | filtered | 733 | responses | 2.23x |
+| linear | 64 | 64 + 512 | 18 x 18 | 1 | 1384 | 1299 | 941 | filtered | 541 | blocks | 2.56x |
+| linear | 96 | 96 + 64 | 18 x 18 | 1 | 537 | 581 | 535 | filtered | 201 | blocks | 2.67x |
+| paper | 16 | 16 + 8 | 36 x 36 | 1 | 133 |  | 293 | folded | 56 | responses | 2.38x |
+| paper | 16 | 48 + 32 | 36 x 36 | 1 | 470 |  | 432 | filtered | 178 | responses | 2.64x |
+| paper | 16 | 32 + 256 | 36 x 36 | 1 | 1749 |  | 989 | filtered | 587 | responses | 2.98x |
+| paper | 32 | 32 + 64 | 36 x 36 | 2 | 279 |  | 368 | folded | 99 | responses | 2.81x |
+| paper | 48 | 48 + 32 | 36 x 36 | 2 | 455 |  | 673 | folded | 113 | responses | 4.03x |
+| paper | 48 | 48 + 32 | 18 x 18 | 1 | 271 |  | 269 | filtered | 110 | responses | 2.47x |
+| paper | 48 | 96 + 64 | 18 x 18 | 2 | 162 |  | 187 | filtered | 56 | responses | 2.92x |
+| paper | 32 | 32 + 256 | 36 x 36 | 2 | 706 |  | 508 | filtered | 194 | responses | 3.65x |
+| paper | 32 | 32 + 256 | 18 x 18 | 1 | 586 |  | 364 | filtered | 242 | responses | 2.42x |
+| paper | 64 | 64 + 512 | 36 x 36 | 2 | 2088 |  | 1537 | filtered | 741 | responses | 2.82x |
+| paper | 64 | 64 + 512 | 18 x 18 | 1 | 1976 |  | 1128 | filtered | 727 | responses | 2.72x |
+| paper | 96 | 96 + 64 | 18 x 18 | 1 | 815 |  | 689 | filtered | 363 | responses | 2.25x |
+| pooling | 16 | 16 + 8 | 36 x 36 | 1 | 125 |  | 180 | folded | 75 | responses | 1.67x |
+| pooling | 16 | 48 + 32 | 36 x 36 | 1 | 322 |  | 275 | filtered | 108 | responses | 3.00x |
+| pooling | 16 | 32 + 256 | 36 x 36 | 1 | 1127 |  | 628 | filtered | 488 | responses | 2.31x |
+| pooling | 32 | 32 + 64 | 36 x 36 | 2 | 227 |  | 205 | filtered | 75 | responses | 3.03x |
+| pooling | 48 | 48 + 32 | 36 x 36 | 2 | 356 |  | 222 | filtered | 71 | responses | 5.01x |
+| pooling | 48 | 48 + 32 | 18 x 18 | 1 | 162 |  | 120 | filtered | 58 | responses | 2.80x |
+| pooling | 48 | 96 + 64 | 18 x 18 | 2 | 118 |  | 62 | filtered | 30 | responses | 3.87x |
+| pooling | 32 | 32 + 256 | 36 x 36 | 2 | 451 |  | 283 | filtered | 148 | responses | 3.06x |
+| pooling | 32 | 32 + 256 | 18 x 18 | 1 | 436 |  | 236 | filtered | 164 | responses | 2.66x |
+| pooling | 64 | 64 + 512 | 36 x 36 | 2 | 2210 |  | 795 | filtered | 532 | responses | 4.16x |
+| pooling | 64 | 64 + 512 | 18 x 18 | 1 | 1685 |  | 694 | filtered | 498 | responses | 3.39x |
+| pooling | 96 | 96 + 64 | 18 x 18 | 1 | 814 |  | 477 | filtered | 257 | responses | 3.16x |
 
 One thread of an AMD EPYC with AVX-512, before there were kernels. What is taken is on average 1.7 % slower than the
 fastest, 21 % at most:
