@@ -57,9 +57,10 @@ workers, 234 s from start to end:
 | together | 234.2 | 100.0% | 468.4 | 100.0% |
 
 How long one worker waits for the last trial of the other is chance: 2 s here; 4 and 13 s in two earlier runs, in which
-training took 85.3 and 85.4 % of all slots' seconds, 35 to 41 s in three more, with 81.1 to 82.4 %. In another nothing of
-torch and Ray was in memory yet: start-up took 40 s, and training 80.5 % of the wall time (88.1 % of it from the first
-trial's begin to the last one's end). With AVX-512 and before there were kernels, training took 87.5 % of all slots'.
+training took 85.3 and 85.4 % of all slots' seconds, 35 to 41 s in three more, with 81.1 to 82.4 %. In another nothing
+of torch and Ray was in memory yet: start-up took 40 s, and training 80.5 % of the wall time (88.1 % of it from the
+first trial's begin to the last one's end). With AVX-512 and before there were kernels, training took 87.5 % of all
+slots'.
 """
 
 import argparse
