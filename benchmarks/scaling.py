@@ -19,7 +19,7 @@ all layers put out for one sample. Convolutions take time as their multiply-accu
 busy by each; normalisation, ReLU and all that is read and written take time as the activations.
 
 One thread of an AMD EPYC with AVX2, torch 2.13.0, batch 64, ``--rounds 3``, with the kernels in C of
-:mod:`mtl_search.native`, while tests ran on the second core:
+:mod:`mtl_search.native` before these had minimal filtering, while tests ran on the second core:
 
 | | exponent of time | of MACs | of activations |
 |---|---|---|---|
