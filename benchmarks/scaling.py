@@ -19,44 +19,45 @@ all layers put out for one sample. Convolutions take time as their multiply-accu
 busy by each; normalisation, ReLU and all that is read and written take time as the activations.
 
 One thread of an AMD EPYC with AVX2, torch 2.13.0, batch 64, ``--rounds 3``, with the kernels in C of
-:mod:`mtl_search.native` before these had minimal filtering, while tests ran on the second core:
+:mod:`mtl_search.native`, neighbours not idle:
 
 | | exponent of time | of MACs | of activations |
 |---|---|---|---|
-| tasks | 0.26 ± 0.02 | -0.04 ± 0.01 | 0.35 ± 0.02 |
-| resolution | 1.96 ± 0.04 | 1.97 ± 0.02 | 1.98 ± 0.01 |
-| width | 1.38 ± 0.10 | 1.67 ± 0.05 | 0.93 ± 0.01 |
+| tasks | 0.20 ± 0.04 | -0.04 ± 0.01 | 0.35 ± 0.02 |
+| resolution | 1.73 ± 0.06 | 1.97 ± 0.02 | 1.98 ± 0.01 |
+| width | 1.41 ± 0.11 | 1.67 ± 0.05 | 0.93 ± 0.01 |
 
 With more tasks at equal parameters a network has as many MACs, in more and narrower layers of the tasks' own: time
-follows the activations, and 64 tasks take 2.7 times as long as one. A primitive's responses are made for each of them,
-and count the more the fewer outputs read them. Time grows with the pixels, as all that is done does. Over width it lies
-between both: narrow networks are bound by filters and memory, wide ones by products.
+follows the activations, and 64 tasks take twice as long as one. A primitive's responses are made for each of them, and
+count the more the fewer outputs read them. Time grows a little slower than the pixels: borders of images, and weights
+that are transformed once per step, count more where images are small. Over width it lies between both: narrow networks
+are bound by filters and memory, wide ones by products.
 
 | tasks | channels | parameters | M MACs | k activations | ms a step | spread |
 |---|---|---|---|---|---|---|
-| 1 | 111 | 204,295 | 104.0 | 270 | 603.8 | 14% |
-| 2 | 86 | 204,082 | 100.8 | 300 | 666.3 | 7% |
-| 4 | 64 | 204,056 | 97.2 | 358 | 693.5 | 8% |
-| 8 | 46 | 203,858 | 94.9 | 452 | 900.5 | 8% |
-| 16 | 33 | 207,016 | 93.9 | 616 | 1200.2 | 23% |
-| 32 | 23 | 205,902 | 92.5 | 837 | 1480.4 | 10% |
-| 64 | 16 | 201,884 | 84.5 | 1100 | 1621.3 | 6% |
+| 1 | 111 | 204,295 | 104.0 | 270 | 356.3 | 16% |
+| 2 | 86 | 204,082 | 100.8 | 300 | 417.7 | 10% |
+| 4 | 64 | 204,056 | 97.2 | 358 | 355.2 | 19% |
+| 8 | 46 | 203,858 | 94.9 | 452 | 596.5 | 45% |
+| 16 | 33 | 207,016 | 93.9 | 616 | 589.5 | 14% |
+| 32 | 23 | 205,902 | 92.5 | 837 | 806.5 | 18% |
+| 64 | 16 | 201,884 | 84.5 | 1100 | 697.5 | 14% |
 
 | pixels a side | channels | parameters | M MACs | k activations | ms a step | spread |
 |---|---|---|---|---|---|---|
-| 18 | 64 | 204,056 | 25.1 | 91 | 187.4 | 33% |
-| 27 | 64 | 204,056 | 57.5 | 207 | 387.9 | 29% |
-| 36 | 64 | 204,056 | 97.2 | 358 | 668.4 | 30% |
-| 54 | 64 | 204,056 | 221.1 | 809 | 1580.7 | 9% |
-| 72 | 64 | 204,056 | 388.9 | 1431 | 2774.5 | 6% |
+| 18 | 64 | 204,056 | 25.1 | 91 | 130.6 | 23% |
+| 27 | 64 | 204,056 | 57.5 | 207 | 257.9 | 14% |
+| 36 | 64 | 204,056 | 97.2 | 358 | 387.8 | 16% |
+| 54 | 64 | 204,056 | 221.1 | 809 | 818.9 | 21% |
+| 72 | 64 | 204,056 | 388.9 | 1431 | 1477.7 | 18% |
 
 | width | channels | parameters | M MACs | k activations | ms a step | spread |
 |---|---|---|---|---|---|---|
-| 16 | 16 | 16,616 | 11.9 | 105 | 144.0 | 21% |
-| 32 | 32 | 56,056 | 31.9 | 189 | 282.7 | 6% |
-| 64 | 64 | 204,056 | 97.2 | 358 | 677.9 | 6% |
-| 128 | 128 | 776,536 | 328.7 | 695 | 1839.3 | 6% |
-| 256 | 256 | 3,027,416 | 1194.6 | 1369 | 6830.1 | 5% |
+| 16 | 16 | 16,616 | 11.9 | 105 | 74.8 | 16% |
+| 32 | 32 | 56,056 | 31.9 | 189 | 170.2 | 28% |
+| 64 | 64 | 204,056 | 97.2 | 358 | 339.1 | 8% |
+| 128 | 128 | 776,536 | 328.7 | 695 | 1045.3 | 19% |
+| 256 | 256 | 3,027,416 | 1194.6 | 1369 | 4009.7 | 8% |
 """
 
 import argparse
