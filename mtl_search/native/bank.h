@@ -480,6 +480,13 @@ static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, 
     if (panels) no_rows(plan, done, bank->height, of_x + image);
 }
 
+/* What the gradients of the norm, where there is one, take from a sample. */
+static void add_norm_sums(const Plan *plan, const REAL *x, const REAL *of_x, long sample, double *sums) {
+    const Bank *bank = plan->bank;
+    long pixels = bank->height * bank->width;
+    if (bank->norm) add_sums(bank->norm, &plan->line, x, of_x, sample * pixels, (sample + 1) * pixels, sums);
+}
+
 static void backward_by_responses(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs,
                                   long count, REAL *of_x, REAL *of_weight, REAL *of_norm) {
     Plan plan = plan_of(bank);
@@ -491,7 +498,6 @@ static void backward_by_responses(const Bank *bank, const REAL *x, const REAL *w
             to = pack((Matrix){weight + group * bank->outputs * depth + from, depth, 1}, bank->outputs,
                       least(at_a_time, depth - from), to);
     long of_group = rounded_up(bank->outputs, WIDE) * depth, size = bank->groups * of_group;
-    long pixels = bank->height * bank->width;
     REAL *sums = room(bank->threads * size);
     memset(sums, 0, bank->threads * size * sizeof(REAL));
     long features = bank->groups * bank->channels;
@@ -503,9 +509,7 @@ static void backward_by_responses(const Bank *bank, const REAL *x, const REAL *w
             for (long group = 0; group < bank->groups; group++)
                 image_backward(&plan, x, packed ? packed + group * panels * bank->outputs * WIDE : NULL, outputs, count,
                                sample, group, &scratch, of_x, sums + part * size + group * of_group);
-            if (bank->norm)
-                add_sums(bank->norm, &plan.line, x, of_x, sample * pixels, (sample + 1) * pixels,
-                         norm_sums + 2 * features * part);
+            add_norm_sums(&plan, x, of_x, sample, norm_sums + 2 * features * part);
         }
         free(scratch.strip), free(scratch.of_strip), free(scratch.held), free(scratch.gradients);
     }

@@ -363,7 +363,7 @@ static void backward_by_blocks(const Bank *bank, const REAL *x, const REAL *weig
     }
     free(transformed);
     long of_group = PRODUCTS * bank->channels * rounded_up(blocks.row, WIDE), all_groups = bank->groups * of_group;
-    long pixels = bank->height * bank->width, features = bank->groups * bank->channels;
+    long features = bank->groups * bank->channels;
     REAL *sums = room(bank->threads * all_groups);
     memset(sums, 0, bank->threads * all_groups * sizeof(REAL));
     double *norm_sums = calloc(2 * features * bank->threads, sizeof(double));
@@ -374,9 +374,7 @@ static void backward_by_blocks(const Bank *bank, const REAL *x, const REAL *weig
             for (long group = 0; group < bank->groups; group++)
                 blocks_backward(&blocks, x, packed ? packed + group * packed_size : NULL, outputs, count, sample, group,
                                 &scratch, of_x, sums + part * all_groups + group * of_group);
-            if (bank->norm)
-                add_sums(bank->norm, &blocks.plan.line, x, of_x, sample * pixels, (sample + 1) * pixels,
-                         norm_sums + 2 * features * part);
+            add_norm_sums(&blocks.plan, x, of_x, sample, norm_sums + 2 * features * part);
         }
         end_of_block_scratch(&scratch);
     }
