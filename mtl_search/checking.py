@@ -47,7 +47,7 @@ def check(experiment: Experiment) -> dict[str, Any]:
 def _inputs(dataset: Dataset) -> dict[str, Any]:
     values = dataset.splits["train"].inputs
     kind = "image" if len(dataset.input_shape) == 3 else "table"
-    told = ("features", "filled", "unknown_categories")
+    told = ("features", "filled", "unknown_categories", "notes")
     found = {key: dataset.found[key] for key in told if key in dataset.found}
     return {"kind": kind, "shape": list(dataset.input_shape), "type": str(values.dtype), **found}
 
@@ -130,11 +130,12 @@ def _inputs_text(inputs: Mapping[str, Any]) -> str:
 
 
 def _notes(inputs: Mapping[str, Any]) -> Iterator[str]:
-    """What was done to the columns of a table."""
+    """What was done to the columns of a table, and what the dataset remarks on."""
     for name, value in inputs.get("filled", {}).items():
         yield f"empty cells of {name} are filled with {value:.6g}"
     for name, rows in inputs.get("unknown_categories", {}).items():
         yield f"{rows:,} rows hold a category of {name} that no training row has"
+    yield from inputs.get("notes", ())
 
 
 def _task_lines(task: Mapping[str, Any], samples: Mapping[str, int]) -> Iterator[str]:

@@ -60,7 +60,8 @@ class Dataset:
     :param std: ``[channels]`` or ``[features]``, their standard deviation.
     :param options: The options that it was loaded with, besides the defaults.
     :param rows: Split -> the rows of its samples in the user's file; empty where there is no such file.
-    :param found: What was found in the files and is needed to use a network: names of features, what fills empty ones.
+    :param found: What was found in the files and is needed to use a network: names of features, what fills empty ones;
+        ``notes``: sentences about what may not be as it is meant, which ``check`` shows.
     """
 
     name: str
