@@ -12,6 +12,8 @@ from mtl_search.datasets._inputs import centre_of, centred, loss_note
 from mtl_search.datasets._tables import FEW, Column, shown, yaml_text
 from mtl_search.errors import DatasetError
 
+LONGEST = 1000
+"""Characters of a category, which is part of the name of a feature."""
 FEWEST_ROWS = 3
 """Rows from which on a column can be said to count them."""
 SPLIT_WORDS = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing", "holdout"))
@@ -39,8 +41,8 @@ class Inputs:
 
     @property
     def found(self) -> dict[str, Any]:
-        """What is worth telling, as plain data."""
-        told = {"filled": dict(self.filled), "unknown_categories": dict(self.unknown), "notes": list(self.notes)}
+        """What is worth telling besides the notes, as plain data."""
+        told = {"filled": dict(self.filled), "unknown_categories": dict(self.unknown)}
         return {"features": list(self.features), **{name: what for name, what in told.items() if what}}
 
 
@@ -141,6 +143,12 @@ def _categories(column: Column, training: NDArray[np.int64]) -> list[str]:
         raise DatasetError(
             f"{column.title}: holds {len(found):,} different texts in {len(training):,} training rows, too many to be "
             "categories: leave it out of `dataset.inputs`."
+        )
+    longest = max(map(len, found), default=0)
+    if longest > LONGEST:
+        raise DatasetError(
+            f"{column.title}: holds a text of {longest:,} characters, too long for a category: leave it out of "
+            "`dataset.inputs`."
         )
     return found
 

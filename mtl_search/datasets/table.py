@@ -58,8 +58,9 @@ class TableFile(DatasetSource):
         rows = split_rows(self.split, table, labelled)
         columns = [table.column(name, "dataset.inputs") for name in names]
         inputs = table_inputs(columns, rows["train"], self.missing_inputs, self.categories)
-        notes = [*notes_of([*columns, *(one for those in of_tasks.values() for one in those)])]
-        found = {**inputs.found, "notes": [*notes, *inputs.notes, *_index_notes(table, names)]}
+        read = [*columns, *(column for those in of_tasks.values() for column in those)]
+        notes = [*notes_of(read), *inputs.notes, *_index_notes(table, names)]
+        found = {**inputs.found, **({"notes": notes} if notes else {})}
         return own_dataset(self.name, table.path, inputs.values, labelled, rows, found, inputs.centre)
 
     def _input_columns(self, table: Table, declared: tuple[Declared, ...]) -> list[str]:
@@ -72,6 +73,8 @@ class TableFile(DatasetSource):
             if "" in left:
                 number = table.columns.index("")
                 raise DatasetError(f"{table.path}: column {number} has no name: give it one, or name the `inputs`.")
+            if not left:
+                raise DatasetError(f"{table.path}: has no column that is left as an input, besides tasks and splits.")
             return self._with_categories(left)
         seen: set[str] = set()
         for name in self.inputs:

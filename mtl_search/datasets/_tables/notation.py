@@ -117,7 +117,7 @@ def meaning(texts: Sequence[str], counts: Sequence[int], missing: Sequence[str],
     if not odd and (filled or all(empty)):
         return Meaning([math.nan if number is None else number for number in numbers], words)
     found = [place for place in filled if numbers[place] is not None]
-    is_wrong = _is_wrong(texts, counts, found, odd)
+    is_wrong = bool(odd) and _is_wrong(texts, counts, found, odd)
     return Meaning(None, empty, odd=odd if found or is_wrong else (), is_wrong=is_wrong)
 
 
