@@ -282,13 +282,8 @@ def _fixed_of_vectors(bank: str, features: int) -> int:
     if bank == CONVOLUTION:
         return 0
     members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
-    generator = torch.Generator()
-    return sum(
-        member.frozen_values(features)
-        if isinstance(member, LinearVectorPrimitive)
-        else member.drawn(features, generator).numel()
-        for member in members
-    )
+    of_vectors = (LinearVectorPrimitive, NonlinearVectorPrimitive)
+    return sum(member.frozen_values(features) for member in members if isinstance(member, of_vectors))
 
 
 def _skips(block: BlockGeometry, tasks: int) -> Iterator[Cost]:

@@ -80,8 +80,8 @@ def export(
     """Write a trained network as a model file, ``model_card.json`` and ``MODEL_CARD.md``.
 
     Its input is named ``image``: float32 ``[batch, channels, height, width]`` in the units of the data (0 to 255 where
-    those are bytes); of a table ``features``: ``[batch, features]``. Its outputs are named as the tasks. The batch may
-    have any size.
+    those are bytes); of a table ``features``: ``[batch, features]``. It is float64 where float32 would make one of
+    several values of the data. Its outputs are named as the tasks. The batch may have any size.
 
     :param run: A run, or its folder.
     :param which: Number of a trial on the front, or an entrant of the run's comparison (``hard_sharing``,
@@ -102,7 +102,7 @@ def export(
     if format == "onnx" and (name := _input_name(data)) in (task.name for task in data.tasks):
         raise UserError(f"a task is named `{name}`, as the input of an ONNX file is: choose the format torch.")
     trained = load_trained(loaded, which, data, seed)
-    whole = FromRawInputs(trained.network, data.mean, data.std, data.input_shape).eval()
+    whole = FromRawInputs(trained.network, data.mean, data.std, data.input_shape, data.centre).eval()
     folder = Path(out) if out is not None else loaded.path / FOLDER / trained.name
     made_from = {"run": loaded.path.resolve().name, "name": trained.name, **trained.about}
     others = _other_files(folder, made_from, FILES[format])
@@ -114,7 +114,7 @@ def export(
     writing = folder / f".writing-{FILES[format]}"
     try:
         with _quiet():
-            graph = deployed(whole, data.input_shape)
+            graph = deployed(whole, data.input_shape, _input_type(data))
             compute = (_write_onnx if format == "onnx" else _write_program)(graph, data, writing)
         difference = _difference(compute, whole, data)
         if not difference <= TOLERANCE:
@@ -286,8 +286,21 @@ def _input_name(dataset: Dataset) -> str:
     return INPUTS[len(dataset.input_shape)]
 
 
+def _input_type(dataset: Dataset) -> torch.dtype:
+    """Of the numbers that a file reads: float64 where float32 would make one of several."""
+    return torch.float32 if dataset.centre is None else torch.float64
+
+
 def _example(dataset: Dataset) -> Tensor:
-    return torch.zeros(2, *dataset.input_shape)
+    return torch.zeros(2, *dataset.input_shape, dtype=_input_type(dataset))
+
+
+def _raw(inputs: NDArray[Any], dataset: Dataset) -> Tensor:
+    """Samples of a dataset in the units of the data, as a file reads them."""
+    samples = torch.from_numpy(np.array(inputs)).to(_input_type(dataset))
+    if dataset.centre is None:
+        return samples
+    return samples + torch.from_numpy(dataset.centre).view(-1, *[1] * (samples.ndim - 2))
 
 
 def _difference(
@@ -297,7 +310,7 @@ def _difference(
 
     Not a number where one of the outputs is none.
     """
-    inputs = torch.from_numpy(np.array(dataset.splits["val"].inputs[:CHECKED])).float()
+    inputs = _raw(np.asarray(dataset.splits["val"].inputs[:CHECKED]), dataset)
     differences: list[np.floating[Any]] = []
     for batch in (inputs[:1], inputs[1:]):
         if len(batch) == 0:
@@ -357,9 +370,13 @@ def _card(
         "input": {
             "name": _input_name(dataset),
             "shape": ["batch", *dataset.input_shape],
-            "type": "float32",
+            "type": str(_input_type(dataset)).removeprefix("torch."),
             "units": f"as in the data, before any normalisation{': 0 to 255' if holds_bytes else ''}",
-            "normalisation_inside": {"mean": dataset.mean.tolist(), "std": dataset.std.tolist()},
+            "normalisation_inside": {
+                **({} if dataset.centre is None else {"centre": dataset.centre.tolist()}),
+                "mean": dataset.mean.tolist(),
+                "std": dataset.std.tolist(),
+            },
         },
         "tasks": [
             {"name": task.name, **task.describe(), "outputs": task.outputs, "output_means": task.output_means}

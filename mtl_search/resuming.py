@@ -89,6 +89,8 @@ def grown(run: Run, trials: int | None, hours: float | None, workers: int | None
 def data_digest(dataset: Dataset) -> str:
     """A digest of what trials see: the samples and labels of the splits ``train`` and ``val``."""
     digest = hashlib.blake2b(digest_size=8)
+    if dataset.centre is not None:
+        digest.update(np.ascontiguousarray(dataset.centre).view(np.uint8).data)
     for name in ("train", "val"):
         split = dataset.splits[name]
         arrays = [split.inputs, *(split.targets[task] for task in sorted(split.targets))]

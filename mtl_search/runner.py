@@ -35,7 +35,7 @@ from mtl_search.experiment import Experiment, Training, experiment_of
 from mtl_search.files import alone_in
 from mtl_search.networks.geometry import check_inputs
 from mtl_search.networks.network import build_model
-from mtl_search.networks.vectors import check_independence
+from mtl_search.networks.vectors import check_independence, nominal
 from mtl_search.progress import Progress
 from mtl_search.resuming import begin_environment, grown, resumed_environment
 from mtl_search.run_folder import JOURNAL, Run, check_free, load_run
@@ -285,7 +285,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     check_inputs(space.backbone, dataset.input_shape)
     for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
         check_independence(bank, space.backbone.kind == "vector")
-    model = build_model(space.sample(0), dataset.tasks, dataset.input_shape)
+    model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))
     balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
     for objective in experiment.objectives:
         if "/" in objective and objective not in dataset.score_names:

@@ -101,8 +101,8 @@ TABLES: dict[str, Case] = {
     "no such file": (None, TABLE, ["data.csv: there is no such file"]),
     "empty file": (b"", TABLE, ["data.csv: is empty", "names of its columns"]),
     "header only": (csv()[: len(HEADER) + 1], TABLE, ["data.csv: has a header and no rows"]),
-    "not a table": (bytes(range(256)) * 4, TABLE, ["data.csv", "must be UTF-8", "0x80"]),
-    "bytes that are no text": (b"a,b\n1,\0\n", TABLE, ["data.csv: is no CSV file", "no text"]),
+    "not a table": (bytes(range(256)) * 4, TABLE, ["data.csv, line 1: is no CSV file", "no text"]),
+    "bytes that are no text": (b"a,b\n1,\0\n", TABLE, ["data.csv, line 2: is no CSV file", "no text"]),
     "not UTF-8": (cell(3, "job", "x").replace(b",x,", b",\xe9,"), TABLE, ["line 5", "must be UTF-8", "0xe9"]),
     "not Parquet": (csv(), f"file: data.parquet, {TABLE}", ["data.parquet: is no Parquet file"]),
     "a row with too many cells": (csv({4: ROWS[4] + ",9"}), TABLE, ["row 4 (line 6)", "6 cells", "but got 7"]),
@@ -224,7 +224,7 @@ TABLES: dict[str, Case] = {
         f"{ONE}, split: {{train: [0, 1, 2, 3], val: [5], test: [99]}}",
         ["`dataset.split.test`", "0 to 23", "but got 99"],
     ),
-    "another separator": (csv().replace(b",", b";"), ONE, ["no column `score`", "age;job"]),
+    "another separator": (csv().replace(b",", b";"), ONE, ["one column, `age;job", '`separator: ";"`']),
 }
 PARQUETS: dict[str, Case] = {
     "nested cells": (
@@ -264,11 +264,6 @@ NPZ: dict[str, Case] = {
         changed_at("f", (5, 2), 1e300, "float64"),
         IMAGES.replace("x", "f"),
         ["data.npz, row 5, array `f`", "float32", "1e+300"],
-    ),
-    "an integer that float32 has not": (
-        changed_at("x", (5, 2, 0, 0), 2**24 + 1, "int64"),
-        IMAGES,
-        ["data.npz, row 5, array `x`", "16,777,216", "16777217"],
     ),
     "an integer that no class can be": (changed_at("y", (5,), 2**60), IMAGES, ["data.npz, row 5, array `y`", "2**53"]),
     "a pixel outside its classes": (

@@ -62,6 +62,8 @@ class Dataset:
     :param rows: Split -> the rows of its samples in the user's file; empty where there is no such file.
     :param found: What was found in the files and is needed to use a network: names of features, what fills empty ones;
         ``notes``: sentences about what may not be as it is meant, which ``check`` shows.
+    :param centre: ``[channels]`` or ``[features]``, what was subtracted from the inputs in float64 before they became
+        float32, which would make one of several of them; ``None`` where nothing was. Mean and inputs are less this.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Dataset:
     options: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     found: Mapping[str, Any] = field(default_factory=dict)
+    centre: NDArray[np.float64] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

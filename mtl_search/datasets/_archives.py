@@ -15,19 +15,15 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mtl_search.arrays import Array, FileArray
-from mtl_search.datasets._tables import LARGEST_LABEL, Column
+from mtl_search.datasets._tables import LARGEST_LABEL, Column, text_column
 from mtl_search.errors import DatasetError, no_such_file, suggestion
 from mtl_search.memory import available_bytes
 
 ENDING = ".npy"
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 """Version of the format -> what reads the header."""
-LARGEST_FLOAT_INTEGER = 2**24
-"""Whole numbers up to here are the same as float32."""
 BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged, encrypted or unknown archive raises."""
-AT_ONCE = 2**24
-"""Numbers that are gone through at a time."""
 FILE_SHARE = 0.1
 """Of the memory that there is: an array that takes more of it stays in its file, if it may."""
 ENCRYPTED = 1
@@ -180,8 +176,7 @@ def as_column(archive: Archive, name: str, values: NDArray[Any], missing: float 
         return f"{archive.at(row)}, array `{name}`"
 
     if values.dtype.kind == "U":
-        texts = np.char.strip(values).astype(object)
-        return Column(name, texts, texts == "", title, place)
+        return text_column(name, values, title, place)
     if values.dtype.kind not in "biuf":
         raise DatasetError(f"{title}: must hold numbers or texts, but got {values.dtype}.")
     if values.dtype.kind in "iu":
@@ -190,68 +185,16 @@ def as_column(archive: Archive, name: str, values: NDArray[Any], missing: float 
             raise DatasetError(f"{place(int(large[0]))}: must be below 2**53 in size, but got {values[large[0]]}.")
     numbers = values.astype(np.float64)
     gone = np.isnan(numbers) if missing is None else np.isnan(numbers) | (numbers == missing)
-    return Column(name, np.where(gone, np.nan, numbers), gone, title, place)
+    return Column(name, np.where(gone, np.nan, numbers), gone, title, place, flags=values.dtype.kind == "b")
 
 
-def array_inputs(archive: Archive, name: str, channels: str | None) -> Array:
-    """Inputs: ``[samples, features]`` float32, or images ``[samples, channels, height, width]``, uint8 or float32.
+def raw_inputs(archive: Archive, name: str) -> Array:
+    """The array of inputs as it is in the file, where it may stay.
 
-    Images may have no axis of channels (there is one then), or it may come last: taken for so where the last axis is 1,
-    3 or 4 and the second is not.
-
-    :param channels: Which axis the channels are, ``first`` or ``last``; found as above if ``None``.
-    :raises DatasetError: For another shape or type, or a number that is not finite; the message names its row.
+    :raises DatasetError: If it is neither a table nor images.
     """
-    values, title = archive.rows_of(name, "dataset.inputs"), archive.title(name)
+    values = archive.rows_of(name, "dataset.inputs")
     if values.ndim not in (2, 3, 4):
         axes = "[samples, features], [samples, height, width] or that with channels"
-        raise DatasetError(f"{title}: must be {axes}, but its shape is {list(values.shape)}.")
-    last = channels == "last" or (
-        channels is None and values.ndim == 4 and values.shape[3] in (1, 3, 4) and values.shape[1] not in (1, 3, 4)
-    )
-    if isinstance(values, FileArray):
-        if _is_computed_on(values, last):
-            return values.shaped((1, *values.row_shape)) if values.ndim == 3 else values
-        values = archive.array(name, "dataset.inputs")
-    values = _computable(archive, name, values, image=values.ndim > 2)
-    if values.ndim == 3:
-        return values[:, None]
-    return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if last and values.ndim == 4 else values
-
-
-def _is_computed_on(values: FileArray, last: bool) -> bool:
-    """Whether inputs can stay in their file, for nothing in them has to be changed.
-
-    :param last: Whether channels are the last axis.
-    """
-    types = ("float32",) if values.ndim == 2 else ("uint8", "float32")
-    return str(values.dtype) in types and not (last and values.ndim == 4)
-
-
-def _computable(archive: Archive, name: str, values: NDArray[Any], image: bool) -> NDArray[Any]:
-    """As uint8 where images hold 0 to 255, else as float32, where nothing is lost but the last digits of float64."""
-    title, kind = archive.title(name), values.dtype.kind
-    if kind not in "biuf":
-        raise DatasetError(f"{title}: must hold numbers, but got {values.dtype}.")
-    if kind == "f":
-        limit = np.finfo(np.float32).max
-        _refuse(archive, name, values, lambda part: ~(np.abs(part) <= limit), "finite, and no larger than float32 has")
-        return values.astype(np.float32, copy=False)
-    if image and values.min() >= 0 and values.max() <= 255:
-        return values.astype(np.uint8, copy=False)
-    rule = f"at most {LARGEST_FLOAT_INTEGER:,} in size, to be the same as float32"
-    most = LARGEST_FLOAT_INTEGER
-    _refuse(archive, name, values, lambda part: (part > most) | (part < -most), rule)
-    return values.astype(np.float32)
-
-
-def _refuse(archive: Archive, name: str, values: NDArray[Any], breaks: Any, rule: str) -> None:
-    """Refuse the first number that breaks a rule, a part of the rows at a time."""
-    step = max(1, AT_ONCE * len(values) // values.size)
-    for start in range(0, len(values), step):
-        part = values[start : start + step]
-        wrong = breaks(part)
-        if wrong.any():
-            place = tuple(np.argwhere(wrong)[0])
-            where = f"{archive.at(start + int(place[0]))}, array `{name}`"
-            raise DatasetError(f"{where}: must be {rule}, but got {part[place]}.")
+        raise DatasetError(f"{archive.title(name)}: must be {axes}, but its shape is {list(values.shape)}.")
+    return values

@@ -1,9 +1,9 @@
-"""Columns of the user's own tables as tasks with their targets, and as inputs.
+"""Columns of the user's own tables as tasks with their targets.
 
 A task is declared by its name alone, by its kind, or by a mapping of ``kind``, ``column`` or ``columns``, and options
-of the kind. Where no kind is given it is found from the data: several columns of 0 and 1 are ``multi_label``, several
-of other numbers ``regression``; one column of two values is ``binary``, of texts or of few whole numbers
-``classification``, of other numbers ``regression``.
+of the kind. Where no kind is given it is found from the data: several columns of 0 and 1, or of words for no and yes,
+are ``multi_label``, several of other numbers ``regression``; one column of two values is ``binary``, of texts or of few
+whole numbers ``classification``, of other numbers ``regression``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.arrays import Array
-from mtl_search.datasets._tables import Column
+from mtl_search.datasets._tables import FEW, Column, Notation, flag, shown
 from mtl_search.errors import DatasetError, FieldError, UserError
 from mtl_search.registry import TASKS
 from mtl_search.tasks import Task, make_task
 
-FEW = 20
-"""Whole numbers are classes where there are no more different ones than this; else they are to be regressed."""
+NAMED = 5
+"""Columns that a note names; of more it says how many they are."""
 
 FOLLOW = ("name", "names", "labels", "size", "mean", "deviation")
 """Fields of tasks that are no options, for they follow from the columns."""
@@ -106,6 +106,25 @@ def _kind(given: Any, key: str) -> str | None:
     return given
 
 
+def notes_of(columns: Sequence[Column]) -> list[str]:
+    """What was read in columns that may not be meant, each as a sentence: which words stand for missing numbers."""
+    found: dict[str, list[Column]] = {}
+    for column in columns:
+        for word in column.words:
+            found.setdefault(word, []).append(column)
+    return [_word_note(word, those) for word, those in found.items()]
+
+
+def _word_note(word: str, columns: Sequence[Column]) -> str:
+    """Where a word was read as missing: how many cells, the columns, and the first row of the first of them."""
+    cells = sum(len(column.words[word]) for column in columns)
+    names = ", ".join(column.name for column in columns[:NAMED])
+    more = f" and {len(columns) - NAMED:,} more" if len(columns) > NAMED else ""
+    where = columns[0].place(int(columns[0].words[word][0]))
+    told = "1 cell" if cells == 1 else f"{cells:,} cells"
+    return f"`{word}` is read as missing in {told} of {names}{more}, the first in {where}"
+
+
 @dataclass(frozen=True)
 class Labelled:
     """A task with its targets.
@@ -140,14 +159,19 @@ def label(declared: Declared, columns: Sequence[Column]) -> Labelled:
 def found_kind(declared: Declared, columns: Sequence[Column]) -> str:
     """The kind of task that columns are taken for.
 
-    :raises DatasetError: If a single column holds one value only, or nearly as many texts as rows.
+    :raises DatasetError: If a single column holds one value only, nearly as many texts as rows, or texts among what are
+        nearly all numbers.
     """
     if len(columns) > 1:
-        return "multi_label" if all(set(np.unique(one.present)) <= {0, 1} for one in columns) else "regression"
+        are_labels = all(not one.is_text and set(np.unique(one.present)) <= {0, 1} for one in columns)
+        return "multi_label" if are_labels else "regression"
     column = columns[0]
-    values = np.unique(column.present)
+    column.check_categories(f"If they are classes, say `{declared.key}: classification`.")
+    if not column.is_text and len(np.unique(column.present)) > FEW:
+        return "regression"
+    values = np.unique(column.texts[~column.missing].astype(str))
     if len(values) == 1:
-        raise DatasetError(f"{column.title}: every cell is {values[0]!s}, so task `{declared.name}` is constant.")
+        raise DatasetError(f"{column.title}: every cell is {shown(values[0])}, so task `{declared.name}` is constant.")
     if len(values) == 2:
         return "binary"
     if column.is_text:
@@ -157,8 +181,7 @@ def found_kind(declared: Declared, columns: Sequence[Column]) -> str:
                 f"taken for classes: say `{declared.key}: classification` if they are, or leave the task out."
             )
         return "classification"
-    whole = np.array_equal(values, np.floor(values))
-    return "classification" if whole and len(values) <= FEW else "regression"
+    return "classification" if np.array_equal(column.present, np.floor(column.present)) else "regression"
 
 
 def is_dense(kind: str) -> bool:
@@ -191,26 +214,37 @@ def told(names: Sequence[str]) -> tuple[str, ...]:
 def _classes(declared: Declared, column: Column, given: Any) -> tuple[list[str], NDArray[np.int64]]:
     """Names of the classes and the number of each row's, -1 where missing.
 
-    Where names are given and the column holds numbers, these are their places among the names, from 0.
+    Where names are given and the column holds numbers, these are their places among the names, from 0. Words for no and
+    yes are the names that mean the same, else 0 and 1.
     """
     labels = column.labels()
     if given is None:
         values = np.unique(labels)
         if len(values) < 2:
-            raise DatasetError(f"{column.title}: every cell is {values[0]!s}, so task `{declared.name}` is constant.")
+            found = shown(str(values[0]))
+            raise DatasetError(f"{column.title}: every cell is {found}, so task `{declared.name}` is constant.")
         names = [str(value) for value in values]
     else:
         names = class_names(given, f"{declared.key}.classes")
     numbers = {name: number for number, name in enumerate(names)}
-    if not column.is_text and not any(name.lstrip("-").isdecimal() for name in names):
+    if given is not None and column.flags:
+        labels = np.array([_named_flag(int(value), names) for value in column.present], str)
+    elif given is not None and not column.is_text and all(Notation().number(name) is None for name in names):
         numbers = {str(number): number for number in range(len(names))}
     targets = np.full(len(column), -1, np.int64)
     targets[~column.missing] = [numbers.get(text, len(names)) for text in labels.astype(str)]
     outside = np.flatnonzero(targets == len(names))
     if len(outside):
         rule = f"one of {', '.join(numbers)}" if len(numbers) <= 20 else f"one of {len(numbers)}"
-        raise column.wrong(int(outside[0]), f"a class of `{declared.key}`, {rule}, or nothing where it is missing")
+        row = int(outside[0])
+        written = None if column.is_text else shown(column.texts[row])
+        raise column.wrong(row, f"a class of `{declared.key}`, {rule}, or nothing where it is missing", found=written)
     return names, targets
+
+
+def _named_flag(value: int, names: Sequence[str]) -> str:
+    """The name of the class that 0 or 1 is: the one that means it, else the one in its place."""
+    return next((name for name in names if flag(name) == value), names[value] if len(names) == 2 else str(value))
 
 
 def class_names(given: Any, key: str) -> list[str]:
@@ -230,11 +264,15 @@ def class_names(given: Any, key: str) -> list[str]:
 
 def _multi_label(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
     targets = np.full((len(columns[0]), len(columns)), -1, np.int64)
+    rule = f"0 or 1 for `{declared.key}`, or yes or no, or nothing where it is missing"
     for number, column in enumerate(columns):
+        if column.is_text:
+            says = [text in ("0", "1") or flag(text) is not None for text in column.texts]
+            raise column.wrong(int(np.argmin(column.missing | says)), rule)
         values = column.numbers()
         outside = np.flatnonzero(~column.missing & (values != 0) & (values != 1))
         if len(outside):
-            raise column.wrong(int(outside[0]), f"0 or 1 for `{declared.key}`, or nothing where it is missing")
+            raise column.wrong(int(outside[0]), rule)
         targets[~column.missing, number] = column.present.astype(np.int64)
     return declared.make(kind, {**declared.options, "labels": len(columns), "names": told(declared.columns)}), targets
 
@@ -269,81 +307,17 @@ MAKERS: Mapping[str, Maker] = {
 }
 
 
-def as_float32(column: Column, values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Numbers of a column as they are computed on.
-
-    :raises DatasetError: If one is too large for that; the message names its row.
-    """
+def check_float32(column: Column, values: NDArray[np.float64]) -> None:
+    """:raises DatasetError: If a number of a column is too large for float32; the message names its row."""
     large = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
     if len(large):
         raise column.wrong(int(large[0]), f"at most {np.finfo(np.float32).max:.4g} in size")
+
+
+def as_float32(column: Column, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Numbers of a column as targets are computed on.
+
+    :raises DatasetError: As :func:`check_float32`.
+    """
+    check_float32(column, values)
     return values.astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Columns as inputs.
-
-    :param values: ``[rows, features]``, float32.
-    :param features: Their names, ``<column>`` or ``<column>=<category>``.
-    :param filled: Column -> the number that stood for empty cells.
-    :param unknown: Column -> rows with a category that no training row has.
-    """
-
-    values: NDArray[np.float32]
-    features: tuple[str, ...]
-    filled: Mapping[str, float]
-    unknown: Mapping[str, int]
-
-    @property
-    def found(self) -> dict[str, Any]:
-        """What is worth telling, as plain data."""
-        told = {"filled": dict(self.filled), "unknown_categories": dict(self.unknown)}
-        return {"features": list(self.features), **{name: what for name, what in told.items() if what}}
-
-
-def table_inputs(columns: Sequence[Column], training: NDArray[np.int64], missing: str | None) -> Inputs:
-    """Inputs of columns: a feature for each of numbers, and one for each category of those of texts (one-hot).
-
-    Categories are those of the training rows, sorted; another one has zeros in all of them.
-
-    :param training: Numbers of the training rows.
-    :param missing: What stands for empty cells: the training ``mean``, ``zero``, or ``None`` to refuse them; for texts
-        an empty cell has zeros in all categories.
-    :raises DatasetError: For an empty cell where they are refused, one that is no finite number, or a column with
-        nearly as many texts as rows.
-    """
-    parts, features, filled = [], [], {}
-    unknown: dict[str, int] = {}
-    for column in columns:
-        if missing is None and column.missing.any():
-            place = column.place(int(np.argmax(column.missing)))
-            raise DatasetError(f"{place}: is empty; say `missing_inputs: mean` or `zero` to fill the empty inputs.")
-        if column.is_text:
-            categories = _categories(column, training)
-            others = ~column.missing & ~np.isin(column.values.astype(str), categories)
-            unknown |= {column.name: int(others.sum())} if others.any() else {}
-            parts += [(column.values == text).astype(np.float32) for text in categories]
-            features += [f"{column.name}={text}" for text in categories]
-            continue
-        values = column.numbers()
-        if column.missing.any():
-            known = values[training][~column.missing[training]]
-            filled[column.name] = float(known.mean()) if missing == "mean" and len(known) else 0.0
-            values = np.where(column.missing, filled[column.name], values)
-        parts.append(as_float32(column, values))
-        features.append(column.name)
-    if not parts:
-        raise DatasetError("`dataset.inputs` has no column that is left as an input.")
-    return Inputs(np.stack(parts, axis=1), tuple(features), filled, unknown)
-
-
-def _categories(column: Column, training: NDArray[np.int64]) -> list[str]:
-    """The texts of the training rows, sorted."""
-    found = [str(text) for text in np.unique(column.values[training].astype(str)) if text]
-    if len(found) > FEW and 2 * len(found) > len(training):
-        raise DatasetError(
-            f"{column.title}: holds {len(found):,} different texts in {len(training):,} training rows, too many to be "
-            "categories: leave it out of `dataset.inputs`."
-        )
-    return found

@@ -3,6 +3,8 @@
 Both are found a part of the samples at a time, so that inputs may be larger than memory.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,9 @@ from mtl_search.errors import DatasetError
 
 TYPES = {2: ("float32",), 4: ("uint8", "float32")}
 """Dimensions of the inputs -> what their numbers may be."""
+ROUNDING = 2.0**-10
+"""Of the distance between a feature's quartiles: where float32 moves a number by more, that is a distance the network
+may be asked to see. Numbers around 1,000 times as large as they are apart are moved by 0.0001 of it."""
 CONSTANT = float(np.finfo(np.float32).eps)
 """A deviation that is so small against the mean is one of rounding."""
 
@@ -53,6 +58,41 @@ def mean_and_deviation(inputs: Array) -> tuple[NDArray[np.float32], NDArray[np.f
     constant = deviation <= CONSTANT * np.abs(mean)
     deviation[constant] = np.maximum(1, np.abs(mean[constant]))
     return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+def centre_of(values: NDArray[np.float64], training: NDArray[np.float64]) -> float:
+    """What to subtract from the numbers of a feature before they become float32: 0 where float32 has them as they are.
+
+    Else it is the median of the training samples, a whole number where all are: seconds since 1970 within a minute are
+    one number in float32, and their distances from the median are exact.
+
+    :param values: Of all samples, finite.
+    :param training: Those of the training samples.
+    """
+    moved = np.abs(values - values.astype(np.float32)).max()
+    if moved == 0 or values.min() == values.max():
+        return 0.0
+    if bool((values == np.floor(values)).all()):
+        return float(np.round(np.median(training)))
+    low, high = np.quantile(values, [0.25, 0.75])
+    return float(np.median(training)) if moved > ROUNDING * ((high - low) or values.std()) else 0.0
+
+
+def centred(values: NDArray[np.float64], centre: float) -> NDArray[np.float32]:
+    """Numbers less their centre, which is subtracted before they become float32."""
+    return (values - centre).astype(np.float32)
+
+
+def loss_note(name: str, values: NDArray[Any], found: NDArray[np.float32]) -> str | None:
+    """How many different values of a feature are left, as a sentence, where float32 makes one of several.
+
+    :param values: Of all samples.
+    :param found: The same as they are computed on.
+    """
+    before, after = len(np.unique(values)), len(np.unique(found))
+    if after == before:
+        return None
+    return f"of {before:,} different values of {name} {after:,} are left in float32, in which networks compute"
 
 
 def _check_finite(inputs: Array, where: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mtl_search.arrays import Array
 from mtl_search.datasets import Dataset, Split, make_dataset
@@ -21,6 +22,7 @@ def own_dataset(
     labelled: Sequence[Labelled],
     rows: Rows,
     found: Mapping[str, Any],
+    centre: NDArray[np.float64] | None = None,
 ) -> Dataset:
     """A dataset whose samples and labels stand in one file.
 
@@ -29,6 +31,7 @@ def own_dataset(
     :param labelled: The tasks, with the targets of all rows.
     :param rows: Of the splits.
     :param found: What was found in the file, besides.
+    :param centre: What the inputs are less, as in :class:`~mtl_search.datasets.Dataset`.
     :raises DatasetError: As :func:`~mtl_search.datasets.make_dataset`; the message names the file.
     """
     splits = {
@@ -41,4 +44,5 @@ def own_dataset(
         raise DatasetError(f"{path}: {error}") from error
     kinds = {one.task.name: one.task.kind for one in labelled if one.found}
     about = {**found, **({"kinds_found": kinds} if kinds else {})}
-    return dataclasses.replace(dataset, rows={split: np.asarray(chosen) for split, chosen in rows.items()}, found=about)
+    of_splits = {split: np.asarray(chosen) for split, chosen in rows.items()}
+    return dataclasses.replace(dataset, rows=of_splits, found=about, centre=centre)

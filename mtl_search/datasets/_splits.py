@@ -16,7 +16,7 @@ from mtl_search.errors import DatasetError, FieldError, suggestion
 from mtl_search.options import build
 from mtl_search.tasks import Binary, Classification
 
-ALIASES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 """Other words for a split."""
 COLUMN = "split"
 """The column that says the splits where nothing else does."""
@@ -146,7 +146,7 @@ def splits_of_column(column: Column) -> Rows:
     :raises DatasetError: For another value, or a split without rows; the message names the row.
     """
     words = {**{name: name for name in SPLITS}, **ALIASES}
-    values = column.values.astype(str)
+    values = column.texts.astype(str)
     parts = np.full(len(column), -1)
     for word in np.unique(values):
         name = words.get(word.lower())
@@ -237,7 +237,7 @@ def _by_groups(groups: Column, shares: NDArray[np.float64], lot: np.random.Gener
     """The split of every row: large groups first, each to the split that lacks the most rows."""
     if groups.missing.any():
         raise groups.wrong(int(np.argmax(groups.missing)), "the name of a group")
-    _, members, sizes = np.unique(groups.values.astype(str), return_inverse=True, return_counts=True)
+    _, members, sizes = np.unique(groups.texts.astype(str), return_inverse=True, return_counts=True)
     order = lot.permutation(len(sizes))
     wanted, part_of = shares * len(groups), np.empty(len(sizes), np.int64)
     for group in order[np.argsort(-sizes[order], kind="stable")]:

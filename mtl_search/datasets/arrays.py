@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.datasets import Dataset, DatasetSource
-from mtl_search.datasets._archives import Archive, array_inputs, as_column, open_archive
+from mtl_search.datasets._archives import Archive, as_column, open_archive, raw_inputs
+from mtl_search.datasets._array_inputs import array_inputs
 from mtl_search.datasets._columns import Declared, Labelled, class_names, declared_tasks, is_dense, label, told
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._splits import split_rows
@@ -22,7 +23,8 @@ class Arrays(DatasetSource):
 
     Inputs are ``[samples, features]``, or images: ``[samples, height, width]``, ``[samples, channels, height, width]``
     or ``[samples, height, width, channels]``: channels are the last axis where that is 1, 3 or 4 and the second is not.
-    Whole numbers of 0 to 255 in images are kept as uint8, all others are made float32. Large inputs stay in the file
+    Whole numbers of 0 to 255 in images are kept as uint8, all others are made float32, less a centre where that would
+    make one of several. Large inputs stay in the file
     and may be larger than memory, where nothing has to be changed: an npz file that is not compressed
     (``numpy.savez``), float32, or uint8 images, channels before height and width.
 
@@ -49,11 +51,13 @@ class Arrays(DatasetSource):
                 rule = f"must not be the array that task `{one.name}` is to predict"
                 raise FieldError("dataset.inputs", rule, self.inputs)
         archive = open_archive(Path(self.file))
-        inputs = array_inputs(archive, self.inputs, self.channels)
-        archive = dataclasses.replace(archive, rows=len(inputs))
+        raw = raw_inputs(archive, self.inputs)
+        archive = dataclasses.replace(archive, rows=len(raw))
         labelled = [_labelled(archive, one) for one in declared]
         rows = split_rows(self.split, archive, labelled)
-        return own_dataset(self.name, archive.path, inputs, labelled, rows, {})
+        inputs, centre, notes = array_inputs(archive, self.inputs, raw, self.channels, rows["train"])
+        found = {"notes": notes} if notes else {}
+        return own_dataset(self.name, archive.path, inputs, labelled, rows, found, centre)
 
 
 def _labelled(archive: Archive, declared: Declared) -> Labelled:

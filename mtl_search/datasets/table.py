@@ -1,25 +1,27 @@
-"""A table of the user's own: CSV or Parquet."""
+"""A table of the user's own: CSV, JSON lines, Parquet or Feather."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mtl_search.datasets import Dataset, DatasetSource
-from mtl_search.datasets._columns import Declared, declared_tasks, label, table_inputs
+from mtl_search.datasets._columns import Declared, declared_tasks, label, notes_of
+from mtl_search.datasets._features import table_inputs
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._splits import split_columns, split_rows
-from mtl_search.datasets._tables import Table, read_table
+from mtl_search.datasets._tables import Notation, Table, read_table
 from mtl_search.errors import DatasetError, FieldError
 
 
 @dataclass(frozen=True)
 class TableFile(DatasetSource):
-    """The user's own table, CSV or Parquet: columns are inputs and tasks.
+    """The user's own table: columns are inputs and tasks.
 
-    Inputs are a feature for each column of numbers, and one for each category of a column of texts (one-hot, of the
-    categories of the training rows; another one has zeros in all of them).
+    Inputs are a feature for each column of numbers or of words for yes and no, and one for each category of a column of
+    texts (one-hot, of the categories of the training rows; another one has zeros in all of them).
 
-    :param file: The file: ``.parquet``, or CSV in UTF-8 with a header.
+    :param file: The file: CSV in UTF-8 or UTF-16 with a header, JSON lines (``.jsonl``), either of them compressed or
+        not (gz, bz2, xz, zip); Parquet or a folder of it, or Feather.
     :param tasks: A list of columns, whose kinds are then found from the data; or a mapping from the name of a task to
         its kind, or to a mapping of ``kind``, ``column`` or ``columns``, and options of the kind. ``classes`` may be a
         list of texts. Empty cells are missing labels.
@@ -29,6 +31,9 @@ class TableFile(DatasetSource):
     :param missing: Texts that stand for an empty cell.
     :param missing_inputs: What fills empty inputs: the training ``mean``, or ``zero``; refused if left out.
     :param separator: Between the cells of a CSV file; a comma if left out, a tabulator in ``.tsv``.
+    :param decimal: What stands before the decimals of numbers: ``","`` in most of Europe.
+    :param thousands: What stands between groups of three digits.
+    :param categories: Columns of inputs whose numbers are names: a category each.
     """
 
     name = "table"
@@ -39,35 +44,78 @@ class TableFile(DatasetSource):
     missing: tuple[str, ...] = ()
     missing_inputs: Literal["mean", "zero"] | None = None
     separator: str | None = None
+    decimal: str = "."
+    thousands: str | None = None
+    categories: tuple[str, ...] = ()
 
     def load(self) -> Dataset:
         declared = declared_tasks(self.tasks)
-        if self.separator is not None and len(self.separator) != 1:
-            raise FieldError("dataset.separator", "must be one character", self.separator)
-        table = read_table(Path(self.file), self.missing, self.separator)
+        notation = notation_of(self.separator, self.decimal, self.thousands)
+        table = read_table(Path(self.file), self.missing, self.separator, notation)
         names = self._input_columns(table, declared)
-        labelled = [label(one, [table.column(name, one.key) for name in one.columns]) for one in declared]
+        of_tasks = {one.name: [table.column(name, one.key) for name in one.columns] for one in declared}
+        labelled = [label(one, of_tasks[one.name]) for one in declared]
         rows = split_rows(self.split, table, labelled)
         columns = [table.column(name, "dataset.inputs") for name in names]
-        inputs = table_inputs(columns, rows["train"], self.missing_inputs)
-        return own_dataset(self.name, table.path, inputs.values, labelled, rows, inputs.found)
+        inputs = table_inputs(columns, rows["train"], self.missing_inputs, self.categories)
+        read = [*columns, *(column for those in of_tasks.values() for column in those)]
+        notes = [*notes_of(read), *inputs.notes, *_index_notes(table, names)]
+        found = {**inputs.found, **({"notes": notes} if notes else {})}
+        return own_dataset(self.name, table.path, inputs.values, labelled, rows, found, inputs.centre)
 
     def _input_columns(self, table: Table, declared: tuple[Declared, ...]) -> list[str]:
         """The columns that are inputs."""
         of_task = {name: one.name for one in declared for name in one.columns}
         of_split = split_columns(self.split, table.columns)
         if self.inputs is None:
-            left = [name for name in table.columns if name not in of_task and name not in of_split]
+            others = {*of_task, *of_split, *table.index}
+            left = [name for name in table.columns if name not in others]
             if "" in left:
                 number = table.columns.index("")
                 raise DatasetError(f"{table.path}: column {number} has no name: give it one, or name the `inputs`.")
-            return left
+            if not left:
+                raise DatasetError(f"{table.path}: has no column that is left as an input, besides tasks and splits.")
+            return self._with_categories(left)
+        seen: set[str] = set()
         for name in self.inputs:
-            if self.inputs.count(name) > 1:
+            if name in seen:
                 raise FieldError("dataset.inputs", "must name each column once", name)
+            seen.add(name)
             if name in of_task:
                 rule = f"must not name a column that task `{of_task[name]}` is to predict"
                 raise FieldError("dataset.inputs", rule, name)
             if name in of_split:
                 raise FieldError("dataset.inputs", "must not name the column that `dataset.split` names", name)
-        return self.inputs
+        return self._with_categories(self.inputs)
+
+    def _with_categories(self, inputs: list[str]) -> list[str]:
+        """The inputs, where all that are said to be categories are some."""
+        names = set(inputs)
+        for name in self.categories:
+            if name not in names:
+                raise FieldError("dataset.categories", "must name columns that are inputs", name)
+        return inputs
+
+
+def notation_of(separator: str | None, decimal: str, thousands: str | None) -> Notation:
+    """How cells and the numbers in them are written.
+
+    :raises FieldError: If one of the three is no single character, or two are the same that must differ.
+    """
+    for key, given in (("separator", separator), ("decimal", decimal), ("thousands", thousands)):
+        if given is not None and len(given) != 1:
+            raise FieldError(f"dataset.{key}", "must be one character", given)
+    for key, given in (("decimal", decimal), ("thousands", thousands)):
+        if given is not None and (given.isalnum() or given in "+-"):
+            raise FieldError(f"dataset.{key}", "must be a character that no digits and signs are", given)
+    if decimal == thousands:
+        raise FieldError("dataset.thousands", "must be another character than `decimal`", thousands)
+    return Notation(decimal, thousands)
+
+
+def _index_notes(table: Table, inputs: list[str]) -> list[str]:
+    """Which columns are left out for they hold an index of pandas."""
+    left = [name for name in table.index if name not in inputs]
+    if not left:
+        return []
+    return [f"{', '.join(left)} holds an index of pandas and is no input; name it in `inputs` if it is one"]

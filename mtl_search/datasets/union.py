@@ -39,9 +39,10 @@ class Union(DatasetSource):
             for part, dataset in loaded.items()
             for task in dataset.tasks
         }
+        loaded, centre = _about_one_centre(loaded)
         splits = {split: _united(split, loaded, names) for split in SPLITS}
         made = make_dataset(self.name, tuple(tasks.values()), splits)
-        return dataclasses.replace(made, rows=_rows(loaded), found=_found(loaded, names))
+        return dataclasses.replace(made, rows=_rows(loaded), found=_found(loaded, names), centre=centre)
 
 
 Names = Mapping[tuple[str, str], str]
@@ -71,6 +72,27 @@ def _check_alike(loaded: Mapping[str, Dataset]) -> None:
             raise DatasetError(
                 f"`dataset.parts.{name}`: inputs must be alike in all parts: {wanted} as in `{first}`, but got {found}."
             )
+
+
+def _about_one_centre(loaded: Mapping[str, Dataset]) -> tuple[dict[str, Dataset], NDArray[np.float64] | None]:
+    """The parts with inputs less the same centre: that of the first part that has one."""
+    centre = next((dataset.centre for dataset in loaded.values() if dataset.centre is not None), None)
+    if centre is None:
+        return dict(loaded), None
+    return {part: _moved(dataset, centre) for part, dataset in loaded.items()}, centre
+
+
+def _moved(dataset: Dataset, centre: NDArray[np.float64]) -> Dataset:
+    """The dataset with inputs less another centre."""
+    apart = (0 if dataset.centre is None else dataset.centre) - centre
+    if not apart.any():
+        return dataset
+    of_channels = apart.reshape(-1, *[1] * (len(dataset.input_shape) - 1))
+    splits = {
+        name: dataclasses.replace(split, inputs=(np.asarray(split.inputs) + of_channels).astype(np.float32))
+        for name, split in dataset.splits.items()
+    }
+    return dataclasses.replace(dataset, splits=splits, centre=centre)
 
 
 def _inputs_of(dataset: Dataset) -> str:

@@ -27,42 +27,54 @@ class FromRawInputs(nn.Module):
     :param mean: ``[channels]`` or ``[features]``, of the inputs.
     :param std: Their deviation, likewise.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :param centre: What is subtracted from the inputs before they become float32, likewise; they are float64 then.
     """
 
     mean: Tensor
     scale: Tensor
+    centre: Tensor | None
 
     def __init__(
-        self, network: nn.Module, mean: NDArray[np.float32], std: NDArray[np.float32], input_shape: tuple[int, ...]
+        self,
+        network: nn.Module,
+        mean: NDArray[np.float32],
+        std: NDArray[np.float32],
+        input_shape: tuple[int, ...],
+        centre: NDArray[np.float64] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         of_channels = (-1, *[1] * (len(input_shape) - 1))
         self.register_buffer("mean", torch.from_numpy(np.array(mean)).view(of_channels))
         self.register_buffer("scale", 1 / torch.from_numpy(np.array(std)).view(of_channels))
+        taken = None if centre is None else torch.from_numpy(np.array(centre)).view(of_channels)
+        self.register_buffer("centre", taken)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """``[batch, *input_shape]`` in the units of the data to a dictionary of outputs."""
+        if self.centre is not None:
+            x = (x - self.centre).to(self.mean.dtype)
         return self.network((x - self.mean) * self.scale)
 
 
-def deployed(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule:
+def deployed(network: nn.Module, input_shape: tuple[int, ...], input_type: torch.dtype | None = None) -> fx.GraphModule:
     """A trained network as one plain graph: ordinary convolutions, no batch normalisation, nothing left to fold.
 
     It is no longer trained; the network given stays as it is.
 
     :param network: ``[batch, *input_shape]`` to a dictionary of outputs. It is used in evaluation mode.
     :param input_shape: Of a sample.
+    :param input_type: Of its numbers; that of the network's parameters if left out.
     :returns: The same function up to rounding, of batches of any size.
     """
     device = next(network.parameters()).device
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
-        return _plain_graph(network, input_shape)
+        return _plain_graph(network, input_shape, input_type)
 
 
-def _plain_graph(network: nn.Module, input_shape: tuple[int, ...]) -> fx.GraphModule:
+def _plain_graph(network: nn.Module, input_shape: tuple[int, ...], input_type: torch.dtype | None) -> fx.GraphModule:
     modes = {module: module.training for module in network.modules()}
-    example = (next(network.parameters()).new_zeros(BATCH, *input_shape),)
+    example = (next(network.parameters()).new_zeros(BATCH, *input_shape, dtype=input_type),)
     try:
         for module in modes:
             module.training = False

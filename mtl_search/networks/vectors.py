@@ -172,6 +172,14 @@ def check_independence(bank: str, vectors: bool) -> None:
         make_operator(bank, 8, generator)
 
 
+def nominal(input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a sample for a network that is only looked at: a row of a table with no more than so many features.
+
+    What is frozen in a bank on vectors takes the square of their number, and the drawing of it the third power.
+    """
+    return (min(NOMINAL, input_shape[0]),) if len(input_shape) == 1 else input_shape
+
+
 def _draw(names: Sequence[str], features: int, window: int, generator: Generator) -> Tensor:
     """Matrices of linear primitives with rows of unit length, ``[primitives, features, features]``."""
     drawn: dict[str, list[Tensor]] = {}

@@ -93,6 +93,10 @@ class NonlinearVectorPrimitive(Primitive):
         :returns: ``[streams, batch, features]``
         """
 
+    def frozen_values(self, features: int) -> int:
+        """Values that :meth:`drawn` draws for so many features; a primitive that draws many says it without that."""
+        return self.drawn(features, torch.Generator()).numel()
+
     def macs(self, features: int) -> int:
         """Multiply-accumulates of matrix products in it, for one sample and stream."""
         return 0

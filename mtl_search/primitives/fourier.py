@@ -26,6 +26,9 @@ class Fourier(NonlinearVectorPrimitive):
         pairs = torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(2)
         return math.sqrt(2) * pairs[:, :, : x.shape[2]]
 
+    def frozen_values(self, features: int) -> int:
+        return _pairs(features) * features
+
     def macs(self, features: int) -> int:
         return _pairs(features) * features
 

@@ -1,0 +1,174 @@
+"""Columns of the user's own tables as inputs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtl_search.datasets._columns import NAMED, check_float32
+from mtl_search.datasets._inputs import centre_of, centred, loss_note
+from mtl_search.datasets._tables import FEW, Column, shown, yaml_text
+from mtl_search.errors import DatasetError
+
+LONGEST = 1000
+"""Characters of a category, which is part of the name of a feature."""
+FEWEST_ROWS = 3
+"""Rows from which on a column can be said to count them."""
+SPLIT_WORDS = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing", "holdout"))
+"""Texts of a column that divides the rows, in small letters."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Columns as inputs.
+
+    :param values: ``[rows, features]``, float32, less the centre.
+    :param features: Their names, ``<column>`` or ``<column>=<category>``.
+    :param centre: ``[features]``, what was subtracted before they became float32; ``None`` if that is 0 for all.
+    :param filled: Column -> the number that stood for empty cells.
+    :param unknown: Column -> rows with a category that no training row has.
+    :param notes: What may not be meant, each as a sentence.
+    """
+
+    values: NDArray[np.float32]
+    features: tuple[str, ...]
+    centre: NDArray[np.float64] | None
+    filled: Mapping[str, float]
+    unknown: Mapping[str, int]
+    notes: Sequence[str]
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What is worth telling besides the notes, as plain data."""
+        told = {"filled": dict(self.filled), "unknown_categories": dict(self.unknown)}
+        return {"features": list(self.features), **{name: what for name, what in told.items() if what}}
+
+
+def table_inputs(
+    columns: Sequence[Column], training: NDArray[np.int64], missing: str | None, categories: Sequence[str] = ()
+) -> Inputs:
+    """Inputs of columns: a feature for each of numbers, and one for each category of those of texts (one-hot).
+
+    Categories are those of the training rows, sorted; another one has zeros in all of them.
+
+    :param training: Numbers of the training rows.
+    :param missing: What stands for empty cells: the training ``mean``, ``zero``, or ``None`` to refuse them; for texts
+        an empty cell has zeros in all categories.
+    :param categories: Names of columns of numbers that are taken as texts.
+    :raises DatasetError: For an empty cell where they are refused, one that is no finite number, texts among what are
+        nearly all numbers, or a column with nearly as many texts as rows.
+    """
+    made = _Making(training, missing)
+    for column in columns:
+        if missing is None and column.missing.any():
+            raise _empty(column, int(np.argmax(column.missing)))
+        if column.name in categories:
+            made.add_categories(column)
+            continue
+        column.check_categories(f"If it is a category, say `categories: [{yaml_text(column.name)}]`.")
+        if column.is_text:
+            made.add_categories(column)
+        else:
+            made.add_numbers(column)
+    return made.inputs([*_hints(columns)])
+
+
+class _Making:
+    """The features of columns, added one after the other."""
+
+    def __init__(self, training: NDArray[np.int64], missing: str | None) -> None:
+        self.training, self.missing = training, missing
+        self.parts: list[NDArray[np.float32]] = []
+        self.features: list[str] = []
+        self.centres: list[float] = []
+        self.filled: dict[str, float] = {}
+        self.unknown: dict[str, int] = {}
+        self.notes: list[str] = []
+
+    def add_categories(self, column: Column) -> None:
+        """A feature for each text of the training rows, sorted."""
+        categories, texts = _categories(column, self.training), column.texts
+        others = ~column.missing & ~np.isin(texts.astype(str), categories)
+        self.unknown |= {column.name: int(others.sum())} if others.any() else {}
+        self.parts += [(texts == text).astype(np.float32) for text in categories]
+        self.features += [f"{column.name}={text}" for text in categories]
+        self.centres += [0.0] * len(categories)
+        if column.odd is not None:
+            row = int(column.odd.rows[0])
+            found = f"`{shown(str(column.values[row]))}` ({column.place(row)}) is no number"
+            self.notes.append(f"{column.name} is read as categories, one for each text, for {found}")
+
+    def add_numbers(self, column: Column) -> None:
+        """One feature, of which missing cells are filled."""
+        values = column.numbers()
+        if column.missing.any():
+            known = values[self.training][~column.missing[self.training]]
+            filled = float(known.mean()) if self.missing == "mean" and len(known) else 0.0
+            values = np.where(column.missing, filled, values)
+            self.filled[column.name] = filled
+        check_float32(column, values)
+        centre = centre_of(values, values[self.training])
+        self.parts.append(centred(values, centre))
+        self.features.append(column.name)
+        self.centres.append(centre)
+        if centre and (note := loss_note(column.name, values, self.parts[-1])):
+            self.notes.append(note)
+
+    def inputs(self, hints: Sequence[str]) -> Inputs:
+        """All of them.
+
+        :raises DatasetError: If there are none.
+        """
+        if not self.parts:
+            raise DatasetError("`dataset.inputs` has no column that is left as an input.")
+        centre = np.array(self.centres) if any(self.centres) else None
+        notes = [*self.notes, *hints]
+        return Inputs(np.stack(self.parts, axis=1), tuple(self.features), centre, self.filled, self.unknown, notes)
+
+
+def _empty(column: Column, row: int) -> DatasetError:
+    word = next((word for word, rows in column.words.items() if row in rows), None)
+    read = "" if word is None else f" (`{word}` is read so)"
+    return DatasetError(
+        f"{column.place(row)}: is empty{read}; say `missing_inputs: mean` or `zero` to fill the empty inputs."
+    )
+
+
+def _categories(column: Column, training: NDArray[np.int64]) -> list[str]:
+    """The texts of the training rows, sorted."""
+    found = [str(text) for text in np.unique(column.texts[training].astype(str)) if text]
+    if len(found) > FEW and 2 * len(found) > len(training):
+        raise DatasetError(
+            f"{column.title}: holds {len(found):,} different texts in {len(training):,} training rows, too many to be "
+            "categories: leave it out of `dataset.inputs`."
+        )
+    longest = max(map(len, found), default=0)
+    if longest > LONGEST:
+        raise DatasetError(
+            f"{column.title}: holds a text of {longest:,} characters, too long for a category: leave it out of "
+            "`dataset.inputs`."
+        )
+    return found
+
+
+def _hints(columns: Sequence[Column]) -> Iterator[str]:
+    """Columns that are hardly meant as inputs, each as a sentence."""
+    counting = [column.name for column in columns if _counts_rows(column)]
+    if counting:
+        names = ", ".join(counting[:NAMED]) + (f" and {len(counting) - NAMED:,} more" if len(counting) > NAMED else "")
+        yield f"{names} only counts the rows: if it is no input, name the `inputs` without it"
+    for column in columns:
+        if column.is_text and {text.lower() for text in column.present} <= SPLIT_WORDS:
+            yield (
+                f"{column.name} holds only names of splits and is an input: if it divides the rows, say "
+                f"`split: {column.name}`"
+            )
+
+
+def _counts_rows(column: Column) -> bool:
+    """Whether the cells are 0, 1, 2, ... or 1, 2, 3, ..., one for each row in its order."""
+    if column.is_text or column.flags or len(column) < FEWEST_ROWS or column.values[0] not in (0, 1):
+        return False
+    return np.array_equal(column.values - column.values[0], np.arange(len(column)))
