@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mtl_search.arrays import AT_ONCE, Array, moments, parts
 from mtl_search.errors import DatasetError
 
-TYPES = {2: ("float32",), 4: ("uint8", "float32")}
+TYPES = {2: ("float32",), 4: ("uint8", "uint16", "float32")}
 """Dimensions of the inputs -> what their numbers may be."""
 CONSTANT = float(np.finfo(np.float32).eps)
 """A deviation that is so small against the mean is one of rounding."""
@@ -29,8 +29,8 @@ def check_inputs(inputs: Array, sample: tuple[int, ...], split: str) -> None:
         )
     types = TYPES[inputs.ndim]
     if str(inputs.dtype) not in types:
-        kind = "images" if inputs.ndim == 4 else "tables"
-        raise DatasetError(f"{where}: inputs that are {kind} must be {' or '.join(types)}, but got {inputs.dtype}.")
+        kind, allowed = ("images" if inputs.ndim == 4 else "tables"), " or ".join(types)
+        raise DatasetError(f"{where}: inputs that are {kind} must be {allowed}, but got {inputs.dtype}.")
     if inputs.size == 0:
         raise DatasetError(f"{where}: inputs must hold at least one number, but got the shape {inputs.shape}.")
     if inputs.shape[1:] != sample:

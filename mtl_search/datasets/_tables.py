@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,20 @@ class Table:
             found = self.cells.schema.types[self.columns.index(name)]
             raise DatasetError(f"{title}: must hold numbers or texts, but got {found}.") from error
         return Column(name, values, missing, title, lambda row: f"{self.at(row)}, column `{name}`")
+
+    def texts(self, name: str, key: str) -> Column:
+        """The column with its cells as the texts that they are, so that ``007`` stays the name of a file.
+
+        :param key: What names it in the experiment, for messages.
+        :raises DatasetError: As :meth:`column`, or if the numbers of a Parquet file are not whole.
+        """
+        column, cells = self.column(name, key), self.cells.column(self.columns.index(name))
+        if column.is_text:
+            return column
+        if pa.types.is_floating(cells.type):
+            raise column.wrong(int(np.argmin(column.missing)), "a text or a whole number")
+        texts = compute.utf8_trim_whitespace(cells.cast(pa.string()).fill_null(""))
+        return replace(column, values=np.where(column.missing, "", texts.to_numpy().astype(object)))
 
     def at(self, row: int) -> str:
         """Where a row is, for messages: the file, the row from 0, and the line of a CSV file."""
