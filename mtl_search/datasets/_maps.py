@@ -80,12 +80,13 @@ def _refuse_as_mask(picture: Picture, path: Path) -> None:
 
 def _refuse_lossy(picture: Picture, path: Path) -> None:
     """Refuse a map in a format that does not keep numbers."""
-    of_tiff = picture.format == "TIFF" and picture.info.get("compression") in LOSSY_IN_TIFF
-    if picture.format in LOSSY or of_tiff:
-        found = "JPEG" if picture.format == "MPO" else f"TIFF with {picture.info['compression']}" if of_tiff else None
+    found = "JPEG" if picture.format == "MPO" else str(picture.format)
+    if found == "TIFF" and picture.info.get("compression") in LOSSY_IN_TIFF:
+        found = f"TIFF compressed as {picture.info['compression']}"
+    if found != picture.format or found in LOSSY:
         raise DatasetError(
-            f"{path}: must be in a format that keeps the numbers of pixels, but is {found or picture.format}, which "
-            "makes up others: make it anew as PNG, from what it was saved from."
+            f"{path}: must be in a format that keeps the numbers of pixels, which {found} does not: make it again as "
+            "PNG, from what it was made from."
         )
 
 

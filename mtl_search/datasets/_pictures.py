@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PLANAR_CONFIGURATION, TiffImageFile
 
 from mtl_search.errors import DatasetError
 
@@ -109,9 +110,13 @@ def picture_header(path: Path) -> Header:
     with opened(path) as picture:
         if picture.mode not in (*GREY, *GREY_16, *COLOUR):
             raise DatasetError(f"{path}: must be grey or coloured, of 8 or 16 bits, but its mode is {picture.mode}.")
-        bits = _bits(picture, path)
+        bits, grey = _bits(picture, path), _is_grey(picture)
         (width, height), turned = picture.size, _orientation(picture) >= 5
-        return Header((width, height) if turned else (height, width), picture.mode in (*GREY, *GREY_16), bits)
+        return Header((width, height) if turned else (height, width), grey, bits)
+
+
+def _is_grey(picture: Picture) -> bool:
+    return picture.mode in (*GREY, *GREY_16) or _unpacking(picture) == GREY_AND_ALPHA_16
 
 
 def _bits(picture: Picture, path: Path) -> int:
@@ -119,12 +124,16 @@ def _bits(picture: Picture, path: Path) -> int:
 
     :raises DatasetError: If Pillow keeps 8 of 16 bits and there is no way to the others.
     """
-    unpacked = _unpacking(picture)
-    if picture.mode in GREY_16 or unpacked in OTHER_HALF or unpacked == GREY_AND_ALPHA_16:
+    if picture.mode in GREY_16:
         return 16
-    if ";16" in unpacked if picture.format == "TIFF" else _largest(picture) > 255:
+    if isinstance(picture, TiffImageFile):
+        deep = max(picture.tag_v2.get(BITSPERSAMPLE, (1,))) > 8
+        apart = picture.tag_v2.get(PLANAR_CONFIGURATION) == 2  # which Pillow takes for 8 bits
+    else:
+        deep, apart = ";16" in _unpacking(picture).partition("BGR")[0] or _largest(picture) > 255, False
+    if deep and (apart or _unpacking(picture) not in (*OTHER_HALF, GREY_AND_ALPHA_16)):
         raise DatasetError(f"{path}: has colours of 16 bits that cannot be read whole: save it as PNG.")
-    return 8
+    return 16 if deep else 8
 
 
 def _unpacking(picture: Picture) -> str:
@@ -152,7 +161,7 @@ def _white(picture: Picture) -> int:
 
 def _orientation(picture: Picture) -> int:
     """1 to 8, as EXIF says it; 1, upright as it is stored, where that says anything else, or is damaged."""
-    if picture.format == "TIFF":
+    if isinstance(picture, TiffImageFile):
         return 1  # Pillow turns those itself
     if picture.format == "PNG" and "exif" not in picture.info:
         picture.load()  # EXIF may come behind the pixels
@@ -204,7 +213,7 @@ def _bands_of_16(picture: Picture, path: Path) -> list[NDArray[Any]]:
         return [numbers(picture, path).astype(np.uint16)]
     unpacked = _unpacking(picture)
     if unpacked == GREY_AND_ALPHA_16:
-        picture._mode = "RGBA"  # four numbers of 8 bits: both halves of the grey one, both of alpha
+        # Of four numbers of 8 bits the first two are the halves of the grey one.
         upper, lower, *_ = np.moveaxis(np.asarray(upright(_unpacked(picture, "RGBA"))), 2, 0)
         return [upper * np.uint16(256) + lower]
     uppers = np.asarray(upright(picture))
