@@ -1,5 +1,6 @@
 """Archives of arrays (npz): what they hold is checked against their headers before it is read, and never unpickled."""
 
+import lzma
 import math
 import struct
 import zipfile
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mtl_search.arrays import Array, FileArray
+from mtl_search.arrays import DAMAGED, Array, FileArray
 from mtl_search.datasets._tables import LARGEST_LABEL, Column
 from mtl_search.errors import DatasetError, no_such_file, suggestion
 from mtl_search.memory import available_bytes
@@ -24,8 +25,10 @@ HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 """Version of the format -> what reads the header."""
 LARGEST_FLOAT_INTEGER = 2**24
 """Whole numbers up to here are the same as float32."""
-BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+BROKEN = (OSError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, *DAMAGED)
 """What reading a damaged, encrypted or unknown archive raises."""
+LARGEST_LIST = 2**24
+"""Bytes that the list of what is in an archive may take, where it stands at the end: some 100,000 arrays."""
 AT_ONCE = 2**24
 """Numbers that are gone through at a time."""
 FILE_SHARE = 0.1

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from mtl_search.arrays import DAMAGED
 from mtl_search.datasets._pictures import (
     GREY_16,
     Picture,
@@ -140,7 +141,7 @@ def read_array(path: Path, layout: str, fits: Callable[[tuple[int, ...]], bool])
     refuse_special(path)
     try:
         values = npy.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, RecursionError, MemoryError) as error:
+    except (OSError, *DAMAGED) as error:
         reason = getattr(error, "strerror", None) or "it is no array of numbers, or is cut off"
         raise DatasetError(f"{path}: cannot be read: {reason}.") from error
     if values.dtype.kind not in "iuf" or not fits(values.shape) or values.size > LARGEST_ARRAY:

@@ -4,10 +4,11 @@ A message says what is wrong with a file; where the file was named is for the ca
 """
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ def opened(path: Path) -> Iterator[Picture]:
         ) from error
     except Exception as error:  # Pillow meets damage with errors of any kind, from KeyError to ZeroDivisionError
         reason = str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
-        raise DatasetError(f"{path}: cannot be read: {' '.join(reason.split())}.") from error
+        raise DatasetError(f"{path}: cannot be read: {' '.join(reason.split())[:200]}.") from error
 
 
 def refuse_special(path: Path) -> None:
@@ -159,6 +160,19 @@ def _white(picture: Picture) -> int:
     return 1 if picture.mode == "1" else 65535 if picture.mode in GREY_16 else 255
 
 
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Without what libtiff writes to standard error: Pillow raises an error where it matters."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _orientation(picture: Picture) -> int:
     """1 to 8, as EXIF says it; 1, upright as it is stored, where that says anything else, or is damaged."""
     if isinstance(picture, TiffImageFile):
@@ -174,8 +188,9 @@ def _orientation(picture: Picture) -> int:
 
 def upright(picture: Picture) -> Image.Image:
     """The picture, its pixels read, with the right side up."""
-    orientation = _orientation(picture)
-    picture.load()
+    with _silenced() if isinstance(picture, TiffImageFile) else nullcontext():
+        orientation = _orientation(picture)
+        picture.load()
     return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
 
 
