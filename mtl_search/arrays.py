@@ -1,10 +1,12 @@
 """Arrays, also such as are larger than memory: of those in a file only what is asked for is read."""
 
 import copy
+import math
 import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from mtl_search.errors import DatasetError
 
 AT_ONCE = 2**22
 """Numbers that are gone through at a time: in float64 they take 32 MB."""
+DAMAGED = (ValueError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, RecursionError, MemoryError)
+"""What numpy raises for the header of an array that was damaged: it is read as a line of Python's."""
 IN_CACHE = 2**18
 """Numbers that are computed on at a time, where the memory that holds them is used several times over."""
 
@@ -174,12 +178,12 @@ def _header(path: Path, place: tuple[int, int] | None) -> tuple[int, tuple[int, 
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)
             start, end = file.tell(), first + length
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, *DAMAGED) as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(f"{path}: cannot be read as an array of numpy: {reason}.") from error
     if not shape or fortran or dtype.hasobject:
         raise DatasetError(f"{path}: must hold rows of numbers in C order, but got {dtype} of shape {shape}.")
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    expected = math.prod(shape) * dtype.itemsize
     if end - start != expected:
         raise DatasetError(f"{path}: must hold {expected:,} bytes of data by its header, but got {end - start:,}.")
     return shape[0], shape[1:], dtype, start

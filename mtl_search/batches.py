@@ -88,6 +88,7 @@ class DeviceSplit:
     def _made(self, taken: Batch, moves: Moves | None) -> Batch:
         inputs, targets = taken
         if moves is not None:
+            inputs = inputs.float() if inputs.dtype == torch.uint16 else inputs  # which torch does not gather
             inputs, targets = moves.apply(inputs), moved(targets, self.groups, moves)
         inputs = inputs.to(torch.float32, copy=True, memory_format=self.layout)
         return inputs.sub_(self.mean).mul_(self.scale), targets

@@ -227,13 +227,15 @@ def mean_quality(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
 
 
 def missing_scores(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[str]:
-    """The scores of the tasks that are not there."""
-    return [name for task in tasks for name in task.score_names if name not in scores]
+    """The scores of the tasks that are not there, but for those that may be undefined."""
+    needed = [f"{task.name}/{metric.name}" for task in tasks for metric in task.metrics if not metric.optional]
+    return [name for name in needed if name not in scores]
 
 
 def _of_task(task: Task, scores: Mapping[str, float]) -> dict[str, float]:
     """Metric -> value."""
-    return {metric.name: scores[f"{task.name}/{metric.name}"] for metric in task.metrics}
+    names = {metric.name: f"{task.name}/{metric.name}" for metric in task.metrics}
+    return {metric: scores[name] for metric, name in names.items() if name in scores}
 
 
 @runtime_checkable

@@ -42,6 +42,8 @@ FOLDER = "exports"
 CARD = "model_card.json"
 INPUTS = {3: "image", 1: "features"}
 """Dimensions of a sample -> name of the input."""
+UNITS = {"uint8": ": 0 to 255", "uint16": ": 0 to 65,535, and less where the files hold less"}
+"""Type of the data -> what the card adds about its units."""
 CHECKED = 64
 """Samples whose outputs are compared."""
 TOLERANCE = 1e-5
@@ -361,7 +363,7 @@ def _card(
     :param files: Name of each model file -> largest difference of its outputs from those of the trained network.
     """
     found = cost.measure(trained.network, dataset.input_shape)
-    holds_bytes = dataset.splits["train"].inputs.dtype == np.uint8
+    units = UNITS.get(str(dataset.splits["train"].inputs.dtype), "")
     return {
         "title": f"{trained.title} of {run.path.resolve().name}",
         "files": dict(files),
@@ -371,7 +373,7 @@ def _card(
             "name": _input_name(dataset),
             "shape": ["batch", *dataset.input_shape],
             "type": str(_input_type(dataset)).removeprefix("torch."),
-            "units": f"as in the data, before any normalisation{': 0 to 255' if holds_bytes else ''}",
+            "units": f"as in the data, before any normalisation{units}",
             "normalisation_inside": {
                 **({} if dataset.centre is None else {"centre": dataset.centre.tolist()}),
                 "mean": dataset.mean.tolist(),

@@ -219,7 +219,7 @@ def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
 
 
 def _outcome(row: Mapping[str, str]) -> Outcome:
-    empty = [name for name, value in row.items() if "/" in name and value == ""]
+    empty = [name for name in headlines(name for name in row if "/" in name) if row[name] == ""]
     if row["state"] == State.COMPLETE and empty:
         raise ValueError(f"a complete training has no value in column `{empty[0]}`")
     return Outcome(

@@ -23,10 +23,12 @@ class Metric:
 
     :param name: Its name in results: that of an error ends as one of ``ERRORS`` does, any other does not.
     :param higher_is_better: Whether more of it is better.
+    :param optional: Whether it may be undefined of some targets: it is left out there, and its cell stays empty.
     """
 
     name: str
     higher_is_better: bool = True
+    optional: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or "," in self.name:

@@ -126,7 +126,11 @@ CASES: dict[str, Case] = {
         [PLACE, "there is no file data/picture/3.png", "There is no folder data/picture."],
     ),
     "no name of an image": (cell("image", ""), SHAPE, [PLACE, "the name of a file", "but got nothing"]),
-    "numbers for names of images": (whole_column("image", "7"), SHAPE, ["`image`", "the name of a file, but got 7"]),
+    "numbers for names of images": (
+        whole_column("image", "007"),
+        SHAPE,
+        ["row 0 (line 2), column `image`: there is no file data/007."],
+    ),
     "an image twice": (
         cell("image", "pictures/./1.png"),
         SHAPE,

@@ -3,8 +3,9 @@
 import json
 import multiprocessing
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_samples_are_made_once(source: Source, folder: Path) -> None:
     for _ in range(2):
         assert_made(source, folder, samples, times=1)
     header = json.loads((made_folder(folder) / HEADER).read_text())
-    assert (header["format"], header["arrays"]["image"]["shape"]) == (1, [COUNT, 3, 2])
+    assert (header["format"], header["arrays"]["image"]["shape"]) == (2, [COUNT, 3, 2])
 
 
 def test_other_sources_and_options_are_kept_beside(source: Source, folder: Path) -> None:
@@ -92,10 +93,44 @@ def overwrite(place: Path) -> None:
 
 def change_header(place: Path) -> None:
     text = (place / HEADER).read_text()
-    (place / HEADER).write_text(text.replace('"format": 1', '"format": 2'))
+    (place / HEADER).write_text(text.replace('"format": 2', '"format": 3'))
+
+
+def leave_out(place: Path) -> None:
+    header = json.loads((place / HEADER).read_text())
+    del header["arrays"]["depth"]
+    (place / HEADER).write_text(json.dumps(header))
+
+
+def instead(name: str, make: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Put something else in the place of a file of the folder, or of the folder."""
+
+    def damage(place: Path) -> None:
+        path = place / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        make(path)
+
+    return damage
+
+
+def linked(place: Path) -> None:
+    """The folder elsewhere, and a link to it."""
+    place.rename(place.parents[1] / "elsewhere")
+    place.symlink_to(place.parents[1] / "elsewhere")
 
 
 DAMAGES = {
+    "an array that the header leaves out": leave_out,
+    "a header of deep nesting": lambda place: (place / HEADER).write_text("[" * 100_000),
+    "a header without an end": instead(HEADER, lambda path: path.symlink_to("/dev/zero")),
+    "a pipe for a header": instead(HEADER, os.mkfifo),
+    "a folder for a header": instead(HEADER, Path.mkdir),
+    "a pipe for an array": instead("image.npy", os.mkfifo),
+    "an array of objects": instead("image.npy", lambda path: np.save(path, np.array([{}], object))),
+    "a pipe for the folder": instead("", os.mkfifo),
+    "a file for the folder": instead("", Path.touch),
+    "a link for the folder": linked,
+    "a folder of something else": instead("", Path.mkdir),
     "an array cut off": cut_off,
     "an array written into": overwrite,
     "an array gone": lambda place: (place / "depth.npy").unlink(),
@@ -114,6 +149,29 @@ def test_what_is_damaged_is_made_again(source: Source, folder: Path, damage: obj
     damage(made_folder(folder))
     for _ in range(2):
         assert_made(source, folder, samples, times=2)
+
+
+def test_a_link_is_removed_and_what_it_leads_to_stays(source: Source, folder: Path) -> None:
+    cached(source, str(folder), Samples())
+    linked(made_folder(folder))
+    elsewhere = folder.parent / "elsewhere"
+    before = sorted(path.name for path in elsewhere.iterdir())
+    assert_made(source, folder, Samples(), times=1)
+    assert sorted(path.name for path in elsewhere.iterdir()) == before
+    assert not made_folder(folder).is_symlink()
+
+
+def test_only_what_the_cache_made_is_removed(source: Source, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder may be one that the user has for other things, too."""
+    theirs = folder / ".theirs.tmp"
+    theirs.mkdir(parents=True)
+    (folder / ".pipe.tmp").symlink_to("nowhere")
+    with_pipe = folder / f".made-{'0' * 16}.abcdefgh.tmp"
+    with_pipe.mkdir()
+    os.mkfifo(with_pipe / ".lock")
+    monkeypatch.setattr(time, "time", lambda: theirs.stat().st_mtime + 100)
+    cached(source, str(folder), Samples())
+    assert {path.name for path in folder.iterdir()} > {theirs.name, ".pipe.tmp", with_pipe.name}
 
 
 def test_an_error_of_the_samples_leaves_nothing(source: Source, folder: Path) -> None:

@@ -153,11 +153,19 @@ def test_the_mean_of_the_training_targets_has_a_quality_of_0() -> None:
     assert scores["r2"] == pytest.approx(0, abs=1e-6)
 
 
-def test_r2_of_targets_that_are_all_the_same() -> None:
-    task, same = Regression("task"), np.full(5, 3.3, dtype=np.float32)
-    for output in (3.3, 4.0):
-        outputs = torch.full((5, 1), output)
-        assert scores_of(task, outputs, same)["r2"] == sk.r2_score(same, outputs.numpy())
+@pytest.mark.parametrize("samples", [1, 5])
+@pytest.mark.parametrize("output", [3.3, 4.0])
+def test_r2_of_targets_that_are_all_the_same_is_undefined(samples: int, output: float) -> None:
+    scores = scores_of(Regression("task"), torch.full((samples, 1), output), np.full(samples, 3.3, dtype=np.float32))
+    assert list(scores) == ["rmse", "mae", "loss"]
+    assert scores["rmse"] == pytest.approx(abs(output - 3.3), abs=1e-6)
+
+
+def test_r2_is_the_mean_over_the_numbers_that_vary() -> None:
+    targets = np.stack([np.full(60, 2.0), np.arange(60)], axis=1).astype(np.float32)
+    outputs = torch.from_numpy(targets) + 3
+    r2 = scores_of(Regression("task", size=2), outputs, targets)["r2"]
+    assert r2 == pytest.approx(sk.r2_score(targets[:, 1], outputs[:, 1].numpy()))
 
 
 def test_targets_far_from_0_lose_no_digits() -> None:

@@ -29,8 +29,8 @@ SPLITS = ("train", "val", "test")
 class Split:
     """Samples.
 
-    :param inputs: Images ``[samples, channels, height, width]``, uint8 or float32 in any units; or the rows of a table
-        ``[samples, features]``, float32. None of their numbers may be missing.
+    :param inputs: Images ``[samples, channels, height, width]``, uint8, uint16 or float32 in any units; or the rows of
+        a table ``[samples, features]``, float32. None of their numbers may be missing.
     :param targets: Name of the task -> ``[samples, ...]``, integers or float32 as its kind has them. Any may be
         missing: an integer that is -1, a float that is NaN.
     :param parts: ``[samples]``, from which of several datasets each one is, from 0; ``None`` if all are of one.

@@ -1,9 +1,11 @@
 """Archives of arrays (npz): what they hold is checked against their headers before it is read, and never unpickled."""
 
+import lzma
 import math
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mtl_search.arrays import Array, FileArray
+from mtl_search.arrays import DAMAGED, Array, FileArray
 from mtl_search.datasets._tables import LARGEST_LABEL, Column, text_column
 from mtl_search.errors import DatasetError, no_such_file, suggestion
 from mtl_search.memory import available_bytes
@@ -22,8 +24,12 @@ from mtl_search.memory import available_bytes
 ENDING = ".npy"
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 """Version of the format -> what reads the header."""
-BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+BROKEN = (OSError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, *DAMAGED)
 """What reading a damaged, encrypted or unknown archive raises."""
+LARGEST_LIST = 2**20
+"""Bytes that the list at the end of an archive may take: 15,000 arrays, which are listed within a second."""
+END, LONGEST_END, LIST_SIZE = b"PK\5\6", 22 + 2**16, 12
+"""What the last record of an archive begins with, bytes that it may take, and where it has the size of the list."""
 FILE_SHARE = 0.1
 """Of the memory that there is: an array that takes more of it stays in its file, if it may."""
 ENCRYPTED = 1
@@ -149,6 +155,7 @@ def open_archive(path: Path) -> Archive:
     """
     if not path.is_file():
         raise DatasetError(f"{path}: {no_such_file(path)}")
+    _check_list(path)
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(ENDING) for name in archive.namelist() if name.endswith(ENDING)]
@@ -156,10 +163,20 @@ def open_archive(path: Path) -> Archive:
         raise DatasetError(f"{path}: is no npz file that can be read: {error}.") from error
     if not names:
         raise DatasetError(f"{path}: is no npz file: it holds no arrays.")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise DatasetError(f"{path}: holds the array `{twice[0]}` twice.")
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise DatasetError(f"{path}: holds the array `{name}` twice.")
     return Archive(path, tuple(names))
+
+
+def _check_list(path: Path) -> None:
+    """Refuse an archive of so many arrays that listing them takes long."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LONGEST_END))
+        _, found, end = file.read().rpartition(END)
+    size = int.from_bytes(end[LIST_SIZE - len(END) :][:4], "little") if found else 0
+    if size > LARGEST_LIST:
+        raise DatasetError(f"{path}: holds too many arrays: their list takes more than {LARGEST_LIST:,} bytes.")
 
 
 def as_column(archive: Archive, name: str, values: NDArray[Any], missing: float | None) -> Column:

@@ -8,7 +8,9 @@ where that is not what is wanted or not what is there, the folder is made again.
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,11 +24,15 @@ from numpy.typing import NDArray
 
 from mtl_search.arrays import FileArray
 from mtl_search.errors import DatasetError
-from mtl_search.files import alone_in, is_worked_in, user_cache, write_json
+from mtl_search.files import LOCK, alone_in, is_worked_in, user_cache, write_json
 
-FORMAT = 1
+FORMAT = 2
 """Number of the layout of a folder; another one is made again."""
 HEADER = "header.json"
+LARGEST_HEADER = 2**20
+"""Bytes of a header: it says little of a few arrays, so that a larger file is none."""
+MAKING = re.compile(r"\.\w+-[0-9a-f]{16}\..{8}\.tmp(\.damaged\.tmp)?")
+"""Names of folders that are being made or were put aside."""
 ABANDONED_SECONDS = 60
 """Age of a temporary folder that no process works in, after which it is removed."""
 
@@ -86,20 +92,39 @@ def cache_folder(folder: str | None) -> Path:
 def _is_whole(place: Path, made_from: Mapping[str, Any]) -> bool:
     """Whether a folder holds what its header says, made from this."""
     try:
-        header = _header(place)
-        if (header["format"], header["made_from"]) != (FORMAT, made_from):
+        header = None if place.is_symlink() else _header(place)
+        if header is None or (header["format"], header["made_from"]) != (FORMAT, made_from):
+            return False
+        if header["digest"] != _digest(header["arrays"]):
             return False
         return all(_describe(place / f"{name}.npy") == told for name, told in header["arrays"].items())
-    except (DatasetError, OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (DatasetError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 
 def _header(place: Path) -> dict[str, Any]:
-    return json.loads((place / HEADER).read_text(encoding="utf-8"))
+    _check_own(place / HEADER)
+    with (place / HEADER).open(encoding="utf-8") as file:
+        return json.loads(file.read(LARGEST_HEADER))
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    """Of what a header says of all arrays, so that none is left out of it."""
+    return hashlib.blake2b(json.dumps(arrays, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _check_own(path: Path) -> None:
+    """Refuse what no file of the cache is: a link leads elsewhere, and a pipe would be waited for.
+
+    :raises OSError: If it is something else than a file, or not there.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(f"{path} is no file")
 
 
 def _describe(path: Path) -> dict[str, Any]:
     """What a header says of an array. Whoever writes into the file changes its time."""
+    _check_own(path)
     array = FileArray(path)
     return {"shape": list(array.shape), "type": str(array.dtype), "changed_ns": path.stat().st_mtime_ns}
 
@@ -112,7 +137,10 @@ def _make(place: Path, made_from: Mapping[str, Any], samples: Iterable[Sample]) 
         try:
             with alone_in(making):
                 arrays = _write(making, samples)
-                write_json(making / HEADER, {"format": FORMAT, "made_from": made_from, "arrays": arrays})
+                write_json(
+                    making / HEADER,
+                    {"format": FORMAT, "made_from": made_from, "arrays": arrays, "digest": _digest(arrays)},
+                )
                 os.utime(making)
             _move(making, place, made_from)
         finally:
@@ -137,8 +165,15 @@ def _existing(folder: Path) -> Iterator[Path]:
 def _remove_abandoned(parent: Path) -> None:
     """Remove what processes left that died while they made a folder."""
     for left in parent.glob(".*.tmp"):
-        if time.time() - left.stat().st_mtime > ABANDONED_SECONDS and not is_worked_in(left):
+        ours = MAKING.fullmatch(left.name) and left.is_dir() and not left.is_symlink()
+        old = ours and time.time() - left.stat().st_mtime > ABANDONED_SECONDS
+        if old and not _has_special_lock(left) and not is_worked_in(left):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _has_special_lock(folder: Path) -> bool:
+    """Whether what stands for the lock of a folder is no file."""
+    return os.path.lexists(folder / LOCK) and not (folder / LOCK).is_file()
 
 
 def _write(folder: Path, samples: Iterable[Sample]) -> dict[str, dict[str, Any]]:
@@ -190,7 +225,7 @@ def _move(making: Path, place: Path, made_from: Mapping[str, Any]) -> None:
         try:
             making.rename(place)
         except OSError:
-            if not place.exists():
+            if not os.path.lexists(place):
                 raise
         else:
             return
@@ -198,4 +233,12 @@ def _move(making: Path, place: Path, made_from: Mapping[str, Any]) -> None:
             return
         damaged = making.with_name(f"{making.name}.damaged.tmp")
         place.rename(damaged)
-        shutil.rmtree(damaged)
+        _remove(damaged)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or what stood in its place; of a link nothing but the link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mtl_search.arrays import AT_ONCE, Array, moments, parts
 from mtl_search.errors import DatasetError
 
-TYPES = {2: ("float32",), 4: ("uint8", "float32")}
+TYPES = {2: ("float32",), 4: ("uint8", "uint16", "float32")}
 """Dimensions of the inputs -> what their numbers may be."""
 ROUNDING = 2.0**-10
 """Of the distance between a feature's quartiles: where float32 moves a number by more, that is a distance the network
@@ -34,8 +34,8 @@ def check_inputs(inputs: Array, sample: tuple[int, ...], split: str) -> None:
         )
     types = TYPES[inputs.ndim]
     if str(inputs.dtype) not in types:
-        kind = "images" if inputs.ndim == 4 else "tables"
-        raise DatasetError(f"{where}: inputs that are {kind} must be {' or '.join(types)}, but got {inputs.dtype}.")
+        kind, allowed = ("images" if inputs.ndim == 4 else "tables"), " or ".join(types)
+        raise DatasetError(f"{where}: inputs that are {kind} must be {allowed}, but got {inputs.dtype}.")
     if inputs.size == 0:
         raise DatasetError(f"{where}: inputs must hold at least one number, but got the shape {inputs.shape}.")
     if inputs.shape[1:] != sample:

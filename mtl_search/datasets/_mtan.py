@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from mtl_search.datasets import Dataset
 from mtl_search.datasets._cache import Sample, Source, cached
+from mtl_search.datasets._maps import read_array
 from mtl_search.datasets._official import find_all, official_dataset, rows_of_training
-from mtl_search.datasets._pictures import Size, read_array, refuse_pixels
+from mtl_search.datasets._pictures import Size, refuse_pixels
 from mtl_search.errors import DatasetError
 from mtl_search.tasks import Depth, Normals, Segmentation, Task
 

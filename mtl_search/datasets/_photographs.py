@@ -40,7 +40,7 @@ def textures(dataset: str, names: Sequence[str], side: int) -> NDArray[np.float3
 
 def _texture(dataset: str, name: str, side: int) -> NDArray[np.float32]:
     path = packaged(dataset, "scikit-image", f"skimage/data/{name}")
-    (height, width), _ = picture_header(path)
+    height, width = picture_header(path).size
     scale = side / (MIDDLE * min(height, width))
     size = max(side, round(scale * height)), max(side, round(scale * width))
     top, left = (size[0] - side) // 2, (size[1] - side) // 2

@@ -1,46 +1,87 @@
-"""Pictures and maps in files, as arrays. The only home of Pillow.
+"""Pictures in files, as arrays. The only home of Pillow.
 
 A message says what is wrong with a file; where the file was named is for the caller to say.
 """
 
-import struct
+import logging
+import os
+import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PLANAR_CONFIGURATION, TiffImageFile
 
 from mtl_search.errors import DatasetError
 
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+"""Pillow's names of the formats that are read, PGM and PBM as ``PPM``. It knows thirty more, programs among them."""
 GREY = ("1", "L", "LA", "La")
-GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
+GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+"""Modes of one number of 16 bits; ``I`` has room for 32, and what needs it is refused when it is read."""
 COLOUR = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 """Modes of Pillow that pictures may have."""
-MASK = ("1", "L", "P")
-"""Modes whose pixels are one number of at most 8 bits; of a palette it is the number of the colour."""
-MISSING_CLASS = 255
-"""What stands in a mask for a pixel whose class is not known."""
+NATIVE = "B" if sys.byteorder == "big" else "L"
+OTHER_HALF = {
+    f"{bands};16{order}": f"{bands};16{'L' if (order if order != 'N' else NATIVE) == 'B' else 'B'}"
+    for bands in ("RGB", "RGBA", "RGBX")
+    for order in ("B", "L", "N")
+}
+"""How Pillow unpacks colours of 16 bits, of which it keeps the upper 8 -> how it would keep the lower 8."""
+GREY_AND_ALPHA_16 = "LA;16B"
+"""How it unpacks grey and alpha of 16 bits."""
+LARGEST = {"L;2": 3, "L;4": 15}
+"""How Pillow unpacks grey of 2 and of 4 bits -> the largest number, which it makes 255."""
 ORIENTATION = 0x0112
 """The tag of EXIF that says how a picture is to be turned; from 5 on height and width change places."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""Orientation -> what makes the picture upright."""
 
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a file is said once, by an error of ours
+
+Picture = ImageFile.ImageFile
 Size = tuple[int, int]
 """Height and width."""
 
 
+class Header(NamedTuple):
+    """What is known of a picture before its pixels are read.
+
+    :param size: Height and width as it is to be looked at.
+    :param grey: Whether it is grey.
+    :param bits: Of each number in the file: 16, or 8 if they are no more.
+    """
+
+    size: Size
+    grey: bool
+    bits: int
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Picture]:
     """A picture, its pixels not read yet.
 
     :raises DatasetError: If the file is no picture, is damaged or has too many pixels, also where the pixels are read.
     """
+    refuse_special(path)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            with Image.open(path, formats=FORMATS) as picture:
                 yield picture
     except DatasetError:
         raise
@@ -48,125 +89,194 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise DatasetError(f"{path}: must have at most {limit} pixels, for it may be a decompression bomb.") from error
     except UnidentifiedImageError as error:
-        raise DatasetError(f"{path}: is no picture that can be read.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise DatasetError(f"{path}: cannot be read: {reason}.") from error
+        raise DatasetError(
+            f"{path}: is no picture that can be read, which PNG, JPEG, TIFF, BMP, GIF, WebP, PGM and PPM can."
+        ) from error
+    except Exception as error:  # Pillow meets damage with errors of any kind, from KeyError to ZeroDivisionError
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
+        raise DatasetError(f"{path}: cannot be read: {' '.join(reason.split())[:200]}.") from error
 
 
-def picture_header(path: Path) -> tuple[Size, bool]:
-    """Height and width of a picture as it is to be looked at, and whether it is grey. Reads no pixels.
+def refuse_special(path: Path) -> None:
+    """Refuse what is no file before it is opened: a pipe would wait for ever."""
+    if not path.is_file():
+        raise DatasetError(f"{path}: must be a file, but {'is none' if path.exists() else 'there is none'}.")
+
+
+def picture_header(path: Path) -> Header:
+    """What is known of a picture before its pixels are read.
 
     :raises DatasetError: If it cannot be read, or has pixels of a sort that is not known.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         if picture.mode not in (*GREY, *GREY_16, *COLOUR):
             raise DatasetError(f"{path}: must be grey or coloured, of 8 or 16 bits, but its mode is {picture.mode}.")
-        width, height = picture.size
-        turned = picture.getexif().get(ORIENTATION, 1) >= 5
-        return (width, height) if turned else (height, width), picture.mode in (*GREY, *GREY_16)
+        bits, grey = _bits(picture, path), _is_grey(picture)
+        (width, height), turned = picture.size, _orientation(picture) >= 5
+        return Header((width, height) if turned else (height, width), grey, bits)
 
 
-def read_picture(path: Path, channels: int, size: Size) -> NDArray[np.uint8]:
+def _is_grey(picture: Picture) -> bool:
+    return picture.mode in (*GREY, *GREY_16) or _unpacking(picture) == GREY_AND_ALPHA_16
+
+
+def _bits(picture: Picture, path: Path) -> int:
+    """8 or 16.
+
+    :raises DatasetError: If Pillow keeps 8 of 16 bits and there is no way to the others.
+    """
+    if picture.mode in GREY_16:
+        return 16
+    if isinstance(picture, TiffImageFile):
+        deep = max(picture.tag_v2.get(BITSPERSAMPLE, (1,))) > 8
+        apart = picture.tag_v2.get(PLANAR_CONFIGURATION) == 2  # which Pillow takes for 8 bits
+    else:
+        deep, apart = ";16" in _unpacking(picture).partition("BGR")[0] or _largest(picture) > 255, False
+    if deep and (apart or _unpacking(picture) not in (*OTHER_HALF, GREY_AND_ALPHA_16)):
+        raise DatasetError(f"{path}: has colours of 16 bits that cannot be read whole: save it as PNG.")
+    return 16 if deep else 8
+
+
+def _unpacking(picture: Picture) -> str:
+    """What Pillow calls the layout of the numbers in the file; empty where there is one layout only."""
+    args = picture.tile[0].args if picture.tile else ""
+    first = args[0] if isinstance(args, tuple) and args else args
+    return first if isinstance(first, str) else ""
+
+
+def _largest(picture: Picture) -> int:
+    """The number in the file that is white: PGM and PPM say it, grey of 2 and 4 bits has a small one.
+
+    It is to be asked before the pixels are read.
+    """
+    args = picture.tile[0].args if picture.tile else ""
+    if picture.format == "PPM" and isinstance(args, tuple) and isinstance(args[-1], int):
+        return args[-1]
+    return LARGEST.get(_unpacking(picture).rstrip("IR"), _white(picture))
+
+
+def _white(picture: Picture) -> int:
+    """The number that Pillow makes white."""
+    return 1 if picture.mode == "1" else 65535 if picture.mode in GREY_16 else 255
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Without what libtiff writes to standard error: Pillow raises an error where it matters."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _orientation(picture: Picture) -> int:
+    """1 to 8, as EXIF says it; 1, upright as it is stored, where that says anything else, or is damaged."""
+    if isinstance(picture, TiffImageFile):
+        return 1  # Pillow turns those itself
+    if picture.format == "PNG" and "exif" not in picture.info:
+        picture.load()  # EXIF may come behind the pixels
+    try:
+        found = picture.getexif().get(ORIENTATION, 1)
+    except Exception:  # of any kind, as above: a damaged block says nothing
+        return 1
+    return found if isinstance(found, int) and found in TURNS else 1
+
+
+def upright(picture: Picture) -> Image.Image:
+    """The picture, its pixels read, with the right side up."""
+    with _silenced() if isinstance(picture, TiffImageFile) else nullcontext():
+        orientation = _orientation(picture)
+        picture.load()
+    return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
+
+
+def read_picture(path: Path, channels: int, size: Size, bits: int = 8) -> NDArray[Any]:
     """A picture, ``[channels, height, width]``, turned as its EXIF says, and resized (bilinear) where it must be.
 
-    Of 16 bits the upper 8 are kept; grey is repeated for three channels; colours of a palette are looked up;
-    transparency is left out; of several pictures in a file the first one is taken.
+    Grey is repeated for three channels; colours of a palette are looked up; transparency is left out; of several
+    pictures in a file the first one is taken.
 
     :param channels: 1, for grey ones only, or 3.
+    :param bits: Of the numbers that are wanted: 8, which are the upper ones of 16; or 16, as they are in the file, and
+        of a picture of 8 such that its white is the white of 16.
     """
-    with _opened(path) as picture:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode in GREY_16:
-            upright = Image.fromarray((np.asarray(upright).astype(np.uint16) >> 8).astype(np.uint8))
-        pixels = upright.convert("L" if channels == 1 else "RGB")
-        if (pixels.height, pixels.width) != size:
-            pixels = pixels.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        found = np.array(pixels)
-    return found[None] if channels == 1 else np.ascontiguousarray(np.moveaxis(found, 2, 0))
+    with opened(path) as picture:
+        if _bits(picture, path) == 16:
+            bands = _bands_of_16(picture, path)
+            bands = bands if bits == 16 else [(band >> 8).astype(np.uint8) for band in bands]
+        else:
+            bands = _bands_of_8(upright(picture), channels)
+            bands = bands if bits == 8 else [band.astype(np.uint16) * 257 for band in bands]
+    found = np.stack([_resized(band, size) for band in bands])
+    return np.repeat(found, channels // len(found), axis=0)
 
 
-def read_classes(path: Path, classes: int | None) -> NDArray[np.int16]:
-    """A mask of classes, ``[height, width]``, -1 where it is 255.
-
-    :param classes: How many there are; any up to 254 if that is not known.
-    """
-    values = _mask(path)
-    found = values.astype(np.int16)
-    found[values == MISSING_CLASS] = -1
-    if classes is not None:
-        rule = f"0 to {classes - 1}, or {MISSING_CLASS} where the class is missing"
-        refuse_pixels(path, found, found >= classes, rule)
-    return found
+def _bands_of_8(picture: Image.Image, channels: int) -> list[NDArray[Any]]:
+    """Of a picture of 8 bits, each ``[height, width]``."""
+    mode = "L" if channels == 1 else "RGB"
+    pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
+    return [pixels] if channels == 1 else [pixels[..., band] for band in range(3)]
 
 
-def read_answers(path: Path) -> NDArray[np.int8]:
-    """A mask of yes (255) and no (0), ``[height, width]``, 1 and 0."""
-    values = _mask(path)
-    refuse_pixels(path, values, (values != 0) & (values != 255), "0 or 255")
-    return (values == 255).astype(np.int8)
+def _bands_of_16(picture: Picture, path: Path) -> list[NDArray[Any]]:
+    """The numbers of a picture of 16 bits as they are in the file, each ``[height, width]``; of grey there is one."""
+    if picture.mode in GREY_16:
+        return [numbers(picture, path).astype(np.uint16)]
+    unpacked = _unpacking(picture)
+    if unpacked == GREY_AND_ALPHA_16:
+        # Of four numbers of 8 bits the first two are the halves of the grey one.
+        upper, lower, *_ = np.moveaxis(np.asarray(upright(_unpacked(picture, "RGBA"))), 2, 0)
+        return [upper * np.uint16(256) + lower]
+    uppers = np.asarray(upright(picture))
+    with opened(path) as again:
+        lowers = np.asarray(upright(_unpacked(again, OTHER_HALF[unpacked])))
+    return [uppers[..., band] * np.uint16(256) + lowers[..., band] for band in range(3)]
 
 
-def read_depth(path: Path, scale: float) -> NDArray[np.float32]:
-    """A map of distances, ``[height, width]``, 0 where missing: a picture of 16 bits, or an array in a ``.npy`` file.
+def _unpacked(picture: Picture, layout: str) -> Picture:
+    """A picture whose numbers will be taken for those of another layout."""
+    picture.tile = [
+        part._replace(args=(layout, *part.args[1:]) if isinstance(part.args, tuple) else layout)
+        for part in picture.tile
+    ]
+    return picture
 
-    :param scale: What its numbers are multiplied by.
-    """
-    if path.suffix == ".npy":
-        values = read_array(path, "[height, width]", lambda shape: len(shape) == 2)
+
+def numbers(picture: Picture, path: Path) -> NDArray[np.int64]:
+    """The numbers of a picture of one channel as they are in the file, ``[height, width]``; of one bit 0 and 1."""
+    largest, white = _largest(picture), _white(picture)
+    if picture.tile and picture.tile[0].codec_name == "ppm":
+        found = _of_pgm(picture, path, largest)
     else:
-        with _opened(path) as picture:
-            if picture.mode not in (*GREY_16, "I"):
-                raise DatasetError(f"{path}: must be of one channel of 16 bits, but its mode is {picture.mode}.")
-            values = np.array(ImageOps.exif_transpose(picture))
-    found = values.astype(np.float32) * np.float32(scale)
-    rule = "finite and at least 0, which is where the depth is missing"
-    refuse_pixels(path, found, ~(found >= 0) | np.isinf(found), rule)
+        found = np.asarray(upright(picture)).astype(np.int64)
+        found = found if largest == white else (found * largest + white // 2) // white
+    refuse_pixels(path, found, (found < 0) | (found > largest), f"0 to {largest}")
     return found
 
 
-def read_normals(path: Path) -> NDArray[np.float32]:
-    """A map of vectors, ``[3, height, width]``, 0 0 0 where missing; an array, its channels first or last."""
-    layout = "[3, height, width] or [height, width, 3]"
-    values = read_array(path, layout, lambda shape: len(shape) == 3 and 3 in shape[::2])
-    found = np.array(values if values.shape[0] == 3 else np.moveaxis(values, 2, 0), np.float32)
-    refuse_pixels(path, found, ~np.isfinite(found), "finite, 0 0 0 where the normal is missing")
-    return found
+def _of_pgm(picture: Picture, path: Path, largest: int) -> NDArray[np.int64]:
+    """The numbers of a PGM file, which Pillow reads one after the other where white is none of its own numbers."""
+    width, height = picture.size
+    kind = np.dtype(">u2" if largest > 255 else "u1")
+    found = np.fromfile(path, kind, width * height, offset=picture.tile[0].offset)
+    if len(found) < width * height:
+        raise DatasetError(f"{path}: cannot be read: it is truncated.")
+    return found.reshape(height, width).astype(np.int64)
 
 
-def resized(values: NDArray[Any], size: Size) -> NDArray[Any]:
-    """A map in another size: each pixel has what the nearest one had.
-
-    :param values: ``[..., height, width]``
-    """
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.int64) for new, old in zip(size, values.shape[-2:], strict=True)
-    )
-    return values[..., rows[:, None], columns]
-
-
-def _mask(path: Path) -> NDArray[np.uint8]:
-    with _opened(path) as picture:
-        if picture.mode not in MASK:
-            raise DatasetError(f"{path}: must be a mask of one channel of 8 bits, but its mode is {picture.mode}.")
-        upright = ImageOps.exif_transpose(picture)
-        return np.array(upright.convert("L") if upright.mode == "1" else upright, np.uint8)
-
-
-def read_array(path: Path, layout: str, fits: Callable[[tuple[int, ...]], bool]) -> NDArray[Any]:
-    """An array of numbers in a ``.npy`` file; its shape is looked at before it is read.
-
-    :param layout: What its shape must be, for messages.
-    :param fits: Whether a shape is that.
-    """
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "it is no array of numbers, or is cut off"
-        raise DatasetError(f"{path}: cannot be read: {reason}.") from error
-    if values.dtype.kind not in "iuf" or not fits(values.shape):
-        raise DatasetError(f"{path}: must hold numbers, {layout}, but got {values.dtype} {list(values.shape)}.")
-    return values
+def _resized(band: NDArray[Any], size: Size) -> NDArray[Any]:
+    """Bilinear, ``[height, width]``."""
+    if band.shape == size:
+        return band
+    wide = (size[1], size[0])
+    if band.dtype == np.uint8:
+        return np.asarray(Image.fromarray(band).resize(wide, Image.Resampling.BILINEAR))
+    found = Image.fromarray(band.astype(np.float32)).resize(wide, Image.Resampling.BILINEAR)
+    return np.rint(np.asarray(found)).astype(band.dtype)
 
 
 def refuse_pixels(path: Path, values: NDArray[Any], wrong: NDArray[np.bool_], rule: str) -> None:

@@ -1,10 +1,8 @@
 """Images of the user's own: a folder, and a table that says what is in which file."""
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,28 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mtl_search.arrays import FileArray, parts
+from mtl_search.arrays import Array, FileArray, parts
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._cache import Sample, Source, cached
-from mtl_search.datasets._columns import Declared, Labelled, class_names, declared_tasks, is_dense, label, told
+from mtl_search.datasets._columns import declared_tasks, is_dense, label
+from mtl_search.datasets._file_names import NamedFiles, of_row
 from mtl_search.datasets._own import own_dataset
-from mtl_search.datasets._pictures import (
-    Size,
-    picture_header,
-    read_answers,
-    read_classes,
-    read_depth,
-    read_normals,
-    read_picture,
-    resized,
-)
+from mtl_search.datasets._pictures import Header, Size, picture_header, read_picture
+from mtl_search.datasets._pixel_targets import PixelTargets, pixel_targets, shown
 from mtl_search.datasets._splits import split_rows
-from mtl_search.datasets._tables import Column, Table, read_table
-from mtl_search.errors import DatasetError, FieldError
+from mtl_search.datasets._tables import Column, read_table
+from mtl_search.errors import DatasetError
 
-MAKING = 1
+MAKING = 2
 """Number of the way that arrays are made of files; what another one made is made again."""
-INPUTS = "inputs"
+INPUTS, BITS = "inputs", "bits"
+"""Arrays in the cache: the pictures, and how many bits the numbers of each have in its file."""
+LEVELS = 2**16
+"""Numbers of 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +35,12 @@ class Images(DatasetSource):
     """The user's own images: a folder, and a table whose columns name their files and their tasks.
 
     Images have one channel if all are grey, else three: grey is repeated, colours of a palette are looked up,
-    transparency is left out, of 16 bits the upper 8 are kept, EXIF says which side is up. Targets of every pixel are
-    files named in a column: masks as PNG for ``segmentation`` (numbers of classes, 255 where missing), ``edges`` and
-    ``saliency`` (0 and 255); ``depth`` as PNG of 16 bits, times ``scale``, or ``.npy``; ``normals`` as ``.npy``. They
-    are as large as their image. An empty cell is a missing label. All is decoded once and kept in the cache.
+    transparency is left out, EXIF says which side is up. Where one has 16 bits all numbers are of 16, as they are in
+    the files, and the white of 8 bits is that of 16. Targets of every pixel are files named in a column: masks as PNG
+    for ``segmentation`` (numbers of classes, 255 where missing), ``edges`` and ``saliency`` (0 and 255); ``depth`` as
+    PNG of 16 bits, times ``scale``, or ``.npy``; ``normals`` as ``.npy``. They are as large as their image. Masks of 0
+    and 255 alone have two classes; ``values`` of a ``segmentation`` says which number is which class, ``{255: 1}``, or
+    none, ``{0: null}``. An empty cell is a missing label. All is decoded once and kept in the cache.
 
     :param root: The folder; no file outside of it is read.
     :param table: CSV or Parquet, as for ``table``; its path from ``root``.
@@ -75,9 +71,10 @@ class Images(DatasetSource):
         if not root.is_dir():
             raise DatasetError(f"`dataset.root` must be a folder, but there is none at {root}.")
         table = read_table(root / self.table, self.missing, self.separator)
-        images = _Images(table.column(self.image, "dataset.image"), root, self.size)
+        files = NamedFiles(root)
+        images = _Images(table.column(self.image, "dataset.image"), files, self.size)
         dense = [one for one in declared if one.kind is not None and is_dense(one.kind)]
-        maps = {one.name: _maps(f"targets{number}", one, table, root) for number, one in enumerate(dense)}
+        maps = {one.name: pixel_targets(f"targets{number}", one, table, files) for number, one in enumerate(dense)}
         of_columns = {
             one.name: label(one, [table.column(name, one.key) for name in one.columns])
             for one in declared
@@ -85,11 +82,13 @@ class Images(DatasetSource):
         }
         rows = split_rows(self.split, table, list(of_columns.values()))
         arrays = cached(self._source(images, maps), self.cache, images.samples(maps))
-        of_maps = {name: one.labelled(arrays[one.key]) for name, one in maps.items()}
+        of_maps = {name: one.labelled(arrays) for name, one in maps.items()}
         labelled = [{**of_columns, **of_maps}[one.name] for one in declared]
-        return own_dataset(self.name, table.path, arrays[INPUTS], labelled, rows, {})
+        notes = [*_notes(arrays), *(note for one in maps.values() for note in one.notes(arrays))]
+        found = {"notes": notes} if notes else {}
+        return own_dataset(self.name, table.path, arrays[INPUTS], labelled, rows, found)
 
-    def _source(self, images: "_Images", maps: Mapping[str, "_Maps"]) -> Source:
+    def _source(self, images: "_Images", maps: Mapping[str, PixelTargets]) -> Source:
         files = [*images.files, *(file for one in maps.values() for file in one.files if file is not None)]
         tasks = {
             name: [str(one.declared.kind), dict(one.declared.options), [file is not None for file in one.files]]
@@ -104,153 +103,64 @@ class _Images:
     :raises DatasetError: If a row names no file in the folder, or one that another row has named.
     """
 
-    def __init__(self, column: Column, root: Path, size: Size | None) -> None:
+    def __init__(self, column: Column, files: NamedFiles, size: Size | None) -> None:
         self.column, self.size = column, size
         if column.missing.any():
             raise column.wrong(int(np.argmax(column.missing)), "the name of a file")
-        self.files = [file for file in _files(column, root) if file is not None]
+        self.files = [file for file in files.of(column) if file is not None]
         first: dict[Path, int] = {}
         for row, file in enumerate(self.files):
-            if (before := first.setdefault(file.resolve(), row)) != row:
+            if (before := first.setdefault(Path(os.path.realpath(file)), row)) != row:
                 raise DatasetError(f"{column.place(row)}: must be another file than that of row {before}, {file}.")
 
-    def samples(self, maps: Mapping[str, "_Maps"]) -> Iterator[Sample]:
+    def samples(self, maps: Mapping[str, PixelTargets]) -> Iterator[Sample]:
         """Images and maps, row by row, decoded as they are asked for."""
-        sizes, channels = self._layout()
-        for row, file in enumerate(self.files):
-            size = self.size or sizes[row]
-            with _of_row(self.column, row):
-                picture = read_picture(file, channels, size)
-            yield {INPUTS: picture, **{one.key: one.read(row, sizes[row], size) for one in maps.values()}}
+        headers = self._headers()
+        channels = 1 if all(header.grey for header in headers) else 3
+        bits = max(header.bits for header in headers)
+        targets = [one.looked_at() for one in maps.values()]
+        for row, (file, header) in enumerate(zip(self.files, headers, strict=True)):
+            size = self.size or header.size
+            with of_row(self.column, row):
+                picture = read_picture(file, channels, size, bits)
+            of_maps = [one.read(row, header.size, size) for one in targets]
+            yield {INPUTS: picture, BITS: np.array(header.bits, np.uint8)} | {
+                name: values for one in of_maps for name, values in one.items()
+            }
 
-    def _layout(self) -> tuple[list[Size], int]:
-        """Height and width of every image, and the channels of all."""
-        sizes, grey = [], True
+    def _headers(self) -> list[Header]:
+        """What is known of every image."""
+        headers: list[Header] = []
         for row, file in enumerate(self.files):
-            with _of_row(self.column, row):
-                size, is_grey = picture_header(file)
-            sizes.append(size)
-            grey = grey and is_grey
-            if self.size is None and size != sizes[0]:
+            with of_row(self.column, row):
+                headers.append(picture_header(file))
+            if self.size is None and headers[row].size != headers[0].size:
                 raise DatasetError(
                     f"{self.column.place(row)}: images must be of one size, or `dataset.size` be given, but "
-                    f"{self.files[0]} is {_shown(sizes[0])} and {file} is {_shown(size)}."
+                    f"{self.files[0]} is {shown(headers[0].size)} and {file} is {shown(headers[row].size)}."
                 )
-        return sizes, 1 if grey else 3
+        return headers
 
 
-@dataclass(frozen=True)
-class _Maps:
-    """The targets of a task that has one for every pixel.
-
-    :param key: Name of their array in the cache.
-    :param files: Of every row, ``None`` where they are missing.
-    :param reader: Reads one of them.
-    :param nothing: A pixel without a target.
-    """
-
-    key: str
-    declared: Declared
-    column: Column
-    files: Sequence[Path | None]
-    reader: Callable[[Path], NDArray[Any]]
-    nothing: NDArray[Any]
-
-    def read(self, row: int, size: Size, wanted: Size) -> NDArray[Any]:
-        """Those of a row.
-
-        :param size: Height and width of its image.
-        :param wanted: Those of all images.
-        """
-        file = self.files[row]
-        if file is None:
-            return np.broadcast_to(self.nothing, (*self.nothing.shape[:-2], *wanted))
-        with _of_row(self.column, row):
-            values = self.reader(file)
-            if values.shape[-2:] != size:
-                found = _shown(values.shape[-2:])
-                raise DatasetError(f"{file}: must be as large as the image of its row, {_shown(size)}, but is {found}.")
-        return values if size == wanted else resized(values, wanted)
-
-    def labelled(self, targets: FileArray) -> Labelled:
-        """The task, with the targets of all rows."""
-        options, kind = dict(self.declared.options), str(self.declared.kind)
-        if kind == "segmentation":
-            largest = max(int(part.max()) for _, part in parts(targets))
-            names = class_names(options.pop("classes", max(2, largest + 1)), f"{self.declared.key}.classes")
-            options |= {"classes": len(names), "names": told(names)}
-        options.pop("scale", None)
-        return Labelled(self.declared.make(kind, options), targets)
+def _notes(arrays: Mapping[str, FileArray]) -> list[str]:
+    """What the numbers of pictures are, where some have 16 bits."""
+    bits = np.asarray(arrays[BITS])
+    deep = bits == 16
+    if not deep.any():
+        return []
+    levels = _levels(arrays[INPUTS], deep)
+    there = np.flatnonzero(levels)
+    kept = (
+        f"numbers of 16 bits are kept whole: the largest is {there[-1]:,} of {LEVELS - 1:,}, and {len(there):,} "
+        "different ones are there"
+    )
+    others = f"{np.count_nonzero(~deep):,} of {len(bits):,} pictures have 8 bits: their white is made {LEVELS - 1:,}"
+    return [kept] if deep.all() else [kept, others]
 
 
-def _maps(key: str, declared: Declared, table: Table, root: Path) -> _Maps:
-    """The files of a task, and how they are read.
-
-    :raises UserError: If an option breaks a rule, or a row names no file in the folder.
-    """
-    if len(declared.columns) > 1:
-        raise FieldError(f"{declared.key}.columns", f"must be one column for {declared.kind}", list(declared.columns))
-    column = table.column(declared.columns[0], declared.key)
-    if column.missing.all():
-        raise DatasetError(f"{column.title}: every cell is empty, so task `{declared.name}` has no targets.")
-    reader, nothing = _reader(declared)
-    return _Maps(key, declared, column, _files(column, root), reader, nothing)
-
-
-def _reader(declared: Declared) -> tuple[Callable[[Path], NDArray[Any]], NDArray[Any]]:
-    """What reads the files of a kind, and a pixel without a target, ``[..., 1, 1]``."""
-    options = declared.options
-    if declared.kind == "segmentation":
-        given = options.get("classes")
-        classes = None if given is None else len(class_names(given, f"{declared.key}.classes"))
-        return partial(read_classes, classes=classes), np.full((1, 1), -1, np.int16)
-    if declared.kind in ("edges", "saliency"):
-        return read_answers, np.full((1, 1), -1, np.int8)
-    if declared.kind == "depth":
-        scale = options.get("scale", 1.0)
-        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < np.inf:
-            raise FieldError(f"{declared.key}.scale", "must be a number above 0", scale)
-        return partial(read_depth, scale=scale), np.full((1, 1), 0, np.float32)
-    if declared.kind == "normals":
-        return read_normals, np.zeros((3, 1, 1), np.float32)
-    raise FieldError(f"{declared.key}.kind", "must be one that files of maps can be read for", declared.kind)
-
-
-def _files(column: Column, root: Path) -> list[Path | None]:
-    """The files that a column names, ``None`` for an empty cell.
-
-    :raises DatasetError: If one is not there, or not in the folder, wherever links lead; the message names the row.
-    """
-    if not column.is_text:
-        raise column.wrong(int(np.argmin(column.missing)), "the name of a file")
-    inside = root.resolve()
-    found: list[Path | None] = []
-    for row, name in enumerate(column.values):
-        path = None if column.missing[row] else root / name
-        if path is not None and not path.resolve().is_relative_to(inside):
-            raise DatasetError(f"{column.place(row)}: must be a file in `dataset.root`, but {name!r} is outside of it.")
-        if path is not None and not path.is_file():
-            raise DatasetError(f"{column.place(row)}: there is no file {path}.{_nearest(path)}")
-        found.append(path)
+def _levels(inputs: Array, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which numbers are in some pictures."""
+    found = np.zeros(LEVELS, np.bool_)
+    for start, part in parts(inputs):
+        found[part[chosen[start : start + len(part)]].ravel()] = True
     return found
-
-
-def _nearest(path: Path) -> str:
-    """The end of a message about a file that is not there."""
-    if not path.parent.is_dir():
-        return f" There is no folder {path.parent}."
-    names = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1, cutoff=0.5)
-    return f" Did you mean `{names[0]}`?" if names else ""
-
-
-@contextmanager
-def _of_row(column: Column, row: int) -> Iterator[None]:
-    """Say in errors of a file which row has named it."""
-    try:
-        yield
-    except DatasetError as error:
-        raise DatasetError(f"{column.place(row)}: {error}") from error
-
-
-def _shown(size: Sequence[int]) -> str:
-    return f"{size[0]} x {size[1]} pixels"

@@ -13,8 +13,9 @@ from scipy.io.matlab import MatReadError
 
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._cache import Sample, Source, cached
+from mtl_search.datasets._maps import read_classes, resized
 from mtl_search.datasets._official import find_all, official_dataset, rows_of_training
-from mtl_search.datasets._pictures import picture_header, read_classes, read_picture, resized
+from mtl_search.datasets._pictures import picture_header, read_picture
 from mtl_search.errors import DatasetError
 from mtl_search.tasks import Edges, Normals, Saliency, Segmentation
 
@@ -126,7 +127,7 @@ def _files(root: Path, name: str) -> dict[str, Path]:
 
 def _whole(path: Path, channels: int) -> NDArray[np.uint8]:
     """A picture in its own size, ``[channels, height, width]``."""
-    return read_picture(path, channels, picture_header(path)[0])
+    return read_picture(path, channels, picture_header(path).size)
 
 
 def _edges(path: Path) -> NDArray[np.int8]:

@@ -15,6 +15,8 @@ from mtl_search.tasks._elementwise import Elementwise
 
 CONSTANT = 1e-6
 """Targets are constant if their deviation is no more than this part of their mean: float32 tells no less apart."""
+SAME = 1e-12
+"""Targets are all the same if their squared distances from the mean are no more of their squares: float64 rounds so."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Regression(Elementwise):
     """One or more numbers for each sample: squared error of scaled targets; RMSE, MAE and R2 in the targets' units.
 
     The network learns targets less their mean, divided by their deviation, both of the training targets. Metrics are
-    those of each number by itself, averaged over the numbers, as in scikit-learn; R2 is of those that have a target.
+    those of each number by itself, averaged over the numbers that have a target, as in scikit-learn; R2 over those that
+    have different ones: of one sample, or of targets that are all the same, it is undefined and left out.
     Targets are ``[samples]`` or ``[samples, size]``, float32, NaN where missing.
 
     :param size: Numbers for each sample.
@@ -36,7 +39,7 @@ class Regression(Elementwise):
     metrics = (
         Metric("rmse", higher_is_better=False),
         Metric("mae", higher_is_better=False),
-        Metric("r2"),
+        Metric("r2", optional=True),
         Metric("loss", higher_is_better=False),
     )
     integer = False
@@ -115,18 +118,15 @@ class Regression(Elementwise):
         deviations = self._deviations()[there]
         squared, absolute, total, squares, count = totals[there].unbind(dim=1)
         learned = squared if self.error == "squared" else absolute
+        spread = squares - total.square() / count
+        varies = spread > SAME * squares
+        r2 = {"r2": float((1 - squared[varies] / spread[varies]).mean())} if bool(varies.any()) else {}
         return {
             "rmse": float((deviations * (squared / count).sqrt()).mean()),
             "mae": float((deviations * absolute / count).mean()),
-            "r2": float(_r2(squared, squares - total.square() / count, squares).mean()),
+            **r2,
             "loss": float(learned.sum() / count.sum()),
         }
 
     def _deviations(self) -> Tensor:
         return torch.tensor(self.deviation or (1.0,) * self.size, dtype=torch.float64)
-
-
-def _r2(errors: Tensor, spread: Tensor, squares: Tensor) -> Tensor:
-    """1 - errors / spread; where the targets are all the same 1 for no error and 0 for any, as in scikit-learn."""
-    varies = spread > 1e-12 * squares
-    return torch.where(varies, 1 - errors / torch.where(varies, spread, 1), (errors == 0).double())
