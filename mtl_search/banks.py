@@ -67,7 +67,9 @@ def _split_term(bank: str, term: str) -> tuple[str, int]:
     if match is None:
         raise FieldError("bank", "must be a bank, a primitive, or primitives joined as in `random*3+shift`", bank)
     name, repeat = match[1], int(match[2] or 1)
-    if ":" not in name and name not in PRIMITIVES.names():
+    if ":" in name:
+        PRIMITIVES.check(name)
+    elif name not in PRIMITIVES.names():
         if name in bank_names():
             raise FieldError("bank", f"may join and repeat primitives only, and `{name}` is none", bank)
         raise UnknownNameError("bank or primitive", name, bank_names())

@@ -31,20 +31,36 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+NO_CODE = "Load no code of your own: what a file names as my_package.module:Name is refused."
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the experiment: training.epochs=3. Repeatable."),
+]
+
+
+def _refuse_own_code(context: typer.Context, refused: bool) -> None:
+    """While the command runs."""
+    if refused:
+        from mtl_search.own_code import own_code_allowed
+
+        context.with_resource(own_code_allowed(False))
+
+
+NoCodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-code",
+        callback=_refuse_own_code,
+        expose_value=False,
+        help=NO_CODE,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 
 
 def main() -> None:
-    """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted).
-
-    The current folder comes last on the import path, so that `my_package.module:Name` is found there.
-    """
-    sys.path.append(str(Path.cwd()))
+    """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted)."""
     gc.set_threshold(*RARELY)
     atexit.register(gc.freeze)
     try:
@@ -67,7 +83,15 @@ def _end(message: str, status: int) -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _begin(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    no_code: Annotated[bool, typer.Option("--no-code", help=NO_CODE)] = False,
+) -> None:
+    """What comes before the command: own code is looked for in the current folder, too."""
+    from mtl_search.own_code import own_code_allowed
+
+    context.with_resource(own_code_allowed(not no_code, here=True))
     if version:
         import mtl_search
 
@@ -86,6 +110,7 @@ def search(
     out: Annotated[Path | None, typer.Option(help="Folder for the run, new or empty.")] = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
     changes: SetOption = None,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Search a space: train candidates on Ray Tune workers, keep the Pareto front, draw it."""
     from mtl_search.experiment import load_experiment
@@ -120,6 +145,7 @@ def resume(
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Go on though source, data, libraries or the experiment changed.")
     ] = False,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Go on with a search that was cut off, whatever by, or that is to have a larger budget.
 
@@ -206,6 +232,7 @@ def compare(
     like: Annotated[str | None, typer.Option(help="Without a run: on this experiment's data and backbone.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Without a run: epochs of each training.")] = None,
     out: Annotated[Path | None, typer.Option(help="Without a run: folder, new or empty.")] = None,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Train picks of the front and baselines from scratch, at equal budget, over seeds; measure on the test split.
 
@@ -256,6 +283,7 @@ def train(
         typer.Option(help="test: train on training and validation samples, measure on the test split."),
     ] = "test",
     out: Annotated[Path | None, typer.Option(help="Write weights and scores here, a new or empty folder.")] = None,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Train an architecture or a baseline from scratch and measure it. Data and settings of a RUN are its own."""
     from mtl_search.comparison import train_alone
@@ -279,6 +307,7 @@ def export_model(
     format: Annotated[Literal["onnx", "torch"], typer.Option(help="onnx, or torch: for torch.export.load.")] = "onnx",
     seed: Annotated[int, typer.Option(help="Which training of an entrant.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder to write into; RUN/exports/ID if left out.")] = None,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Write a trained network as a model file that needs no mtl_search, checked, with a model card beside it."""
     path, which = (target, None) if Path(target).is_dir() else _divided(target)
@@ -314,6 +343,7 @@ def check(
     experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="A name (see `list spaces`) or a YAML file.")],
     changes: SetOption = None,
     as_json: JsonOption = False,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Validate an experiment and its data without training: what was found, the size of the space, the costs."""
     from mtl_search.experiment import load_experiment

@@ -1,4 +1,4 @@
-"""An experiment: the YAML file that says what to search, on what data, with what budget. The only home of YAML.
+"""An experiment: the YAML file that says what to search, on what data, with what budget.
 
 Everything a user writes is checked here, once. A broken rule becomes one
 :class:`~mtl_search.errors.ExperimentError` that names the file, the dotted key, the rule, what was found, and for an
@@ -9,9 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -25,11 +24,14 @@ from pydantic import (
 
 from mtl_search.architecture import DECODER, Backbone, Kind, Routing, Specific, Stage
 from mtl_search.banks import check_bank, default_bank
-from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, no_such_file, suggestion
+from mtl_search.characters import cut, printable
+from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError, no_such_file, suggestion
 from mtl_search.messages import explain, short
 from mtl_search.pareto import COSTS
+from mtl_search.reading import DEPTH, read_text
 from mtl_search.registry import BALANCINGS, DATASETS
 from mtl_search.space import Granularity, LayerSpace, SearchSpace
+from mtl_search.yaml_text import as_yaml, parse_yaml
 
 PACKAGE = Path(__file__).parent
 
@@ -410,7 +412,7 @@ class Experiment(Section):
 
     def to_yaml(self) -> str:
         """As YAML text, every default written out."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+        return as_yaml(self.to_dict())
 
 
 def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment:
@@ -514,7 +516,7 @@ def find_yaml(folder: str, kind: str, name: str | Path) -> Path:
     if str(name) in known:
         return known[str(name)]
     path = Path(name)
-    if path.is_file():
+    if path.exists():
         return path
     if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
         raise ExperimentError(f"{name}: {no_such_file(path)}")
@@ -526,29 +528,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     :raises ExperimentError: If it cannot be read, is no YAML, has a key twice, or is not a mapping.
     """
+    shown = printable(str(path))
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-01
-        raise ExperimentError(f"{path}: is not YAML: {' '.join(str(error).split())}.") from error
+        text = read_text(path)
+    except UserError as error:
+        raise ExperimentError(str(error)) from error
+    try:
+        data = parse_yaml(text)
+    except UserError as error:
+        raise ExperimentError(f"{shown}: {error}") from error
     if not isinstance(data, dict):
-        raise ExperimentError(f"{path}: must be a mapping with keys, but got {short(data)}.")
+        raise ExperimentError(f"{shown}: must be a mapping with keys, but got {short(data)}.")
     return data
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """The safe loader, refusing what it would pass over in silence: a key that stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [cast(Any, self.construct_object(key, deep=True)) for key in own]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
+LONGEST_INDEX = 9
+"""Digits of the number of an item or a layer in a dotted key."""
 PATHS = ("file", "root", "cache")
 """Keys of a dataset, or of a part of one, that name a file or a folder."""
 
@@ -567,17 +562,18 @@ def _anchor(dataset: Any, folder: Path) -> None:
 def _apply(data: dict[str, Any], change: str) -> None:
     """Set one value: ``dotted.key=value``."""
     key, equals, text = change.partition("=")
-    names: list[Any] = [int(name) if name.isdecimal() else name for name in key.strip().split(".")]
-    if not equals or "" in names:
-        raise ExperimentError(f"--set {change}: must be `dotted.key=value`.")
+    parts, shown = key.strip().split("."), printable(cut(change))
+    names: list[Any] = [int(name) if name.isdecimal() and len(name) <= LONGEST_INDEX else name for name in parts]
+    if not equals or "" in names or len(names) > DEPTH:
+        raise ExperimentError(f"--set {shown}: must be `dotted.key=value`.")
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ExperimentError(f"--set {change}: the value is not YAML: {' '.join(str(error).split())}.") from error
+        value = parse_yaml(text)
+    except UserError as error:
+        raise ExperimentError(f"--set {shown}: the value {error}") from error
     place: Any = data
     try:
         for name in names[:-1]:
             place = place[name] if isinstance(place, list) else place.setdefault(name, {})
         place[names[-1]] = value
     except (IndexError, TypeError, KeyError, AttributeError) as error:
-        raise ExperimentError(f"--set {change}: there is no such key in the experiment.") from error
+        raise ExperimentError(f"--set {shown}: there is no such key in the experiment.") from error

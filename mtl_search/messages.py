@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mtl_search.characters import cut, printable
 from mtl_search.errors import FieldError, UserError, suggestion
 
 
@@ -76,10 +77,9 @@ def _types(annotation: Any) -> list[Any]:
 
 
 def _dotted(place: Sequence[Any]) -> str:
-    return ".".join(str(part) for part in place)
+    return printable(".".join(cut(str(part)) for part in place))
 
 
 def short(value: Any) -> str:
     """A value for a message, at most 80 characters."""
-    text = f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > 8 else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return cut(f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > 8 else repr(value))

@@ -1,6 +1,6 @@
 """Files that others may have written, read as data: only ordinary files of a bounded size, and JSON of a bounded depth.
 
-What is read here is never followed or run. Text that is shown goes through :func:`printable`.
+What is read here is never followed or run.
 """
 
 import json
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mtl_search.characters import is_broken, printable, quoted
 from mtl_search.errors import UserError
 
 TEXT_LIMIT = 4 * 2**20
@@ -103,31 +104,8 @@ def parse_json(text: str) -> Any:
         if depth > DEPTH:
             raise UserError(_too_deep())
         if isinstance(place, str) and is_broken(place):
-            raise UserError(f"holds half of a pair of characters: {shortened(place)}.")
+            raise UserError(f"holds half of a pair of characters: {quoted(place)}.")
     return data
-
-
-def is_broken(text: str) -> bool:
-    """Whether a text holds a surrogate: half of a pair of characters, which no file and no terminal takes."""
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def printable(text: str, keep: str = "") -> str:
-    """``text`` with all that a terminal would obey, or cannot show, as escapes: ``\\x1b``, ``\\u202e``, ``\\n``.
-
-    Letters of every script stay.
-
-    :param keep: Characters that stay although they are of that kind: a line end in a message of several lines.
-    """
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() or one in keep else _escape(one) for one in text)
-
-
-def shortened(text: str, length: int = 80) -> str:
-    """``text`` between quotes for a message, with escapes, at most ``length`` characters."""
-    shown = printable(repr(text[: length + 1]))
-    return shown if len(shown) <= length else f"{shown[: length - 3]}..."
 
 
 def _check_ordinary(shown: str, found: os.stat_result) -> os.stat_result:
@@ -142,7 +120,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise UserError(f"key {shortened(twice)} stands twice.")
+        raise UserError(f"key {quoted(twice)} stands twice.")
     return found
 
 
@@ -160,7 +138,7 @@ def _finite(digits: str) -> float:
 
 
 def _not_finite(found: str) -> NoReturn:
-    raise UserError(f"numbers must be finite, but one is {shortened(found)}.")
+    raise UserError(f"numbers must be finite, but one is {quoted(found)}.")
 
 
 def _too_deep() -> str:
@@ -177,7 +155,3 @@ def _walk(data: Any) -> Iterator[tuple[Any, int]]:
             left += [(one, depth + 1) for pair in value.items() for one in pair]
         elif isinstance(value, list):
             left += [(one, depth + 1) for one in value]
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -64,7 +64,7 @@ def small(tmp_path: Path) -> Path:
         ("space.bank=random*3+shft", ["`space.bank`", "`shft`", "Did you mean `shift`?"]),
         ("space.layers.0.bank=sobl", ["`space.layers.0.bank`", "Did you mean `sobel`?"]),
         ("dataset.name=multi_mnst", ["`dataset.name`", "no dataset `multi_mnst`", "Did you mean `multi_mnist`?"]),
-        ("dataset.name=nowhere:Data", ["`dataset.name`", "dataset `nowhere:Data` cannot be imported"]),
+        ("dataset.name=nowhere:", ["`dataset.name`", "dataset `nowhere:` must have the form `my_package.module:Name`"]),
         ("objectives=[acuracy, macs]", ["`objectives`", "no objective `acuracy`", "Did you mean `accuracy`?"]),
         ("search.sampler=tpee", ["`search.sampler`", "but got 'tpee'", "Did you mean `tpe`?"]),
         ("backbone.kind=residul", ["`backbone.kind`", "but got 'residul'", "Did you mean `residual`?"]),

@@ -132,7 +132,7 @@ class DatasetSource(ABC):
 
 @dataclass(frozen=True)
 class DatasetFunction(DatasetSource):
-    """A function of the user's own that makes a dataset.
+    """A function of the user's own that makes a dataset, marked with :func:`~mtl_search.own_code.dataset_function`.
 
     :param function: Returns a :class:`Dataset`, or its tasks and its splits.
     :param options: Its arguments.
@@ -171,20 +171,20 @@ def _function_source(function: Callable[..., Any], name: str, options: Mapping[s
 
 
 def dataset_source(name: str, options: Mapping[str, Any]) -> DatasetSource:
-    """The source registered under ``name``, or the function at ``my_package.module:name``, with its options checked.
+    """The source registered under ``name``, or the marked function at ``my_package.module:name``, its options checked.
 
     :raises UnknownNameError: If there is no such dataset.
+    :raises UserError: If something else than a dataset stands there.
     :raises DatasetError: If an option is unknown or breaks a rule.
     """
     source = DATASETS.get(name)
     if inspect.isroutine(source):
         return _function_source(source, name, options)
-    if not (isinstance(source, type) and issubclass(source, DatasetSource)):
-        raise DatasetError(f"`dataset.name` must name a DatasetSource or a function, but `{name}` is none.")
     try:
-        return build(source, options, "dataset", name)
+        made: DatasetSource = build(source, options, "dataset", name)
     except UserError as error:
         raise DatasetError(str(error)) from error
+    return made
 
 
 def load_dataset(name: str, **options: Any) -> Dataset:
