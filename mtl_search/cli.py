@@ -5,10 +5,11 @@ import gc
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
+from mtl_search.characters import printable
 from mtl_search.errors import MTLSearchError, SearchInterruptedError, UserError, no_such_folder
 
 if TYPE_CHECKING:
@@ -78,8 +79,13 @@ def main() -> None:
 
 
 def _end(message: str, status: int) -> None:
-    print(message, file=sys.stderr)
+    _say(message, sys.stderr)
     raise SystemExit(status)
+
+
+def _say(text: object, file: TextIO | None = None) -> None:
+    """Print what may hold names that others chose: what a terminal would obey is shown as escapes."""
+    print(printable(str(text), keep="\n"), file=file)
 
 
 @app.callback(invoke_without_command=True)
@@ -95,7 +101,7 @@ def _begin(
     if version:
         import mtl_search
 
-        print(mtl_search.__version__)
+        _say(mtl_search.__version__)
         raise typer.Exit
 
 
@@ -131,7 +137,7 @@ def search(
     run = run_search(checked, out=out, address=address, show_progress=True)
     page = write_report(run)
     _print_run(run)
-    print(f"\nrun:  {run.path}\npage: {page}")
+    _say(f"\nrun:  {run.path}\npage: {page}")
     _exit_if_short(run)
 
 
@@ -165,7 +171,7 @@ def resume(
     )
     page = write_report(resumed)
     _print_run(resumed)
-    print(f"\nrun:  {resumed.path}\npage: {page}")
+    _say(f"\nrun:  {resumed.path}\npage: {page}")
     _exit_if_short(resumed)
 
 
@@ -187,7 +193,7 @@ def report(run: RunArgument) -> None:
     """Render the pages and report.json again from the folder."""
     from mtl_search.report import write_report
 
-    print(write_report(run))
+    _say(write_report(run))
 
 
 @app.command()
@@ -207,11 +213,11 @@ def show(
             svg.write_text(svg_drawing(architecture, tasks), encoding="utf-8")
         except OSError as error:
             raise UserError(f"{svg}: cannot be written: {error.strerror}.") from error
-        print(f"picture: {svg}", file=sys.stderr)
+        _say(f"picture: {svg}", sys.stderr)
     if as_json:
         _print_json(_architecture_data(architecture, trial))
     else:
-        print(f"{architecture.id}  {architecture}\n\n{text_drawing(architecture, tasks)}", end="")
+        _say(f"{architecture.id}  {architecture}\n\n{text_drawing(architecture, tasks)}".removesuffix("\n"))
         _print_cost(trial, len(tasks))
 
 
@@ -264,7 +270,7 @@ def compare(
     )
     _print_comparison(comparison)
     page = write_report(comparison.path)
-    print(f"\npage: {page.with_name('report.html')}")
+    _say(f"\npage: {page.with_name('report.html')}")
     _exit_if_trainings_are_missing(comparison)
 
 
@@ -292,7 +298,7 @@ def train(
     comparison = train_alone(architecture or target, experiment, seeds=seeds, split=split, out=out, run=run)
     _print_comparison(comparison)
     if out is not None:
-        print(f"\nfolder: {out}")
+        _say(f"\nfolder: {out}")
     _exit_if_trainings_are_missing(comparison)
 
 
@@ -314,7 +320,7 @@ def export_model(
     from mtl_search.exporting import export
 
     written = export(path, which, format=format, seed=seed, out=out)
-    print(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
+    _say(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
 
 
 @app.command("list")
@@ -332,10 +338,10 @@ def list_names(
     if as_json:
         _print_json(found)
     elif not found:
-        print(f"there are no {what} yet")
+        _say(f"there are no {what} yet")
     else:
         width = max(map(len, found))
-        print("\n".join(f"{name:{width}}  {about}" for name, about in found.items()))
+        _say("\n".join(f"{name:{width}}  {about}" for name, about in found.items()))
 
 
 @app.command()
@@ -357,7 +363,7 @@ def check(
     if as_json:
         _print_json(found)
     else:
-        print(check_text(found))
+        _say(check_text(found))
 
 
 def _divided(target: str) -> tuple[str, str]:
@@ -444,11 +450,11 @@ def _print_comparison(comparison: "Comparison") -> None:
     """A line per entrant: accuracy and Delta_m, their means over seeds."""
     width = max(map(len, comparison.entrants))
     split = comparison.asked["split"]
-    print(f"{'':{width}}  {split + ' accuracy':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
+    _say(f"{'':{width}}  {split + ' accuracy':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
     for key in comparison.entrants:
         found = comparison.of(key)
         if not found:
-            print(f"{key:{width}}  no training is complete")
+            _say(f"{key:{width}}  no training is complete")
             continue
         accuracy, learnable, macs = (
             sum(getattr(one, name) for one in found) / len(found)
@@ -456,19 +462,19 @@ def _print_comparison(comparison: "Comparison") -> None:
         )
         gains = [one.delta_m for one in found if one.delta_m is not None]
         gain = f"{sum(gains) / len(gains):+.2f} %" if gains else "-"
-        print(f"{key:{width}}  {accuracy:13.2%}  {gain:>8}  {learnable:>10,.0f}  {macs:>12,.0f}  {len(found)}")
+        _say(f"{key:{width}}  {accuracy:13.2%}  {gain:>8}  {learnable:>10,.0f}  {macs:>12,.0f}  {len(found)}")
     for name, reason in comparison.asked["unresolved"].items():
-        print(f"pick {name}: {reason}")
+        _say(f"pick {name}: {reason}")
 
 
 def _exit_if_trainings_are_missing(comparison: "Comparison") -> None:
     """Status 1 where trainings failed, each named."""
     for one in comparison.failed:
-        print(f"{one.entrant}, seed {one.seed} FAILED: {one.error}")
+        _say(f"{one.entrant}, seed {one.seed} FAILED: {printable(one.error)}")
     missing, now = comparison.missing, comparison.missing_now
     if len(missing) > len(now):
         others = sorted({key for key, _ in missing} - {key for key, _ in now})
-        print(f"asked for earlier and not complete: {', '.join(others)}")
+        _say(f"asked for earlier and not complete: {', '.join(others)}")
     if now:
         names = ", ".join(f"{key} (seed {seed})" for key, seed in now)
         _end(f"not complete: {names}; the same command trains them again", 1)
@@ -489,9 +495,9 @@ def _architecture_data(architecture: "Architecture", trial: "Trial | None") -> d
 
 def _print_cost(trial: "Trial | None", tasks: int) -> None:
     if trial is None:
-        print("(cost depends on the tasks and the size of the inputs: show it from its run, as RUN:ID)")
+        _say("(cost depends on the tasks and the size of the inputs: show it from its run, as RUN:ID)")
         return
-    print(
+    _say(
         f"cost: {trial.learnable_parameters:,} learnable parameters, {trial.fixed_parameters:,} fixed, "
         f"{trial.macs:,} MACs for all {tasks} tasks"
     )
@@ -502,18 +508,18 @@ def _print_run(run: "Run") -> None:
 
     data = status_of(run)
     states = ", ".join(f"{count} {state}" for state, count in data["states"].items()) or "no trial has ended"
-    print(f"{run.experiment.name}: {states} of {data['asked']} asked for")
+    _say(f"{run.experiment.name}: {states} of {data['asked']} asked for")
     _print_under_way(data)
     for trial in run.trials:
         if trial.state == "FAILED":
-            print(f"  trial {trial.number} FAILED: {trial.error}")
+            _say(f"  trial {trial.number} FAILED: {printable(trial.error)}")
     if run.front:
-        print(f"front ({len(run.front)}), cheapest first:")
-        print(f"  {'trial':>5}  {'accuracy':>8}  {'learnable':>10}  architecture")
+        _say(f"front ({len(run.front)}), cheapest first:")
+        _say(f"  {'trial':>5}  {'accuracy':>8}  {'learnable':>10}  architecture")
     for trial in run.front:
         knee = "  <- knee" if trial is run.knee else ""
         quality = f"{trial.accuracy:8.2%}  {trial.learnable_parameters:>10,}"
-        print(f"  {trial.number:>5}  {quality}  {trial.architecture}{knee}")
+        _say(f"  {trial.number:>5}  {quality}  {trial.architecture}{knee}")
 
 
 def _print_under_way(data: dict[str, Any]) -> None:
@@ -524,12 +530,12 @@ def _print_under_way(data: dict[str, Any]) -> None:
     if data["running"]:
         left = data["seconds_left"]
         shown = "time left not known before a trial has ended" if left is None else f"{duration(left)} left"
-        print(f"  running; under way: {trials or 'none'}; {shown}")
+        _say(f"  running; under way: {trials or 'none'}; {shown}")
     elif data["ended_early"]:
         cut_off = f"; under way when it ended: {trials}" if trials else ""
-        print(f"  not running, and short of what was asked for{cut_off}; go on with: mtl-search resume {data['path']}")
+        _say(f"  not running, and short of what was asked for{cut_off}; go on with: mtl-search resume {data['path']}")
     elif data["ended_because"]:
-        print(f"  ended before the last trial: {data['ended_because']}")
+        _say(f"  ended before the last trial: {data['ended_because']}")
 
 
 def _exit_if_short(run: "Run") -> None:
@@ -547,7 +553,8 @@ def _exit_if_short(run: "Run") -> None:
 
 
 def _print_json(data: object) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    print("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
 
 
 if __name__ == "__main__":

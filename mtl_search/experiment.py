@@ -22,15 +22,27 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.architecture import DECODER, Backbone, Kind, Routing, Specific, Stage
-from mtl_search.banks import check_bank, default_bank
+from mtl_search.architecture import (
+    DECODER,
+    MOST_CHANNELS,
+    MOST_DEPTH,
+    MOST_LAYERS,
+    MOST_POOL,
+    MOST_STRIDE,
+    Backbone,
+    Kind,
+    Routing,
+    Specific,
+    Stage,
+)
+from mtl_search.banks import check_bank, check_use, default_bank
 from mtl_search.characters import cut, printable
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError, no_such_file, suggestion
 from mtl_search.messages import explain, short
 from mtl_search.pareto import COSTS
 from mtl_search.reading import DEPTH, read_text
 from mtl_search.registry import BALANCINGS, DATASETS
-from mtl_search.space import Granularity, LayerSpace, SearchSpace
+from mtl_search.space import MOST_OPTIONS, Granularity, LayerSpace, SearchSpace
 from mtl_search.yaml_text import as_yaml, parse_yaml
 
 PACKAGE = Path(__file__).parent
@@ -41,11 +53,25 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+FEW = Field(max_length=MOST_OPTIONS)
 Ratio = Annotated[float, Field(ge=0, le=1)]
-Banks = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-Ratios = Annotated[tuple[Ratio, ...], BeforeValidator(_as_list)]
-Depths = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list)]
-Widths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], BeforeValidator(_as_list)]
+Banks = Annotated[tuple[str, ...], FEW, BeforeValidator(_as_list)]
+Ratios = Annotated[tuple[Ratio, ...], FEW, BeforeValidator(_as_list)]
+Depths = Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_DEPTH)], ...], FEW, BeforeValidator(_as_list)]
+Widths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], FEW, BeforeValidator(_as_list)]
+
+MOST = 1_000_000
+"""Of what is counted one by one: epochs, trials, samples of a batch. No search has come near in any of them."""
+MOST_HOURS = 1e6
+"""A century."""
+MOST_MACHINES = 10_000
+"""Workers, processors and GPUs. The largest clusters of Ray have some thousands of machines."""
+MOST_POINTS = 1_000
+"""Architectures that are tried first."""
+MOST_OBJECTIVES = 8
+"""The cost of a hypervolume grows exponentially with them. Five are the most in use."""
+LONGEST_NAME, LONGEST_TEXT = 100, 10_000
+"""Characters of a name, which is part of the name of a folder, and of a description."""
 
 
 class Section(BaseModel):
@@ -57,21 +83,21 @@ class Section(BaseModel):
 class StageSettings(Section):
     """One stage: as :class:`~mtl_search.architecture.Stage`."""
 
-    width: int = Field(ge=1)
-    depth: int = Field(1, ge=1)
-    stride: int = Field(1, ge=1)
-    dilation: int = Field(1, ge=1)
+    width: int = Field(ge=1, le=MOST_CHANNELS)
+    depth: int = Field(1, ge=1, le=MOST_LAYERS)
+    stride: int = Field(1, ge=1, le=MOST_STRIDE)
+    dilation: int = Field(1, ge=1, le=MOST_STRIDE)
 
 
 class BackboneSettings(Section):
     """As :class:`~mtl_search.architecture.Backbone`."""
 
     kind: Kind = "plain"
-    stem: int = Field(0, ge=0)
-    stem_stride: int = Field(1, ge=1)
-    stages: tuple[StageSettings, ...] = Field(min_length=1)
-    head_pool: int = Field(1, ge=1)
-    decoder: int = Field(DECODER, ge=1)
+    stem: int = Field(0, ge=0, le=MOST_CHANNELS)
+    stem_stride: int = Field(1, ge=1, le=MOST_STRIDE)
+    stages: tuple[StageSettings, ...] = Field(min_length=1, max_length=MOST_LAYERS)
+    head_pool: int = Field(1, ge=1, le=MOST_POOL)
+    decoder: int = Field(DECODER, ge=1, le=MOST_CHANNELS)
 
     def build(self) -> Backbone:
         """The backbone that these settings describe."""
@@ -187,7 +213,7 @@ class AugmentationSettings(Section):
     :param flip: Whether left and right are exchanged half of the time: for tasks of which that changes no target.
     """
 
-    shift: int = Field(0, ge=0)
+    shift: int = Field(0, ge=0, le=MOST)
     flip: bool = False
 
     @model_validator(mode="after")
@@ -217,8 +243,8 @@ class Training(Section):
         for a minute or more; on a processor its steps are no faster then.
     """
 
-    epochs: int = Field(5, ge=1)
-    batch_size: int = Field(128, ge=2)
+    epochs: int = Field(5, ge=1, le=MOST)
+    batch_size: int = Field(128, ge=2, le=MOST)
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["one_cycle", "cosine", "step", "poly", "constant"] = "one_cycle"
@@ -254,7 +280,7 @@ class EarlyStopping(Section):
     :param factor: One in so many trials goes on, and is compared again after so many times as many epochs.
     """
 
-    grace: int = Field(3, ge=1)
+    grace: int = Field(3, ge=1, le=MOST)
     factor: float = Field(3, gt=1)
 
 
@@ -287,24 +313,24 @@ class Search(Section):
     :param gpus: GPUs of each trial; a fraction puts several trials on one.
     """
 
-    trials: int = Field(24, ge=1)
-    hours: float | None = Field(None, gt=0)
+    trials: int = Field(24, ge=1, le=MOST)
+    hours: float | None = Field(None, gt=0, le=MOST_HOURS)
     target: Target | None = None
     workers: int | Literal["auto"] = "auto"
     sampler: Literal["bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution"] = "bayesian"
     early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_defaults_for_true)] = None
     learning_curves: bool = False
-    points: tuple[dict[str, Any], ...] = ()
-    retries: int = Field(2, ge=0)
+    points: tuple[dict[str, Any], ...] = Field((), max_length=MOST_POINTS)
+    retries: int = Field(2, ge=0, le=MOST)
     seed: int = Field(0, ge=0, lt=2**31)
-    cpus: int = Field(1, ge=1)
-    gpus: float = Field(0, ge=0)
+    cpus: int = Field(1, ge=1, le=MOST_MACHINES)
+    gpus: float = Field(0, ge=0, le=MOST_MACHINES)
 
     @field_validator("workers", mode="before")
     @classmethod
     def _not_negative(cls, workers: Any) -> Any:
-        if workers != "auto" and (not isinstance(workers, int) or workers < 0):
-            raise ValueError("must be `auto` or a whole number of at least 0")
+        if workers != "auto" and (not isinstance(workers, int) or not 0 <= workers <= MOST_MACHINES):
+            raise ValueError(f"must be `auto` or a whole number from 0 to {MOST_MACHINES:,}")
         return workers
 
 
@@ -316,16 +342,23 @@ class Experiment(Section):
         quality and one cost.
     """
 
-    name: str = "experiment"
-    description: str = ""
+    name: str = Field("experiment", min_length=1, max_length=LONGEST_NAME)
+    description: str = Field("", max_length=LONGEST_TEXT)
     dataset: DatasetSettings
     backbone: BackboneSettings
     space: SpaceSettings = SpaceSettings()
     training: Training = Training()
-    objectives: tuple[str, ...] = ("accuracy", "learnable_parameters")
+    objectives: tuple[str, ...] = Field(("accuracy", "learnable_parameters"), max_length=MOST_OBJECTIVES)
     constraints: Constraints = Constraints()
     search: Search = Search()
     _source: str | None = PrivateAttr(None)
+
+    @field_validator("name")
+    @classmethod
+    def _can_be_shown(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError("must hold no control characters")
+        return name
 
     @field_validator("objectives")
     @classmethod
@@ -424,7 +457,8 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     Files and folders of the dataset (``file``, ``root``) are relative to the YAML file; where they stand in
     ``changes``, or the experiment comes with the package, to the working directory.
 
-    :raises ExperimentError: If there is no such file, or something in it breaks a rule.
+    :raises ExperimentError: If there is no such file, something in it breaks a rule, or it names code that may not be
+        loaded.
     """
     path = find_yaml("search_spaces", "experiment", name)
     data = read_yaml(path)
@@ -433,7 +467,21 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     for change in changes:
         _apply(data, change)
     _anchor(data.get("dataset"), Path())
-    return parse_experiment({"name": path.stem, **data}, str(path))
+    experiment = parse_experiment({"name": path.stem, **data}, str(path))
+    try:
+        _check_use(experiment)
+    except UserError as error:
+        raise ExperimentError(f"{printable(str(path))}: {error}") from error
+    return experiment
+
+
+def _check_use(experiment: Experiment) -> None:
+    """Refuse code that may not be loaded at once, before what takes seconds to load."""
+    DATASETS.check_use(experiment.dataset.name)
+    BALANCINGS.check_use(experiment.training.balancing.name)
+    for layer in experiment.search_space.layers:
+        for bank in layer.bank:
+            check_use(bank)
 
 
 def experiment_on(dataset: str) -> Experiment:

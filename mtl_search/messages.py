@@ -36,6 +36,9 @@ def explain(error: ValidationError, model: type[BaseModel], what: str = "an expe
     if first["type"] == "literal_error":
         valid = re.findall(r"'([^']*)'", first["ctx"]["expected"])
         return f"`{_dotted(place)}` must be a valid name, {found}{suggestion(first['input'], valid)}"
+    if first["type"] in ("too_long", "string_too_long"):
+        items = "items" if first["type"] == "too_long" else "characters"
+        return f"`{_dotted(place)}` must have at most {first['ctx']['max_length']:,} {items}, {found}"
     rule = str(cause) if cause else RULES.get(first["type"]) or first["msg"].replace("Input should", "must")
     return f"`{_dotted(place)}` {rule}, {found}"
 

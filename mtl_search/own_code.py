@@ -89,18 +89,26 @@ def check_form(kind: str, path: str) -> None:
         raise UserError(f"{_named(kind, path)} must have the form `my_package.module:Name`.")
 
 
+def check_use(kind: str, path: str) -> None:
+    """Check that own code may be loaded, and import nothing.
+
+    :raises UserError: If its name has another form, own code is not allowed, or it is one of Python's own modules or of
+        our dependencies.
+    """
+    check_form(kind, path)
+    if not _rules.allowed:
+        raise UserError(f"{_named(kind, path)} is code of your own, which --no-code refuses.")
+    _check_not_foreign(kind, path, path.partition(":")[0])
+
+
 def load(kind: str, path: str) -> Any:
     """What stands at ``my_package.module:Name``. Running that module is said beforehand on standard error.
 
     :param kind: What is named, for messages.
-    :raises UserError: If own code is not allowed, the name is one of Python's own modules or of our dependencies, the
-        module cannot be imported, or there is no such name in it.
+    :raises UserError: As :func:`check_use`, or if the module cannot be imported, or there is no such name in it.
     """
-    check_form(kind, path)
+    check_use(kind, path)
     module, _, name = path.partition(":")
-    if not _rules.allowed:
-        raise UserError(f"{_named(kind, path)} is code of your own, which --no-code refuses.")
-    _check_not_foreign(kind, path, module)
     if module not in sys.modules:
         _announce(kind, path, module)
     found = vars(imported(_named(kind, path), lambda: importlib.import_module(module)))

@@ -81,6 +81,15 @@ class Registry:
         elif name not in self.names():
             raise UnknownNameError(self.kind, name, self.names())
 
+    def check_use(self, name: str) -> None:
+        """Check a name that is about to be used, and still import nothing: that own code may be loaded for it.
+
+        :raises UserError: As :meth:`check`, or if :meth:`get` would refuse the name.
+        """
+        self.check(name)
+        if ":" in name and name not in self._added:
+            own_code.check_use(self.kind, name)
+
     def _meant(self, name: str, thing: Any) -> Any:
         """What stands under a name elsewhere, if it is meant for this; it is not called to find out."""
         if self.functions and own_code.is_dataset_function(thing):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from mtl_search.arrays import Array, joined
+from mtl_search.characters import cut, printable
 from mtl_search.datasets._inputs import check_inputs, mean_and_deviation
 from mtl_search.errors import DatasetError, UserError, suggestion
 from mtl_search.options import build
@@ -163,7 +164,7 @@ def _function_source(function: Callable[..., Any], name: str, options: Mapping[s
     unknown = [option for option in options if option not in names]
     if unknown and not any(one.kind is one.VAR_KEYWORD for one in parameters):
         valid = suggestion(unknown[0], names) if names else " It has none."
-        raise DatasetError(f"`dataset.{unknown[0]}` is no parameter of `{name}`.{valid}")
+        raise DatasetError(f"`dataset.{printable(cut(unknown[0]))}` is no parameter of `{name}`.{valid}")
     for one in takes:
         if one.default is one.empty and one.name not in options:
             raise DatasetError(f"`dataset.{one.name}` is missing: `{name}` has no default for it.")
