@@ -3,6 +3,7 @@
 import atexit
 import gc
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
@@ -316,7 +317,7 @@ def export_model(
     no_code: NoCodeOption = False,
 ) -> None:
     """Write a trained network as a model file that needs no mtl_search, checked, with a model card beside it."""
-    path, which = (target, None) if Path(target).is_dir() else _divided(target)
+    path, which = (target, None) if os.path.isdir(target) else _divided(target)
     from mtl_search.exporting import export
 
     written = export(path, which, format=format, seed=seed, out=out)
@@ -369,7 +370,7 @@ def check(
 def _divided(target: str) -> tuple[str, str]:
     """``RUN:ID`` as folder and name."""
     path, _, name = target.rpartition(":")
-    if not Path(path or target).is_dir():
+    if not os.path.isdir(path or target):
         raise UserError(f"{path or target}: {no_such_folder(Path(path or target))}")
     return path, name
 
@@ -379,13 +380,13 @@ def _of_run(target: str) -> "tuple[Run, Trial] | tuple[None, None]":
     from mtl_search.run_folder import load_run
 
     path, colon, name = target.rpartition(":")
-    if colon and Path(path).is_dir():
+    if colon and os.path.isdir(path):
         number = name.removeprefix("trial-")
         if not number.isdecimal():
             raise UserError(f"{path}: `{name}` is no trial; give its number, or no name for the knee.")
         run = load_run(path)
         return run, run.trial(int(number))
-    if not Path(target).is_dir():
+    if not os.path.isdir(target):
         return None, None
     run = load_run(target)
     if run.knee is None:
@@ -404,7 +405,7 @@ def _trained(
 ) -> "tuple[Architecture | None, Experiment, Run | None]":
     """What to train, ``None`` for a baseline; the experiment that brings the rest; the run whose data it must have."""
     is_file = target.endswith(".json")
-    if is_file or Path(target.rpartition(":")[0] or target).is_dir():
+    if is_file or os.path.isdir(target.rpartition(":")[0] or target):
         run, trial = _of_run(target)
         architecture = trial.architecture if trial else _architecture(target)
         if run is not None and dataset is None and like is None:

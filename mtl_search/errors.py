@@ -18,6 +18,7 @@
 
 import difflib
 import errno
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -147,15 +148,16 @@ def no_such_file(path: Path) -> str:
 
 def no_such_folder(path: Path) -> str:
     """The same about a folder, or that it is a file."""
-    if path.exists():
+    if os.path.exists(path):
         return "it is a file, not a folder."
     return _not_there("folder", path, str, Path.is_dir)
 
 
 def _not_there(kind: str, path: Path, shown: Callable[[Path], str], fits: Callable[[Path], bool] = Path.exists) -> str:
     """:param fits: Whether what lies beside it can have been meant."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # of a name that is too long, Path.is_dir raises an error
         return f"there is no such {kind}, and no folder {printable(str(path.parent))}."
     beside = [one.name for one in path.parent.iterdir() if fits(one)]
     nearest = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
-    return f"there is no such {kind}." + (f" Did you mean `{shown(path.parent / nearest[0])}`?" if nearest else "")
+    near = f" Did you mean `{printable(shown(path.parent / nearest[0]))}`?" if nearest else ""
+    return f"there is no such {kind}.{near}"

@@ -564,11 +564,12 @@ def find_yaml(folder: str, kind: str, name: str | Path) -> Path:
     if str(name) in known:
         return known[str(name)]
     path = Path(name)
-    if path.exists():
+    if os.path.exists(path):  # of a name that is too long, Path.exists raises an error
         return path
     if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
-        raise ExperimentError(f"{name}: {no_such_file(path)}")
-    raise ExperimentError(f"there is no {kind} `{name}`, and no file of that name.{suggestion(name, known)}")
+        raise ExperimentError(f"{printable(cut(str(name), 300))}: {no_such_file(path)}")
+    shown = printable(cut(str(name), 300))
+    raise ExperimentError(f"there is no {kind} `{shown}`, and no file of that name.{suggestion(name, known)}")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
