@@ -267,7 +267,7 @@ def _build(cls: type, data: dict[str, Any], key: str) -> Any:
     prefix = f"{key}." if key else ""
     for name in data:
         if name not in names:
-            shown = printable(cut(name))
+            shown = printable(cut(str(name)))
             raise UserError(f"`{prefix}{shown}` is no key of an architecture.{suggestion(name, names)}")
     try:
         return cls(**data)
