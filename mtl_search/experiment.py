@@ -618,7 +618,7 @@ def _apply(data: dict[str, Any], change: str) -> None:
     try:
         value = parse_yaml(text)
     except UserError as error:
-        raise ExperimentError(f"--set {shown}: the value {error}") from error
+        raise ExperimentError(f"--set {shown}: the value: {error}") from error
     place: Any = data
     try:
         for name in names[:-1]:

@@ -32,6 +32,8 @@ def parse_yaml(text: str) -> Any:
     try:
         _check_size(text)
         return yaml.load(text, Loader=_Loader)
+    except _RefusedError as error:
+        raise UserError(f"line {error.line}: {error.problem}.") from error
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         context = f"{error.context}, " if error.context else ""
@@ -103,35 +105,40 @@ class _Loader(yaml.CSafeLoader):
         keys = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _refused(key, "a key must be a text or a number")
+                raise _RefusedError(key, "a key must be a text or a number")
             if key.tag == MERGE:
                 continue
             value = self.construct_object(key, deep=True)
             if value in keys:
-                raise _refused(key, f"key `{printable(cut(str(value)))}` stands twice")
+                raise _RefusedError(key, f"key `{printable(cut(str(value)))}` stands twice")
             keys.add(value)
         return super().construct_mapping(node, deep)
 
     def number(self, node: yaml.ScalarNode) -> int | float:
         """A number of a size that others can take."""
         if len(node.value) > LONGEST:
-            raise _refused(node, f"a number must have at most {LONGEST} characters, but one has {len(node.value):,}")
+            raise _RefusedError(node, f"a number must have at most {LONGEST} characters, but got {len(node.value):,}")
         try:
             build = self.construct_yaml_int if node.tag == INTEGER else self.construct_yaml_float
             value: int | float = build(node)
         except ValueError as error:  # "0b" and "-_" look like numbers to YAML
-            raise _refused(node, f"{quoted(node.value)} is no number: write a text between quotes") from error
+            raise _RefusedError(node, f"{quoted(node.value)} is no number: write a text between quotes") from error
         if not math.isfinite(value) or (isinstance(value, int) and abs(value) > LARGEST):
-            raise _refused(node, f"a number must be finite and below 2^63, but got {quoted(node.value)}")
+            raise _RefusedError(node, f"a number must be finite and below 2^63, but got {quoted(node.value)}")
         return value
 
     def time(self, node: yaml.ScalarNode) -> None:
         """YAML would make a date of it, which no setting is."""
-        raise _refused(node, f"{quoted(node.value)} is read as a date: write it between quotes")
+        raise _RefusedError(node, f"{quoted(node.value)} is read as a date: write it between quotes")
 
 
-def _refused(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+class _RefusedError(yaml.YAMLError):
+    """What is YAML, and still is not taken."""
+
+    def __init__(self, node: Any, problem: str) -> None:
+        super().__init__(problem)
+        self.line = node.start_mark.line + 1
+        self.problem = problem
 
 
 _Loader.add_constructor(INTEGER, _Loader.number)
