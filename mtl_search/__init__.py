@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mtl_search.experiment import load_space as load_space
     from mtl_search.exporting import export as export
     from mtl_search.networks.network import build_model as build_model
+    from mtl_search.own_code import dataset_function as dataset_function
+    from mtl_search.own_code import own_code_allowed as own_code_allowed
     from mtl_search.report import write_report as write_report
     from mtl_search.run_folder import load_run as load_run
     from mtl_search.runner import resume as resume
@@ -46,6 +48,8 @@ _HOMES = {
     "load_space": "experiment",
     "export": "exporting",
     "build_model": "networks.network",
+    "dataset_function": "own_code",
+    "own_code_allowed": "own_code",
     "write_report": "report",
     "load_run": "run_folder",
     "resume": "runner",

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mtl_search.banks import check_bank
+from mtl_search.characters import cut, printable
 from mtl_search.errors import FieldError, UserError, suggestion
+from mtl_search.reading import parse_json, read_text
 
 Kind = Literal["plain", "residual", "bottleneck", "vector"]
 Specific = Literal["nlp", "conv"]
@@ -23,6 +25,17 @@ DECODER = 16
 """Channels of a decoder where nothing else is said."""
 EXPANSION = 4
 """Channels of a bottleneck block, in those of its 3x3 layer."""
+
+MOST_CHANNELS = 65_536
+"""Of a layer, a stem or a decoder at a width multiplier of 1. The widest in the literature have some thousands."""
+MOST_LAYERS = 256
+"""In all stages. ResNet-152 has 50 blocks."""
+MOST_STRIDE = 256
+"""Also of a dilation: no kernel reaches further in a picture that fits into memory. Patches have 32 pixels."""
+MOST_POOL = 64
+"""Height and width of the grid that a head reads. VGG has 7."""
+MOST_DEPTH = 64
+"""Sub-layers of a branch. The paper has 3 at most."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,10 @@ class Stage:
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "stride", "dilation"):
-            _check_whole(name, getattr(self, name), least=1)
+            _check_whole(name, getattr(self, name), 1, MOST_OF_STAGE[name])
+
+
+MOST_OF_STAGE = {"width": MOST_CHANNELS, "depth": MOST_LAYERS, "stride": MOST_STRIDE, "dilation": MOST_STRIDE}
 
 
 @dataclass(frozen=True)
@@ -76,10 +92,12 @@ class Backbone:
         if not self.stages:
             raise FieldError("stages", "must hold at least one stage", self.stages)
         _check_one_of("kind", self.kind, get_args(Kind))
-        _check_whole("stem", self.stem, least=0)
-        _check_whole("stem_stride", self.stem_stride, least=1)
-        _check_whole("head_pool", self.head_pool, least=1)
-        _check_whole("decoder", self.decoder, least=1)
+        _check_whole("stem", self.stem, 0, MOST_CHANNELS)
+        _check_whole("stem_stride", self.stem_stride, 1, MOST_STRIDE)
+        _check_whole("head_pool", self.head_pool, 1, MOST_POOL)
+        _check_whole("decoder", self.decoder, 1, MOST_CHANNELS)
+        if self.layers > MOST_LAYERS:
+            raise FieldError("stages", f"must have at most {MOST_LAYERS} layers together", self.layers)
         if self.kind == "vector":
             strides = {f"stages.{number}.stride": stage.stride for number, stage in enumerate(self.stages)}
             for name, value in {**strides, "stem_stride": self.stem_stride, "head_pool": self.head_pool}.items():
@@ -122,7 +140,7 @@ class LayerChoice:
             raise FieldError("bank", "must be a name", self.bank)
         check_bank(self.bank)
         _check_number("shared_ratio", self.shared_ratio, 0.0, 1.0)
-        _check_whole("branch_depth", self.branch_depth, least=0)
+        _check_whole("branch_depth", self.branch_depth, 0, MOST_DEPTH)
         object.__setattr__(self, "shared_ratio", float(self.shared_ratio))
         if self.shared_ratio == 1:
             object.__setattr__(self, "branch_depth", 0)
@@ -201,10 +219,10 @@ class Architecture:
         data = dict(data)
         found = data.pop("format", None)
         if found != JSON_FORMAT:
-            raise UserError(f"`format` must be {JSON_FORMAT}, that of this version, but got {found!r}.")
+            raise UserError(f"`format` must be {JSON_FORMAT}, that of this version, but got {cut(repr(found))}.")
         if "backbone" in data:
             if not isinstance(data["backbone"], dict):
-                raise UserError(f"`backbone` must be an object, but got {data['backbone']!r}.")
+                raise UserError(f"`backbone` must be an object, but got {cut(repr(data['backbone']))}.")
             backbone = dict(data["backbone"])
             if "stages" in backbone:
                 backbone["stages"] = _each(Stage, backbone["stages"], "backbone.stages")
@@ -219,11 +237,7 @@ class Architecture:
 
         :raises UserError: If the text is no JSON, or as :meth:`from_dict`.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"not a JSON document: {error}.") from error
-        return cls.from_dict(data)
+        return cls.from_dict(parse_json(text))
 
     @classmethod
     def load(cls, path: str | Path) -> "Architecture":
@@ -231,12 +245,11 @@ class Architecture:
 
         :raises UserError: If there is no such file, or it holds no architecture; the message begins with the path.
         """
+        text = read_text(path)
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+            return cls.from_json(text)
         except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+            raise UserError(f"{printable(str(path))}: {error}") from error
 
     def __str__(self) -> str:
         layers = " · ".join(str(layer) for layer in self.layers)
@@ -254,11 +267,12 @@ def _build(cls: type, data: dict[str, Any], key: str) -> Any:
     prefix = f"{key}." if key else ""
     for name in data:
         if name not in names:
-            raise UserError(f"`{prefix}{name}` is no key of an architecture.{suggestion(name, names)}")
+            shown = printable(cut(str(name)))
+            raise UserError(f"`{prefix}{shown}` is no key of an architecture.{suggestion(name, names)}")
     try:
         return cls(**data)
     except FieldError as error:
-        raise UserError(f"`{prefix}{error.field}` {error.rule}, but got {error.found!r}.") from error
+        raise UserError(f"`{prefix}{error.field}` {error.rule}, but got {cut(repr(error.found))}.") from error
     except UserError as error:
         raise UserError(f"`{key}`: {error}") from error
     except TypeError as error:
@@ -268,13 +282,15 @@ def _build(cls: type, data: dict[str, Any], key: str) -> Any:
 
 def _each(cls: type, data: Any, key: str) -> tuple[Any, ...]:
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise UserError(f"`{key}` must be a list of objects, but got {data!r}.")
+        raise UserError(f"`{key}` must be a list of objects, but got {cut(repr(data))}.")
     return tuple(_build(cls, item, f"{key}.{index}") for index, item in enumerate(data))
 
 
-def _check_whole(name: str, value: object, least: int) -> None:
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise FieldError(name, f"must be a whole number of at least {least}", value)
+    if value > most:
+        raise FieldError(name, f"must be at most {most:,}", value)
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:

@@ -31,6 +31,12 @@ BANKS: dict[str, str] = {
 """Name of the bank -> its primitives, as an expression. The last ones are for the rows of a table."""
 
 
+MOST_PRIMITIVES = 99
+"""In a bank, as many as one of them can be repeated. Nine span all 3x3 kernels."""
+LONGEST = 1000
+"""Characters of an expression."""
+
+
 def default_bank(kind: str) -> str:
     """The bank where none was chosen, for a backbone of a kind."""
     return "vector" if kind == "vector" else "paper"
@@ -49,10 +55,14 @@ def primitives_of(bank: str) -> tuple[str, ...]:
     :raises UnknownNameError: If a name in it is neither a bank nor a primitive.
     :raises FieldError: If it is no such expression.
     """
+    if len(bank) > LONGEST:
+        raise FieldError("bank", f"must have at most {LONGEST} characters", bank)
     members: list[str] = []
     for term in BANKS.get(bank, bank).split("+"):
         name, repeat = _split_term(bank, term.strip())
         members += [name] * repeat
+    if len(members) > MOST_PRIMITIVES:
+        raise FieldError("bank", f"must have at most {MOST_PRIMITIVES} primitives", f"{len(members)}: {bank}")
     return tuple(members)
 
 
@@ -62,12 +72,20 @@ def check_bank(bank: str) -> None:
         primitives_of(bank)
 
 
+def check_use(bank: str) -> None:
+    """Check that code of the user's own in a bank may be loaded."""
+    for name in primitives_of(bank) if bank != CONVOLUTION else ():
+        PRIMITIVES.check_use(name)
+
+
 def _split_term(bank: str, term: str) -> tuple[str, int]:
     match = re.fullmatch(r"([\w.:]+)(?:\*([1-9]\d?))?", term)
     if match is None:
         raise FieldError("bank", "must be a bank, a primitive, or primitives joined as in `random*3+shift`", bank)
     name, repeat = match[1], int(match[2] or 1)
-    if ":" not in name and name not in PRIMITIVES.names():
+    if ":" in name:
+        PRIMITIVES.check(name)
+    elif name not in PRIMITIVES.names():
         if name in bank_names():
             raise FieldError("bank", f"may join and repeat primitives only, and `{name}` is none", bank)
         raise UnknownNameError("bank or primitive", name, bank_names())

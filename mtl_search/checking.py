@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.arrays import Array, parts
+from mtl_search.characters import cut, printable
 from mtl_search.datasets import Dataset
 from mtl_search.experiment import Experiment
 from mtl_search.runner import cost_range, prepare
@@ -115,7 +116,7 @@ def check_text(found: Mapping[str, Any]) -> str:
 
 def _entry(name: str, text: str) -> list[str]:
     """A line with a name before it, wrapped."""
-    first, *more = wrap(text, WIDTH - 16, break_on_hyphens=False) or [""]
+    first, *more = wrap(printable(text), WIDTH - 16, break_on_hyphens=False) or [""]
     return [f"  {name:13} {first}", *(" " * 16 + line for line in more)]
 
 
@@ -157,7 +158,7 @@ def _task_lines(task: Mapping[str, Any], samples: Mapping[str, int]) -> Iterator
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    shown = name if len(name) <= LEFT else f"{name[: LEFT - 3]}..."
+    shown = cut(printable(name), LEFT)
     return f"{shown:{LEFT}}{''.join(f'{cell:>{RIGHT}}' for cell in cells)}"
 
 

@@ -3,12 +3,14 @@
 import atexit
 import gc
 import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
+from mtl_search.characters import printable
 from mtl_search.errors import MTLSearchError, SearchInterruptedError, UserError, no_such_folder
 
 if TYPE_CHECKING:
@@ -31,20 +33,36 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+NO_CODE = "Load no code of your own: what a file names as my_package.module:Name is refused."
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the experiment: training.epochs=3. Repeatable."),
+]
+
+
+def _refuse_own_code(context: typer.Context, refused: bool) -> None:
+    """While the command runs."""
+    if refused:
+        from mtl_search.own_code import own_code_allowed
+
+        context.with_resource(own_code_allowed(False))
+
+
+NoCodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-code",
+        callback=_refuse_own_code,
+        expose_value=False,
+        help=NO_CODE,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 
 
 def main() -> None:
-    """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted).
-
-    The current folder comes last on the import path, so that `my_package.module:Name` is found there.
-    """
-    sys.path.append(str(Path.cwd()))
+    """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted)."""
     gc.set_threshold(*RARELY)
     atexit.register(gc.freeze)
     try:
@@ -62,16 +80,29 @@ def main() -> None:
 
 
 def _end(message: str, status: int) -> None:
-    print(message, file=sys.stderr)
+    _say(message, sys.stderr)
     raise SystemExit(status)
 
 
+def _say(text: object, file: TextIO | None = None) -> None:
+    """Print what may hold names that others chose: what a terminal would obey is shown as escapes."""
+    print(printable(str(text), keep="\n"), file=file)
+
+
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _begin(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    no_code: Annotated[bool, typer.Option("--no-code", help=NO_CODE)] = False,
+) -> None:
+    """What comes before the command: own code is looked for in the current folder, too."""
+    from mtl_search.own_code import own_code_allowed
+
+    context.with_resource(own_code_allowed(not no_code, here=True))
     if version:
         import mtl_search
 
-        print(mtl_search.__version__)
+        _say(mtl_search.__version__)
         raise typer.Exit
 
 
@@ -86,6 +117,7 @@ def search(
     out: Annotated[Path | None, typer.Option(help="Folder for the run, new or empty.")] = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
     changes: SetOption = None,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Search a space: train candidates on Ray Tune workers, keep the Pareto front, draw it."""
     from mtl_search.experiment import load_experiment
@@ -106,7 +138,7 @@ def search(
     run = run_search(checked, out=out, address=address, show_progress=True)
     page = write_report(run)
     _print_run(run)
-    print(f"\nrun:  {run.path}\npage: {page}")
+    _say(f"\nrun:  {run.path}\npage: {page}")
     _exit_if_short(run)
 
 
@@ -120,6 +152,7 @@ def resume(
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Go on though source, data, libraries or the experiment changed.")
     ] = False,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Go on with a search that was cut off, whatever by, or that is to have a larger budget.
 
@@ -139,7 +172,7 @@ def resume(
     )
     page = write_report(resumed)
     _print_run(resumed)
-    print(f"\nrun:  {resumed.path}\npage: {page}")
+    _say(f"\nrun:  {resumed.path}\npage: {page}")
     _exit_if_short(resumed)
 
 
@@ -161,7 +194,7 @@ def report(run: RunArgument) -> None:
     """Render the pages and report.json again from the folder."""
     from mtl_search.report import write_report
 
-    print(write_report(run))
+    _say(write_report(run))
 
 
 @app.command()
@@ -181,11 +214,11 @@ def show(
             svg.write_text(svg_drawing(architecture, tasks), encoding="utf-8")
         except OSError as error:
             raise UserError(f"{svg}: cannot be written: {error.strerror}.") from error
-        print(f"picture: {svg}", file=sys.stderr)
+        _say(f"picture: {svg}", sys.stderr)
     if as_json:
         _print_json(_architecture_data(architecture, trial))
     else:
-        print(f"{architecture.id}  {architecture}\n\n{text_drawing(architecture, tasks)}", end="")
+        _say(f"{architecture.id}  {architecture}\n\n{text_drawing(architecture, tasks)}".removesuffix("\n"))
         _print_cost(trial, len(tasks))
 
 
@@ -206,6 +239,7 @@ def compare(
     like: Annotated[str | None, typer.Option(help="Without a run: on this experiment's data and backbone.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Without a run: epochs of each training.")] = None,
     out: Annotated[Path | None, typer.Option(help="Without a run: folder, new or empty.")] = None,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Train picks of the front and baselines from scratch, at equal budget, over seeds; measure on the test split.
 
@@ -237,7 +271,7 @@ def compare(
     )
     _print_comparison(comparison)
     page = write_report(comparison.path)
-    print(f"\npage: {page.with_name('report.html')}")
+    _say(f"\npage: {page.with_name('report.html')}")
     _exit_if_trainings_are_missing(comparison)
 
 
@@ -256,6 +290,7 @@ def train(
         typer.Option(help="test: train on training and validation samples, measure on the test split."),
     ] = "test",
     out: Annotated[Path | None, typer.Option(help="Write weights and scores here, a new or empty folder.")] = None,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Train an architecture or a baseline from scratch and measure it. Data and settings of a RUN are its own."""
     from mtl_search.comparison import train_alone
@@ -264,7 +299,7 @@ def train(
     comparison = train_alone(architecture or target, experiment, seeds=seeds, split=split, out=out, run=run)
     _print_comparison(comparison)
     if out is not None:
-        print(f"\nfolder: {out}")
+        _say(f"\nfolder: {out}")
     _exit_if_trainings_are_missing(comparison)
 
 
@@ -279,13 +314,14 @@ def export_model(
     format: Annotated[Literal["onnx", "torch"], typer.Option(help="onnx, or torch: for torch.export.load.")] = "onnx",
     seed: Annotated[int, typer.Option(help="Which training of an entrant.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder to write into; RUN/exports/ID if left out.")] = None,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Write a trained network as a model file that needs no mtl_search, checked, with a model card beside it."""
-    path, which = (target, None) if Path(target).is_dir() else _divided(target)
+    path, which = (target, None) if os.path.isdir(target) else _divided(target)
     from mtl_search.exporting import export
 
     written = export(path, which, format=format, seed=seed, out=out)
-    print(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
+    _say(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
 
 
 @app.command("list")
@@ -303,10 +339,10 @@ def list_names(
     if as_json:
         _print_json(found)
     elif not found:
-        print(f"there are no {what} yet")
+        _say(f"there are no {what} yet")
     else:
         width = max(map(len, found))
-        print("\n".join(f"{name:{width}}  {about}" for name, about in found.items()))
+        _say("\n".join(f"{name:{width}}  {about}" for name, about in found.items()))
 
 
 @app.command()
@@ -314,6 +350,7 @@ def check(
     experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="A name (see `list spaces`) or a YAML file.")],
     changes: SetOption = None,
     as_json: JsonOption = False,
+    no_code: NoCodeOption = False,
 ) -> None:
     """Validate an experiment and its data without training: what was found, the size of the space, the costs."""
     from mtl_search.experiment import load_experiment
@@ -327,13 +364,13 @@ def check(
     if as_json:
         _print_json(found)
     else:
-        print(check_text(found))
+        _say(check_text(found))
 
 
 def _divided(target: str) -> tuple[str, str]:
     """``RUN:ID`` as folder and name."""
     path, _, name = target.rpartition(":")
-    if not Path(path or target).is_dir():
+    if not os.path.isdir(path or target):
         raise UserError(f"{path or target}: {no_such_folder(Path(path or target))}")
     return path, name
 
@@ -343,13 +380,13 @@ def _of_run(target: str) -> "tuple[Run, Trial] | tuple[None, None]":
     from mtl_search.run_folder import load_run
 
     path, colon, name = target.rpartition(":")
-    if colon and Path(path).is_dir():
+    if colon and os.path.isdir(path):
         number = name.removeprefix("trial-")
         if not number.isdecimal():
             raise UserError(f"{path}: `{name}` is no trial; give its number, or no name for the knee.")
         run = load_run(path)
         return run, run.trial(int(number))
-    if not Path(target).is_dir():
+    if not os.path.isdir(target):
         return None, None
     run = load_run(target)
     if run.knee is None:
@@ -368,7 +405,7 @@ def _trained(
 ) -> "tuple[Architecture | None, Experiment, Run | None]":
     """What to train, ``None`` for a baseline; the experiment that brings the rest; the run whose data it must have."""
     is_file = target.endswith(".json")
-    if is_file or Path(target.rpartition(":")[0] or target).is_dir():
+    if is_file or os.path.isdir(target.rpartition(":")[0] or target):
         run, trial = _of_run(target)
         architecture = trial.architecture if trial else _architecture(target)
         if run is not None and dataset is None and like is None:
@@ -414,11 +451,11 @@ def _print_comparison(comparison: "Comparison") -> None:
     """A line per entrant: accuracy and Delta_m, their means over seeds."""
     width = max(map(len, comparison.entrants))
     split = comparison.asked["split"]
-    print(f"{'':{width}}  {split + ' accuracy':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
+    _say(f"{'':{width}}  {split + ' accuracy':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
     for key in comparison.entrants:
         found = comparison.of(key)
         if not found:
-            print(f"{key:{width}}  no training is complete")
+            _say(f"{key:{width}}  no training is complete")
             continue
         accuracy, learnable, macs = (
             sum(getattr(one, name) for one in found) / len(found)
@@ -426,19 +463,19 @@ def _print_comparison(comparison: "Comparison") -> None:
         )
         gains = [one.delta_m for one in found if one.delta_m is not None]
         gain = f"{sum(gains) / len(gains):+.2f} %" if gains else "-"
-        print(f"{key:{width}}  {accuracy:13.2%}  {gain:>8}  {learnable:>10,.0f}  {macs:>12,.0f}  {len(found)}")
+        _say(f"{key:{width}}  {accuracy:13.2%}  {gain:>8}  {learnable:>10,.0f}  {macs:>12,.0f}  {len(found)}")
     for name, reason in comparison.asked["unresolved"].items():
-        print(f"pick {name}: {reason}")
+        _say(f"pick {name}: {reason}")
 
 
 def _exit_if_trainings_are_missing(comparison: "Comparison") -> None:
     """Status 1 where trainings failed, each named."""
     for one in comparison.failed:
-        print(f"{one.entrant}, seed {one.seed} FAILED: {one.error}")
+        _say(f"{one.entrant}, seed {one.seed} FAILED: {printable(one.error)}")
     missing, now = comparison.missing, comparison.missing_now
     if len(missing) > len(now):
         others = sorted({key for key, _ in missing} - {key for key, _ in now})
-        print(f"asked for earlier and not complete: {', '.join(others)}")
+        _say(f"asked for earlier and not complete: {', '.join(others)}")
     if now:
         names = ", ".join(f"{key} (seed {seed})" for key, seed in now)
         _end(f"not complete: {names}; the same command trains them again", 1)
@@ -459,9 +496,9 @@ def _architecture_data(architecture: "Architecture", trial: "Trial | None") -> d
 
 def _print_cost(trial: "Trial | None", tasks: int) -> None:
     if trial is None:
-        print("(cost depends on the tasks and the size of the inputs: show it from its run, as RUN:ID)")
+        _say("(cost depends on the tasks and the size of the inputs: show it from its run, as RUN:ID)")
         return
-    print(
+    _say(
         f"cost: {trial.learnable_parameters:,} learnable parameters, {trial.fixed_parameters:,} fixed, "
         f"{trial.macs:,} MACs for all {tasks} tasks"
     )
@@ -472,18 +509,18 @@ def _print_run(run: "Run") -> None:
 
     data = status_of(run)
     states = ", ".join(f"{count} {state}" for state, count in data["states"].items()) or "no trial has ended"
-    print(f"{run.experiment.name}: {states} of {data['asked']} asked for")
+    _say(f"{run.experiment.name}: {states} of {data['asked']} asked for")
     _print_under_way(data)
     for trial in run.trials:
         if trial.state == "FAILED":
-            print(f"  trial {trial.number} FAILED: {trial.error}")
+            _say(f"  trial {trial.number} FAILED: {printable(trial.error)}")
     if run.front:
-        print(f"front ({len(run.front)}), cheapest first:")
-        print(f"  {'trial':>5}  {'accuracy':>8}  {'learnable':>10}  architecture")
+        _say(f"front ({len(run.front)}), cheapest first:")
+        _say(f"  {'trial':>5}  {'accuracy':>8}  {'learnable':>10}  architecture")
     for trial in run.front:
         knee = "  <- knee" if trial is run.knee else ""
         quality = f"{trial.accuracy:8.2%}  {trial.learnable_parameters:>10,}"
-        print(f"  {trial.number:>5}  {quality}  {trial.architecture}{knee}")
+        _say(f"  {trial.number:>5}  {quality}  {trial.architecture}{knee}")
 
 
 def _print_under_way(data: dict[str, Any]) -> None:
@@ -494,12 +531,12 @@ def _print_under_way(data: dict[str, Any]) -> None:
     if data["running"]:
         left = data["seconds_left"]
         shown = "time left not known before a trial has ended" if left is None else f"{duration(left)} left"
-        print(f"  running; under way: {trials or 'none'}; {shown}")
+        _say(f"  running; under way: {trials or 'none'}; {shown}")
     elif data["ended_early"]:
         cut_off = f"; under way when it ended: {trials}" if trials else ""
-        print(f"  not running, and short of what was asked for{cut_off}; go on with: mtl-search resume {data['path']}")
+        _say(f"  not running, and short of what was asked for{cut_off}; go on with: mtl-search resume {data['path']}")
     elif data["ended_because"]:
-        print(f"  ended before the last trial: {data['ended_because']}")
+        _say(f"  ended before the last trial: {data['ended_because']}")
 
 
 def _exit_if_short(run: "Run") -> None:
@@ -517,7 +554,8 @@ def _exit_if_short(run: "Run") -> None:
 
 
 def _print_json(data: object) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    print("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
 
 
 if __name__ == "__main__":

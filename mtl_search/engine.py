@@ -22,6 +22,7 @@ import torch
 
 from mtl_search.architecture import Architecture
 from mtl_search.arrays import held_bytes
+from mtl_search.characters import printable
 from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
 from mtl_search.evaluation import FROM_SCRATCH, Course, Entrant, Evaluate, Report
@@ -209,7 +210,7 @@ def reason_of(error: BaseException) -> str:
     """An exception as the one line that stands in the table of trials."""
     text = " ".join(str(error).split())
     name = type(error).__name__
-    return f"{name}: {text[:500]}" if text else name
+    return printable(f"{name}: {text[:500]}" if text else name)
 
 
 class JobTrainable(tune.Trainable):

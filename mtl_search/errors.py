@@ -18,8 +18,14 @@
 
 import difflib
 import errno
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from mtl_search.characters import cut, printable
+
+MOST = 200
+"""Characters of a name or a value in a message; of a longer one only the beginning helps."""
 
 
 class MTLSearchError(Exception):
@@ -39,7 +45,7 @@ class FieldError(UserError):
     """
 
     def __init__(self, field: str, rule: str, found: object) -> None:
-        super().__init__(f"`{field}` {rule}, but got {found!r}.")
+        super().__init__(f"`{printable(field)}` {rule}, but got {cut(repr(found), MOST)}.")
         self.field = field
         self.rule = rule
         self.found = found
@@ -52,7 +58,8 @@ class UnknownNameError(UserError):
         self.kind = kind
         self.name = name
         self.valid = sorted(valid)
-        super().__init__(f"there is no {kind} `{name}`.{suggestion(name, self.valid)}")
+        shown = cut(printable(str(name)), MOST)
+        super().__init__(f"there is no {kind} `{shown}`.{suggestion(name, self.valid)}")
 
 
 class ExperimentError(UserError):
@@ -129,9 +136,9 @@ class SearchInterruptedError(MTLSearchError):
 def suggestion(name: object, valid: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest valid one, and all of them."""
     names = sorted(valid)
-    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f" Did you mean `{nearest[0]}`?" if nearest else ""
-    return f"{hint} Valid: {', '.join(names)}."
+    nearest = difflib.get_close_matches(str(name)[:MOST], names, n=1, cutoff=0.5)
+    hint = f" Did you mean `{printable(nearest[0])}`?" if nearest else ""
+    return f"{hint} Valid: {printable(', '.join(names))}."
 
 
 def no_such_file(path: Path) -> str:
@@ -141,15 +148,16 @@ def no_such_file(path: Path) -> str:
 
 def no_such_folder(path: Path) -> str:
     """The same about a folder, or that it is a file."""
-    if path.exists():
+    if os.path.exists(path):
         return "it is a file, not a folder."
     return _not_there("folder", path, str, Path.is_dir)
 
 
 def _not_there(kind: str, path: Path, shown: Callable[[Path], str], fits: Callable[[Path], bool] = Path.exists) -> str:
     """:param fits: Whether what lies beside it can have been meant."""
-    if not path.parent.is_dir():
-        return f"there is no such {kind}, and no folder {path.parent}."
+    if not os.path.isdir(path.parent):  # of a name that is too long, Path.is_dir raises an error
+        return f"there is no such {kind}, and no folder {printable(str(path.parent))}."
     beside = [one.name for one in path.parent.iterdir() if fits(one)]
     nearest = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
-    return f"there is no such {kind}." + (f" Did you mean `{shown(path.parent / nearest[0])}`?" if nearest else "")
+    near = f" Did you mean `{printable(shown(path.parent / nearest[0]))}`?" if nearest else ""
+    return f"there is no such {kind}.{near}"

@@ -1,4 +1,4 @@
-"""An experiment: the YAML file that says what to search, on what data, with what budget. The only home of YAML.
+"""An experiment: the YAML file that says what to search, on what data, with what budget.
 
 Everything a user writes is checked here, once. A broken rule becomes one
 :class:`~mtl_search.errors.ExperimentError` that names the file, the dotted key, the rule, what was found, and for an
@@ -9,9 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -23,13 +22,28 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.architecture import DECODER, Backbone, Kind, Routing, Specific, Stage
-from mtl_search.banks import check_bank, default_bank
-from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, no_such_file, suggestion
+from mtl_search.architecture import (
+    DECODER,
+    MOST_CHANNELS,
+    MOST_DEPTH,
+    MOST_LAYERS,
+    MOST_POOL,
+    MOST_STRIDE,
+    Backbone,
+    Kind,
+    Routing,
+    Specific,
+    Stage,
+)
+from mtl_search.banks import check_bank, check_use, default_bank
+from mtl_search.characters import cut, printable
+from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError, no_such_file, suggestion
 from mtl_search.messages import explain, short
 from mtl_search.pareto import COSTS
+from mtl_search.reading import DEPTH, read_text
 from mtl_search.registry import BALANCINGS, DATASETS
-from mtl_search.space import Granularity, LayerSpace, SearchSpace
+from mtl_search.space import MOST_OPTIONS, Granularity, LayerSpace, SearchSpace
+from mtl_search.yaml_text import as_yaml, parse_yaml
 
 PACKAGE = Path(__file__).parent
 
@@ -39,11 +53,25 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+FEW = Field(max_length=MOST_OPTIONS)
 Ratio = Annotated[float, Field(ge=0, le=1)]
-Banks = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-Ratios = Annotated[tuple[Ratio, ...], BeforeValidator(_as_list)]
-Depths = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list)]
-Widths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], BeforeValidator(_as_list)]
+Banks = Annotated[tuple[str, ...], FEW, BeforeValidator(_as_list)]
+Ratios = Annotated[tuple[Ratio, ...], FEW, BeforeValidator(_as_list)]
+Depths = Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_DEPTH)], ...], FEW, BeforeValidator(_as_list)]
+Widths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], FEW, BeforeValidator(_as_list)]
+
+MOST = 1_000_000
+"""Of what is counted one by one: epochs, trials, samples of a batch. No search has come near in any of them."""
+MOST_HOURS = 1e6
+"""A century."""
+MOST_MACHINES = 10_000
+"""Workers, processors and GPUs. The largest clusters of Ray have some thousands of machines."""
+MOST_POINTS = 1_000
+"""Architectures that are tried first."""
+MOST_OBJECTIVES = 8
+"""The cost of a hypervolume grows exponentially with them. Five are the most in use."""
+LONGEST_NAME, LONGEST_TEXT = 100, 10_000
+"""Characters of a name, which is part of the name of a folder, and of a description."""
 
 
 class Section(BaseModel):
@@ -55,21 +83,21 @@ class Section(BaseModel):
 class StageSettings(Section):
     """One stage: as :class:`~mtl_search.architecture.Stage`."""
 
-    width: int = Field(ge=1)
-    depth: int = Field(1, ge=1)
-    stride: int = Field(1, ge=1)
-    dilation: int = Field(1, ge=1)
+    width: int = Field(ge=1, le=MOST_CHANNELS)
+    depth: int = Field(1, ge=1, le=MOST_LAYERS)
+    stride: int = Field(1, ge=1, le=MOST_STRIDE)
+    dilation: int = Field(1, ge=1, le=MOST_STRIDE)
 
 
 class BackboneSettings(Section):
     """As :class:`~mtl_search.architecture.Backbone`."""
 
     kind: Kind = "plain"
-    stem: int = Field(0, ge=0)
-    stem_stride: int = Field(1, ge=1)
-    stages: tuple[StageSettings, ...] = Field(min_length=1)
-    head_pool: int = Field(1, ge=1)
-    decoder: int = Field(DECODER, ge=1)
+    stem: int = Field(0, ge=0, le=MOST_CHANNELS)
+    stem_stride: int = Field(1, ge=1, le=MOST_STRIDE)
+    stages: tuple[StageSettings, ...] = Field(min_length=1, max_length=MOST_LAYERS)
+    head_pool: int = Field(1, ge=1, le=MOST_POOL)
+    decoder: int = Field(DECODER, ge=1, le=MOST_CHANNELS)
 
     def build(self) -> Backbone:
         """The backbone that these settings describe."""
@@ -185,7 +213,7 @@ class AugmentationSettings(Section):
     :param flip: Whether left and right are exchanged half of the time: for tasks of which that changes no target.
     """
 
-    shift: int = Field(0, ge=0)
+    shift: int = Field(0, ge=0, le=MOST)
     flip: bool = False
 
     @model_validator(mode="after")
@@ -215,8 +243,8 @@ class Training(Section):
         for a minute or more; on a processor its steps are no faster then.
     """
 
-    epochs: int = Field(5, ge=1)
-    batch_size: int = Field(128, ge=2)
+    epochs: int = Field(5, ge=1, le=MOST)
+    batch_size: int = Field(128, ge=2, le=MOST)
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["one_cycle", "cosine", "step", "poly", "constant"] = "one_cycle"
@@ -252,7 +280,7 @@ class EarlyStopping(Section):
     :param factor: One in so many trials goes on, and is compared again after so many times as many epochs.
     """
 
-    grace: int = Field(3, ge=1)
+    grace: int = Field(3, ge=1, le=MOST)
     factor: float = Field(3, gt=1)
 
 
@@ -285,24 +313,24 @@ class Search(Section):
     :param gpus: GPUs of each trial; a fraction puts several trials on one.
     """
 
-    trials: int = Field(24, ge=1)
-    hours: float | None = Field(None, gt=0)
+    trials: int = Field(24, ge=1, le=MOST)
+    hours: float | None = Field(None, gt=0, le=MOST_HOURS)
     target: Target | None = None
     workers: int | Literal["auto"] = "auto"
     sampler: Literal["bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution"] = "bayesian"
     early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_defaults_for_true)] = None
     learning_curves: bool = False
-    points: tuple[dict[str, Any], ...] = ()
-    retries: int = Field(2, ge=0)
+    points: tuple[dict[str, Any], ...] = Field((), max_length=MOST_POINTS)
+    retries: int = Field(2, ge=0, le=MOST)
     seed: int = Field(0, ge=0, lt=2**31)
-    cpus: int = Field(1, ge=1)
-    gpus: float = Field(0, ge=0)
+    cpus: int = Field(1, ge=1, le=MOST_MACHINES)
+    gpus: float = Field(0, ge=0, le=MOST_MACHINES)
 
     @field_validator("workers", mode="before")
     @classmethod
     def _not_negative(cls, workers: Any) -> Any:
-        if workers != "auto" and (not isinstance(workers, int) or workers < 0):
-            raise ValueError("must be `auto` or a whole number of at least 0")
+        if workers != "auto" and (not isinstance(workers, int) or not 0 <= workers <= MOST_MACHINES):
+            raise ValueError(f"must be `auto` or a whole number from 0 to {MOST_MACHINES:,}")
         return workers
 
 
@@ -314,16 +342,23 @@ class Experiment(Section):
         quality and one cost.
     """
 
-    name: str = "experiment"
-    description: str = ""
+    name: str = Field("experiment", min_length=1, max_length=LONGEST_NAME)
+    description: str = Field("", max_length=LONGEST_TEXT)
     dataset: DatasetSettings
     backbone: BackboneSettings
     space: SpaceSettings = SpaceSettings()
     training: Training = Training()
-    objectives: tuple[str, ...] = ("accuracy", "learnable_parameters")
+    objectives: tuple[str, ...] = Field(("accuracy", "learnable_parameters"), max_length=MOST_OBJECTIVES)
     constraints: Constraints = Constraints()
     search: Search = Search()
     _source: str | None = PrivateAttr(None)
+
+    @field_validator("name")
+    @classmethod
+    def _can_be_shown(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError("must hold no control characters")
+        return name
 
     @field_validator("objectives")
     @classmethod
@@ -410,7 +445,7 @@ class Experiment(Section):
 
     def to_yaml(self) -> str:
         """As YAML text, every default written out."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+        return as_yaml(self.to_dict())
 
 
 def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment:
@@ -422,7 +457,8 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     Files and folders of the dataset (``file``, ``root``) are relative to the YAML file; where they stand in
     ``changes``, or the experiment comes with the package, to the working directory.
 
-    :raises ExperimentError: If there is no such file, or something in it breaks a rule.
+    :raises ExperimentError: If there is no such file, something in it breaks a rule, or it names code that may not be
+        loaded.
     """
     path = find_yaml("search_spaces", "experiment", name)
     data = read_yaml(path)
@@ -431,7 +467,21 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     for change in changes:
         _apply(data, change)
     _anchor(data.get("dataset"), Path())
-    return parse_experiment({"name": path.stem, **data}, str(path))
+    experiment = parse_experiment({"name": path.stem, **data}, str(path))
+    try:
+        _check_use(experiment)
+    except UserError as error:
+        raise ExperimentError(f"{printable(str(path))}: {error}") from error
+    return experiment
+
+
+def _check_use(experiment: Experiment) -> None:
+    """Refuse code that may not be loaded at once, before what takes seconds to load."""
+    DATASETS.check_use(experiment.dataset.name)
+    BALANCINGS.check_use(experiment.training.balancing.name)
+    for layer in experiment.search_space.layers:
+        for bank in layer.bank:
+            check_use(bank)
 
 
 def experiment_on(dataset: str) -> Experiment:
@@ -514,11 +564,12 @@ def find_yaml(folder: str, kind: str, name: str | Path) -> Path:
     if str(name) in known:
         return known[str(name)]
     path = Path(name)
-    if path.is_file():
+    if os.path.exists(path):  # of a name that is too long, Path.exists raises an error
         return path
     if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
-        raise ExperimentError(f"{name}: {no_such_file(path)}")
-    raise ExperimentError(f"there is no {kind} `{name}`, and no file of that name.{suggestion(name, known)}")
+        raise ExperimentError(f"{printable(cut(str(name), 300))}: {no_such_file(path)}")
+    shown = printable(cut(str(name), 300))
+    raise ExperimentError(f"there is no {kind} `{shown}`, and no file of that name.{suggestion(name, known)}")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -526,29 +577,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     :raises ExperimentError: If it cannot be read, is no YAML, has a key twice, or is not a mapping.
     """
+    shown = printable(str(path))
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-01
-        raise ExperimentError(f"{path}: is not YAML: {' '.join(str(error).split())}.") from error
+        text = read_text(path)
+    except UserError as error:
+        raise ExperimentError(str(error)) from error
+    try:
+        data = parse_yaml(text)
+    except UserError as error:
+        raise ExperimentError(f"{shown}: {error}") from error
     if not isinstance(data, dict):
-        raise ExperimentError(f"{path}: must be a mapping with keys, but got {short(data)}.")
+        raise ExperimentError(f"{shown}: must be a mapping with keys, but got {short(data)}.")
     return data
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """The safe loader, refusing what it would pass over in silence: a key that stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [cast(Any, self.construct_object(key, deep=True)) for key in own]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"key `{twice}` stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
+LONGEST_INDEX = 9
+"""Digits of the number of an item or a layer in a dotted key."""
 PATHS = ("file", "root", "cache")
 """Keys of a dataset, or of a part of one, that name a file or a folder."""
 
@@ -567,17 +611,18 @@ def _anchor(dataset: Any, folder: Path) -> None:
 def _apply(data: dict[str, Any], change: str) -> None:
     """Set one value: ``dotted.key=value``."""
     key, equals, text = change.partition("=")
-    names: list[Any] = [int(name) if name.isdecimal() else name for name in key.strip().split(".")]
-    if not equals or "" in names:
-        raise ExperimentError(f"--set {change}: must be `dotted.key=value`.")
+    parts, shown = key.strip().split("."), printable(cut(change))
+    names: list[Any] = [int(name) if name.isdecimal() and len(name) <= LONGEST_INDEX else name for name in parts]
+    if not equals or "" in names or len(names) > DEPTH:
+        raise ExperimentError(f"--set {shown}: must be `dotted.key=value`.")
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ExperimentError(f"--set {change}: the value is not YAML: {' '.join(str(error).split())}.") from error
+        value = parse_yaml(text)
+    except UserError as error:
+        raise ExperimentError(f"--set {shown}: the value: {error}") from error
     place: Any = data
     try:
         for name in names[:-1]:
             place = place[name] if isinstance(place, list) else place.setdefault(name, {})
         place[names[-1]] = value
     except (IndexError, TypeError, KeyError, AttributeError) as error:
-        raise ExperimentError(f"--set {change}: there is no such key in the experiment.") from error
+        raise ExperimentError(f"--set {shown}: there is no such key in the experiment.") from error

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mtl_search.characters import cut, printable
 from mtl_search.errors import FieldError, UserError, suggestion
 
 
@@ -35,6 +36,9 @@ def explain(error: ValidationError, model: type[BaseModel], what: str = "an expe
     if first["type"] == "literal_error":
         valid = re.findall(r"'([^']*)'", first["ctx"]["expected"])
         return f"`{_dotted(place)}` must be a valid name, {found}{suggestion(first['input'], valid)}"
+    if first["type"] in ("too_long", "string_too_long"):
+        items = "items" if first["type"] == "too_long" else "characters"
+        return f"`{_dotted(place)}` must have at most {first['ctx']['max_length']:,} {items}, {found}"
     rule = str(cause) if cause else RULES.get(first["type"]) or first["msg"].replace("Input should", "must")
     return f"`{_dotted(place)}` {rule}, {found}"
 
@@ -76,10 +80,9 @@ def _types(annotation: Any) -> list[Any]:
 
 
 def _dotted(place: Sequence[Any]) -> str:
-    return ".".join(str(part) for part in place)
+    return printable(".".join(cut(str(part)) for part in place))
 
 
 def short(value: Any) -> str:
     """A value for a message, at most 80 characters."""
-    text = f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > 8 else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return cut(f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > 8 else repr(value))

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from mtl_search.characters import printable
 from mtl_search.outcomes import Outcome
 from mtl_search.trial import State, Trial
 
@@ -103,7 +104,7 @@ class Progress(_Display):
     def _line(self, trial: Trial) -> str:
         place = f"[{self.done}/{self.asked}]"
         if trial.state is State.FAILED:
-            return escape(f"{place} trial {trial.number} FAILED: {trial.error}")
+            return escape(printable(f"{place} trial {trial.number} FAILED: {trial.error}"))
         if trial.state is State.STOPPED:
             assert trial.accuracy is not None
             return escape(f"{place} trial {trial.number} stopped after epoch {trial.epochs}: {trial.accuracy:.1%}")
@@ -191,7 +192,7 @@ class Trainings(_Display):
             return
         found = f"FAILED: {outcome.error}" if outcome.accuracy is None else f"{outcome.accuracy:.2%}"
         text = f"[{self.done}/{self.asked}] {outcome.entrant}, seed {outcome.seed}: {found}{self._left()}"
-        self.console.print(escape(text), highlight=False, soft_wrap=True)
+        self.console.print(escape(printable(text)), highlight=False, soft_wrap=True)
 
     def _left(self) -> str:
         seconds = (time.monotonic() - self.started) / max(1, self.done) * (self.asked - self.done)

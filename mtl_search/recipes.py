@@ -16,7 +16,7 @@ from mtl_search.architecture import Backbone
 from mtl_search.balancing import make_balancing
 from mtl_search.errors import ExperimentError, UnknownNameError, UserError
 from mtl_search.evaluation import Entrant
-from mtl_search.experiment import BalancingSettings, Section, by_name, find_yaml, read_yaml, yaml_files
+from mtl_search.experiment import LONGEST_TEXT, BalancingSettings, Section, by_name, find_yaml, read_yaml, yaml_files
 from mtl_search.messages import explain
 from mtl_search.methods import Method, make_method
 from mtl_search.registry import METHODS
@@ -24,6 +24,8 @@ from mtl_search.registry import METHODS
 ALL = "all"
 NAME = r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*"
 NAME_RULE = "letters, digits and `_.+-`"
+MOST_VARIANTS = 100
+"""Of a recipe, each of which is trained several times."""
 Balanced = Annotated[BalancingSettings, BeforeValidator(by_name)]
 Width = Annotated[float, Field(ge=1e-3, le=1e3)]
 
@@ -50,13 +52,13 @@ class Recipe(Section):
     :param variants: Name -> what it changes.
     """
 
-    description: str = ""
+    description: str = Field("", max_length=LONGEST_TEXT)
     method: str
     options: dict[str, Any] = Field(default_factory=dict)
     balancing: Balanced | None = None
     width_multiplier: Width = 1.0
     curve: bool = False
-    variants: dict[str, Variant] = Field(default_factory=dict)
+    variants: dict[str, Variant] = Field(default_factory=dict, max_length=MOST_VARIANTS)
 
     @field_validator("method")
     @classmethod

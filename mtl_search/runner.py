@@ -33,7 +33,7 @@ from mtl_search.errors import (
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.experiment import Experiment, Training, experiment_of
 from mtl_search.files import alone_in
-from mtl_search.networks.geometry import check_inputs
+from mtl_search.networks.geometry import check_inputs, check_weights
 from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import check_independence, nominal
 from mtl_search.progress import Progress
@@ -285,6 +285,8 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     check_inputs(space.backbone, dataset.input_shape)
     for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
         check_independence(bank, space.backbone.kind == "vector")
+    low, high = cost_range(experiment, dataset)
+    check_weights(high.learnable_parameters)
     model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))
     balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
     for objective in experiment.objectives:
@@ -301,7 +303,6 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
             f"`training.batch_size` must be at most the number of training samples, {samples}, "
             f"but got {experiment.training.batch_size}."
         )
-    low, _ = cost_range(experiment, dataset)
     for name, limit in experiment.constraints.limits().items():
         if name != "latency_ms" and getattr(low, name) > limit:
             raise ExperimentError(

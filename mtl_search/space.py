@@ -15,6 +15,10 @@ from mtl_search.architecture import Architecture, Backbone, LayerChoice, Routing
 from mtl_search.errors import FieldError, UnknownNameError
 
 Granularity = Literal["layer", "stage", "network"]
+MOST_OPTIONS = 100
+"""Of one question: as many as a sampler can tell apart in a long search."""
+MOST_CHOICES = 1_000
+"""For one layer: ways to combine its options. Five banks, ten ratios and three depths are 155."""
 Choose = Callable[[str, Sequence[Any]], Any]
 """Answers a question: (its name, the options) -> one of the options. Asked only where there are two or more."""
 
@@ -35,6 +39,10 @@ class LayerSpace:
     def __post_init__(self) -> None:
         for name in ("bank", "shared_ratio", "branch_depth"):
             _check_options(name, getattr(self, name))
+        if len(self.bank) * len(self.shared_ratio) * len(self.branch_depth) > MOST_CHOICES:
+            counts = len(self.bank), len(self.shared_ratio), len(self.branch_depth)
+            rule = f"must leave at most {MOST_CHOICES:,} choices together with `shared_ratio` and `branch_depth`"
+            raise FieldError("bank", rule, " x ".join(map(str, counts)))
         for bank in self.bank:
             LayerChoice(bank)
         for ratio in self.shared_ratio:
@@ -50,6 +58,11 @@ class LayerSpace:
             for ratio in self.shared_ratio
             for depth in (self.branch_depth if ratio < 1 else (0,))
         ]
+
+    @property
+    def size(self) -> int:
+        """Number of :meth:`choices`."""
+        return len(self.bank) * sum(len(self.branch_depth) if ratio < 1 else 1 for ratio in self.shared_ratio)
 
     def contains(self, choice: LayerChoice) -> bool:
         """Whether ``choice`` can be made here."""
@@ -198,7 +211,7 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """Number of different architectures."""
-        per_group = [len(self.layers[group[0]].choices()) for group in self.groups()]
+        per_group = [self.layers[group[0]].size for group in self.groups()]
         return len(self.width_multiplier) * math.prod(per_group)
 
     def architectures(self) -> Iterator[Architecture]:
@@ -282,5 +295,7 @@ def _adjacent(options: Sequence[Any], value: Any) -> list[Any]:
 def _check_options(name: str, options: Sequence[Any]) -> None:
     if not options:
         raise FieldError(name, "must offer at least one option", options)
+    if len(options) > MOST_OPTIONS:
+        raise FieldError(name, f"must offer at most {MOST_OPTIONS} options", len(options))
     if len(set(options)) != len(options):
         raise FieldError(name, "must not offer the same option twice", list(options))

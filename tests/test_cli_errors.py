@@ -51,7 +51,7 @@ WRONG_EXPERIMENTS = {
     ),
     "dataset that cannot be imported": (
         EXPERIMENT.replace("multi_mnist, train: 500", '"nosuch.module:Name"'),
-        ["wrong.yaml: `dataset.name`: ", "`nosuch.module:Name` cannot be imported: No module named 'nosuch'."],
+        ["wrong.yaml: dataset `nosuch.module:Name` cannot be imported: there is no module `nosuch`."],
     ),
     "ratio of 1.3": (
         EXPERIMENT.replace("0.5", "1.3"),

@@ -15,7 +15,7 @@ from mtl_search.datasets import Dataset, dataset_source, load_dataset
 from mtl_search.datasets import _idx as idx
 from mtl_search.datasets._pairs import SIDE, Labelled, disjoint
 from mtl_search.datasets.multi_mnist import DIGITS, mnist_digits
-from mtl_search.errors import DatasetError, UnknownNameError
+from mtl_search.errors import DatasetError, UnknownNameError, UserError
 
 SIZES = {"train": 300, "val": 80, "test": 120}
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -159,10 +159,11 @@ def test_unknown_dataset_is_refused() -> None:
 
 
 def test_path_of_something_else_is_refused() -> None:
-    with pytest.raises(
-        DatasetError, match=r"`dataset\.name` must name a DatasetSource or a function, but `types:SimpleNamespace`"
-    ):
-        dataset_source("types:SimpleNamespace", {})
+    with pytest.raises(UserError, match=r"must be a class derived from DatasetSource, or a function marked with"):
+        dataset_source("test_datasets:NO_DATASET", {})
+
+
+NO_DATASET = 3
 
 
 # --- Fashion-MNIST's files ---------------------------------------------------------------------------------------

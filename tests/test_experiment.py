@@ -64,7 +64,10 @@ def small(tmp_path: Path) -> Path:
         ("space.bank=random*3+shft", ["`space.bank`", "`shft`", "Did you mean `shift`?"]),
         ("space.layers.0.bank=sobl", ["`space.layers.0.bank`", "Did you mean `sobel`?"]),
         ("dataset.name=multi_mnst", ["`dataset.name`", "no dataset `multi_mnst`", "Did you mean `multi_mnist`?"]),
-        ("dataset.name=nowhere:Data", ["`dataset.name`", "dataset `nowhere:Data` cannot be imported"]),
+        (
+            "dataset.name='nowhere:'",
+            ["`dataset.name`", "`nowhere:` must have the form `my_package.module:Name`"],
+        ),
         ("objectives=[acuracy, macs]", ["`objectives`", "no objective `acuracy`", "Did you mean `accuracy`?"]),
         ("search.sampler=tpee", ["`search.sampler`", "but got 'tpee'", "Did you mean `tpe`?"]),
         ("backbone.kind=residul", ["`backbone.kind`", "but got 'residul'", "Did you mean `residual`?"]),
@@ -81,13 +84,12 @@ def small(tmp_path: Path) -> Path:
         ("space.bank=random*0", ["`space.bank` must be a bank", "but got 'random*0'"]),
         ("backbone.stages.0.width=0", ["`backbone.stages.0.width`", "greater than or equal to 1", "but got 0"]),
         ("backbone.stages=[]", ["`backbone.stages` must hold at least one item", "but got []"]),
-        ("search.workers=-1", ["`search.workers` must be `auto` or a whole number of at least 0", "but got -1"]),
+        ("search.workers=-1", ["`search.workers` must be `auto` or a whole number from 0 to 10,000", "but got -1"]),
         ("search.workers=many", ["`search.workers` must be `auto`", "but got 'many'"]),
         ("search.trials=0", ["`search.trials`", "greater than or equal to 1", "but got 0"]),
         ("search.seed=-1", ["`search.seed`", "but got -1"]),
         ("constraints.macs=0", ["`constraints.macs`", "greater than or equal to 1", "but got 0"]),
         ("training.epochs=0", ["`training.epochs`", "but got 0"]),
-        ("training.learning_rate=.inf", ["`training.learning_rate`", "finite", "but got inf"]),
         ("training.label_smoothing=1", ["`training.label_smoothing`", "less than 1", "but got 1"]),
         (
             "training.augmentation.shift=-1",
@@ -147,10 +149,13 @@ def test_granularity_over_different_options_is_refused(small: Path) -> None:
         ("", ["must be a mapping with keys", "but got None"]),
         ("just words", ["must be a mapping with keys", "but got 'just words'"]),
         ("space: [1, 2\nsearch: {", ["is not YAML", "line 2"]),
-        ("space: !!python/object/apply:os.getcwd []", ["is not YAML", "could not determine a constructor"]),
-        ("name: 2026-13-01", ["is not YAML", "month must be in 1..12"]),
-        ("search: {seed: 1}\nname: a\nsearch: {seed: 2}", ["is not YAML", "key `search` stands twice", "line 1"]),
-        ("search: {seed: 1, trials: 3, seed: 2}", ["is not YAML", "key `seed` stands twice"]),
+        (
+            "space: !!python/object/apply:os.getcwd []",
+            ["line 1: must hold plain data only, but the tag is "],
+        ),
+        ("name: 2026-13-01", ["line 1: '2026-13-01' is read as a date: write it between quotes."]),
+        ("search: {seed: 1}\nname: a\nsearch: {seed: 2}", ["line 3: key `search` stands twice"]),
+        ("search: {seed: 1, trials: 3, seed: 2}", ["line 1: key `seed` stands twice"]),
         ("name: a\x00b", ["is not YAML"]),
         ("name: a", ["`dataset` is missing"]),
         ("dataset: {name: multi_mnist}", ["`backbone` is missing"]),
@@ -164,7 +169,7 @@ def test_wrong_file_is_refused_by_its_name(tmp_path: Path, text: str, fragments:
 def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "picture.yaml"
     path.write_bytes(b"\xff\xd8\xff\xe0")
-    assert_refused(path, [], f"{path}: cannot be read")
+    assert_refused(path, [], f"{path}: must be in UTF-8, but byte 0xff in line 1 is not.")
 
 
 @pytest.mark.parametrize(
@@ -185,8 +190,9 @@ def test_missing_file_is_refused(name: str, fragments: list[str]) -> None:
         ("search.trials", "must be `dotted.key=value`"),
         ("=3", "must be `dotted.key=value`"),
         ("search..trials=3", "must be `dotted.key=value`"),
-        ("search.trials=[1", "the value is not YAML"),
-        ("name=2026-13-01", "the value is not YAML"),
+        ("search.trials=[1", "the value: is not YAML: line 2: "),
+        ("name=2026-13-01", "the value: line 1: '2026-13-01' is read as a date: write it between quotes."),
+        ("training.learning_rate=.inf", "the value: line 1: a number must be finite and below 2^63, but got '.inf'."),
         ("backbone.stages.5.width=3", "there is no such key"),
         ("backbone.stages.first=3", "there is no such key"),
         ("dataset.name.x=3", "there is no such key"),

@@ -311,7 +311,11 @@ def test_the_name_of_a_metric_says_its_direction(name: str, higher: bool) -> Non
         ("edges", {"positive_weight": 1}, r"`tasks\.task\.positive_weight` must be less than 1"),
         ("binary", {"classes": 2}, r"`tasks\.task\.classes` is no option of `binary`"),
         ("regresion", {}, r"there is no task kind `regresion`\. Did you mean `regression`\?"),
-        ("types:SimpleNamespace", {}, r"`kind` must name a kind of task, but `types:SimpleNamespace` is none"),
+        (
+            "test_kinds:made_task",
+            {},
+            r"task kind `test_kinds:made_task` must be a class derived from Task, but it is not",
+        ),
     ],
 )
 def test_wrong_options_are_refused(kind: str, options: dict[str, Any], message: str) -> None:

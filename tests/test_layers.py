@@ -11,7 +11,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "mtl_search"
 
 LAYERS = (
+    "characters",
     "errors",
+    "reading",
+    "yaml_text",
+    "own_code",
     "scores",
     "files",
     "seeds",
@@ -91,7 +95,7 @@ HOMES = {
     "ray": "engine",
     "optuna": "samplers",
     "plotly": "figures",
-    "yaml": "experiment",
+    "yaml": "yaml_text",
     "jinja2": "report",
     "typer": "cli",
     "moocore": "pareto",
@@ -106,7 +110,17 @@ HOMES = {
     "onnxruntime": "exporting",
 }
 
-WITHOUT_TORCH = ("registry", "banks", "architecture", "space", "pareto", "experiment", "networks.geometry", "drawing")
+WITHOUT_TORCH = (
+    "own_code",
+    "registry",
+    "banks",
+    "architecture",
+    "space",
+    "pareto",
+    "experiment",
+    "networks.geometry",
+    "drawing",
+)
 """What checks and draws without loading torch, by itself or through another module."""
 
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from mtl_search import Split, load_dataset, load_experiment, load_run
+from mtl_search import Split, dataset_function, load_dataset, load_experiment, load_run
 from mtl_search.cli import main
 from mtl_search.datasets import Dataset, make_dataset
 from mtl_search.datasets._columns import Labelled
@@ -297,17 +297,20 @@ def test_targets_of_all_kinds(tmp_path: Path) -> None:
 # Functions
 
 
+@dataset_function
 def made(samples: int, noise: float = 0.1) -> tuple[list[Task], dict[str, Split]]:
     inputs = np.random.default_rng(0).normal(size=(samples, 3)).astype(np.float32)
     targets = {"sign": (inputs[:, 0] > 0).astype(np.int64), "sum": inputs.sum(axis=1) + np.float32(noise)}
     return [Binary("sign"), Regression("sum")], {name: Split(inputs, targets) for name in ("train", "val", "test")}
 
 
+@dataset_function
 def made_whole(samples: int = 20) -> Dataset:
     tasks, splits = made(samples)
     return make_dataset("whole", tuple(tasks), splits)
 
 
+@dataset_function
 def made_nothing() -> int:
     return 3
 

@@ -1,10 +1,10 @@
 import subprocess
 import sys
-import types
 
 import pytest
 
 from mtl_search.errors import UnknownNameError, UserError
+from mtl_search.primitives import Primitive
 from mtl_search.registry import DATASETS, METHODS, PRIMITIVES, Registry
 
 HEAVY = ("torch", "ray", "optuna", "pandas", "plotly", "mlxtend")
@@ -14,10 +14,14 @@ class Added:
     name = "my_primitive"
 
 
+class Doubled(Primitive):
+    name = "doubled"
+
+
 @pytest.fixture
 def registry() -> Registry:
     """Of its own, over the folder of the primitives."""
-    return Registry("primitive", "mtl_search.primitives")
+    return Registry("primitive", "mtl_search.primitives", "Primitive")
 
 
 def assert_imports_nothing_heavy(code: str) -> None:
@@ -54,15 +58,18 @@ def test_everything_registered_has_the_name_of_its_file(registry: Registry) -> N
         assert registry.get(name).name == name
 
 
-def test_a_path_is_imported(registry: Registry) -> None:
-    assert registry.get("types:SimpleNamespace") is types.SimpleNamespace
-    registry.check("types:SimpleNamespace")
+def test_a_path_is_loaded_where_it_is_used(registry: Registry) -> None:
+    assert registry.get("test_registry:Doubled") is Doubled
+    registry.check("test_registry:Doubled")
+    registry.check("no_such_module:Name")
 
 
-@pytest.mark.parametrize("path", ["no_such_module:Name", "types:NoSuchName", ":Name", "types:", ".relative:Name"])
-def test_a_path_that_cannot_be_imported_is_refused(registry: Registry, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", [":Name", "types:", ".relative:Name", "a/b:Name", "a:b:c", "a:B.c", "a-b:C", "a:b()", "a..b:C", "a:1"]
+)
+def test_a_path_has_one_form(registry: Registry, path: str) -> None:
     for look_up in (registry.get, registry.check):
-        with pytest.raises(UserError, match=f"primitive `{path}` cannot be imported: "):
+        with pytest.raises(UserError, match=r" must have the form `my_package\.module:Name`\.$"):
             look_up(path)
 
 

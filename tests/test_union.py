@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from made_networks import made_architecture, single_threaded
-from mtl_search import Split, load_dataset, load_experiment
+from mtl_search import Split, dataset_function, load_dataset, load_experiment
 from mtl_search.datasets import Dataset, make_dataset
 from mtl_search.errors import DatasetError, UserError
 from mtl_search.evaluation import Course, evaluate_by_epoch
@@ -23,6 +23,7 @@ one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 SIDE = 8
 
 
+@dataset_function
 def pictures(samples: int, seed: int = 0, kind: str = "uint8", side: int = SIDE) -> Dataset:
     """Dark and bright pictures, with a class and a number."""
     lot = np.random.default_rng(seed)
@@ -34,6 +35,7 @@ def pictures(samples: int, seed: int = 0, kind: str = "uint8", side: int = SIDE)
     return make_dataset("pictures", (Binary("bright"), Regression("mean")), splits)
 
 
+@dataset_function
 def scenes(samples: int) -> Dataset:
     """Pictures with a class of the whole, and targets of every pixel."""
     lot = np.random.default_rng(1)

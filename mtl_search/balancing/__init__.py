@@ -14,7 +14,6 @@ from pydantic import ConfigDict
 from torch import Tensor
 from torch.nn import Parameter
 
-from mtl_search.errors import UserError
 from mtl_search.gradients import flat, of_present, shared_rows, task_gradients, unflatten
 from mtl_search.options import build
 from mtl_search.registry import BALANCINGS
@@ -161,8 +160,6 @@ def make_balancing(name: str, options: Mapping[str, Any]) -> Balancing:
     :raises UserError: If an option is unknown or breaks a rule, or TorchJD is wanted and not installed.
     """
     found = BALANCINGS.get(name)
-    if not (isinstance(found, type) and issubclass(found, Balancing)):
-        raise UserError(f"`balancing.name` must name a Balancing, but `{name}` is none.")
-    balancing = build(found, options, "balancing", name)
+    balancing: Balancing = build(found, options, "balancing", name)
     balancing.check()
     return balancing

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from mtl_search.arrays import Array, joined
+from mtl_search.characters import cut, printable
 from mtl_search.datasets._inputs import check_inputs, mean_and_deviation
 from mtl_search.errors import DatasetError, UserError, suggestion
 from mtl_search.options import build
@@ -135,7 +136,7 @@ class DatasetSource(ABC):
 
 @dataclass(frozen=True)
 class DatasetFunction(DatasetSource):
-    """A function of the user's own that makes a dataset.
+    """A function of the user's own that makes a dataset, marked with :func:`~mtl_search.own_code.dataset_function`.
 
     :param function: Returns a :class:`Dataset`, or its tasks and its splits.
     :param options: Its arguments.
@@ -166,7 +167,7 @@ def _function_source(function: Callable[..., Any], name: str, options: Mapping[s
     unknown = [option for option in options if option not in names]
     if unknown and not any(one.kind is one.VAR_KEYWORD for one in parameters):
         valid = suggestion(unknown[0], names) if names else " It has none."
-        raise DatasetError(f"`dataset.{unknown[0]}` is no parameter of `{name}`.{valid}")
+        raise DatasetError(f"`dataset.{printable(cut(unknown[0]))}` is no parameter of `{name}`.{valid}")
     for one in takes:
         if one.default is one.empty and one.name not in options:
             raise DatasetError(f"`dataset.{one.name}` is missing: `{name}` has no default for it.")
@@ -174,20 +175,20 @@ def _function_source(function: Callable[..., Any], name: str, options: Mapping[s
 
 
 def dataset_source(name: str, options: Mapping[str, Any]) -> DatasetSource:
-    """The source registered under ``name``, or the function at ``my_package.module:name``, with its options checked.
+    """The source registered under ``name``, or the marked function at ``my_package.module:name``, its options checked.
 
     :raises UnknownNameError: If there is no such dataset.
+    :raises UserError: If something else than a dataset stands there.
     :raises DatasetError: If an option is unknown or breaks a rule.
     """
     source = DATASETS.get(name)
     if inspect.isroutine(source):
         return _function_source(source, name, options)
-    if not (isinstance(source, type) and issubclass(source, DatasetSource)):
-        raise DatasetError(f"`dataset.name` must name a DatasetSource or a function, but `{name}` is none.")
     try:
-        return build(source, options, "dataset", name)
+        made: DatasetSource = build(source, options, "dataset", name)
     except UserError as error:
         raise DatasetError(str(error)) from error
+    return made
 
 
 def load_dataset(name: str, **options: Any) -> Dataset:

@@ -14,6 +14,8 @@ from mtl_search.errors import DatasetError
 from mtl_search.tasks import Classification
 
 SIDE = 36
+MOST = 500_000
+"""Pictures of a split, which are held in memory: 650 MB. There are twelve million pairs of 3,500 digits."""
 
 Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Pictures ``[samples, 28, 28]`` and their classes ``[samples]``."""

@@ -31,6 +31,9 @@ GROUPS = {
 }
 """The attributes in eight groups, by their places in the file. The names of the groups are ours."""
 
+MOST_SIDE = 512
+"""Pixels of an image's side; the files have 218."""
+
 
 @dataclass(frozen=True)
 class CelebA(DatasetSource):
@@ -47,7 +50,7 @@ class CelebA(DatasetSource):
     name = "celeba"
     root: str
     targets: Literal["attributes", "groups"] = "attributes"
-    size: Annotated[int, Field(ge=8)] = 64
+    size: Annotated[int, Field(ge=8, le=MOST_SIDE)] = 64
     cache: str | None = None
 
     def load(self) -> Dataset:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._idx import fashion_mnist
-from mtl_search.datasets._pairs import disjoint, paired_dataset
+from mtl_search.datasets._pairs import MOST, disjoint, paired_dataset
 
 GARMENTS = {"train": 50_000, "val": 10_000}
 
@@ -29,9 +29,9 @@ class MultiFashion(DatasetSource):
 
     name = "multi_fashion"
     root: str | None = None
-    train: Annotated[int, Field(ge=1)] = 20_000
-    val: Annotated[int, Field(ge=1)] = 5_000
-    test: Annotated[int, Field(ge=1)] = 10_000
+    train: Annotated[int, Field(ge=1, le=MOST)] = 20_000
+    val: Annotated[int, Field(ge=1, le=MOST)] = 5_000
+    test: Annotated[int, Field(ge=1, le=MOST)] = 10_000
     seed: Annotated[int, Field(ge=0)] = 0
 
     def load(self) -> Dataset:

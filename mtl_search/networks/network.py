@@ -12,7 +12,7 @@ from mtl_search.architecture import Architecture, Backbone
 from mtl_search.errors import FieldError
 from mtl_search.networks.decoder import Decoder, dense_places, parts_of
 from mtl_search.networks.deployment import deployed
-from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, geometry
+from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, check_size, geometry
 from mtl_search.networks.layer import ETRLayer, MadeState, State, averaged, carry
 from mtl_search.networks.norm import Made, Norm, ready
 from mtl_search.networks.pointwise import make_convolution
@@ -217,6 +217,7 @@ class MultiTaskNetwork(nn.Module):
             raise FieldError("tasks", "must be at least one task, each with its own name", [t.name for t in tasks])
         self.architecture, self.tasks, self.implementation = architecture, tuple(tasks), implementation
         self.geometry: Geometry = geometry(architecture, len(tasks), input_shape)
+        check_size(self.geometry, [task.outputs for task in tasks], architecture.backbone.head_pool)
         weights = generator(seed, "weights")
         self.stem: Stem | None = None
         if self.geometry.stem:

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.architecture import EXPANSION, Backbone, scaled
-from mtl_search.networks.geometry import Features, check_inputs, image_shape
+from mtl_search.networks.geometry import Features, check_inputs, check_weights, image_shape
 from mtl_search.networks.heads import TaskHeads
 from mtl_search.networks.layer import carry
 from mtl_search.networks.network import channels_last
@@ -80,6 +80,8 @@ def module_shapes(
             name = f"layer {len(shapes) - bool(backbone.stem)}"
             shapes.append(ModuleShape(name, inputs, outputs, stride, backbone.residual, size, stage.dilation, hidden))
             inputs = outputs
+    convolutions = (one for shape in shapes for one in shape.convolutions())
+    check_weights(sum(size**2 * inputs * outputs for inputs, outputs, size, _ in convolutions))
     return tuple(shapes)
 
 

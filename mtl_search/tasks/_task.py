@@ -15,6 +15,12 @@ from mtl_search.arrays import Array, parts
 from mtl_search.errors import DatasetError, FieldError, UserError
 from mtl_search.scores import Metric
 
+MOST_OUTPUTS = 1_000_000
+"""Numbers that the head of a task puts out. The largest classifications in the literature have 22,000 classes."""
+FORMULA = "=+-@"
+"""What the cell of a formula begins with: a spreadsheet would run it, and names of tasks are columns of tables."""
+LONGEST_NAME = 100
+"""Characters of the name of a task: file systems take 255 bytes."""
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
 FLOATS = ("float32",)
 
@@ -53,6 +59,9 @@ class Task(ABC):
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or "," in self.name:
             raise FieldError("name", "must be a word without `/` and `,`", self.name)
+        if not self.name.isprintable() or self.name[0] in FORMULA or len(self.name) > LONGEST_NAME:
+            rule = f"must have at most {LONGEST_NAME} characters, no control characters, and not begin with {FORMULA}"
+            raise FieldError("name", rule, self.name)
 
     # What a kind has to say
 

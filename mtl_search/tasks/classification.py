@@ -14,7 +14,7 @@ from mtl_search.arrays import Array
 from mtl_search.errors import FieldError
 from mtl_search.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise, added
-from mtl_search.tasks._task import class_counts
+from mtl_search.tasks._task import MOST_OUTPUTS, class_counts
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Classification(Elementwise):
     kind = "classification"
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("accuracy"), Metric("loss", higher_is_better=False))
     output_means = "a logit for each class"
-    classes: Annotated[int, Field(ge=2)] = 10
+    classes: Annotated[int, Field(ge=2, le=MOST_OUTPUTS)] = 10
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

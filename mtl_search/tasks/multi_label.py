@@ -14,6 +14,7 @@ from mtl_search.errors import FieldError
 from mtl_search.scores import Metric
 from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
 from mtl_search.tasks._elementwise import Elementwise
+from mtl_search.tasks._task import MOST_OUTPUTS
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class MultiLabel(Elementwise):
     kind = "multi_label"
     metrics = (Metric("accuracy"), Metric("f_score"), Metric("loss", higher_is_better=False))
     output_means = "a logit for each label: yes where above 0"
-    labels: Annotated[int, Field(ge=1)] = 2
+    labels: Annotated[int, Field(ge=1, le=MOST_OUTPUTS)] = 2
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from mtl_search.arrays import Array, moments
 from mtl_search.errors import FieldError, UserError
 from mtl_search.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise
+from mtl_search.tasks._task import MOST_OUTPUTS
 
 CONSTANT = 1e-6
 """Targets are constant if their deviation is no more than this part of their mean: float32 tells no less apart."""
@@ -44,7 +45,7 @@ class Regression(Elementwise):
     )
     integer = False
     output_means = "a scaled number: times `deviation`, plus `mean`, it is in the units of the targets"
-    size: Annotated[int, Field(ge=1)] = 1
+    size: Annotated[int, Field(ge=1, le=MOST_OUTPUTS)] = 1
     error: Literal["squared", "absolute"] = "squared"
     names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
