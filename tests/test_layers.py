@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "mtl_search"
 
 LAYERS = (
     "errors",
+    "reading",
     "scores",
     "files",
     "seeds",
