@@ -33,8 +33,8 @@ from mtl_search.evaluation import (
 )
 from mtl_search.experiment import Experiment, Search, Training
 from mtl_search.files import alone_in
+from mtl_search.layout import COMPARISON
 from mtl_search.outcomes import (
-    COMPARISON,
     Comparison,
     Outcome,
     load_comparison,

@@ -28,6 +28,7 @@ from mtl_search.errors import FieldError, MTLSearchError, RunFolderError, Unknow
 from mtl_search.evaluation import Entrant, entrant_of
 from mtl_search.experiment import Training
 from mtl_search.files import write_bytes, write_json, write_text
+from mtl_search.layout import CARD, CARD_PAGE, EXPORTS, MODELS
 from mtl_search.methods import make_method
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.outcomes import Comparison, load_comparison, outcome_folder
@@ -37,9 +38,6 @@ from mtl_search.weights import has_weights, load_weights
 from mtl_search.wording import count
 
 Format = Literal["onnx", "torch"]
-FILES: Mapping[str, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
-FOLDER = "exports"
-CARD = "model_card.json"
 INPUTS = {3: "image", 1: "features"}
 """Dimensions of a sample -> name of the input."""
 CHECKED = 64
@@ -103,15 +101,15 @@ def export(
         raise UserError(f"a task is named `{name}`, as the input of an ONNX file is: choose the format torch.")
     trained = load_trained(loaded, which, data, seed)
     whole = FromRawInputs(trained.network, data.mean, data.std, data.input_shape).eval()
-    folder = Path(out) if out is not None else loaded.path / FOLDER / trained.name
+    folder = Path(out) if out is not None else loaded.path / EXPORTS / trained.name
     made_from = {"run": loaded.path.resolve().name, "name": trained.name, **trained.about}
-    others = _other_files(folder, made_from, FILES[format])
+    others = _other_files(folder, made_from, MODELS[format])
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise UserError(f"{folder}: is a file; `--out` must be a folder.") from error
-    path = folder / FILES[format]
-    writing = folder / f".writing-{FILES[format]}"
+    path = folder / MODELS[format]
+    writing = folder / f".writing-{MODELS[format]}"
     try:
         with _quiet():
             graph = deployed(whole, data.input_shape)
@@ -127,7 +125,7 @@ def export(
         writing.unlink(missing_ok=True)
     card = _card(loaded, trained, data, made_from, {**others, path.name: difference})
     write_json(folder / CARD, card)
-    write_text(folder / "MODEL_CARD.md", _page(card))
+    write_text(folder / CARD_PAGE, _page(card))
     return path
 
 
@@ -335,7 +333,7 @@ def _other_files(folder: Path, made_from: Mapping[str, Any], written: str) -> di
         before = {}
     if not isinstance(before, dict) or before.get("made_from") != json.loads(json.dumps(made_from)):
         raise UserError(f"{path}: is the card of another model; give another `--out`.")
-    files = {name: before["files"][name] for name in FILES.values() if name in before["files"] and name != written}
+    files = {name: before["files"][name] for name in MODELS.values() if name in before["files"] and name != written}
     return {name: difference for name, difference in files.items() if (folder / name).exists()}
 
 

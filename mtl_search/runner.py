@@ -33,12 +33,13 @@ from mtl_search.errors import (
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.experiment import Experiment, Training, experiment_of
 from mtl_search.files import alone_in
+from mtl_search.layout import JOURNAL
 from mtl_search.networks.geometry import check_inputs
 from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import check_independence
 from mtl_search.progress import Progress
 from mtl_search.resuming import begin_environment, grown, resumed_environment
-from mtl_search.run_folder import JOURNAL, Run, check_free, load_run
+from mtl_search.run_folder import Run, check_free, load_run
 from mtl_search.run_writer import RunWriter, make_folder
 from mtl_search.samplers import Proposals
 from mtl_search.sampling import check_sampling

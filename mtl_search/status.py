@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mtl_search.experiment import Target
+from mtl_search.layout import EPOCHS, TRIALS
 from mtl_search.pareto import direction_of
-from mtl_search.run_folder import EPOCHS, TRIALS, Run
+from mtl_search.run_folder import Run
 from mtl_search.trial import State, Trial
 
 

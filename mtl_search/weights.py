@@ -9,26 +9,24 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mtl_search.files import write_bytes
+from mtl_search.layout import CHECKPOINT, WEIGHTS
 from mtl_search.training import Checkpoint
-
-FILE = "weights.safetensors"
-CHECKPOINT = "training.safetensors"
 
 
 def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
     """Write ``weights.safetensors`` into a folder. No weights write nothing."""
     if weights:
-        _save(folder / FILE, weights, {})
+        _save(folder / WEIGHTS, weights, {})
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
     """The weights that :func:`save_weights` wrote into a folder."""
-    return load_file(folder / FILE)
+    return load_file(folder / WEIGHTS)
 
 
 def has_weights(folder: Path) -> bool:
     """Whether a folder holds weights."""
-    return (folder / FILE).exists()
+    return (folder / WEIGHTS).exists()
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

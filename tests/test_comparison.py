@@ -21,8 +21,9 @@ from mtl_search.errors import ExperimentError, FieldError, RunFolderError, Searc
 from mtl_search.evaluation import Course, Entrant, Report, entrant_of
 from mtl_search.experiment import Experiment, Training, load_experiment
 from mtl_search.files import alone_in
+from mtl_search.layout import OUTCOMES
 from mtl_search.metrics import delta_m
-from mtl_search.outcomes import OUTCOMES, load_comparison, outcome_folder
+from mtl_search.outcomes import load_comparison, outcome_folder
 from mtl_search.run_folder import Run
 from mtl_search.trial import State
 from mtl_search.weights import load_weights

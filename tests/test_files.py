@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mtl_search.errors import RunFolderError, no_such_file
-from mtl_search.files import LOCK, alone_in, append_line, cut_torn_line, is_worked_in, write_text
+from mtl_search.files import alone_in, append_line, cut_torn_line, is_worked_in, write_text
+from mtl_search.layout import LOCK
 
 
 def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "mtl_search"
 LAYERS = (
     "errors",
     "reading",
+    "layout",
     "scores",
     "files",
     "seeds",
@@ -62,6 +63,8 @@ LAYERS = (
     "own_samplers",
     "samplers",
     "scheduling",
+    "rows",
+    "records",
     "run_folder",
     "status",
     "run_writer",
