@@ -10,6 +10,7 @@
     │   ├── DatasetError                a dataset that cannot be read or found
     │   ├── RunFolderError              a run's folder that cannot be used or read
     │   └── ChangedError                a run that is to go on with something else than it began with
+    ├── CheckpointError                 a checkpoint that is not one of the training that is to go on from it
     ├── DivergedError                   a training whose loss is no longer finite
     ├── StorageError                    a run's folder can no longer be written: a full disk
     ├── AllFailedError                  a search given up because all of its trials failed alike
@@ -81,6 +82,10 @@ class ChangedError(UserError):
             "Restore what has changed, or say --allow-changes to go on in spite of it; it is then noted in "
             "environment.json."
         )
+
+
+class CheckpointError(MTLSearchError):
+    """A checkpoint is damaged, or of another training than the one that is to go on from it."""
 
 
 class DivergedError(MTLSearchError):

@@ -127,7 +127,7 @@ class Run:
         :raises RunFolderError: If ``epochs.csv`` cannot be read.
         """
         known = {*self.ended, *self.under_way}
-        rows = {(row.trial, row.epoch): row for row in _read_epochs(self.path) if row.trial in known}
+        rows = {(row.trial, row.epoch): row for row in _read_epochs(self) if row.trial in known}
         return tuple(rows.values())
 
     @cached_property
@@ -138,7 +138,7 @@ class Run:
         """
         twice = len(read_table(self.path / TRIALS, COLUMNS).rows) - len(self.trials)
         known = {*self.ended, *self.under_way}
-        stray = sorted({row.trial for row in _read_epochs(self.path)} - known)
+        stray = sorted({row.trial for row in _read_epochs(self)} - known)
         said = []
         if twice:
             said.append(f"{TRIALS}: {twice} of its rows stand there again; a trial counts once.")
@@ -175,7 +175,7 @@ class Run:
     @property
     def task_names(self) -> list[str]:
         """As the run says; if it does not, those that have scores; empty before a trial of such a run is complete."""
-        told = [str(task["name"]) for task in self.environment.get("tasks", [])]
+        told = [printable(task["name"]) for task in self.environment.get("tasks", [])]
         return told or list(dict.fromkeys(name.partition("/")[0] for trial in self.complete for name in trial.scores))
 
     @property
@@ -288,7 +288,7 @@ def _read_trials(folder: Path, experiment: Experiment) -> tuple[Trial, ...]:
     path, trials = folder / TRIALS, []
     for line, row in once(path, read_table(path, COLUMNS).rows, ["trial"]):
         try:
-            trials.append(_trial(row, folder, experiment.objectives))
+            trials.append(_trial(row, folder, experiment))
         except ValueError as error:
             raise RunFolderError(f"{path}: line {line}: {error}") from error
     return tuple(trials)
@@ -318,18 +318,27 @@ def _read_architecture(folder: Path, number: int) -> Architecture:
         raise RunFolderError(f"{path}: {error}") from error
 
 
-def _read_epochs(folder: Path) -> Iterator[EpochRow]:
-    if not (folder / EPOCHS).exists():
+def _read_epochs(run: Run) -> Iterator[EpochRow]:
+    path = run.path / EPOCHS
+    if not path.exists():
         return
-    for line, row in read_table(folder / EPOCHS, EPOCH_COLUMNS).rows:
+    for line, row in read_table(path, EPOCH_COLUMNS).rows:
         try:
-            trial, epoch, seconds = whole(row, "trial"), whole(row, "epoch"), real(row, "seconds", least=0)
-            yield EpochRow(trial, epoch, seconds, real(row, "loss"), real_or_none(row, "accuracy"), scores(row))
+            yield _epoch(row, run.qualities)
         except ValueError as error:
-            raise RunFolderError(f"{folder / EPOCHS}: line {line}: {error}") from error
+            raise RunFolderError(f"{path}: line {line}: {error}") from error
 
 
-def _trial(row: Mapping[str, str], folder: Path, objectives: Sequence[str]) -> Trial:
+def _epoch(row: Mapping[str, str], qualities: Sequence[str]) -> EpochRow:
+    trial, epoch, seconds = whole(row, "trial"), whole(row, "epoch"), real(row, "seconds", least=0)
+    found = EpochRow(trial, epoch, seconds, real(row, "loss"), real_or_none(row, "accuracy"), scores(row))
+    missing = [name for name in qualities if found.accuracy is not None and found.value(name) is None]
+    if missing:
+        raise ValueError(f"an epoch that was scored must have a value in column `{missing[0]}`, but it is empty.")
+    return found
+
+
+def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Trial:
     number = whole(row, "trial")
     if row["state"] not in list(State):
         raise ValueError(f"`state` must be one of {', '.join(State)}, but got {shortened(row['state'])}.")
@@ -356,8 +365,9 @@ def _trial(row: Mapping[str, str], folder: Path, objectives: Sequence[str]) -> T
         error=printable(row["error"]),
         scores=scores(row),
     )
-    needed = {State.COMPLETE: ("accuracy", *objectives), State.STOPPED: ("accuracy", *objectives)}
-    missing = [name for name in needed.get(trial.state, ()) if trial.value(name) is None]
+    values, limits = ("accuracy", *experiment.objectives), tuple(experiment.constraints.limits())
+    needed = {State.COMPLETE: values, State.STOPPED: values, State.INFEASIBLE: limits, State.FAILED: ()}
+    missing = [name for name in needed[trial.state] if trial.value(name) is None]
     if missing:
         raise ValueError(f"a {trial.state.value} trial must have a value in column `{missing[0]}`, but it is empty.")
     return trial

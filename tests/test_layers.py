@@ -60,6 +60,7 @@ LAYERS = (
     "methods",
     "evaluation",
     "weights",
+    "journal",
     "own_samplers",
     "samplers",
     "scheduling",
