@@ -104,15 +104,15 @@ class StorageError(MTLSearchError):
 
     :param path: The folder.
     :param cause: What the system says.
-    :param command: What goes on with it.
+    :param command: What goes on with it; ``None`` if nothing does.
     """
 
-    def __init__(self, path: object, cause: OSError, command: str = "resume") -> None:
+    def __init__(self, path: object, cause: OSError, command: str | None = "resume") -> None:
         what = f" ({cause.filename})" if cause.filename else ""
         when = "there is room" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else "it can be"
+        goes_on = f"; once {when}, go on with: mtl-search {command} {path}" if command else "."
         super().__init__(
-            f"{path}: can no longer be written: {cause.strerror}{what}. What was written before is whole; "
-            f"once {when}, go on with: mtl-search {command} {path}"
+            f"{path}: can no longer be written: {cause.strerror}{what}. What was written before is whole{goes_on}"
         )
 
 
