@@ -97,7 +97,7 @@ class Campaign:
             rows.setdefault(row.trial, {})[row.epoch] = row
         ended = [run.trial(number) for number in run.ended]
         untold = self.proposals.remember([trial.architecture for trial in ended], list(run.under_way.values()))
-        for remark in (*run.remarks, *self.proposals.remarks):
+        for remark in self.proposals.remarks:
             self.progress.say(remark)
         begun = {number: self._new(number, architecture) for number, architecture in run.under_way.items()}
         known = {**begun, **{trial.number: trial for trial in ended}}

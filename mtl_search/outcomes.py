@@ -140,9 +140,9 @@ def load_comparison(path: str | Path) -> Comparison | None:
     :raises RunFolderError: If a file of it cannot be read; the message names it.
     """
     folder = Path(path)
+    check_inside(folder)
     if not (folder / COMPARISON).exists():
         return None
-    check_inside(folder)
     asked = read_record(folder / COMPARISON, Asked)
     training = Training.model_validate(asked["training"])  # with the defaults of settings that came later
     asked = {"environment": {}, **asked, "training": training.model_dump(mode="json")}

@@ -146,6 +146,8 @@ def resume(
         environment = resumed_environment(run, experiment, dataset, allow_changes)
         if show_progress:
             _say_what_is_overridden(environment["sessions"][-1]["changes"])
+            for remark in run.remarks:
+                _say(remark)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
@@ -176,7 +178,11 @@ def _say_what_is_overridden(changes: Sequence[str]) -> None:
     if changes:
         listed = "".join(f"\n  {change}" for change in changes)
         told = f"trials from here on are made differently than those before (noted in environment.json):{listed}"
-        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+        _say(told)
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _engine(
