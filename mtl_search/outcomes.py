@@ -20,7 +20,7 @@ from mtl_search.files import write_json, write_text
 from mtl_search.layout import COMPARISON, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
 from mtl_search.metrics import delta_m
 from mtl_search.reading import printable, shortened
-from mtl_search.records import Asked, Details, read_record
+from mtl_search.records import Asked, BranchDetails, Details, check_record, read_record
 from mtl_search.rows import csv_line, once, read_table, real, real_or_none, scores, whole
 from mtl_search.run_folder import COLUMNS
 from mtl_search.scores import headlines, is_error
@@ -126,7 +126,11 @@ class Comparison:
 
         :raises RunFolderError: If the file cannot be read.
         """
-        return read_record(outcome_folder(self.path, entrant, seed) / DETAILS, Details)
+        path = outcome_folder(self.path, entrant, seed) / DETAILS
+        found = read_record(path, Details)
+        if found.get("alpha"):
+            check_record(path, found, BranchDetails)
+        return found
 
 
 def outcome_folder(path: Path, entrant: str, seed: int) -> Path:

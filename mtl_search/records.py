@@ -5,7 +5,7 @@ Keys that are not named here are allowed, and what is checked is given on as it 
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,6 +14,7 @@ from mtl_search.experiment import Training
 from mtl_search.layout import FORMAT
 from mtl_search.messages import explain
 from mtl_search.reading import printable, read_json
+from mtl_search.rows import LARGEST
 
 MOST_SEEDS = 10_000
 """Trainings of one entrant that are believed."""
@@ -33,8 +34,11 @@ def _names_one_folder(text: str) -> str:
 Time = Annotated[str, AfterValidator(_is_a_time)]
 Key = Annotated[str, AfterValidator(_names_one_folder)]
 Count = Annotated[int, Field(ge=0)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Amount = Annotated[float, Field(ge=0, le=LARGEST)]
+Share = Annotated[float, Field(ge=-0.001, le=1.001)]
+Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]
+"""Shares and cosines may be off by rounding."""
 
 
 class Record(BaseModel):
@@ -65,7 +69,7 @@ class Session(Record):
 
     started: Time
     finished: Time | None = None
-    seconds: Share | None = None
+    seconds: Amount | None = None
     epochs_before: Count = 0
     changes: list[str] = []
     source_revision: str | None = None
@@ -108,14 +112,19 @@ class About(Record):
     balancing: str | dict[str, Any]
     options: dict[str, Any] = {}
     width_multiplier: Number = 1.0
+    recipe: str = ""
+    variant: str = ""
+    curve: bool = False
     description: str = ""
     trial: Count | None = None
     picks: list[str] = []
 
     @model_validator(mode="after")
-    def _a_pick_names_its_trial(self) -> "About":
-        if self.kind == "pick" and self.trial is None:
-            raise ValueError("`trial` is missing: a pick must name it")
+    def _has_what_its_kind_needs(self) -> "About":
+        needed = {"pick": ["trial"], "baseline": ["recipe", "variant", "options", "width_multiplier", "curve"]}
+        missing = [name for name in needed.get(self.kind, []) if name not in self.model_fields_set]
+        if missing or (self.kind == "pick" and self.trial is None):
+            raise ValueError(f"`{[*missing, 'trial'][0]}` is missing: a {self.kind} must have it")
         if isinstance(self.balancing, dict) and not isinstance(self.balancing.get("name"), str):
             raise ValueError("`balancing` must have a name")
         return self
@@ -145,36 +154,37 @@ class Asked(Versioned):
 class PhaseRecord(Record):
     """What a phase of a training took."""
 
-    epochs: Share = 0
-    samples: Share = 0
-    seconds: Share = 0
-    macs: Share = 0
+    epochs: Amount = 0
+    samples: Amount = 0
+    seconds: Amount = 0
+    macs: Amount = 0
 
 
 class Details(Record):
     """``details.json`` of a training; the keys besides ``phases`` are those of single methods."""
 
     phases: dict[str, PhaseRecord]
-    share: dict[str, dict[str, Number]] = {}
-    cosines: list[dict[str, Number | None]] = []
-    places: list[str] = []
-    alpha: list[list[list[Number]]] = []
-    margin: list[Number] = []
-    conflicts: list[dict[str, Number]] = []
-    branch_points: dict[str, int] = {}
-    paths: dict[str, list[int]] = {}
+    share: dict[str, dict[str, Share]] = {}
+    cosines: list[dict[str, Cosine | None]] = []
+
+
+class BranchDetails(Details):
+    """The details of a method that searches where tasks leave the trunk: they come together, or not at all."""
+
+    places: list[str] = Field(min_length=1)
+    alpha: list[list[list[Share]]]
+    margin: list[Number]
+    conflicts: list[dict[str, Share]]
+    branch_points: dict[str, int]
 
     @model_validator(mode="after")
-    def _branch_points_are_told_whole(self) -> "Details":
-        if self.alpha and not (self.places and self.branch_points and len(self.margin) == len(self.branch_points)):
-            raise ValueError("`alpha` must come with `places`, and with `branch_points` and a `margin` of each task")
+    def _every_task_has_a_margin(self) -> "BranchDetails":
+        if len(self.margin) != len(self.branch_points):
+            raise ValueError("`margin` must have a number for each task in `branch_points`")
         return self
 
 
-R = TypeVar("R", bound=Record)
-
-
-def read_record(path: Path, model: type[R]) -> dict[str, Any]:
+def read_record(path: Path, model: type[Record]) -> dict[str, Any]:
     """The JSON file at a path, checked.
 
     :param model: What it must hold.
@@ -182,11 +192,19 @@ def read_record(path: Path, model: type[R]) -> dict[str, Any]:
         and what was found.
     """
     try:
-        data = read_json(path, follow=False)
+        data: dict[str, Any] = read_json(path, follow=False)
+    except UserError as error:
+        raise RunFolderError(f"{error} Put it back from a copy.") from error
+    check_record(path, data, model)
+    return data
+
+
+def check_record(path: Path, data: Any, model: type[Record]) -> None:
+    """Check what a JSON file holds.
+
+    :raises RunFolderError: As :func:`read_record`.
+    """
+    try:
         model.model_validate(data)
     except ValidationError as error:
         raise RunFolderError(f"{path}: {explain(error, model)} Put it back from a copy.") from error
-    except UserError as error:
-        raise RunFolderError(f"{error} Put it back from a copy.") from error
-    found: dict[str, Any] = data
-    return found

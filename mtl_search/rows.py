@@ -11,6 +11,8 @@ from typing import Any
 from mtl_search.errors import RunFolderError, UserError
 from mtl_search.reading import JSON_LIMIT, printable, read_text, shortened
 
+LARGEST = 1e30
+"""Largest magnitude of a number: sums and squares of such are still finite."""
 DIGITS = 24
 """Most digits of a whole number in a table: multiplications of a whole training may have twenty."""
 
@@ -105,8 +107,8 @@ def real(row: Mapping[str, str], column: str, least: float = -math.inf) -> float
         value = float(row[column])
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value >= least):
-        rule = "a finite number" if least == -math.inf else f"a number of at least {least:g}"
+    if not max(least, -LARGEST) <= value <= LARGEST:
+        rule = "a finite number" if least < 0 else f"a number of at least {least:g}"
         raise ValueError(f"`{column}` must be {rule}, but got {shortened(row[column])}.")
     return value
 
