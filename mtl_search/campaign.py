@@ -14,6 +14,7 @@ from mtl_search.environment import now
 from mtl_search.errors import AllFailedError
 from mtl_search.evaluation import Course, Report, mean_quality, missing_scores
 from mtl_search.experiment import Experiment
+from mtl_search.layout import CHECKPOINT, CHECKPOINTS
 from mtl_search.networks.network import build_model
 from mtl_search.pareto import COSTS, direction_of
 from mtl_search.progress import Progress
@@ -22,6 +23,7 @@ from mtl_search.run_writer import RunWriter
 from mtl_search.samplers import Proposals
 from mtl_search.scheduling import SuccessiveHalving
 from mtl_search.status import reaches
+from mtl_search.training import Checkpoint
 from mtl_search.trial import State, Trial
 from mtl_search.weights import load_checkpoint
 
@@ -37,10 +39,12 @@ class Candidacy:
 
     :param trial: As it stands now: its costs, and what is known since its last epoch.
     :param curve: Epoch -> what was noted after it.
+    :param start: The epoch whose checkpoint it goes on from; 0: from the beginning.
     """
 
     trial: Trial
     curve: dict[int, EpochRow]
+    start: int = 0
 
 
 class Campaign:
@@ -93,6 +97,8 @@ class Campaign:
             rows.setdefault(row.trial, {})[row.epoch] = row
         ended = [run.trial(number) for number in run.ended]
         untold = self.proposals.remember([trial.architecture for trial in ended], list(run.under_way.values()))
+        for remark in self.proposals.remarks:
+            self.progress.say(remark)
         begun = {number: self._new(number, architecture) for number, architecture in run.under_way.items()}
         known = {**begun, **{trial.number: trial for trial in ended}}
         for row in run.epochs:
@@ -112,8 +118,10 @@ class Campaign:
 
     def _take_up_trial(self, number: int, curve: dict[int, EpochRow]) -> None:
         """Let a trial wait for its next worker, unless it had reached a rung that stops it."""
-        candidacy, checkpoint = self.open[number], load_checkpoint(self.writer.checkpoint(number))
+        candidacy, checkpoint = self.open[number], self._checkpoint(number)
         reached = checkpoint.epoch if checkpoint else 0
+        if checkpoint is None and (curve or (self.writer.checkpoint(number) / CHECKPOINT).exists()):
+            self._say_it_begins_again(number)
         candidacy.curve = {epoch: row for epoch, row in curve.items() if epoch <= reached}
         row = candidacy.curve.get(reached)
         if row is not None:
@@ -135,7 +143,8 @@ class Campaign:
         if self.again:
             number = self.again.pop(0)
             self.progress.start(number)
-            start = load_checkpoint(self.writer.checkpoint(number))
+            start = self._checkpoint(number)
+            self.open[number].start = start.epoch if start else 0
             return self._job(number, replace(self.course, start=start))
         for _ in range(INFEASIBLE_IN_A_ROW):
             if self.started == self.experiment.search.trials:
@@ -167,6 +176,9 @@ class Campaign:
             self.writer.add_epoch(row, None)
             self._complete(number, row, report)
             return False
+        if report.epoch <= candidacy.start:
+            candidacy.start = 0
+            self._say_it_begins_again(number)
         self.progress.epoch(number, report.epoch)
         if report.epoch < self.experiment.training.epochs:
             candidacy.curve[row.epoch] = row
@@ -197,6 +209,15 @@ class Campaign:
     def finish(self) -> None:
         """Write when the run ended."""
         self.writer.finish(now())
+
+    def _checkpoint(self, number: int) -> Checkpoint | None:
+        """What a trial can go on from."""
+        found = load_checkpoint(self.writer.checkpoint(number))
+        return found if found is not None and found.epoch <= self.experiment.training.epochs else None
+
+    def _say_it_begins_again(self, number: int) -> None:
+        place = f"{CHECKPOINTS}/{number}/{CHECKPOINT}"
+        self.progress.say(f"{place}: is lost, damaged or of another training; trial {number} begins again.")
 
     def _job(self, number: int, course: Course) -> Job:
         return Job(number, self.open[number].trial.architecture, self.experiment.search.seed, course)

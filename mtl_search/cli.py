@@ -511,6 +511,8 @@ def _print_run(run: "Run") -> None:
     states = ", ".join(f"{count} {state}" for state, count in data["states"].items()) or "no trial has ended"
     _say(f"{run.experiment.name}: {states} of {data['asked']} asked for")
     _print_under_way(data)
+    for remark in data["remarks"]:
+        print(f"  {remark}")
     for trial in run.trials:
         if trial.state == "FAILED":
             _say(f"  trial {trial.number} FAILED: {printable(trial.error)}")

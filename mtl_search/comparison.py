@@ -7,7 +7,8 @@ ended is kept: the same call again goes on where the last one stopped, and train
 import functools
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,15 @@ from mtl_search.balancing import make_balancing
 from mtl_search.datasets import Dataset
 from mtl_search.engine import Job, Wait, Work, engine, processors
 from mtl_search.environment import describe_environment, now
-from mtl_search.errors import FieldError, RunFolderError, SearchInterruptedError, UnknownNameError, UserError
+from mtl_search.errors import (
+    FieldError,
+    RunFolderError,
+    SearchInterruptedError,
+    StorageError,
+    UnknownNameError,
+    UserError,
+    no_such_folder,
+)
 from mtl_search.evaluation import (
     Entrant,
     Evaluate,
@@ -33,8 +42,8 @@ from mtl_search.evaluation import (
 )
 from mtl_search.experiment import Experiment, Search, Training
 from mtl_search.files import alone_in
+from mtl_search.layout import COMPARISON
 from mtl_search.outcomes import (
-    COMPARISON,
     Comparison,
     Outcome,
     load_comparison,
@@ -48,10 +57,10 @@ from mtl_search.progress import Trainings
 from mtl_search.recipes import Baseline, load_baselines
 from mtl_search.resuming import changed_data, described
 from mtl_search.run_folder import Run, check_free, load_run
-from mtl_search.run_writer import RunWriter
+from mtl_search.run_writer import RunWriter, make_folder, remove_half_written
 from mtl_search.runner import default_folder, prepare
 from mtl_search.trial import State, Trial
-from mtl_search.weights import has_weights, load_weights, save_weights
+from mtl_search.weights import check_weights, has_weights, load_weights, save_weights
 
 PICKS = ("knee", "best", "smallest")
 MATCHED = "matched:"
@@ -114,7 +123,36 @@ def compare(
     :raises SearchInterruptedError: On SIGINT or SIGTERM. What had ended is in the folder; the same call goes on.
     """
     _check_counts(seeds, workers)
-    run = load_run(run) if isinstance(run, str | Path) else run
+    if isinstance(run, Experiment):
+        return _compare(run, dataset, baselines, picks, seeds, workers, out, address, show_progress, evaluate)
+    with _held(run.path if isinstance(run, Run) else Path(run)) as held:
+        return _compare(held, dataset, baselines, picks, seeds, workers, out, address, show_progress, evaluate)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[Run]:
+    """A run whose folder is this process's alone, read after it was: nobody changes what it holds."""
+    if not path.is_dir():
+        raise RunFolderError(f"{path}: {no_such_folder(path)}")
+    with alone_in(path):
+        run = load_run(path)
+        remove_half_written(path)
+        yield run
+
+
+def _compare(
+    run: Run | Experiment,
+    dataset: Dataset | None,
+    baselines: Sequence[str],
+    picks: Sequence[str] | None,
+    seeds: int,
+    workers: int | None,
+    out: str | Path | None,
+    address: str | None,
+    show_progress: bool,
+    evaluate: Evaluate | None,
+) -> Comparison:
+    """A comparison in the folder of a run that is locked, or in a new one."""
     if picks and not isinstance(run, Run):
         raise UserError(f"pick `{picks[0]}` needs a run to pick from: give the folder of a search.")
     experiment = run.experiment if isinstance(run, Run) else run
@@ -131,7 +169,7 @@ def compare(
     if not isinstance(run, Run):
         environment = {**describe_environment(experiment.search.seed), **described(data)}
         writer = RunWriter(folder, environment, data.score_names, rows=data.rows)
-        contest.make_folder = functools.partial(writer.begin, experiment)
+        contest.folder = functools.partial(_begun, writer, experiment)
         contest.advice = f"`mtl-search compare {folder}` with the same baselines goes on"
     contest.progress.console = Console(stderr=True) if show_progress else None
     count = _worker_count(experiment, workers, len(contest.pending), joins=address is not None)
@@ -167,13 +205,16 @@ def train_alone(
         _check_data(run, data, "to train on it, or say `--like EXPERIMENT`")
     _check_entries(entries, experiment, data)
     if out is not None:
-        check_free(out)
-        Path(out).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="mtl-") as scratch:
-        folder = Path(scratch if out is None else out)
+        make_folder(Path(out))
+    with (
+        tempfile.TemporaryDirectory(prefix="mtl-") as scratch,
+        alone_in(folder := Path(scratch if out is None else out)),
+    ):
+        check_free(folder)
         contest = Contest(folder, data, experiment.training, entries, Picks.none(), seeds, split)
         contest.progress.console = Console(stderr=True)
         contest.advice = "nothing is kept" if out is None else f"what ended is in {folder}"
+        contest.command = None
         settings = experiment.search.model_copy(update={"cpus": processors()})
         return _hold(contest, settings, workers=0)
 
@@ -191,25 +232,23 @@ def _hold(
     address: str | None = None,
     evaluate: Evaluate | None = None,
 ) -> Comparison:
-    """Do the trainings of a contest that are missing."""
+    """Do the trainings of a contest that are missing, in a folder that this process is alone in."""
     work = Work(
         evaluate or functools.partial(evaluate_by_epoch, split=contest.split),
         contest.data,
         contest.training,
         settings.cpus,
     )
-    with engine(work, settings, workers, address) as run_jobs:
-        contest.make_folder()
-        with alone_in(contest.path):
-            contest.begin()
-            try:
-                with contest.progress:
-                    run_jobs(contest)
-            except KeyboardInterrupt as error:
-                left = len(contest.missing)
-                raise SearchInterruptedError(f"interrupted: {left} trainings are left; {contest.advice}.") from error
-            finally:
-                contest.finish()
+    with engine(work, settings, workers, address) as run_jobs, contest.folder():
+        contest.begin()
+        try:
+            with contest.progress:
+                run_jobs(contest)
+        except KeyboardInterrupt as error:
+            left = len(contest.missing)
+            raise SearchInterruptedError(f"interrupted: {left} trainings are left; {contest.advice}.") from error
+        finally:
+            contest.finish()
     found = load_comparison(contest.path)
     assert found is not None
     return found
@@ -289,6 +328,15 @@ def _new_folder(experiment: Experiment, out: str | Path | None) -> Path:
     folder = Path(out) if out is not None else default_folder(f"{experiment.name}-comparison")
     check_free(folder)
     return folder
+
+
+@contextmanager
+def _begun(writer: RunWriter, experiment: Experiment) -> Iterator[None]:
+    """The new folder of a comparison, for this process alone."""
+    make_folder(writer.path)
+    with alone_in(writer.path):
+        writer.begin(experiment)
+        yield
 
 
 def _trained_sizes(path: Path) -> dict[str, int]:
@@ -424,8 +472,9 @@ class Contest:
         split: FinalSplit,
     ) -> None:
         self.path, self.training, self.picks, self.split = path, training, picks, split
-        self.make_folder: Callable[[], object] = lambda: None
+        self.folder: Callable[[], AbstractContextManager[None]] = nullcontext
         self.advice = "the same command goes on"
+        self.command: str | None = "compare"
         self.data = dataset.merged() if split == "test" else dataset.without("test")
         self.entries = {entry.key: entry for entry in entries}
         for missing in sorted(picks.baselines_needed() - set(self.entries)):
@@ -444,6 +493,11 @@ class Contest:
         self.open: dict[int, tuple[str, int]] = {}
         self.numbers = 0
         self.pending = [(key, seed) for seed in range(seeds) for key in self.entries if not self._done(key, seed)]
+        for key, seed in self.pending:
+            if (place := outcome_folder(path, key, seed).parent).exists() and not place.is_dir():
+                raise RunFolderError(f"{place}: is a file, but must be the folder of an entrant: move it away.")
+            if start := self._start(key, seed):
+                check_weights(start)
         self.progress = Trainings(len(self.pending))
 
     @property
@@ -454,13 +508,13 @@ class Contest:
     def begin(self) -> None:
         """Write what is asked for."""
         self.environment = describe_environment(seed=0)
-        write_asked(self.path, self._asked())
+        self._write_asked()
         self._resolve_waiting()
 
     def finish(self) -> None:
         """Write when it ended."""
         self.environment["finished"] = now()
-        write_asked(self.path, self._asked())
+        self._write_asked()
 
     # What the engine calls
 
@@ -495,8 +549,8 @@ class Contest:
         phases = {**self._phases_before(key, seed), **report.phases}
         outcome = self._outcome(key, seed, report, phases)
         details = {**report.details, "phases": {name: asdict(phase) for name, phase in phases.items()}}
-        folder = write_details(self.path, outcome, details)
-        save_weights(folder, report.weights)
+        with self._writing():
+            save_weights(write_details(self.path, outcome, details), report.weights)
         self._end(number, outcome)
 
     def fail(self, number: int, reason: str) -> None:
@@ -508,14 +562,27 @@ class Contest:
 
     # Its parts
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """
+        :raises StorageError: If something cannot be written.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(self.path, error, self.command) from error
+
+    def _write_asked(self) -> None:
+        with self._writing():
+            write_asked(self.path, self._asked())
+
     def _add(self, entry: Entry) -> None:
         self.entries[entry.key] = entry
 
     def _check_same(self, before: Comparison) -> None:
         """Trainings made in another way are not mixed with new ones."""
         asked = before.asked
-        training = Training.model_validate(asked["training"])  # with the defaults of settings that came later
-        kept = {"split": asked["split"], "training": training.model_dump(mode="json")}
+        kept = {"split": asked["split"], "training": asked["training"]}
         now_asked = {"split": self.split, "training": self.training.model_dump(mode="json")}
         for name, value in now_asked.items():
             if kept[name] != value:
@@ -630,7 +697,8 @@ class Contest:
     def _end(self, number: int, outcome: Outcome) -> None:
         del self.open[number]
         self.outcomes[outcome.entrant, outcome.seed] = outcome
-        write_outcomes(self.path, list(self.outcomes.values()), self.data.score_names)
+        with self._writing():
+            write_outcomes(self.path, list(self.outcomes.values()), self.data.score_names)
         self.progress.end(number, outcome)
         self._resolve_waiting()
 
@@ -649,4 +717,4 @@ class Contest:
                 new = [(entry.key, seed) for seed in range(self.seeds) if not self._done(entry.key, seed)]
                 self.pending += [one for one in new if one not in self.missing]
                 self.progress.asked += len(new)
-            write_asked(self.path, self._asked())
+            self._write_asked()

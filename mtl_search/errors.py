@@ -10,6 +10,7 @@
     │   ├── DatasetError                a dataset that cannot be read or found
     │   ├── RunFolderError              a run's folder that cannot be used or read
     │   └── ChangedError                a run that is to go on with something else than it began with
+    ├── CheckpointError                 a checkpoint that is not one of the training that is to go on from it
     ├── DivergedError                   a training whose loss is no longer finite
     ├── StorageError                    a run's folder can no longer be written: a full disk
     ├── AllFailedError                  a search given up because all of its trials failed alike
@@ -90,6 +91,10 @@ class ChangedError(UserError):
         )
 
 
+class CheckpointError(MTLSearchError):
+    """A checkpoint is damaged, or of another training than the one that is to go on from it."""
+
+
 class DivergedError(MTLSearchError):
     """The loss of a training is no longer finite.
 
@@ -106,15 +111,15 @@ class StorageError(MTLSearchError):
 
     :param path: The folder.
     :param cause: What the system says.
-    :param command: What goes on with it.
+    :param command: What goes on with it; ``None`` if nothing does.
     """
 
-    def __init__(self, path: object, cause: OSError, command: str = "resume") -> None:
+    def __init__(self, path: object, cause: OSError, command: str | None = "resume") -> None:
         what = f" ({cause.filename})" if cause.filename else ""
         when = "there is room" if cause.errno in (errno.ENOSPC, errno.EDQUOT) else "it can be"
+        goes_on = f"; once {when}, go on with: mtl-search {command} {path}" if command else "."
         super().__init__(
-            f"{path}: can no longer be written: {cause.strerror}{what}. What was written before is whole; "
-            f"once {when}, go on with: mtl-search {command} {path}"
+            f"{path}: can no longer be written: {cause.strerror}{what}. What was written before is whole{goes_on}"
         )
 
 

@@ -13,13 +13,13 @@ from mtl_search import cost
 from mtl_search.architecture import Architecture, Backbone
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset
-from mtl_search.errors import DatasetError
+from mtl_search.errors import CheckpointError, DatasetError
 from mtl_search.experiment import BalancingSettings, Training
 from mtl_search.gradients import layer_cosines, of_present
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.methods._candidate import Candidate
 from mtl_search.tasks import Task
-from mtl_search.training import Checkpoint, Epoch, Trainer, device_of, scores_on
+from mtl_search.training import Checkpoint, Epoch, Trainer, device_of, restoring, scores_on
 from mtl_search.trial import State, Trial
 
 COSINE_BATCHES = 4
@@ -151,14 +151,27 @@ def evaluate_by_epoch(
     :param course: Scores and checkpoints on the way, for a method that the common loop trains; where to begin.
     :param split: What it is scored on.
     :raises DivergedError: If the loss is no longer finite.
+
+    Where the course begins with a checkpoint that is none of this training, it begins with the first epoch.
     """
+    try:
+        yield from _evaluated(what, dataset, training, seed, course, split)
+    except CheckpointError:
+        yield from _evaluated(what, dataset, training, seed, replace(course, start=None), split)
+
+
+def _evaluated(
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course, split: str
+) -> Iterator[Report]:
     entrant = entrant_of(what)
     assert entrant.method.goes_on or course == FROM_SCRATCH, "methods of several phases are trained in one go"
-    witness = Witness(entrant, dataset, course, split)
+    with restoring():
+        witness = Witness(entrant, dataset, course, split)
+        phases = _phases_of(course.start)
+        begun = _seconds(phases)
     problem = entrant.problem(dataset, training, seed)
     epochs = entrant.method.train(replace(problem, observer=witness, start=course.start))
-    phases = _phases_of(course.start)
-    last = Report(course.start.epoch if course.start else 0, _seconds(phases), loss=0.0, phases=phases)
+    last = Report(course.start.epoch if course.start else 0, begun, loss=0.0, phases=phases)
     while True:
         try:
             epoch = next(epochs)

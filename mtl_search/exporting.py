@@ -24,22 +24,22 @@ from mtl_search import __version__, cost
 from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset
 from mtl_search.environment import now
-from mtl_search.errors import FieldError, MTLSearchError, RunFolderError, UnknownNameError, UserError
+from mtl_search.errors import FieldError, MTLSearchError, RunFolderError, StorageError, UnknownNameError, UserError
 from mtl_search.evaluation import Entrant, entrant_of
 from mtl_search.experiment import Training
-from mtl_search.files import write_bytes, write_json, write_text
+from mtl_search.files import alone_in, write_bytes, write_json, write_text
+from mtl_search.layout import CARD, CARD_PAGE, DETAILS, EXPORT, EXPORTS, MODELS
 from mtl_search.methods import make_method
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.outcomes import Comparison, load_comparison, outcome_folder
+from mtl_search.reading import read_json
 from mtl_search.run_folder import Run, load_run
+from mtl_search.run_writer import remove_half_written
 from mtl_search.runner import prepare
 from mtl_search.weights import has_weights, load_weights
 from mtl_search.wording import count
 
 Format = Literal["onnx", "torch"]
-FILES: Mapping[str, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
-FOLDER = "exports"
-CARD = "model_card.json"
 INPUTS = {3: "image", 1: "features"}
 """Dimensions of a sample -> name of the input."""
 UNITS = {"uint8": ": 0 to 255", "uint16": ": 0 to 65,535, and less where the files hold less"}
@@ -105,15 +105,36 @@ def export(
         raise UserError(f"a task is named `{name}`, as the input of an ONNX file is: choose the format torch.")
     trained = load_trained(loaded, which, data, seed)
     whole = FromRawInputs(trained.network, data.mean, data.std, data.input_shape, data.centre).eval()
-    folder = Path(out) if out is not None else loaded.path / FOLDER / trained.name
+    folder = Path(out) if out is not None else loaded.path / EXPORTS / trained.name
     made_from = {"run": loaded.path.resolve().name, "name": trained.name, **trained.about}
-    others = _other_files(folder, made_from, FILES[format])
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise UserError(f"{folder}: is a file; `--out` must be a folder.") from error
-    path = folder / FILES[format]
-    writing = folder / f".writing-{FILES[format]}"
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}.") from error
+    with alone_in(folder, EXPORT):
+        try:
+            return _written(loaded, trained, data, whole, made_from, folder, format)
+        except OSError as error:
+            raise StorageError(folder, error, None) from error
+
+
+def _written(
+    run: Run,
+    trained: Trained,
+    data: Dataset,
+    whole: nn.Module,
+    made_from: Mapping[str, Any],
+    folder: Path,
+    format: Format,
+) -> Path:
+    """Write the model file and its card into a folder that this process is alone in."""
+    others = _other_files(folder, made_from, MODELS[format])
+    remove_half_written(folder, EXPORT)
+    path = folder / MODELS[format]
+    writing = folder / f".writing-{MODELS[format]}"
+    writing.unlink(missing_ok=True)
     try:
         with _quiet():
             graph = deployed(whole, data.input_shape, _input_type(data))
@@ -127,9 +148,9 @@ def export(
         write_bytes(path, writing.read_bytes())
     finally:
         writing.unlink(missing_ok=True)
-    card = _card(loaded, trained, data, made_from, {**others, path.name: difference})
+    card = _card(run, trained, data, made_from, {**others, path.name: difference})
     write_json(folder / CARD, card)
-    write_text(folder / "MODEL_CARD.md", _page(card))
+    write_text(folder / CARD_PAGE, _page(card))
     return path
 
 
@@ -200,7 +221,13 @@ def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int) -> Trained
 def _network(
     entrant: Entrant, dataset: Dataset, training: Training, seed: int, details: Mapping[str, Any], folder: Path
 ) -> nn.Module:
-    network = entrant.method.rebuild(entrant.problem(dataset, training, seed), details)
+    try:
+        network = entrant.method.rebuild(entrant.problem(dataset, training, seed), details)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunFolderError(
+            f"{folder / DETAILS}: does not tell how the network of {entrant.method.name} is made: {error}. "
+            "Put it back from a copy."
+        ) from error
     try:
         network.load_state_dict(load_weights(folder))
     except RuntimeError as error:
@@ -345,13 +372,18 @@ def _other_files(folder: Path, made_from: Mapping[str, Any], written: str) -> di
     if not path.exists():
         return {}
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        before = read_json(path, follow=False)
+    except UserError:
         before = {}
     if not isinstance(before, dict) or before.get("made_from") != json.loads(json.dumps(made_from)):
         raise UserError(f"{path}: is the card of another model; give another `--out`.")
-    files = {name: before["files"][name] for name in FILES.values() if name in before["files"] and name != written}
-    return {name: difference for name, difference in files.items() if (folder / name).exists()}
+    noted = before.get("files")
+    files = {name: found for name, found in noted.items() if name in MODELS.values()} if isinstance(noted, dict) else {}
+    return {
+        name: float(difference)
+        for name, difference in files.items()
+        if name != written and isinstance(difference, int | float) and (folder / name).exists()
+    }
 
 
 def _card(

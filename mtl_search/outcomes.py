@@ -9,22 +9,23 @@ In a run's folder::
 Everything that is shown of a comparison is computed from these files.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mtl_search.characters import printable, quoted
 from mtl_search.errors import RunFolderError
+from mtl_search.experiment import Training
 from mtl_search.files import write_json, write_text
+from mtl_search.layout import COMPARISON, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
 from mtl_search.metrics import delta_m
-from mtl_search.run_folder import COLUMNS, csv_line, read_table
+from mtl_search.records import Asked, BranchDetails, Details, check_record, read_record
+from mtl_search.rows import csv_line, once, read_table, real, real_or_none, scores, whole
+from mtl_search.run_folder import COLUMNS
 from mtl_search.scores import headlines, is_error
 from mtl_search.trial import State
 
-COMPARISON = "comparison.json"
-OUTCOMES = "baselines.csv"
-FOLDER = "comparison"
 REFERENCE = "single_task"
 """The entrant that Delta_m is taken over."""
 
@@ -125,13 +126,16 @@ class Comparison:
 
         :raises RunFolderError: If the file cannot be read.
         """
-        path = outcome_folder(self.path, entrant, seed) / "details.json"
-        return _read_mapping(path, ["phases"])
+        path = outcome_folder(self.path, entrant, seed) / DETAILS
+        found = read_record(path, Details)
+        if found.get("alpha"):
+            check_record(path, found, BranchDetails)
+        return found
 
 
 def outcome_folder(path: Path, entrant: str, seed: int) -> Path:
     """The folder of one training."""
-    return path / FOLDER / entrant / f"seed{seed}"
+    return path / TRAININGS / entrant / f"seed{seed}"
 
 
 def load_comparison(path: str | Path) -> Comparison | None:
@@ -140,41 +144,37 @@ def load_comparison(path: str | Path) -> Comparison | None:
     :raises RunFolderError: If a file of it cannot be read; the message names it.
     """
     folder = Path(path)
+    check_inside(folder)
     if not (folder / COMPARISON).exists():
         return None
-    asked = _read_mapping(folder / COMPARISON, ["entrants", "seeds", "now", "split", "training", "unresolved"])
+    asked = read_record(folder / COMPARISON, Asked)
+    training = Training.model_validate(asked["training"])  # with the defaults of settings that came later
+    asked = {"environment": {}, **asked, "training": training.model_dump(mode="json")}
+    return Comparison(folder, asked, _read_outcomes(folder / OUTCOMES))
+
+
+def _read_outcomes(path: Path) -> tuple[Outcome, ...]:
+    if not path.exists():
+        return ()
     outcomes = []
-    if (folder / OUTCOMES).exists():
-        for line, row in enumerate(read_table(folder / OUTCOMES, (*COLUMNS, *OWN_COLUMNS)), start=2):
-            try:
-                outcomes.append(_outcome(row))
-            except (ValueError, KeyError) as error:
-                raise RunFolderError(f"{folder / OUTCOMES}: line {line}: {error}") from error
-    return Comparison(folder, asked, tuple(outcomes))
-
-
-def _read_mapping(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    """A JSON file that must hold these keys."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path}: cannot be read: {error}.") from error
-    missing = [key for key in keys if not isinstance(data, dict) or key not in data]
-    if missing:
-        raise RunFolderError(f"{path}: has no key `{missing[0]}`.")
-    return data
+    for line, row in once(path, read_table(path, (*COLUMNS, *OWN_COLUMNS)).rows, ["entrant", "seed"]):
+        try:
+            outcomes.append(_outcome(row))
+        except ValueError as error:
+            raise RunFolderError(f"{path}: line {line}: {error}") from error
+    return tuple(outcomes)
 
 
 def write_asked(path: Path, asked: Mapping[str, Any]) -> None:
     """Write ``comparison.json``."""
-    write_json(path / COMPARISON, asked)
+    write_json(path / COMPARISON, {"format": FORMAT, **asked})
 
 
 def write_details(path: Path, outcome: Outcome, details: Mapping[str, Any]) -> Path:
     """Write what a training tells besides its row; gives its folder."""
     folder = outcome_folder(path, outcome.entrant, outcome.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "details.json", details)
+    write_json(folder / DETAILS, details)
     return folder
 
 
@@ -219,27 +219,30 @@ def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
 
 
 def _outcome(row: Mapping[str, str]) -> Outcome:
-    empty = [name for name in headlines(name for name in row if "/" in name) if row[name] == ""]
-    if row["state"] == State.COMPLETE and empty:
-        raise ValueError(f"a complete training has no value in column `{empty[0]}`")
+    if row["state"] not in (State.COMPLETE, State.FAILED):
+        raise ValueError(f"`state` must be COMPLETE or FAILED, but got {quoted(row['state'])}.")
+    needed = ["accuracy", *headlines(name for name in row if "/" in name)] if row["state"] == State.COMPLETE else []
+    empty = [name for name in needed if row[name] == ""]
+    if empty:
+        raise ValueError(f"a complete training has no value in column `{empty[0]}`.")
     return Outcome(
-        entrant=row["entrant"],
+        entrant=printable(row["entrant"]),
         state=State(row["state"]),
-        method=row["method"],
-        seed=int(row["seed"]),
-        split=row["split"],
-        trial=int(row["trial"]) if row["trial"] else None,
-        balancing=row["balancing"],
-        epochs=int(row["epochs"]),
-        seconds=float(row["seconds"]),
-        accuracy=float(row["accuracy"]) if row["accuracy"] else None,
-        delta_m=float(row["delta_m"]) if row["delta_m"] else None,
-        learnable_parameters=int(row["learnable_parameters"]),
-        fixed_parameters=int(row["fixed_parameters"]),
-        macs=int(row["macs"]),
-        macs_of_one_task=int(row["macs_of_one_task"]),
-        training_samples=int(row["training_samples"]),
-        training_macs=int(row["training_macs"]),
-        error=row["error"],
-        scores={name: float(value) for name, value in row.items() if "/" in name and value != ""},
+        method=printable(row["method"]),
+        seed=whole(row, "seed"),
+        split=printable(row["split"]),
+        trial=whole(row, "trial") if row["trial"] else None,
+        balancing=printable(row["balancing"]),
+        epochs=whole(row, "epochs"),
+        seconds=real(row, "seconds", least=0),
+        accuracy=real_or_none(row, "accuracy"),
+        delta_m=real_or_none(row, "delta_m"),
+        learnable_parameters=whole(row, "learnable_parameters"),
+        fixed_parameters=whole(row, "fixed_parameters"),
+        macs=whole(row, "macs"),
+        macs_of_one_task=whole(row, "macs_of_one_task"),
+        training_samples=whole(row, "training_samples"),
+        training_macs=whole(row, "training_macs"),
+        error=printable(row["error"]),
+        scores=scores(row),
     )

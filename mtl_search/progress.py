@@ -62,6 +62,11 @@ class Progress(_Display):
         self.started = self.started or time.monotonic()
         self.running[number] = 0
 
+    def say(self, remark: str) -> None:
+        """Show a sentence."""
+        if self.console is not None:
+            self.console.print(escape(remark), highlight=False, soft_wrap=True)
+
     def epoch(self, number: int, epoch: int) -> None:
         """A trial has trained an epoch more."""
         self.running[number] = epoch

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from mtl_search.architecture import Architecture
 from mtl_search.arrays import parts
 from mtl_search.datasets import Dataset
 from mtl_search.environment import describe_environment
 from mtl_search.errors import ChangedError, FieldError, RunFolderError
 from mtl_search.experiment import PATHS, Experiment
+from mtl_search.layout import ARCHITECTURES, EXPERIMENT
 from mtl_search.run_folder import Run, changed_splits
 
 FREE = ("name", "description", "search.workers", "search.retries", "search.hours", "search.target")
@@ -44,6 +46,7 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
         raise RunFolderError(
             f"{run.path}: holds no search that can go on: it was made by a comparison alone, or by an older version."
         )
+    _check_architectures(run)
     current = describe_environment(experiment.search.seed)
     found = list(_differences(run, experiment, dataset, current))
     if found and not allow_changes:
@@ -59,6 +62,21 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
     return {**environment, "data_digest": data_digest(dataset)} if found else environment
 
 
+def _check_architectures(run: Run) -> None:
+    """Check that the trials of a search are of its space, each of another architecture: samplers rely on it.
+
+    :raises RunFolderError: If one is not; the message names its file.
+    """
+    all_of_them = {**{trial.number: trial.architecture for trial in run.trials}, **run.under_way}
+    space, first = run.experiment.search_space, dict[Architecture, int]()
+    for number, architecture in sorted(all_of_them.items()):
+        path = run.path / ARCHITECTURES / f"{number}.json"
+        if not space.contains(architecture):
+            raise RunFolderError(f"{path}: is not of the space in {EXPERIMENT}. Put it back from a copy.")
+        if first.setdefault(architecture, number) != number:
+            raise RunFolderError(f"{path}: is the same as {first[architecture]}.json. Put it back from a copy.")
+
+
 def described(dataset: Dataset) -> dict[str, Any]:
     """The tasks with their kinds, options, and what they learned of the training data; what was found in files."""
     tasks = {"tasks": [task.describe() for task in dataset.tasks]}
@@ -69,7 +87,7 @@ def _session(environment: Mapping[str, Any], epochs_before: int = 0, changes: Se
     """One call that works on a run: when, with what, and what it found done."""
     names = ("started", "finished", "command", "source_revision", "source_digest", "versions", "kernels")
     kept = {name: environment[name] for name in names}
-    return {**kept, "epochs_before": epochs_before, "changes": list(changes)}
+    return {**kept, "seconds": 0.0, "epochs_before": epochs_before, "changes": list(changes)}
 
 
 def grown(run: Run, trials: int | None, hours: float | None, workers: int | None) -> Experiment:
@@ -114,7 +132,7 @@ def _differences(run: Run, experiment: Experiment, dataset: Dataset, current: Ma
     before = (run.environment.get("sessions") or [run.environment])[-1]
     asked, wanted = _flat(run.environment.get("experiment", {})), _flat(experiment.to_dict())
     for key in sorted(asked.keys() | wanted.keys()):
-        grows = key == "search.trials" and asked.get(key, 0) <= wanted.get(key, 0)
+        grows = key == "search.trials" and isinstance(asked.get(key), int) and asked[key] <= wanted[key]
         moved = key.startswith("dataset.") and key.rpartition(".")[2] in PATHS
         if asked.get(key) != wanted.get(key) and not grows and not moved and not key.startswith(FREE):
             yield f"experiment.yaml: {key}: {asked.get(key)!r} -> {wanted.get(key)!r}"

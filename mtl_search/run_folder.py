@@ -16,9 +16,6 @@
 Everything that is shown of a run is computed from these files, and so is the search that goes on after it was cut off.
 """
 
-import csv
-import io
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,20 +27,27 @@ import numpy as np
 import pandas as pd
 
 from mtl_search.architecture import Architecture
-from mtl_search.errors import RunFolderError, no_such_folder
+from mtl_search.characters import printable, quoted
+from mtl_search.errors import RunFolderError, UserError, no_such_folder
 from mtl_search.experiment import Experiment, parse_experiment, read_yaml
-from mtl_search.files import LOCK, is_worked_in
+from mtl_search.files import is_worked_in
+from mtl_search.layout import (
+    ARCHITECTURES,
+    CHECKPOINTS,
+    ENVIRONMENT,
+    EPOCHS,
+    EXPERIMENT,
+    LOCK,
+    NUMBER,
+    SPLITS,
+    TRIALS,
+    check_inside,
+)
 from mtl_search.pareto import COSTS, direction_of, front_mask, knee
+from mtl_search.reading import read_json
+from mtl_search.records import Environment, read_record
+from mtl_search.rows import once, read_table, real, real_or_none, scores, whole
 from mtl_search.trial import State, Trial
-
-EXPERIMENT = "experiment.yaml"
-ENVIRONMENT = "environment.json"
-TRIALS = "trials.csv"
-EPOCHS = "epochs.csv"
-SPLITS = "splits.csv"
-ARCHITECTURES = "architectures"
-CHECKPOINTS = "checkpoints"
-JOURNAL = "journal.log"
 
 COLUMNS = (
     "trial",
@@ -63,6 +67,10 @@ COLUMNS = (
 
 EPOCH_COLUMNS = ("trial", "epoch", "seconds", "loss", "accuracy")
 """Columns of ``epochs.csv``; after them stand the scores, empty for epochs that were not scored."""
+
+
+SPLITS_LIMIT = 2**30
+"""Bytes of ``splits.csv``: sixty million rows."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,29 @@ class Run:
 
         :raises RunFolderError: If ``epochs.csv`` cannot be read.
         """
-        rows = {(row.trial, row.epoch): row for row in _read_epochs(self.path)}
+        known = {*self.ended, *self.under_way}
+        rows = {(row.trial, row.epoch): row for row in _read_epochs(self) if row.trial in known}
         return tuple(rows.values())
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What of its tables does not count, a sentence each; a search that goes on takes it out.
+
+        :raises RunFolderError: If a table cannot be read.
+        """
+        twice = len(read_table(self.path / TRIALS, COLUMNS).rows) - len(self.trials)
+        known = {*self.ended, *self.under_way}
+        stray = sorted({row.trial for row in _read_epochs(self)} - known)
+        said = []
+        if twice:
+            said.append(f"{TRIALS}: {twice} of its rows stand there again; a trial counts once.")
+        if stray:
+            said.append(
+                f"{EPOCHS}: rows of trial {', '.join(map(str, stray))} do not count: nothing else is there of it."
+            )
+        if "experiment" in self.environment and not (self.path / EPOCHS).exists():
+            said.append(f"{EPOCHS}: is not there; what was noted after each epoch is lost.")
+        return tuple(said)
 
     def checkpoint(self, number: int) -> Path:
         """The folder for the weights of a trial."""
@@ -147,7 +176,7 @@ class Run:
     @property
     def task_names(self) -> list[str]:
         """As the run says; if it does not, those that have scores; empty before a trial of such a run is complete."""
-        told = [str(task["name"]) for task in self.environment.get("tasks", [])]
+        told = [printable(task["name"]) for task in self.environment.get("tasks", [])]
         return told or list(dict.fromkeys(name.partition("/")[0] for trial in self.complete for name in trial.scores))
 
     @property
@@ -189,14 +218,12 @@ def load_run(path: str | Path) -> Run:
     folder = Path(path)
     if not folder.is_dir():
         raise RunFolderError(f"{path}: {no_such_folder(folder)}")
+    check_inside(folder)
     if not (folder / EXPERIMENT).is_file():
         raise RunFolderError(f"{path}: is not the folder of a run: it has no {EXPERIMENT}.")
     experiment = parse_experiment(read_yaml(folder / EXPERIMENT), str(folder / EXPERIMENT))
-    try:
-        environment = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{folder / ENVIRONMENT}: cannot be read: {error}.") from error
-    trials = _read_trials(folder)
+    environment = read_record(folder / ENVIRONMENT, Environment)
+    trials = _read_trials(folder, experiment)
     ended = tuple(trial.number for trial in trials)
     return Run(
         folder,
@@ -223,31 +250,8 @@ def check_free(path: str | Path) -> None:
     if folder.is_dir() and any(inside.name != LOCK for inside in folder.iterdir()):
         what = "a run" if (folder / EXPERIMENT).exists() else "files"
         raise RunFolderError(f"{path}: the output folder must be new or empty, but it holds {what} already.")
-
-
-def csv_line(values: Sequence[Any]) -> str:
-    """A line of a CSV file."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
-    return text.getvalue()
-
-
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file, every value as its text. A last line without an end, half written, is no row.
-
-    :param columns: Columns that it must have.
-    :raises RunFolderError: If it cannot be read, or has not all of them.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        table = pd.read_csv(io.StringIO(whole), keep_default_na=False, dtype=str)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise RunFolderError(f"{path}: cannot be read: {error}.") from error
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise RunFolderError(f"{path}: has no column `{missing[0]}`.")
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    if folder.is_dir():
+        check_inside(folder)
 
 
 def splits_text(rows: Mapping[str, Collection[Any]]) -> str:
@@ -269,7 +273,7 @@ def changed_splits(path: Path, rows: Mapping[str, Collection[Any]]) -> list[str]
     file = path / SPLITS
     if not file.exists() or (rows and splits_text(rows).encode() == file.read_bytes()):
         return []
-    before = {row["row"]: row["split"] for row in read_table(file, ["row", "split"])}
+    before = {row["row"]: row["split"] for _, row in read_table(file, ["row", "split"], SPLITS_LIMIT).rows}
     now = {str(row): split for split, chosen in rows.items() for row in chosen}
     rows_of_both = list(dict.fromkeys([*before, *now]))
     changed = [row for row in rows_of_both if before.get(row) != now.get(row)]
@@ -280,58 +284,91 @@ def changed_splits(path: Path, rows: Mapping[str, Collection[Any]]) -> list[str]
     return [f"the split of row {first}: {before.get(first, 'none')} -> {now.get(first, 'none')}{more}"]
 
 
-def _read_trials(folder: Path) -> tuple[Trial, ...]:
-    trials = []
-    for line, row in enumerate(read_table(folder / TRIALS, COLUMNS), start=2):
+def _read_trials(folder: Path, experiment: Experiment) -> tuple[Trial, ...]:
+    """In the order in which they ended."""
+    path, trials = folder / TRIALS, []
+    for line, row in once(path, read_table(path, COLUMNS).rows, ["trial"]):
         try:
-            trials.append(_trial(row, folder))
-        except (ValueError, KeyError) as error:
-            raise RunFolderError(f"{folder / TRIALS}: line {line}: {error}") from error
+            trials.append(_trial(row, folder, experiment))
+        except ValueError as error:
+            raise RunFolderError(f"{path}: line {line}: {error}") from error
     return tuple(trials)
 
 
 def _read_under_way(folder: Path, ended: Collection[int]) -> dict[int, Architecture]:
     """The trials whose architecture was written and whose row was not."""
-    files = {int(path.stem): path for path in (folder / ARCHITECTURES).glob("*.json") if path.stem.isdigit()}
-    return {number: Architecture.load(files[number]) for number in sorted(files) if number not in ended}
+    names = [path.name for path in (folder / ARCHITECTURES).glob("*.json")]
+    numbers = sorted(int(name[: -len(".json")]) for name in names if re.fullmatch(rf"({NUMBER})\.json", name))
+    found = {}
+    for number in numbers:
+        if number not in ended:
+            try:
+                found[number] = _read_architecture(folder, number)
+            except UserError as error:
+                again = "Put it back from a copy, or remove it: the search then goes on without this trial."
+                raise RunFolderError(f"{error} {again}") from error
+    return found
 
 
-def _read_epochs(folder: Path) -> Iterator[EpochRow]:
-    if not (folder / EPOCHS).exists():
+def _read_architecture(folder: Path, number: int) -> Architecture:
+    path = folder / ARCHITECTURES / f"{number}.json"
+    data = read_json(path, follow=False)
+    try:
+        return Architecture.from_dict(data)
+    except UserError as error:
+        raise RunFolderError(f"{path}: {error}") from error
+
+
+def _read_epochs(run: Run) -> Iterator[EpochRow]:
+    path = run.path / EPOCHS
+    if not path.exists():
         return
-    for line, row in enumerate(read_table(folder / EPOCHS, EPOCH_COLUMNS), start=2):
+    for line, row in read_table(path, EPOCH_COLUMNS).rows:
         try:
-            yield EpochRow(
-                int(row["trial"]),
-                int(row["epoch"]),
-                float(row["seconds"]),
-                float(row["loss"]),
-                float(row["accuracy"]) if row["accuracy"] else None,
-                _scores(row),
-            )
-        except (ValueError, KeyError) as error:
-            raise RunFolderError(f"{folder / EPOCHS}: line {line}: {error}") from error
+            yield _epoch(row, run.qualities)
+        except ValueError as error:
+            raise RunFolderError(f"{path}: line {line}: {error}") from error
 
 
-def _scores(row: Mapping[str, str]) -> dict[str, float]:
-    return {name: float(value) for name, value in row.items() if "/" in name and value != ""}
+def _epoch(row: Mapping[str, str], qualities: Sequence[str]) -> EpochRow:
+    trial, epoch, seconds = whole(row, "trial"), whole(row, "epoch"), real(row, "seconds", least=0)
+    found = EpochRow(trial, epoch, seconds, real(row, "loss"), real_or_none(row, "accuracy"), scores(row))
+    missing = [name for name in qualities if found.accuracy is not None and found.value(name) is None]
+    if missing:
+        raise ValueError(f"an epoch that was scored must have a value in column `{missing[0]}`, but it is empty.")
+    return found
 
 
-def _trial(row: Mapping[str, str], folder: Path) -> Trial:
-    return Trial(
-        number=int(row["trial"]),
+def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Trial:
+    number = whole(row, "trial")
+    if row["state"] not in list(State):
+        raise ValueError(f"`state` must be one of {', '.join(State)}, but got {quoted(row['state'])}.")
+    try:
+        architecture = _read_architecture(folder, number)
+    except UserError as error:
+        raise ValueError(
+            f"{error} Put it back from a copy, or remove the line to do without trial {number}."
+        ) from error
+    trial = Trial(
+        number=number,
         state=State(row["state"]),
-        architecture=Architecture.load(folder / ARCHITECTURES / f"{row['trial']}.json"),
-        method=row["method"],
-        seed=int(row["seed"]),
-        epochs=int(row["epochs"]),
-        seconds=float(row["seconds"]),
-        accuracy=float(row["accuracy"]) if row["accuracy"] else None,
-        delta_m=float(row["delta_m"]) if row["delta_m"] else None,
-        learnable_parameters=int(row["learnable_parameters"]),
-        fixed_parameters=int(row["fixed_parameters"]),
-        macs=int(row["macs"]),
-        latency_ms=float(row["latency_ms"]) if row.get("latency_ms") else None,
-        error=row["error"],
-        scores=_scores(row),
+        architecture=architecture,
+        method=printable(row["method"]),
+        seed=whole(row, "seed"),
+        epochs=whole(row, "epochs"),
+        seconds=real(row, "seconds", least=0),
+        accuracy=real_or_none(row, "accuracy"),
+        delta_m=real_or_none(row, "delta_m"),
+        learnable_parameters=whole(row, "learnable_parameters"),
+        fixed_parameters=whole(row, "fixed_parameters"),
+        macs=whole(row, "macs"),
+        latency_ms=real_or_none(row, "latency_ms"),
+        error=printable(row["error"]),
+        scores=scores(row),
     )
+    values, limits = ("accuracy", *experiment.objectives), tuple(experiment.constraints.limits())
+    needed = {State.COMPLETE: values, State.STOPPED: values, State.INFEASIBLE: limits, State.FAILED: ()}
+    missing = [name for name in needed[trial.state] if trial.value(name) is None]
+    if missing:
+        raise ValueError(f"a {trial.state.value} trial must have a value in column `{missing[0]}`, but it is empty.")
+    return trial

@@ -33,12 +33,13 @@ from mtl_search.errors import (
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.experiment import Experiment, Training, experiment_of
 from mtl_search.files import alone_in
+from mtl_search.layout import JOURNAL
 from mtl_search.networks.geometry import check_inputs, check_weights
 from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import check_independence, nominal
 from mtl_search.progress import Progress
 from mtl_search.resuming import begin_environment, grown, resumed_environment
-from mtl_search.run_folder import JOURNAL, Run, check_free, load_run
+from mtl_search.run_folder import Run, check_free, load_run
 from mtl_search.run_writer import RunWriter, make_folder
 from mtl_search.samplers import Proposals
 from mtl_search.sampling import check_sampling
@@ -145,6 +146,8 @@ def resume(
         environment = resumed_environment(run, experiment, dataset, allow_changes)
         if show_progress:
             _say_what_is_overridden(environment["sessions"][-1]["changes"])
+            for remark in run.remarks:
+                _say(remark)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
@@ -175,7 +178,11 @@ def _say_what_is_overridden(changes: Sequence[str]) -> None:
     if changes:
         listed = "".join(f"\n  {change}" for change in changes)
         told = f"trials from here on are made differently than those before (noted in environment.json):{listed}"
-        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+        _say(told)
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _engine(

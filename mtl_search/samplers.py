@@ -7,11 +7,10 @@ were proposed, and on what was told of them: not on the process that asks, so a 
 
 import functools
 import itertools
-import json
 import random
 import warnings
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +23,8 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mtl_search.architecture import Architecture
-from mtl_search.errors import RunFolderError, StorageError
-from mtl_search.files import append_line, cut_torn_line
+from mtl_search.journal import Journal
+from mtl_search.layout import ARCHITECTURES, JOURNAL, TRIALS
 from mtl_search.own_samplers import CostOf, OwnSampler
 from mtl_search.own_samplers.bayesian import Bayesian
 from mtl_search.own_samplers.evolution import Evolution
@@ -51,15 +50,14 @@ class Proposals:
     :param cost_of: What an architecture costs; known before it is trained.
     :param sampler: ``bayesian``, ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
     :param seed: Of the sampler.
-    :param journal: File for Optuna's journal; one that exists is gone on with. ``None``: in memory.
+    :param journal: File for Optuna's journal; one that exists is gone on with (:meth:`remember`). ``None``: in memory.
     :param points: Architectures of the space that are proposed first.
     :param limits: Cost -> largest value allowed, for a sampler that keeps to what it knows.
     :param stopped: What the sampler is told of a trial that was stopped early: nothing, but that it was; that it is
         infeasible; or its values extrapolated to the full budget. Nothing was best, or as good as any, for every
         sampler in ``benchmarks/search_quality.py``: early epochs say too little of candidates that come close to the
         front, and extrapolating from them misleads.
-    :raises RunFolderError: If the journal cannot be read.
-    :raises StorageError: If it cannot be written; so do all methods that write.
+    :raises StorageError: If the journal cannot be written; so do all methods that write.
     """
 
     def __init__(
@@ -76,8 +74,12 @@ class Proposals:
     ) -> None:
         self.space, self.seed, self.stopped = space, seed, stopped
         self.points = list(points)
-        self._journal = None if journal is None else _opened(journal)
-        self.study = _study(self._journal, [direction_of(objective) for objective in objectives])
+        self.remarks: list[str] = []
+        """What of the journal was damaged and made again, a sentence each."""
+        self._directions, self._sampler = [direction_of(objective) for objective in objectives], sampler
+        self._journal = None if journal is None else _Journal(journal)
+        held = _loaded(self._journal, self._directions) if self._journal is not None and self._journal.unread else None
+        self.study = self._new_study() if held is None else held
         self.study.sampler = _optuna_sampler(sampler, seed)
         self._own = _own_sampler(sampler, space, objectives, cost_of, limits, seed)
         self._open: dict[Architecture, optuna.Trial] = {}
@@ -146,7 +148,7 @@ class Proposals:
         self.remember_infeasible(architecture, excess)
 
     def remember(self, ended: Sequence[Architecture], under_way: Sequence[Architecture]) -> list[Architecture]:
-        """Take up a search that was cut off.
+        """Take up a search that was cut off. A study that does not hold these trials is made again from them.
 
         :param ended: What has ended, in that order, whatever its end.
         :param under_way: What was being trained: it stays open and is to be told.
@@ -154,6 +156,10 @@ class Proposals:
         """
         known = {architecture.id: architecture for architecture in (*ended, *under_way)}
         self._seen = set(known.values())
+        missing = known and self._missing(known, under_way)
+        if missing:
+            self._make_again(known.values(), missing)
+            return list(ended)
         for _ in self.study.get_trials(deepcopy=False, states=[TrialState.WAITING]):
             self._close(self.study.ask(), "cut off before it began")
         for found in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
@@ -164,6 +170,41 @@ class Proposals:
             else:
                 self._close(trial, "cut off before it began")
         return [architecture for architecture in ended if architecture in self._open]
+
+    def _missing(self, known: Mapping[str, Architecture], under_way: Sequence[Architecture]) -> str:
+        """In what the study is not that of the trials known; empty where it is."""
+        trials = self.study.get_trials(deepcopy=False)
+        of = {str(trial.user_attrs.get("architecture")): trial for trial in trials}
+        if self._journal is not None and self._journal.problem:
+            return self._journal.problem
+        if any(name not in of or not self._is_of(of[name], known[name]) for name in known):
+            return "trials are missing in it"
+        if any(of[architecture.id].state is not TrialState.RUNNING for architecture in under_way):
+            return "it holds the end of a trial that has not ended"
+        if any(of[name].state in (TrialState.COMPLETE, TrialState.PRUNED) for name in of if name not in known):
+            return "it holds trials that are not there"
+        return ""
+
+    def _is_of(self, trial: FrozenTrial, architecture: Architecture) -> bool:
+        """Whether a trial of the study has the answers that make an architecture, and values for all objectives."""
+        found, wanted = (_rounded(answers) for answers in (trial.params, self.space.answers(architecture)))
+        is_complete = trial.state is TrialState.COMPLETE
+        return found == wanted and (not is_complete or len(trial.values or ()) == len(self._directions))
+
+    def _make_again(self, known: Iterable[Architecture], why: str) -> None:
+        """Begin the study anew with the trials known; all of them are open then, and are to be told."""
+        self.remarks.append(f"{JOURNAL}: {why}; it was made again from {TRIALS} and {ARCHITECTURES}.")
+        with self._in_one_write():
+            self.study = self._new_study()
+            for architecture in known:
+                self._enqueue(architecture)
+
+    def _new_study(self) -> optuna.Study:
+        if self._journal is not None:
+            self._journal.begin_anew()
+        storage = None if self._journal is None else _Storage(self._journal)
+        sampler = _optuna_sampler(self._sampler, self.seed)
+        return optuna.create_study(storage=storage, sampler=sampler, study_name=STUDY, directions=self._directions)
 
     def remember_values(self, architecture: Architecture, values: Sequence[float]) -> None:
         """What :meth:`tell` was told in an earlier process; in the same order."""
@@ -222,49 +263,8 @@ class Proposals:
         return next(architecture for architecture in drawn if architecture not in self._seen)
 
 
-class _Journal(BaseJournalBackend):
-    """Optuna's journal, for a process that is alone with its folder: what belongs together is one write.
-
-    Optuna's own backend takes a lock, waits for the disk and reads its file again for every single parameter. The file
-    is the same, and another process can read it at any time.
-
-    :param path: Of the file, which exists.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.unread = path.read_text(encoding="utf-8").splitlines()
-        self.unwritten: list[str] = []
-        self.held = False
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """What the storage has not read: the file once, then what was appended since."""
-        lines, self.unread = self.unread, []
-        return map(json.loads, lines)
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-        self.unread += lines
-        self.unwritten += lines
-        if not self.held:
-            self._write()
-
-    @contextmanager
-    def in_one_write(self) -> Iterator[None]:
-        """What is appended in here is written at the end, if it comes to that."""
-        self.held = True
-        try:
-            yield
-        finally:
-            self.held = False
-        self._write()
-
-    def _write(self) -> None:
-        lines, self.unwritten = self.unwritten, []
-        try:
-            append_line(self.path, "".join(f"{line}\n" for line in lines))
-        except OSError as error:
-            raise StorageError(self.path.parent, error) from error
+class _Journal(Journal, BaseJournalBackend):
+    """The journal as Optuna's storage uses it."""
 
 
 class _Storage(JournalStorage):
@@ -279,29 +279,20 @@ class _Storage(JournalStorage):
         return list(trials) if states is None else [trial for trial in trials if trial.state in states]
 
 
-def _opened(path: Path) -> _Journal:
-    """The journal at a path: a new one, or that of a search that was cut off."""
-    try:
-        path.touch()
-        cut_torn_line(path)
-        return _Journal(path)
-    except UnicodeDecodeError as error:
-        raise RunFolderError(f"{path}: is no journal of a search: {error}.") from error
-    except OSError as error:
-        raise StorageError(path.parent, error) from error
+def _loaded(journal: _Journal, directions: Sequence[Direction]) -> optuna.Study | None:
+    """The study that a journal holds; ``None``, and the journal says why, where that is not the one of this search.
 
-
-def _study(journal: _Journal | None, directions: Sequence[Direction]) -> optuna.Study:
-    if journal is None:
-        return optuna.create_study(directions=list(directions))
-    goes_on = bool(journal.unread)
+    Whatever Optuna stumbles over while it reads a file that others may have written: the file is then of no use, and
+    what it should hold is known from the tables.
+    """
     try:
-        storage = _Storage(journal)
-        if goes_on:
-            return optuna.load_study(study_name=STUDY, storage=storage)
-        return optuna.create_study(storage=storage, study_name=STUDY, directions=list(directions))
-    except (KeyError, ValueError) as error:
-        raise RunFolderError(f"{journal.path}: is no journal of a search: {error}.") from error
+        study = optuna.load_study(study_name=STUDY, storage=(storage := _Storage(journal)))
+        names = [direction.name.lower() for direction in study.directions]
+        is_ours = len(storage.get_all_studies()) == 1 and names == list(directions)
+        journal.problem = "" if is_ours else "it is of another search"
+    except Exception as error:
+        journal.problem = f"it cannot be read: {type(error).__name__}"
+    return None if journal.problem else study
 
 
 def _own_sampler(
@@ -384,6 +375,11 @@ def _optuna_sampler(name: str, seed: int) -> BaseSampler:
             warnings.simplefilter("ignore", ExperimentalWarning)
             return _NSGAIII(population_size=POPULATION, seed=seed)
     return RandomSampler(seed=seed)
+
+
+def _rounded(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Answers that are numbers to six decimals: Optuna gets to them by steps."""
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in answers.items()}
 
 
 def _suggest(trial: optuna.Trial, name: str, options: Sequence[Any]) -> Any:

@@ -1,13 +1,14 @@
 """Where a run stands, computed from its folder: also while another process works on it."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from mtl_search.experiment import Target
+from mtl_search.layout import EPOCHS, TRIALS
 from mtl_search.pareto import direction_of
-from mtl_search.run_folder import EPOCHS, TRIALS, Run
+from mtl_search.run_folder import Run
 from mtl_search.trial import State, Trial
 
 
@@ -22,13 +23,20 @@ def reaches(trials: Iterable[Trial], target: Target | None) -> bool:
 
 
 def hours_spent(run: Run) -> float:
-    """How long a run was worked on, over all of its sessions. One that was killed lasted until its last write."""
+    """How long a run was worked on, over all of its sessions.
+
+    Each notes how long it lasts by a clock that nobody sets. Of those from before they did, by the times of day: one
+    that was killed lasted until its last write.
+    """
+    return sum(_seconds_of(session, run) for session in run.environment.get("sessions", [])) / 3600
+
+
+def _seconds_of(session: Mapping[str, Any], run: Run) -> float:
+    if session.get("seconds") is not None:
+        return float(session["seconds"])
     last_write = max((run.path / name).stat().st_mtime for name in (TRIALS, EPOCHS) if (run.path / name).exists())
-    seconds = 0.0
-    for session in run.environment.get("sessions", []):
-        end = _seconds(session["finished"]) if session["finished"] else last_write
-        seconds += max(0.0, end - _seconds(session["started"]))
-    return seconds / 3600
+    end = _seconds(session["finished"]) if session.get("finished") else last_write
+    return max(0.0, end - _seconds(session["started"]))
 
 
 def ended_because(run: Run) -> str:
@@ -64,15 +72,19 @@ def seconds_left(run: Run) -> float | None:
     if not sessions or not run.is_running:
         return None
     settings, budget = run.experiment.search, run.experiment.training.epochs
-    elapsed = datetime.now(UTC).timestamp() - _seconds(sessions[-1]["started"])
+    noted = float(sessions[-1].get("seconds") or 0.0)
+    elapsed = max(noted, datetime.now(UTC).timestamp() - _seconds(sessions[-1]["started"]))
     trained = len(run.epochs) - sessions[-1].get("epochs_before", 0)
     ended = [trial for trial in run.trials if trial.state is not State.INFEASIBLE]
-    if trained <= 0 or not ended:
+    if trained <= 0 or not ended or elapsed <= 0:
         return None
     of_a_trial = sum(trial.epochs for trial in ended) / len(ended)
     left = max(0.0, (settings.trials - len(ended)) * min(of_a_trial, budget) - sum(epochs_under_way(run).values()))
     seconds = elapsed / trained * left
-    return seconds if settings.hours is None else min(seconds, 3600 * settings.hours - elapsed)
+    if settings.hours is None:
+        return seconds
+    before = sum(_seconds_of(session, run) for session in sessions[:-1])
+    return min(seconds, max(0.0, 3600 * settings.hours - before - elapsed))
 
 
 def epochs_under_way(run: Run) -> dict[int, int]:
@@ -102,6 +114,7 @@ def status(run: Run) -> dict[str, Any]:
         "ended_because": because,
         "ended_early": not running and not because and trained(run) < run.experiment.search.trials,
         "front": front,
+        "remarks": list(run.remarks),
         "knee": run.knee.number if run.knee else None,
         "started": run.environment.get("started"),
         "finished": run.environment.get("finished"),

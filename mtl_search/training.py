@@ -3,6 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +18,7 @@ from mtl_search.augmentation import Augmentation
 from mtl_search.balancing import make_balancing
 from mtl_search.batches import LARGEST_BATCH, DeviceSplit, most_at_once
 from mtl_search.datasets import Dataset
-from mtl_search.errors import DatasetError, DivergedError, FieldError
+from mtl_search.errors import CheckpointError, DatasetError, DivergedError, FieldError
 from mtl_search.experiment import Training
 from mtl_search.sampling import drawn_order
 from mtl_search.seeds import generator
@@ -244,7 +245,13 @@ class Trainer:
         """Go on from a checkpoint of the same network, data, settings and seed: what follows is bit for bit the same.
 
         Called before the first epoch.
+
+        :raises CheckpointError: If it is the checkpoint of another training.
         """
+        with restoring():
+            self._restore(checkpoint)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
         self.model.load_state_dict(checkpoint.part("model"))
         optimised = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
@@ -261,6 +268,18 @@ class Trainer:
         if self.augmentation:
             self.augmentation.lot.set_state(checkpoint.tensors["augmentation"])
         self.done = checkpoint.epoch
+
+
+@contextmanager
+def restoring() -> Iterator[None]:
+    """Where something is taken from a checkpoint, which is a file that may have been damaged or exchanged.
+
+    :raises CheckpointError: If it does not hold what is taken from it.
+    """
+    try:
+        yield
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"not a checkpoint of this training: {error}") from error
 
 
 Observer = Callable[[Trainer], None]

@@ -5,7 +5,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 from made_runs import made_experiment, made_run, write_run
+from mtl_search import comparison
 from mtl_search.architecture import Architecture
 from mtl_search.comparison import Picks, compare, train_alone
 from mtl_search.cost import Cost
@@ -21,9 +21,11 @@ from mtl_search.errors import ExperimentError, FieldError, RunFolderError, Searc
 from mtl_search.evaluation import Course, Entrant, Report, entrant_of
 from mtl_search.experiment import Experiment, Training, load_experiment
 from mtl_search.files import alone_in
+from mtl_search.layout import OUTCOMES
 from mtl_search.metrics import delta_m
-from mtl_search.outcomes import OUTCOMES, load_comparison, outcome_folder
-from mtl_search.run_folder import Run
+from mtl_search.outcomes import load_comparison, outcome_folder
+from mtl_search.run_folder import Run, load_run
+from mtl_search.runner import prepare
 from mtl_search.trial import State
 from mtl_search.weights import load_weights
 
@@ -312,8 +314,9 @@ def test_a_comparison_from_before_a_setting_existed_goes_on(run: Run) -> None:
     path.write_text(json.dumps(asked), encoding="utf-8")
     comparison = compare(run, baselines=["mtan"], picks=[], seeds=2, workers=0, evaluate=succeed)
     assert len(comparison.of("mtan")) == 2
-    moved = Run(run.path, made_experiment([*SMALL, "training.augmentation.shift=1"]), run.environment, run.trials)
-    assert_refused(moved, RunFolderError, r"holds a comparison with `training`", baselines=["mtan"])
+    moved = made_experiment([*SMALL, "training.augmentation.shift=1"])
+    (run.path / "experiment.yaml").write_text(moved.to_yaml(), encoding="utf-8")
+    assert_refused(run, RunFolderError, r"holds a comparison with `training`", baselines=["mtan"])
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
@@ -334,7 +337,9 @@ def test_one_architecture_alone_equals_the_same_as_a_pick(run: Run) -> None:
 
 
 def test_other_data_than_the_search_saw_is_refused(run: Run, tmp_path: Path) -> None:
-    other = replace(run, environment={**run.environment, "data_digest": "00"})
+    environment = {**run.environment, "data_digest": "00"}
+    (run.path / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    other = load_run(run.path)
     match = r"its data is not what the search saw: the samples of dataset multi_mnist: 00 -> "
     assert_refused(other, RunFolderError, match, baselines=["mtan"])
     with pytest.raises(RunFolderError, match=rf"{match}.*or say `--like EXPERIMENT`"):
@@ -421,3 +426,68 @@ def test_data_of_the_test_split_do_not_reach_the_training(experiment: Experiment
         compare(experiment, dataset, baselines=["hard_sharing"], seeds=1, workers=0, out=folder)
         found.append(load_weights(outcome_folder(folder, "hard_sharing", 0)))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_comparison_begun_while_another_works_loses_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one that would do its trainings while the first one loads its data is refused."""
+    refused = []
+
+    def prepare_slowly(experiment: Experiment, dataset: Dataset | None = None) -> Dataset:
+        monkeypatch.setattr(comparison, "prepare", prepare)
+        try:
+            compare(run.path, baselines=["single_task"], picks=[], seeds=2, workers=0, evaluate=succeed)
+        except RunFolderError as error:
+            refused.append(str(error))
+        return prepare(experiment, dataset)
+
+    monkeypatch.setattr(comparison, "prepare", prepare_slowly)
+    found = compare(run, baselines=["hard_sharing"], picks=[], seeds=2, workers=0, evaluate=succeed)
+    assert len(refused) == 1, "both of them worked on the folder"
+    assert "another process works in this folder: process" in refused[0]
+    assert found.entrants == ["hard_sharing"]
+    compare(run, baselines=["single_task"], picks=[], seeds=2, workers=0, evaluate=succeed)
+    after = load_comparison(run.path)
+    assert after is not None
+    ended = [(one.entrant, one.seed) for one in after.outcomes]
+    assert ended == [("hard_sharing", 0), ("hard_sharing", 1), ("single_task", 0), ("single_task", 1)]
+
+
+def test_what_was_read_before_another_comparison_ended_is_read_again(run: Run) -> None:
+    stale = load_run(run.path)
+    compare(run, baselines=["single_task"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    found = compare(stale, baselines=["hard_sharing"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    assert {one.entrant for one in found.outcomes} == {"single_task", "hard_sharing"}
+
+
+def test_what_a_comparison_left_half_written_is_removed(run: Run) -> None:
+    compare(run, baselines=["single_task"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    seed = outcome_folder(run.path, "single_task", 0)
+    left = [
+        run.path / ".baselines.csv.1.tmp",
+        run.path / ".comparison.json.99999.tmp",
+        seed / ".details.json.1.tmp",
+        seed / ".weights.safetensors.4711.tmp",
+        run.path / "checkpoints" / "3" / ".weights.safetensors.4711.tmp",
+    ]
+    kept = [run.path / ".mine.1.tmp", seed / ".notes.txt.1.tmp", run.path / f".report.json.{os.getppid()}.tmp"]
+    (run.path / "checkpoints" / "3").mkdir()
+    for path in (*left, *kept):
+        path.write_text("half")
+    compare(run, baselines=["single_task"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    assert [path for path in left if path.exists()] == []
+    assert [path for path in kept if not path.exists()] == [], "not ours, or of a process that lives"
+
+
+def test_weights_that_another_training_starts_from_are_checked_first(run: Run) -> None:
+    compare(run, baselines=["single_task"], picks=[], seeds=1, workers=0, evaluate=succeed)
+    weights = outcome_folder(run.path, "single_task", 0) / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:20])
+    before = (run.path / OUTCOMES).read_bytes()
+    both = ["single_task", "interrogate@0.3"]
+    for _ in range(2):
+        with pytest.raises(RunFolderError, match=r"single_task/seed0/weights\.safetensors: holds no weights: "):
+            compare(run, baselines=both, picks=[], seeds=1, workers=0, evaluate=succeed)
+    assert (run.path / OUTCOMES).read_bytes() == before
+    weights.unlink()
+    found = compare(run, baselines=both, picks=[], seeds=1, workers=0, evaluate=succeed)
+    assert found.missing_now == []

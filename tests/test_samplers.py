@@ -1,15 +1,17 @@
 """Samplers: what they propose, and that a search that was cut off is gone on with alike."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from optuna.samplers import BaseGASampler
+from optuna.trial import TrialState
 
 from mtl_search import samplers
 from mtl_search.architecture import Architecture
 from mtl_search.cost import Cost, estimate
-from mtl_search.errors import FieldError, RunFolderError, UnknownNameError
+from mtl_search.errors import FieldError, UnknownNameError
 from mtl_search.experiment import load_experiment
 from mtl_search.pareto import front_mask
 from mtl_search.samplers import POPULATION, Proposals
@@ -178,10 +180,69 @@ def test_evolution_steps_from_its_population(space: SearchSpace) -> None:
     assert any(child in space.neighbours(parent) for parent in parents)
 
 
-def test_what_is_no_journal_is_refused(space: SearchSpace, tmp_path: Path) -> None:
-    (tmp_path / "journal.log").write_text("not JSON\nat all\n")
-    with pytest.raises(RunFolderError, match=r"journal\.log: is no journal of a search"):
-        made(space, "tpe", tmp_path / "journal.log")
+def without_line(number: int) -> Callable[[bytes], bytes]:
+    return lambda data: b"".join(line for place, line in enumerate(data.splitlines(True)) if place != number)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "no JSON": lambda data: b"not JSON\nat all\n",
+    "binary": lambda data: bytes(range(256)) * 10,
+    "cut": lambda data: data[: len(data) // 3],
+    "without its beginning": without_line(0),
+    "without a line": without_line(3),
+    "an unknown operation": lambda data: data + b'{"op_code":99,"worker_id":"x"}\n',
+    "an operation of wrong types": lambda data: data + b'{"op_code":5,"worker_id":"x","trial_id":[]}\n',
+    "deep": lambda data: data + b"[" * 100_000 + b"\n",
+    "a list": lambda data: data + b"[]\n",
+    "another study": lambda data: data.replace(b'"directions":[2,1]', b'"directions":[1,1]'),
+    "other answers": lambda data: data.replace(b'"param_value_internal":1', b'"param_value_internal":0'),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "missing"])
+def test_a_damaged_journal_is_made_again_from_what_ended(damage: str, space: SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    before = made(space, "tpe", path)
+    first, second, third = proposed(before, 3)
+    open_one = before.ask()
+    assert open_one is not None
+    if damage == "missing":
+        path.unlink()
+    else:
+        data = path.read_bytes()
+        path.write_bytes(DAMAGES[damage](data))
+        assert path.read_bytes() != data
+    after = made(space, "tpe", path)
+    untold = after.remember([first, second, third], [open_one])
+    assert untold == [first, second, third]
+    for architecture in untold:
+        after.tell(architecture, values_of(architecture))
+    (remark,) = after.remarks
+    assert remark.startswith("journal.log: ")
+    assert remark.endswith("; it was made again from trials.csv and architectures.")
+    again = made(space, "tpe", path)
+    assert again.remember([first, second, third], [open_one]) == []
+    assert again.remarks == [], "what was mended once is whole"
+    held = {trial.user_attrs["architecture"]: trial for trial in again.study.trials}
+    assert held[open_one.id].state is TrialState.RUNNING
+    for architecture in (first, second, third):
+        assert held[architecture.id].values == list(values_of(architecture))
+    assert again.ask() not in (first, second, third, open_one, None)
+
+
+def test_a_journal_that_knows_more_than_the_table_is_made_again(space: SearchSpace, tmp_path: Path) -> None:
+    """The last row of the table is lost: its trial is trained again, and the sampler must not know its values."""
+    path = tmp_path / "journal.log"
+    first, second = proposed(made(space, "random", path), 2)
+    after = made(space, "random", path)
+    assert after.remember([first], [second]) == [first]
+    assert "the end of a trial that has not ended" in after.remarks[0]
+    after.tell(second, [0.5, 1.0])
+    lost = made(space, "random", path)
+    assert lost.remember([first], []) == [first]
+    assert "trials that are not there" in lost.remarks[0]
+    assert [trial.user_attrs["architecture"] for trial in lost.study.trials] == [first.id]
 
 
 @pytest.mark.parametrize(

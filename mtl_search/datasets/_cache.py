@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from mtl_search.arrays import FileArray
 from mtl_search.errors import DatasetError
-from mtl_search.files import LOCK, alone_in, is_worked_in, user_cache, write_json
+from mtl_search.files import alone_in, is_worked_in, user_cache, write_json
+from mtl_search.layout import LOCK
 
 FORMAT = 2
 """Number of the layout of a folder; another one is made again."""

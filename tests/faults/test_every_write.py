@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from made_faults import assert_whole, timeless
-from mtl_search import run_writer, samplers, weights
+from mtl_search import journal, run_writer, weights
 from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.evaluation import Course, Report
@@ -97,7 +97,7 @@ def cut_before(write: int) -> Iterator[list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         for module, name in PLACES:
             patch.setattr(module, name, counted(getattr(module, name)))
-        patch.setattr(samplers, "append_line", append_by_lines)
+        patch.setattr(journal, "append_line", append_by_lines)
         yield writes
 
 
