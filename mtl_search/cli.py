@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mtl_search.errors import MTLSearchError, SearchInterruptedError, UserError, no_such_folder
+from mtl_search.signals import INTERRUPTED, caught, end_on_signals, interrupted
+from mtl_search.streams import open_streams
 
 if TYPE_CHECKING:
     from mtl_search.architecture import Architecture
@@ -44,18 +46,32 @@ def main() -> None:
 
     The current folder comes last on the import path, so that `my_package.module:Name` is found there.
     """
+    open_streams()
+    end_on_signals()
     sys.path.append(str(Path.cwd()))
     gc.set_threshold(*RARELY)
     atexit.register(gc.freeze)
     try:
-        app()
+        with caught():
+            _run()
+    except KeyboardInterrupt:
+        _end(interrupted(), INTERRUPTED)
+
+
+def _run() -> None:
+    """Run a command; how it ends is told in one line."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         _end(f"error: {error}", 2)
     except SearchInterruptedError as error:
-        _end(str(error), 130)
+        _end(str(error), INTERRUPTED)
     except SystemExit as ended:
-        if ended.code == 130:  # how typer answers Ctrl+C, without a word
-            _end("interrupted", 130)
+        if ended.code == INTERRUPTED:  # how typer answers Ctrl+C, without a word
+            _end(interrupted(), INTERRUPTED)
         raise
     except MTLSearchError as error:
         _end(f"error: {error}", 1)

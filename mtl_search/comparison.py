@@ -6,7 +6,6 @@ ended is kept: the same call again goes on where the last one stopped, and train
 
 import functools
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,10 +16,18 @@ from rich.console import Console
 from mtl_search import cost
 from mtl_search.architecture import Architecture
 from mtl_search.balancing import make_balancing
+from mtl_search.capacity import check_here
 from mtl_search.datasets import Dataset
-from mtl_search.engine import Job, Wait, Work, engine, processors
+from mtl_search.engine import Job, Wait, Work, engine
 from mtl_search.environment import describe_environment, now
-from mtl_search.errors import FieldError, RunFolderError, SearchInterruptedError, UnknownNameError, UserError
+from mtl_search.errors import (
+    ClusterError,
+    FieldError,
+    RunFolderError,
+    SearchInterruptedError,
+    UnknownNameError,
+    UserError,
+)
 from mtl_search.evaluation import (
     Entrant,
     Evaluate,
@@ -44,12 +51,15 @@ from mtl_search.outcomes import (
     write_outcomes,
 )
 from mtl_search.pareto import direction_of
+from mtl_search.processors import processors
 from mtl_search.progress import Trainings
 from mtl_search.recipes import Baseline, load_baselines
 from mtl_search.resuming import changed_data, described
 from mtl_search.run_folder import Run, check_free, load_run
 from mtl_search.run_writer import RunWriter
 from mtl_search.runner import default_folder, prepare
+from mtl_search.signals import advise
+from mtl_search.temporary import temporary_folder
 from mtl_search.trial import State, Trial
 from mtl_search.weights import has_weights, load_weights, save_weights
 
@@ -118,6 +128,9 @@ def compare(
     if picks and not isinstance(run, Run):
         raise UserError(f"pick `{picks[0]}` needs a run to pick from: give the folder of a search.")
     experiment = run.experiment if isinstance(run, Run) else run
+    if address is None:
+        at_once = {} if workers is None else {"workers": workers}
+        check_here(experiment.search.model_copy(update=at_once), changeable=False)
     entries = [baseline_entry(one, experiment) for one in load_baselines(baselines)]
     data = prepare(experiment, dataset)
     if isinstance(run, Run):
@@ -169,8 +182,8 @@ def train_alone(
     if out is not None:
         check_free(out)
         Path(out).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="mtl-") as scratch:
-        folder = Path(scratch if out is None else out)
+    with temporary_folder() as scratch:
+        folder = scratch if out is None else Path(out)
         contest = Contest(folder, data, experiment.training, entries, Picks.none(), seeds, split)
         contest.progress.console = Console(stderr=True)
         contest.advice = "nothing is kept" if out is None else f"what ended is in {folder}"
@@ -200,6 +213,7 @@ def _hold(
     )
     with engine(work, settings, workers, address) as run_jobs:
         contest.make_folder()
+        advise(contest.advice)
         with alone_in(contest.path):
             contest.begin()
             try:
@@ -208,6 +222,8 @@ def _hold(
             except KeyboardInterrupt as error:
                 left = len(contest.missing)
                 raise SearchInterruptedError(f"interrupted: {left} trainings are left; {contest.advice}.") from error
+            except ClusterError as error:
+                raise ClusterError(f"{error}; {contest.advice}") from error
             finally:
                 contest.finish()
     found = load_comparison(contest.path)

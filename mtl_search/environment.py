@@ -1,7 +1,6 @@
 """What a run was made with: versions, hardware, source revision."""
 
 import hashlib
-import os
 import platform
 import shlex
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_search.native.library import built
+from mtl_search.processors import processors
 
 PACKAGE = Path(__file__).parent
 SOURCES = {".py", ".c", ".h"}
@@ -33,7 +33,7 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "kernels": kernels(),
-        "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
+        "hardware": {"processor": _processor(), "cores": processors(), "system": platform.system()},
     }
 
 

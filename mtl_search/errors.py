@@ -12,6 +12,8 @@
     │   └── ChangedError                a run that is to go on with something else than it began with
     ├── DivergedError                   a training whose loss is no longer finite
     ├── StorageError                    a run's folder can no longer be written: a full disk
+    ├── StreamError                     standard output cannot be written: a full disk
+    ├── ClusterError                    the Ray cluster that does the trainings did not start, or is lost
     ├── AllFailedError                  a search given up because all of its trials failed alike
     └── SearchInterruptedError          a search stopped by a signal before its last trial
 """
@@ -111,6 +113,14 @@ class StorageError(MTLSearchError):
         )
 
 
+class StreamError(MTLSearchError):
+    """Standard output cannot be written."""
+
+
+class ClusterError(MTLSearchError):
+    """The Ray cluster that does the trainings did not start, or is lost."""
+
+
 class AllFailedError(MTLSearchError):
     """A search given up because all of its trials failed alike.
 
@@ -124,6 +134,13 @@ class AllFailedError(MTLSearchError):
 
 class SearchInterruptedError(MTLSearchError):
     """A search was stopped by a signal before its last trial."""
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception as one line, as it stands in the table of trials."""
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    return f"{name}: {text[:500]}" if text else name
 
 
 def suggestion(name: object, valid: Iterable[str]) -> str:
