@@ -28,3 +28,7 @@ def main() -> None:
             cli.main()
         finally:
             gc.freeze()  # what torch and Ray leave is not searched for garbage at the very end: that takes seconds
+
+
+if __name__ == "__main__":
+    main()

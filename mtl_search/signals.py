@@ -24,9 +24,9 @@ class _Interruption:
     """What was asked of this process by signals, and what is to come of it.
 
     ``depth``: blocks under way that a signal waits for. ``runs``: runs within one another. ``requested``: a signal
-    came, or a watcher gave up, while a run was under way. ``handled``: whether runs get them. ``advice``: what to say at the
-    end. ``cleans_up``: whether KeyboardInterrupt is caught by the command, outside of a run. ``last``: when that was
-    raised, by the monotonic clock.
+    came, or a watcher gave up, while a run was under way. ``handled``: whether runs get them. ``advice``: what to say
+    at the end. ``cleans_up``: whether KeyboardInterrupt is caught by the command, outside of a run. ``last``: when that
+    was raised, by the monotonic clock.
     """
 
     depth = 0
