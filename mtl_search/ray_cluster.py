@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from ray import _raylet
 from ray._private import node, ray_constants, utils, worker
 from ray.job_config import JobConfig
 
+from mtl_search import guard
 from mtl_search.errors import ClusterError, UserError, reason_of
 from mtl_search.signals import interrupt_run, signals_wait
 from mtl_search.temporary import temporary_folder
@@ -47,7 +49,7 @@ def local_cluster(cpus: int, gpus: int, store_bytes: int) -> Iterator[Path]:
     :param store_bytes: Of its object store.
     :raises ClusterError: If it does not start.
     """
-    with temporary_folder() as folder, _environment(folder), ExitStack() as started:
+    with temporary_folder() as folder, _guarded(folder), _environment(folder), ExitStack() as started:
         with _answers_kept(), _loopback(), _known_nodes() as nodes:
             started.callback(_shut_down, nodes)
             try:
@@ -181,6 +183,18 @@ def _environment(folder: Path) -> Iterator[None]:
         os.environ.update(before)
         RAYLET.AuthenticationTokenLoader.instance().reset_cache()
         RAYLET.Config.initialize("")
+
+
+@contextmanager
+def _guarded(folder: Path) -> Iterator[None]:
+    """Have a process of its own end what is left of the cluster, also when this one is killed."""
+    command = [sys.executable, "-I", "-S", guard.__file__, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            with signals_wait():
+                process.communicate()
 
 
 def _cause(error: Exception, folder: Path) -> str:

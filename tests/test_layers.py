@@ -73,6 +73,7 @@ LAYERS = (
     "progress",
     "capacity",
     "ray_settings",
+    "guard",
     "ray_cluster",
     "engine",
     "campaign",
