@@ -3,13 +3,14 @@
 import atexit
 import gc
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mtl_search.errors import MTLSearchError, SearchInterruptedError, UserError, no_such_folder
+from mtl_search.errors import ClusterError, MTLSearchError, SearchInterruptedError, UserError, no_such_folder
 from mtl_search.signals import INTERRUPTED, caught, end_on_signals, interrupted
 from mtl_search.streams import open_streams
 
@@ -73,6 +74,9 @@ def _run() -> None:
         if ended.code == INTERRUPTED:  # how typer answers Ctrl+C, without a word
             _end(interrupted(), INTERRUPTED)
         raise
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # Ray is left as it is: it would be asked about what is lost, for a minute
     except MTLSearchError as error:
         _end(f"error: {error}", 1)
 

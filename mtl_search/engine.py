@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from mtl_search.ray_cluster import joined_cluster, local_cluster, machines
+from mtl_search.ray_cluster import Cluster, joined_cluster, local_cluster, machines
 
 # isort: split
 import ray
@@ -113,16 +113,16 @@ def engine(
             yield lambda source: _run_here(source, work)
             return
         with (
-            _cluster(work, settings, workers, address) as folder,
+            _cluster(work, settings, workers, address) as cluster,
             _no_worker_deaths_printed(),
             _memory_deaths_handled(),
         ):
             check_capacity(settings, machines(), f"no machine of the cluster at {address}")
             count = workers or room(settings, ray.cluster_resources())  # type: ignore[no-untyped-call]
-            yield lambda source: _run_on_ray(source, work, settings, count, folder)
+            yield lambda source: _run_on_ray(source, work, settings, count, cluster)
 
 
-def _cluster(work: Work, settings: Search, workers: int | None, address: str | None) -> AbstractContextManager[Path]:
+def _cluster(work: Work, settings: Search, workers: int | None, address: str | None) -> AbstractContextManager[Cluster]:
     """A cluster of our own with room for the workers, or the one at ``address``."""
     if address:
         return joined_cluster(address)
@@ -173,29 +173,27 @@ def _do(job: Job, source: Source, work: Work) -> None:
             goes_on = source.report(job.number, report) and not report.done
 
 
-def _run_on_ray(source: Source, work: Work, settings: Search, workers: int, folder: Path) -> None:
-    """Do all jobs on Ray Tune workers.
-
-    :param folder: For what Tune writes.
-    """
+def _run_on_ray(source: Source, work: Work, settings: Search, workers: int, cluster: Cluster) -> None:
+    """Do all jobs on Ray Tune workers."""
     desk = _Desk(source, settings.retries)
     try:
-        tune.run(
-            JobTrainable,
-            config={"work": ray.put(work), "path": tuple(sys.path)},
-            search_alg=_Searcher(desk),
-            scheduler=_Scheduler(desk),
-            callbacks=[_Results(desk)],
-            num_samples=-1,
-            max_concurrent_trials=workers,
-            resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
-            reuse_actors=True,
-            max_failures=0,
-            raise_on_failed_trial=False,
-            storage_path=str(folder / "tune"),
-            trial_dirname_creator=lambda trial: trial.trial_id,
-            verbose=0,
-        )
+        with cluster.watched():
+            tune.run(
+                JobTrainable,
+                config={"work": ray.put(work), "path": tuple(sys.path)},
+                search_alg=_Searcher(desk),
+                scheduler=_Scheduler(desk),
+                callbacks=[_Results(desk)],
+                num_samples=-1,
+                max_concurrent_trials=workers,
+                resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
+                reuse_actors=True,
+                max_failures=0,
+                raise_on_failed_trial=False,
+                storage_path=str(cluster.folder / "tune"),
+                trial_dirname_creator=lambda trial: trial.trial_id,
+                verbose=0,
+            )
     except _Carrier as carrier:
         raise carrier.cause from None
 

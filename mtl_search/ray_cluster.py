@@ -1,5 +1,6 @@
 """The Ray cluster that trainings run on: one of our own on this machine, or a running one that is joined."""
 
+import atexit
 import logging
 import os
 import secrets
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,53 +35,115 @@ NODE: Any = node.Node
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
 HERE = "train in this process with `--workers 0`"
-PROBE_SECONDS, PROBES = 1.0, 4
-"""How often it is looked whether a cluster is there, and how often in a row it must not be to be taken for lost."""
+PROBE_SECONDS, PROBES = 0.3, 3
+"""How often it is looked whether a cluster is there, and how often in a row it must not be to be taken for lost.
+
+Ray's core ends this process some 2 seconds after Ray on this machine has died, without a word.
+"""
 ANSWER_SECONDS = 3.0
 """Within which a machine of the cluster must answer."""
 
 
+class Cluster:
+    """A cluster that trainings run on.
+
+    :param where: What messages call it.
+    :param folder: For what Tune writes.
+    """
+
+    def __init__(self, where: str, folder: Path) -> None:
+        self.where, self.folder = where, folder
+        self.nodes: list[node.Node] = []
+        """What this process started, also of a start that failed half-way, which Ray itself knows nothing of."""
+        self.doors: dict[str, tuple[str, int]] = {}
+        self.over = threading.Event()
+        self.lost = ""
+
+    def start(self, **options: Any) -> None:
+        """Start it, or join the one at an address, with our answers to signals."""
+        with _answers_kept(), _known_nodes(self.nodes):
+            ray.init(job_config=OwnPath(), **options, **QUIET)
+        head, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        here = WORKER._global_node
+        self.doors = {
+            f"its head at {head}:{port} does not answer": (head.strip("[]"), int(port)),
+            "Ray on this machine does not answer": (here.node_ip_address, here.node_manager_port),
+        }
+
+    def shut_down(self) -> None:
+        """Leave it, and end what was started. Of one that is lost Ray must not be asked: that ends this process."""
+        with signals_wait():
+            if self.lost:
+                atexit.unregister(WORKER.shutdown)
+            else:
+                ray.shutdown()
+            for one in self.nodes:
+                one.kill_all_processes(check_alive=False, allow_graceful=False)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Interrupt the run once the cluster is lost; what Ray does by itself is to wait for a minute.
+
+        :raises ClusterError: If it is lost. Ray may then end this process at any time.
+        """
+        watch = threading.Thread(target=self._watch, name="mtl-search-watch", daemon=True)
+        watch.start()
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            self.lost = self.lost or self._missing()
+            if self.lost:
+                raise ClusterError(f"the Ray cluster {self.where} is lost: {self.lost}") from error
+            raise
+        finally:
+            self.over.set()
+
+    def _watch(self) -> None:
+        missed = 0
+        while not self.over.wait(PROBE_SECONDS):
+            missing = self._missing()
+            missed = missed + 1 if missing else 0
+            if missed == PROBES:
+                self.lost = missing
+                interrupt_run()
+                return
+
+    def _missing(self) -> str:
+        """What does not answer; empty if all do."""
+        return next((what for what, door in self.doors.items() if not _answers(door)), "")
+
+
 @contextmanager
-def local_cluster(cpus: int, gpus: int, store_bytes: int) -> Iterator[Path]:
-    """A cluster of our own, that listens on the loopback alone; gives a folder for Tune.
+def local_cluster(cpus: int, gpus: int, store_bytes: int) -> Iterator[Cluster]:
+    """A cluster of our own, that listens on the loopback alone.
 
     Nothing is left of it afterwards, and it has nothing to do with any other: what the user set for those is not read.
 
     :param store_bytes: Of its object store.
     :raises ClusterError: If it does not start.
     """
-    with temporary_folder() as folder, _guarded(folder), _environment(folder), ExitStack() as started:
-        with _answers_kept(), _loopback(), _known_nodes() as nodes:
-            started.callback(_shut_down, nodes)
-            try:
-                ray.init(
-                    address="local",
-                    num_cpus=cpus,
-                    num_gpus=gpus,
-                    object_store_memory=store_bytes,
-                    include_dashboard=False,
-                    job_config=OwnPath(),
-                    _temp_dir=str(folder / "r"),
-                    **QUIET,
-                )
-            except Exception as error:
-                raise ClusterError(f"Ray does not start on this machine: {_cause(error, folder)}; {HERE}.") from error
-        with _watched("on this machine"):
-            yield folder
+    with temporary_folder() as folder, _guarded(folder), _environment(folder):
+        cluster = Cluster("on this machine", folder)
+        try:
+            _start(cluster, num_cpus=cpus, num_gpus=gpus, object_store_memory=store_bytes)
+            yield cluster
+        finally:
+            cluster.shut_down()
 
 
 @contextmanager
-def joined_cluster(address: str) -> Iterator[Path]:
-    """A running cluster; gives a folder for Tune, of which nothing is left afterwards.
+def joined_cluster(address: str) -> Iterator[Cluster]:
+    """A running cluster. Of our folder nothing is left afterwards.
 
     :raises UserError: If there is none at the address.
     """
-    with temporary_folder() as folder, ExitStack() as joined:
-        with _answers_kept():
-            joined.callback(_shut_down, [])
-            _join(address)
-        with _watched(f"at {address}"):
-            yield folder
+    with temporary_folder() as folder:
+        cluster = Cluster(f"at {address}", folder)
+        try:
+            _join(cluster, address)
+            yield cluster
+        finally:
+            cluster.shut_down()
 
 
 class OwnPath(JobConfig):
@@ -99,22 +162,23 @@ def machines() -> list[Mapping[str, float]]:
     return [one["Resources"] for one in found if one["Alive"]]
 
 
-def _join(address: str) -> None:
+def _start(cluster: Cluster, **options: Any) -> None:
+    try:
+        with _loopback():
+            folder = str(cluster.folder / "r")  # Ray lets everybody read it, but nobody else comes so far
+            cluster.start(address="local", include_dashboard=False, _temp_dir=folder, **options)
+    except Exception as error:
+        raise ClusterError(f"Ray does not start on this machine: {_cause(error, cluster)}; {HERE}.") from error
+
+
+def _join(cluster: Cluster, address: str) -> None:
     host, colon, port = address.rpartition(":")
     try:
         if colon and "://" not in address:
             socket.create_connection((host, int(port)), timeout=5).close()
-        ray.init(address=address, job_config=OwnPath(), **QUIET)
+        cluster.start(address=address)
     except (OSError, ValueError, ConnectionError, RuntimeError) as error:
         raise UserError(f"--address {address}: there is no Ray cluster to join: {reason_of(error)}.") from error
-
-
-def _shut_down(nodes: list[node.Node]) -> None:
-    """:param nodes: What was started, also of a start that failed half-way, which Ray itself knows nothing of."""
-    with signals_wait():
-        ray.shutdown()
-        for one in nodes:
-            one.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 @contextmanager
@@ -144,9 +208,8 @@ def _loopback() -> Iterator[None]:
 
 
 @contextmanager
-def _known_nodes() -> Iterator[list[node.Node]]:
-    """The nodes that Ray makes meanwhile, each from the moment before it starts its first process."""
-    known: list[node.Node] = []
+def _known_nodes(known: list[node.Node]) -> Iterator[None]:
+    """Take down the nodes that Ray makes meanwhile, each before it starts its first process."""
     initialise = NODE.__init__
 
     def noted(self: node.Node, *arguments: Any, **options: Any) -> None:
@@ -155,7 +218,7 @@ def _known_nodes() -> Iterator[list[node.Node]]:
 
     NODE.__init__ = noted
     try:
-        yield known
+        yield
     finally:
         NODE.__init__ = initialise
 
@@ -197,52 +260,11 @@ def _guarded(folder: Path) -> Iterator[None]:
                 process.communicate()
 
 
-def _cause(error: Exception, folder: Path) -> str:
-    """Why Ray did not start: the last line that one of its programs left, where Ray itself only waited in vain."""
-    return reason_of(error)
-
-
-@contextmanager
-def _watched(where: str) -> Iterator[None]:
-    """Interrupt the run once the cluster is lost. Ray itself waits for a minute, and then ends the process.
-
-    :raises ClusterError: If it is lost.
-    """
-    watch = _Watch()
-    watch.start()
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        if watch.lost:
-            raise ClusterError(f"the Ray cluster {where} is lost: {watch.lost}") from error
-        raise
-    finally:
-        watch.over.set()
-
-
-class _Watch(threading.Thread):
-    """Looks whether the head of the cluster and Ray on this machine are there."""
-
-    def __init__(self) -> None:
-        super().__init__(name="mtl-search-watch", daemon=True)
-        head, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-        here = WORKER._global_node
-        self.doors = {
-            f"its head at {head}:{port} does not answer": (head.strip("[]"), int(port)),
-            "Ray on this machine does not answer": (here.node_ip_address, here.node_manager_port),
-        }
-        self.over = threading.Event()
-        self.lost = ""
-
-    def run(self) -> None:
-        missed = dict.fromkeys(self.doors, 0)
-        while not self.over.wait(PROBE_SECONDS):
-            for what, door in self.doors.items():
-                missed[what] = 0 if _answers(door) else missed[what] + 1
-                if missed[what] == PROBES:
-                    self.lost = what
-                    interrupt_run()
-                    return
+def _cause(error: Exception, cluster: Cluster) -> str:
+    """Why Ray did not start, and what its programs said last where Ray only waited for them in vain."""
+    logs = sorted(cluster.folder.glob("r/session_*/logs/*.err"))
+    said = [line for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line]
+    return f"{reason_of(error)} ({said[-1].strip()[:300]})" if said else reason_of(error)
 
 
 def _answers(door: tuple[str, int]) -> bool:
