@@ -4,12 +4,13 @@ import atexit
 import logging
 import os
 import secrets
+import select
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ NODE: Any = node.Node
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
 HERE = "train in this process with `--workers 0`"
-PROBE_SECONDS, PROBES = 0.3, 3
+PROBE_SECONDS, PROBES = 1.0, 3
 """How often it is looked whether a cluster is there, and how often in a row it must not be to be taken for lost.
 
 Ray's core ends this process some 2 seconds after Ray on this machine has died, without a word.
@@ -99,18 +100,29 @@ class Cluster:
             self.over.set()
 
     def _watch(self) -> None:
+        """A process that ends closes its connections at once; a machine that is gone does not answer any more."""
         missed = 0
-        while not self.over.wait(PROBE_SECONDS):
+        while not self.over.is_set():
+            with ExitStack() as held:
+                found = [_opened(door) for door in self.doors.values()]
+                held_open = [held.enter_context(one) for one in found if one is not None]
+                closed = len(held_open) < len(found)
+                while not closed and not self.over.is_set() and not self._missing():
+                    closed = _wait_for_an_end(held_open, PROBE_SECONDS)
             missing = self._missing()
             missed = missed + 1 if missing else 0
-            if missed == PROBES:
+            if missed == PROBES or (closed and missing):
                 self.lost = missing
                 interrupt_run()
                 return
 
     def _missing(self) -> str:
         """What does not answer; empty if all do."""
-        return next((what for what, door in self.doors.items() if not _answers(door)), "")
+        found = {what: _opened(door) for what, door in self.doors.items()}
+        for one in found.values():
+            if one is not None:
+                one.close()
+        return next((what for what, one in found.items() if one is None), "")
 
 
 @contextmanager
@@ -267,9 +279,22 @@ def _cause(error: Exception, cluster: Cluster) -> str:
     return f"{reason_of(error)} ({said[-1].strip()[:300]})" if said else reason_of(error)
 
 
-def _answers(door: tuple[str, int]) -> bool:
+def _opened(door: tuple[str, int]) -> socket.socket | None:
+    """A connection; ``None`` where nobody answers."""
     try:
-        socket.create_connection(door, timeout=ANSWER_SECONDS).close()
+        return socket.create_connection(door, timeout=ANSWER_SECONDS)
     except OSError:
-        return False
-    return True
+        return None
+
+
+def _wait_for_an_end(connections: list[socket.socket], seconds: float) -> bool:
+    """Whether one of the connections was closed from the other side within a time."""
+    readable, _, _ = select.select(connections, [], [], seconds)
+    return any(not _received(one) for one in readable)
+
+
+def _received(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(4096)
+    except OSError:
+        return b""
