@@ -15,6 +15,7 @@ EXPERIMENT = """\
 dataset: {name: table, file: t.csv, tasks: {y: binary}}
 backbone: {kind: vector, stages: [{width: 8}]}
 space: {shared_ratio: [1.0, 0.5]}
+training: {batch_size: 16}
 """
 
 
