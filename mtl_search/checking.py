@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.arrays import Array, parts
+from mtl_search.capacity import check_here
 from mtl_search.characters import cut, printable
 from mtl_search.datasets import Dataset
 from mtl_search.experiment import Experiment
@@ -27,8 +28,9 @@ LEFT, RIGHT = 44, 12
 def check(experiment: Experiment) -> dict[str, Any]:
     """Check an experiment and its data, and say what was found, as plain data for JSON.
 
-    :raises UserError: If the experiment cannot be run, or its data is of no use.
+    :raises UserError: If the experiment cannot be run, here and as it is, or its data is of no use.
     """
+    check_here(experiment.search, changeable=True)
     dataset = prepare(experiment)
     low, high = cost_range(experiment, dataset)
     return {

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 import typer
 
 from mtl_search.characters import printable
-from mtl_search.errors import MTLSearchError, SearchInterruptedError, UserError, no_such_folder
+from mtl_search.errors import ClusterError, MTLSearchError, SearchInterruptedError, UserError, no_such_folder
+from mtl_search.signals import INTERRUPTED, caught, end_on_signals, interrupted
+from mtl_search.streams import open_streams
 
 if TYPE_CHECKING:
     from mtl_search.architecture import Architecture
@@ -63,18 +65,35 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a ru
 
 def main() -> None:
     """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted)."""
+    open_streams()
+    end_on_signals()
     gc.set_threshold(*RARELY)
     atexit.register(gc.freeze)
     try:
-        app()
+        with caught():
+            _run()
+    except KeyboardInterrupt:
+        _end(interrupted(), INTERRUPTED)
+
+
+def _run() -> None:
+    """Run a command; how it ends is told in one line."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         _end(f"error: {error}", 2)
     except SearchInterruptedError as error:
-        _end(str(error), 130)
+        _end(str(error), INTERRUPTED)
     except SystemExit as ended:
-        if ended.code == 130:  # how typer answers Ctrl+C, without a word
-            _end("interrupted", 130)
+        if ended.code == INTERRUPTED:  # how typer answers Ctrl+C, without a word
+            _end(interrupted(), INTERRUPTED)
         raise
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # Ray is left as it is: it would be asked about what is lost, for a minute
     except MTLSearchError as error:
         _end(f"error: {error}", 1)
 

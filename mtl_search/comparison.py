@@ -6,7 +6,6 @@ ended is kept: the same call again goes on where the last one stopped, and train
 
 import functools
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -18,10 +17,12 @@ from rich.console import Console
 from mtl_search import cost
 from mtl_search.architecture import Architecture
 from mtl_search.balancing import make_balancing
+from mtl_search.capacity import check_here
 from mtl_search.datasets import Dataset
-from mtl_search.engine import Job, Wait, Work, engine, processors
+from mtl_search.engine import Job, Wait, Work, engine
 from mtl_search.environment import describe_environment, now
 from mtl_search.errors import (
+    ClusterError,
     FieldError,
     RunFolderError,
     SearchInterruptedError,
@@ -53,12 +54,15 @@ from mtl_search.outcomes import (
     write_outcomes,
 )
 from mtl_search.pareto import direction_of
+from mtl_search.processors import processors
 from mtl_search.progress import Trainings
 from mtl_search.recipes import Baseline, load_baselines
 from mtl_search.resuming import changed_data, described
 from mtl_search.run_folder import Run, check_free, load_run
 from mtl_search.run_writer import RunWriter, make_folder, remove_half_written
 from mtl_search.runner import default_folder, prepare
+from mtl_search.signals import advise
+from mtl_search.temporary import temporary_folder
 from mtl_search.trial import State, Trial
 from mtl_search.weights import check_weights, has_weights, load_weights, save_weights
 
@@ -156,6 +160,9 @@ def _compare(
     if picks and not isinstance(run, Run):
         raise UserError(f"pick `{picks[0]}` needs a run to pick from: give the folder of a search.")
     experiment = run.experiment if isinstance(run, Run) else run
+    if address is None:
+        at_once = {} if workers is None else {"workers": workers}
+        check_here(experiment.search.model_copy(update=at_once), changeable=False)
     entries = [baseline_entry(one, experiment) for one in load_baselines(baselines)]
     data = prepare(experiment, dataset)
     if isinstance(run, Run):
@@ -206,10 +213,7 @@ def train_alone(
     _check_entries(entries, experiment, data)
     if out is not None:
         make_folder(Path(out))
-    with (
-        tempfile.TemporaryDirectory(prefix="mtl-") as scratch,
-        alone_in(folder := Path(scratch if out is None else out)),
-    ):
+    with temporary_folder() as scratch, alone_in(folder := scratch if out is None else Path(out)):
         check_free(folder)
         contest = Contest(folder, data, experiment.training, entries, Picks.none(), seeds, split)
         contest.progress.console = Console(stderr=True)
@@ -240,6 +244,7 @@ def _hold(
         settings.cpus,
     )
     with engine(work, settings, workers, address) as run_jobs, contest.folder():
+        advise(contest.advice)
         contest.begin()
         try:
             with contest.progress:
@@ -247,6 +252,8 @@ def _hold(
         except KeyboardInterrupt as error:
             left = len(contest.missing)
             raise SearchInterruptedError(f"interrupted: {left} trainings are left; {contest.advice}.") from error
+        except ClusterError as error:
+            raise ClusterError(f"{error}; {contest.advice}") from error
         finally:
             contest.finish()
     found = load_comparison(contest.path)

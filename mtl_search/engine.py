@@ -6,52 +6,35 @@ with the last checkpoint that it reported.
 """
 
 import gc
-import logging
-import os
-import shutil
-import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from mtl_search.ray_cluster import Cluster, joined_cluster, local_cluster, machines
+
+# isort: split
+import ray
+from ray import tune
+from ray.air.execution._internal import actor_manager
+from ray.tune.execution import tune_controller
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
 from mtl_search.architecture import Architecture
 from mtl_search.arrays import held_bytes
-from mtl_search.characters import printable
+from mtl_search.capacity import check_capacity, this_machine
 from mtl_search.datasets import Dataset
-from mtl_search.errors import UserError
+from mtl_search.errors import reason_of
 from mtl_search.evaluation import FROM_SCRATCH, Course, Entrant, Evaluate, Report
 from mtl_search.experiment import Search, Training
 from mtl_search.memory import keep_freed_memory
+from mtl_search.processors import processors as processors  # scripts ask for it here
 from mtl_search.signals import signals_interrupt, uninterrupted
-
-RAY_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_THRESHOLD_S": "1e9",
-}
-"""No usage statistics, no output, no files of Tune's own; Ctrl+C reaches us. Ray reads these when it is imported."""
-
-os.environ.update(RAY_SETTINGS)
-
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.air.execution._internal import actor_manager  # noqa: E402
-from ray.tune.execution import tune_controller  # noqa: E402
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
 
 OBJECT_STORE_BYTES = 256 * 2**20
 DATASET_ROOM = 3
@@ -111,11 +94,6 @@ class Source(Protocol):
         """That a job ended by an error."""
 
 
-def processors() -> int:
-    """Processors of this machine."""
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def engine(
     work: Work, settings: Search, workers: int | None, address: str | None = None
@@ -125,17 +103,33 @@ def engine(
     :param settings: Processors and GPUs of each job, and how often one is done again after the death of its worker.
     :param workers: Jobs at the same time; as many as the cluster has room for with ``None``.
     :param address: Of a running Ray cluster; a local one is started, and stopped at the end, without it.
-    :raises UserError: If there is no cluster at the address.
+    :raises UserError: If there is no cluster at the address, or a job asks for more than any machine has.
+    :raises ClusterError: If no cluster starts, or while jobs are done it is lost.
     :raises KeyboardInterrupt: On SIGINT or SIGTERM, after the workers were stopped.
     """
+    torch.set_num_threads(min(torch.get_num_threads(), processors()))
     with signals_interrupt():
-        if workers != 0:
-            # Ray takes SIGTERM for itself when it starts, so that ours has to be set again.
-            with _cluster(work, settings, workers, address) as folder, signals_interrupt():
-                count = workers or room(settings, ray.cluster_resources())  # type: ignore[no-untyped-call]
-                yield lambda source: _run_on_ray(source, work, settings, count, folder)
-        else:
+        if workers == 0:
             yield lambda source: _run_here(source, work)
+            return
+        with (
+            _cluster(work, settings, workers, address) as cluster,
+            _no_worker_deaths_printed(),
+            _memory_deaths_handled(),
+        ):
+            check_capacity(settings, machines(), f"no machine of the cluster at {address}")
+            count = workers or room(settings, ray.cluster_resources())  # type: ignore[no-untyped-call]
+            yield lambda source: _run_on_ray(source, work, settings, count, cluster)
+
+
+def _cluster(work: Work, settings: Search, workers: int | None, address: str | None) -> AbstractContextManager[Cluster]:
+    """A cluster of our own with room for the workers, or the one at ``address``."""
+    if address:
+        return joined_cluster(address)
+    splits = work.dataset.splits.values()
+    data = sum(held_bytes(array) for split in splits for array in (split.inputs, *split.targets.values()))
+    cpus = (workers or processors() // settings.cpus or 1) * settings.cpus
+    return local_cluster(cpus, int(this_machine()["GPU"]), OBJECT_STORE_BYTES + DATASET_ROOM * data)
 
 
 def room(settings: Search, resources: Mapping[str, float]) -> int:
@@ -179,44 +173,36 @@ def _do(job: Job, source: Source, work: Work) -> None:
             goes_on = source.report(job.number, report) and not report.done
 
 
-def _run_on_ray(source: Source, work: Work, settings: Search, workers: int, folder: Path) -> None:
-    """Do all jobs on Ray Tune workers.
-
-    :param folder: For what Tune writes.
-    """
+def _run_on_ray(source: Source, work: Work, settings: Search, workers: int, cluster: Cluster) -> None:
+    """Do all jobs on Ray Tune workers."""
     desk = _Desk(source, settings.retries)
     try:
-        tune.run(
-            JobTrainable,
-            config={"work": ray.put(work)},
-            search_alg=_Searcher(desk),
-            scheduler=_Scheduler(desk),
-            callbacks=[_Results(desk)],
-            num_samples=-1,
-            max_concurrent_trials=workers,
-            resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
-            reuse_actors=True,
-            max_failures=0,
-            raise_on_failed_trial=False,
-            storage_path=str(folder / "tune"),
-            trial_dirname_creator=lambda trial: trial.trial_id,
-            verbose=0,
-        )
+        with cluster.watched():
+            tune.run(
+                JobTrainable,
+                config={"work": ray.put(work), "path": tuple(sys.path)},
+                search_alg=_Searcher(desk),
+                scheduler=_Scheduler(desk),
+                callbacks=[_Results(desk)],
+                num_samples=-1,
+                max_concurrent_trials=workers,
+                resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
+                reuse_actors=True,
+                max_failures=0,
+                raise_on_failed_trial=False,
+                storage_path=str(cluster.folder / "tune"),
+                trial_dirname_creator=lambda trial: trial.trial_id,
+                verbose=0,
+            )
     except _Carrier as carrier:
         raise carrier.cause from None
-
-
-def reason_of(error: BaseException) -> str:
-    """An exception as the one line that stands in the table of trials."""
-    text = " ".join(str(error).split())
-    name = type(error).__name__
-    return printable(f"{name}: {text[:500]}" if text else name)
 
 
 class JobTrainable(tune.Trainable):
     """One worker process: fetches the work once, then does one job after the other."""
 
     def setup(self, config: dict[str, Any]) -> None:
+        sys.path += [path for path in config["path"] if path not in sys.path]  # last: the user's own modules are there
         self.work: Work | None = None
         self.reset_config(config)
 
@@ -440,47 +426,9 @@ def _carried() -> Iterator[None]:
 
 
 @contextmanager
-def _cluster(work: Work, settings: Search, workers: int | None, address: str | None) -> Iterator[Path]:
-    """A local cluster, or the one at ``address``; gives a folder for Tune, of which nothing is left afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="mtl-"))
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
-    try:
-        if address:
-            _join(address, quiet)
-        else:
-            splits = work.dataset.splits.values()
-            data = sum(held_bytes(array) for split in splits for array in (split.inputs, *split.targets.values()))
-            _let_workers_import_what_we_can()
-            ray.init(
-                address="local",
-                num_cpus=(workers or processors() // settings.cpus or 1) * settings.cpus,
-                object_store_memory=OBJECT_STORE_BYTES + DATASET_ROOM * data,
-                include_dashboard=False,
-                _temp_dir=str(folder),
-                **quiet,
-            )
-        with _no_worker_deaths_printed(), _memory_deaths_handled():
-            yield folder
-    except SystemExit as ended:  # how Ray answers SIGTERM until our own answer is set again
-        raise KeyboardInterrupt from ended
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _let_workers_import_what_we_can() -> None:
-    """Put our import path into the environment that the workers of a local cluster inherit."""
-    os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-
-
-def _join(address: str, quiet: dict[str, Any]) -> None:
-    host, colon, port = address.rpartition(":")
-    try:
-        if colon and "://" not in address:
-            socket.create_connection((host, int(port)), timeout=5).close()
-        ray.init(address=address, **quiet)
-    except (OSError, ValueError, ConnectionError, RuntimeError) as error:
-        raise UserError(f"--address {address}: there is no Ray cluster to join: {reason_of(error)}.") from error
+def _deaths_handled() -> Iterator[None]:
+    with _no_worker_deaths_printed(), _memory_deaths_handled():
+        yield
 
 
 @contextmanager

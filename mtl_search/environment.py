@@ -1,7 +1,6 @@
 """What a run was made with: versions, hardware, source revision."""
 
 import hashlib
-import os
 import platform
 import shlex
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_search.native.library import built
+from mtl_search.processors import processors
 
 PACKAGE = Path(__file__).parent
 SOURCES = {".py", ".c", ".h"}
@@ -33,14 +33,14 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "kernels": kernels(),
-        "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system()},
+        "hardware": {"processor": _processor(), "cores": processors(), "system": platform.system()},
     }
 
 
 def _command() -> str | None:
     """The command line, where this process is one of ours."""
     program = Path(sys.argv[0])
-    ours = "mtl-search" in program.name or program.parts[-2:] == ("mtl_search", "cli.py")
+    ours = "mtl-search" in program.name or program.parts[-2:] in (("mtl_search", "launch.py"), ("mtl_search", "cli.py"))
     return shlex.join(["mtl-search", *sys.argv[1:]]) if ours else None
 
 

@@ -13,6 +13,8 @@
     ├── CheckpointError                 a checkpoint that is not one of the training that is to go on from it
     ├── DivergedError                   a training whose loss is no longer finite
     ├── StorageError                    a run's folder can no longer be written: a full disk
+    ├── StreamError                     standard output cannot be written: a full disk
+    ├── ClusterError                    the Ray cluster that does the trainings did not start, or is lost
     ├── AllFailedError                  a search given up because all of its trials failed alike
     └── SearchInterruptedError          a search stopped by a signal before its last trial
 """
@@ -123,6 +125,14 @@ class StorageError(MTLSearchError):
         )
 
 
+class StreamError(MTLSearchError):
+    """Standard output cannot be written."""
+
+
+class ClusterError(MTLSearchError):
+    """The Ray cluster that does the trainings did not start, or is lost."""
+
+
 class AllFailedError(MTLSearchError):
     """A search given up because all of its trials failed alike.
 
@@ -136,6 +146,13 @@ class AllFailedError(MTLSearchError):
 
 class SearchInterruptedError(MTLSearchError):
     """A search was stopped by a signal before its last trial."""
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception as one line, as it stands in the table of trials."""
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    return printable(f"{name}: {text[:500]}" if text else name)
 
 
 def suggestion(name: object, valid: Iterable[str]) -> str:

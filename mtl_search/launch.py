@@ -11,14 +11,24 @@ HELP = f"{__file__.removesuffix('launch.py')}help.txt"
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. From here on signals end it with their own status, and its streams take everything."""
+    from mtl_search.streams import open_streams
+
+    open_streams()
     if sys.argv[1:] in (["--help"], ["-h"]) and sys.stdout.encoding == "utf-8":
         with open(HELP, encoding="utf-8") as file:
             sys.stdout.write(file.read())
     else:
+        from mtl_search.signals import end_on_signals
+
+        end_on_signals()
         from mtl_search import cli
 
         try:
             cli.main()
         finally:
             gc.freeze()  # what torch and Ray leave is not searched for garbage at the very end: that takes seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mtl_search.control_groups import MOUNTED, OURS, own_groups
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Settings of ``mallopt`` in the C library of GNU."""
 LARGEST = 2**31 - 1
@@ -15,9 +17,8 @@ AT_A_TIME = 64 * 2**20
 MADV_HUGEPAGE = 14
 LARGE_PAGE = 2 * 2**20
 """Bytes of a large page, on most processors."""
-GROUP_FILES = {"": ("memory.max", "anon"), "memory": ("memory.limit_in_bytes", "total_rss")}
-"""Controllers of a control group, none in version 2 -> its file with the limit; what `memory.stat` calls memory that is
-not of files."""
+GROUP_FILES = {2: ("memory.max", "anon"), 1: ("memory.limit_in_bytes", "total_rss")}
+"""Version of a control group -> its file with the limit; what `memory.stat` calls memory that is not of files."""
 
 
 def keep_freed_memory() -> None:
@@ -73,22 +74,13 @@ def _below_limits() -> Iterator[int]:
             yield most - _table(status)[used] * 1024
 
 
-def _below_groups(mounted: Path = Path("/sys/fs/cgroup"), ours: Path = Path("/proc/self/cgroup")) -> Iterator[int]:
-    """What the limits of the control groups leave that this process is in, version 2 or 1, up to the root.
-
-    :param mounted: Where control groups are.
-    :param ours: Which ones this process is in: lines of number, controllers and path.
-    """
-    lines = ours.read_text(encoding="utf-8").split() if ours.exists() else []
-    for _, controllers, path in (line.split(":", 2) for line in lines):
-        if controllers not in ("", "memory"):
-            continue
-        root, limit, used = mounted / controllers, *GROUP_FILES[controllers]
-        place = root / path.lstrip("/")
-        for group in (place, *place.parents):
-            if group.is_relative_to(root) and (group / limit).exists():
-                most = (group / limit).read_text(encoding="utf-8").strip()
-                yield sys.maxsize if most == "max" else int(most) - _table(group / "memory.stat")[used]
+def _below_groups(mounted: Path = MOUNTED, ours: Path = OURS) -> Iterator[int]:
+    """What the limits of the control groups leave that this process is in, version 2 or 1, up to the root."""
+    for group, version in own_groups("memory", mounted, ours):
+        limit, used = GROUP_FILES[version]
+        if (group / limit).exists():
+            most = (group / limit).read_text(encoding="utf-8").strip()
+            yield sys.maxsize if most == "max" else int(most) - _table(group / "memory.stat")[used]
 
 
 def _table(path: Path) -> dict[str, int]:

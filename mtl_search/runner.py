@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from mtl_search import cost
@@ -16,11 +15,13 @@ from mtl_search.architecture import Architecture
 from mtl_search.augmentation import check_augmentation
 from mtl_search.balancing import make_balancing
 from mtl_search.campaign import Campaign
+from mtl_search.capacity import check_here, this_machine
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.engine import Source, Work, engine, processors, room
+from mtl_search.engine import Source, Work, engine, room
 from mtl_search.errors import (
     AllFailedError,
+    ClusterError,
     DatasetError,
     ExperimentError,
     FieldError,
@@ -43,7 +44,7 @@ from mtl_search.run_folder import Run, check_free, load_run
 from mtl_search.run_writer import RunWriter, make_folder
 from mtl_search.samplers import Proposals
 from mtl_search.sampling import check_sampling
-from mtl_search.signals import signals_interrupt, uninterrupted
+from mtl_search.signals import advise, signals_interrupt, uninterrupted
 from mtl_search.space import SearchSpace
 from mtl_search.status import hours_spent
 
@@ -93,10 +94,13 @@ def search(
     experiment = _experiment(space, dataset, settings, training, epochs)
     folder = Path(out) if out is not None else default_folder(experiment.name)
     check_free(folder)
+    if address is None:
+        check_here(experiment.search, changeable=True)
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
         dataset = prepare(experiment, dataset).without("test")
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             make_folder(folder)
+            advise(f"go on with: mtl-search resume {folder}")
             with alone_in(folder), _an_interruption_says(_before_a_trial(folder)):
                 writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
                 with uninterrupted():
@@ -139,9 +143,12 @@ def resume(
     """
     if not Path(path).is_dir():
         raise RunFolderError(f"{path}: {no_such_folder(Path(path))}")
+    advise(f"go on with: mtl-search resume {path}")
     with signals_interrupt(), alone_in(Path(path)), _an_interruption_says(_before_a_trial(path)):
         run = load_run(path)
         experiment = grown(run, trials, hours, workers)
+        if address is None:
+            check_here(experiment.search, changeable=False)
         dataset = prepare(experiment, dataset).without("test")
         environment = resumed_environment(run, experiment, dataset, allow_changes)
         if show_progress:
@@ -233,6 +240,9 @@ def _conduct(campaign: Campaign, run_jobs: Callable[[Source], None], before: Run
         raise SearchInterruptedError(
             f"interrupted after {done} of {asked} trials; go on with: mtl-search resume {campaign.writer.shown}"
         ) from error
+    except ClusterError as error:
+        campaign.finish()
+        raise ClusterError(f"{error}; go on with: mtl-search resume {campaign.writer.shown}") from error
     except AllFailedError:
         campaign.finish()
         raise
@@ -354,8 +364,7 @@ def worker_count(experiment: Experiment, joins: bool = False) -> int | None:
         return min(asked, experiment.search.trials)
     if joins:
         return None
-    resources = {"CPU": float(processors()), "GPU": float(torch.cuda.device_count())}
-    return min(room(experiment.search, resources), experiment.search.trials)
+    return min(room(experiment.search, this_machine()), experiment.search.trials)
 
 
 def default_folder(name: str) -> Path:

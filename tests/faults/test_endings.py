@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,36 @@ def test_a_signal_while_resuming_starts_says_how_to_go_on(number: int, undisturb
     assert timeless(load_run(folder)) == before
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("seconds", [0.5, 2])
+def test_signals_while_libraries_are_loaded_end_it_at_once(seconds: float, number: int, tmp_path: Path) -> None:
+    with driver([*SEARCH, *ON_A_WORKER, "--out", str(tmp_path / "run")]) as search:
+        time.sleep(seconds)
+        for _ in range(2):
+            search.signal(number)
+        status, shown = search.end()
+    assert (status, shown.strip().partition(" ")[0]) == (130, "interrupted")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("program", ["gcs_server", "raylet/raylet"])
+def test_a_cluster_that_is_lost_ends_it_with_one_message(program: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with driver([*SEARCH, *ON_A_WORKER, "--out", str(folder)]) as search:
+        wait_until_noted(search, folder, 2)
+        for pid in search.processes():
+            if program in command_of(pid):
+                os.kill(pid, signal.SIGKILL)
+        status, shown = search.end(seconds=60)
+        assert search.wait_until_all_are_gone(seconds=10)
+    assert status == 1, shown
+    told = shown.strip().splitlines()[-1]
+    assert told.startswith("error: the Ray cluster on this machine is lost: ")
+    assert told.endswith(f"; go on with: mtl-search resume {folder}")
+    assert "Traceback" not in shown
+    assert load_run(folder).environment["finished"]
+
+
 @pytest.mark.parametrize("rows", [0, 1, 4, 7])
 def test_a_killed_driver_loses_nothing(rows: int, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
@@ -107,6 +138,7 @@ def test_a_killed_driver_on_ray_loses_nothing(undisturbed: Run, tmp_path: Path) 
         wait_until_noted(search, folder, 5)
         search.signal(signal.SIGKILL)
         search.end()
+        assert search.wait_until_all_are_gone(seconds=10)
     status, shown = resumed(folder)
     assert status == 0, shown
     assert_same_as(undisturbed, folder)

@@ -1,0 +1,59 @@
+"""Whether what a trial asks for is there: processors and GPUs of one machine."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from mtl_search.errors import UserError
+from mtl_search.experiment import Search
+from mtl_search.processors import processors
+
+KINDS = (("GPU", "gpus", "GPU", "GPUs"), ("CPU", "cpus", "processor", "processors"))
+"""What Ray counts, the key of the experiment, and the words for one and for several."""
+
+
+def this_machine() -> Mapping[str, float]:
+    """What Ray would find here: ``CPU`` and ``GPU``."""
+    return {"CPU": float(processors()), "GPU": float(torch.cuda.device_count())}
+
+
+def check_here(settings: Search, changeable: bool) -> None:
+    """Check that a worker on this machine can be given what a trial asks for. In this process it takes what it finds.
+
+    :param changeable: Whether the experiment can still be changed by ``--set``.
+    :raises UserError: If it cannot.
+    """
+    if settings.workers != 0:
+        advice = "" if changeable else ": `--workers 0` trains in this process, on what there is"
+        check_capacity(settings, [this_machine()], "this machine", advice, changeable)
+
+
+def check_capacity(
+    settings: Search, machines: Sequence[Mapping[str, float]], where: str, advice: str = "", changeable: bool = False
+) -> None:
+    """Check that a trial finds its place on one of the machines; it would wait for one for ever.
+
+    :param machines: What each has: ``CPU`` and ``GPU``.
+    :param where: What the message calls the one that has most.
+    :param advice: What to do about it.
+    :param changeable: Whether to say what the experiment may ask for.
+    :raises UserError: If there is none.
+    """
+    asked = {"GPU": settings.gpus, "CPU": settings.cpus}
+    if settings.gpus > 1 and settings.gpus % 1:
+        raise UserError(f"`search.gpus` must be a part of one GPU or a whole number, but got {settings.gpus:g}.")
+    if any(all(one.get(name, 0) >= amount for name, amount in asked.items()) for one in machines):
+        return
+    for name, key, one, several in KINDS:
+        most = max((machine.get(name, 0) for machine in machines), default=0)
+        if most < asked[name]:
+            wanted = f"{asked[name]:g} {one if asked[name] <= 1 else several}"
+            change = f": `--set search.{key}={most:g}` {'trains on processors' if not most else 'asks for these'}"
+            raise UserError(
+                f"`search.{key}` asks for {wanted} per trial, and {where} has {f'{most:g}' if most else 'none'}"
+                f"{change if changeable else advice}."
+            )
+    raise UserError(
+        f"a trial asks for {settings.cpus} processors and {settings.gpus:g} GPUs of one machine, and {where} does not "
+        f"have both{advice}."
+    )

@@ -1,0 +1,53 @@
+"""The standard streams of the command: nobody has to read them, and a terminal may lack letters."""
+
+import errno
+import io
+import os
+import sys
+
+from mtl_search.errors import StreamError
+
+GONE = {errno.EPIPE, errno.EIO, errno.ENXIO}
+"""What the system says when nobody reads any more: the end of a pipe, or a terminal that was closed."""
+
+
+class _Outlet(io.FileIO):
+    """A stream whose reader may leave: what is written then goes nowhere. So does what follows a failure."""
+
+    failed = False
+
+    def write(self, data: object) -> int:
+        """:raises StreamError: If what a user asked for cannot be written."""
+        size = memoryview(data).nbytes  # type: ignore[arg-type]
+        if self.failed:
+            return size
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except OSError as error:
+            self.failed = True
+            if error.errno in GONE or self.fileno() != 1:
+                return size
+            raise StreamError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def open_streams() -> None:
+    """Make standard output and error write whatever they are given: letters that they lack are replaced.
+
+    Streams that were closed when the process began lead nowhere, so that no file of ours takes their place.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
+    sys.stdout = _opened(1, sys.stdout)
+    sys.stderr = _opened(2, sys.stderr)
+
+
+def _opened(descriptor: int, before: object) -> io.TextIOWrapper:
+    """A stream of text over a descriptor, with encoding and buffering of the one before."""
+    found = before if isinstance(before, io.TextIOWrapper) else None
+    lines = found.line_buffering if found is not None else True
+    encoding = found.encoding if found is not None else "utf-8"
+    raw = _Outlet(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors="replace", line_buffering=lines)
