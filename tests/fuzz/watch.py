@@ -32,7 +32,7 @@ MESSAGE = 2_000
 LINES = 12
 """Lines of a message: one, and a list."""
 UNSEEN, TURNING = {"Cc", "Cs", "Zl", "Zp"}, set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""What may not be shown: control characters, surrogates, other ends of lines; and what turns the direction of a text."""
+"""What may not be shown: control characters, surrogates, other ends of lines; and what turns the way of a text."""
 ALLOWED_STATUS = (None, 0, 1, 2)
 PACKAGE = str(Path(mtl_search.__file__).parent)
 
