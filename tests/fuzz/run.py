@@ -4,12 +4,11 @@
 """
 
 import argparse
-import itertools
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from guard import Guard
 from targets import TARGETS
-from workers import Mutation, Result, call, try_all, write_seeds
+from workers import Result, call, try_all, write_seeds
 
 SEEDS = "seeds"
 
@@ -35,11 +34,15 @@ def main() -> int:
             return int(failure is not None)
         scratch = Path(place).resolve()
         write_seeds(scratch / SEEDS)
-        failed = 0
-        for result in _in_time(try_all(_chosen(given), scratch / SEEDS, scratch / "work", given.keep), given.seconds):
-            failed += result.failure is not None
-            if given.json or result.failure is not None:
-                print(json.dumps(asdict(result)) if given.json else _line(result, given.keep), flush=True)
+        numbers = range(given.mutations) if given.only is None else [given.only]
+        failed, ends = 0, time.monotonic() + given.seconds
+        with closing(try_all(given.seed, numbers, scratch / SEEDS, scratch / "work", given.keep)) as results:
+            for result in results:
+                failed += result.failure is not None
+                if given.json or result.failure is not None:
+                    print(json.dumps(asdict(result)) if given.json else _line(result, given.keep), flush=True)
+                if time.monotonic() > ends:
+                    break
     return int(failed > 0)
 
 
@@ -54,16 +57,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--input", type=Path, help="a folder that was kept")
     parser.add_argument("--target", choices=[target.name for target in TARGETS], help="what is called with it")
     return parser.parse_args()
-
-
-def _chosen(given: argparse.Namespace) -> Iterator[Mutation]:
-    numbers = range(given.mutations) if given.only is None else [given.only]
-    return (Mutation(given.seed, number) for number in numbers)
-
-
-def _in_time(results: Iterator[Result], seconds: float) -> Iterator[Result]:
-    ends = time.monotonic() + seconds
-    return itertools.takewhile(lambda result: time.monotonic() < ends, results)
 
 
 def _line(result: Result, keep: Path) -> str:

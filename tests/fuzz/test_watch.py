@@ -133,25 +133,21 @@ def test_a_command_line_that_refuses_tells_its_message() -> None:
     assert raised.value.status == 2
 
 
-def crash(folder: Path) -> str:
-    os.kill(os.getpid(), signal.SIGKILL)
+def die_of_half(folder: Path) -> str:
+    """Ends its process for about every second input."""
+    if len((folder / "data.csv").read_bytes()) % 2:
+        os.kill(os.getpid(), signal.SIGKILL)
     return ""
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_the_death_of_a_process_is_that_of_its_mutation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = Target("dies", write_table, ("data.csv",), lambda folder: crash(folder) if odd(folder) else "", folders=0)
+    target = Target("dies", write_table, ("data.csv",), die_of_half, folders=0, valid=False)
     monkeypatch.setattr(workers, "TARGETS", (target,))
     workers.write_seeds(tmp_path / "seeds")
-    numbers = [Mutation(0, number) for number in range(6)]
-    found = list(try_all(numbers, tmp_path / "seeds", tmp_path / "work", tmp_path))
+    found = list(try_all(0, range(6), tmp_path / "seeds", tmp_path / "work", tmp_path))
     assert [result.index for result in found] == list(range(6))
     assert {result.failure for result in found} == {None, Failure("death", "", "the process died of SIGKILL")}
-
-
-def odd(folder: Path) -> bool:
-    """Of half of the mutations."""
-    return len((folder / "data.csv").read_bytes()) % 2 == 1
 
 
 def test_a_seed_and_a_number_make_the_same_mutation_again(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import os
 import select
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -115,7 +116,7 @@ def tried(mutation: Mutation, seeds: Path, scratch: Path, guard: Guard, kept: Pa
     (scratch / "home").mkdir(parents=True)
     change = make(mutation, seeds, folder)
     copy = kept / f"{mutation.seed}-{mutation.index}"
-    shutil.copytree(folder, copy, symlinks=True, ignore=_special_files)
+    shutil.copytree(folder, copy, symlinks=True, copy_function=_copied)
     failure = call(target, folder, guard)
     if failure is None:
         shutil.rmtree(copy)
@@ -135,35 +136,43 @@ def call(target: Target, folder: Path, guard: Guard) -> Failure | None:
         sys.modules.pop(CANARY, None)
 
 
-def _special_files(folder: str, names: list[str]) -> set[str]:
-    """What cannot be copied: pipes."""
-    return {name for name in names if (path := Path(folder, name)).exists() and not (path.is_file() or path.is_dir())}
+def _copied(source: str, place: str) -> None:
+    """Copy a file, or make another pipe."""
+    if stat.S_ISFIFO(os.lstat(source).st_mode):
+        os.mkfifo(place)
+    else:
+        shutil.copy2(source, place)
 
 
-def try_all(mutations: Iterable[Mutation], seeds: Path, scratch: Path, kept: Path) -> Iterator[Result]:
+def try_all(seed: int, numbers: Sequence[int], seeds: Path, scratch: Path, kept: Path) -> Generator[Result, None, None]:
     """Try mutations one after the other in a forked process, and in another one where that dies or hangs."""
-    waiting = list(reversed(list(mutations)))
-    while waiting:
+    while numbers:
         reader, writer = os.pipe()
         process = os.fork()
         if process == 0:
             os.close(reader)
-            _work(waiting, seeds, scratch, kept, writer)
+            _work(seed, numbers, seeds, scratch, kept, writer)
         os.close(writer)
-        with open(reader, "rb") as results:
-            yield from _heard(process, results.fileno(), waiting)
-        status = os.waitpid(process, 0)[1]
-        if waiting:
-            yield _dead(waiting.pop(), status)
+        try:
+            with open(reader, "rb") as results:
+                for result in _heard(results.fileno()):
+                    numbers = numbers[1:]
+                    yield result
+        finally:  # it hangs, or no more is asked for; one that has ended keeps its status
+            os.kill(process, signal.SIGKILL)
+            status = os.waitpid(process, 0)[1]
+        if numbers:
+            yield _dead(Mutation(seed, numbers[0]), status)
+            numbers = numbers[1:]
 
 
-def _work(waiting: list[Mutation], seeds: Path, scratch: Path, kept: Path, writer: int) -> None:
+def _work(seed: int, numbers: Sequence[int], seeds: Path, scratch: Path, kept: Path, writer: int) -> None:
     """What a forked process does: it never returns."""
     guard = Guard()
     sys.dont_write_bytecode = True
     try:
-        for mutation in reversed(waiting):
-            result = asdict(tried(mutation, seeds, scratch, guard, kept))
+        for number in numbers:
+            result = asdict(tried(Mutation(seed, number), seeds, scratch, guard, kept))
             os.write(writer, json.dumps(result).encode() + b"\n")
     except BaseException:
         traceback.print_exc()
@@ -171,13 +180,10 @@ def _work(waiting: list[Mutation], seeds: Path, scratch: Path, kept: Path, write
     os._exit(0)
 
 
-def _heard(process: int, results: int, waiting: list[Mutation]) -> Iterator[Result]:
-    """What a worker tells, until it ends or hangs; what it tells of waits no more."""
+def _heard(results: int) -> Iterator[Result]:
+    """What a worker tells, until it ends or hangs."""
     told = b""
-    while True:
-        if not select.select([results], [], [], HANGS_S)[0]:
-            os.kill(process, signal.SIGKILL)
-            return
+    while select.select([results], [], [], HANGS_S)[0]:
         part = os.read(results, 2**16)
         if not part:
             return
@@ -185,7 +191,6 @@ def _heard(process: int, results: int, waiting: list[Mutation]) -> Iterator[Resu
         for line in lines:
             data = json.loads(line)
             failure = Failure(**data.pop("failure")) if data["failure"] else data.pop("failure")
-            waiting.pop()
             yield Result(**data, failure=failure)
 
 
