@@ -4,6 +4,13 @@ LONG = "x" * 100_000
 DEEP = 3_000
 """Levels of nesting, more than Python's stack has."""
 
+CODE = (
+    *("os:system", "os:mkdir", "shutil:rmtree", "subprocess:run", "builtins:eval", "builtins:exec", "pathlib:Path"),
+    *("fuzz_canary:Canary", "fuzz_canary:called", "fuzz_canary:Canary.method", "fuzz_canary:os.system", "no_such:Name"),
+    *("mtl_search.files:write_text", "torch:load", "sys:exit", "os:abort", "antigravity:x", ":", "a:", ":b", "a:b:c"),
+)
+"""Names of code, as ``module:Name``; what is called of it would be seen."""
+
 TEXTS = (
     "",
     " ",
@@ -17,12 +24,7 @@ TEXTS = (
     "../../../etc/passwd",
     "/etc/passwd",
     "/dev/zero",
-    "os:system",
-    "shutil:rmtree",
-    "builtins:eval",
-    "fuzz_canary:Canary",
-    "fuzz_canary:called",
-    "fuzz_canary:Canary.method",
+    *CODE,
     "<script>alert(1)</script>",
     "{{ 7 * 7 }}",
     "%s%n",

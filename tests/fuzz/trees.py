@@ -9,6 +9,9 @@ from typing import Any
 import nasty
 import yaml
 
+NAMING = {"name", "method", "kind", "bank", "sampler", "balancing", "dataset"}
+"""Keys whose values name what is loaded."""
+
 Place = tuple[Any, ...]
 """Keys and numbers that lead from the root of a tree to a value."""
 
@@ -67,8 +70,9 @@ def _at(tree: Any, place: Place) -> Any:
 
 
 def _replace(tree: Any, place: Place, mark: str, other: Any, random: Random) -> None:
-    """A value becomes a nasty one, as it stands or as a text."""
-    _at(tree, place[:-1])[place[-1]] = mark if random.random() < 0.7 else random.choice(nasty.TEXTS)
+    """A value becomes a nasty one, as it stands or as a text; what names something often names somebody's code."""
+    texts = nasty.CODE if place[-1] in NAMING and random.random() < 0.5 else nasty.TEXTS
+    _at(tree, place[:-1])[place[-1]] = mark if random.random() < 0.7 else random.choice(texts)
 
 
 def _remove(tree: Any, place: Place, mark: str, other: Any, random: Random) -> None:
