@@ -1,9 +1,6 @@
 """The kernels in C: as torch computes it, the same on every run; and torch itself where they cannot be built."""
 
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +9,7 @@ from torch.nn import functional as F
 
 from made_networks import SHAPE, made_architecture, made_inputs, made_tasks, weighted_sum
 from mtl_search.native.bank import recombine, recombine_into, takes_blocks
-from mtl_search.native.library import built, library, trains
+from mtl_search.native.library import library, trains
 from mtl_search.native.norm import Moments, Normed, moments
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator
@@ -226,33 +223,3 @@ def test_transforms_see_the_operations_of_torch() -> None:
     )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     pickle.dumps(network)
-
-
-@pytest.mark.parametrize(
-    ("setting", "problem"),
-    [
-        ({"MTL_SEARCH_NATIVE": "0"}, "switched off by MTL_SEARCH_NATIVE=0"),
-        ({"CC": "no-such-compiler"}, "no C compiler"),
-        ({"CC": "false"}, "failed"),
-    ],
-)
-def test_a_machine_that_cannot_build_them_trains_all_the_same(
-    setting: dict[str, str], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {**setting, "XDG_CACHE_HOME": str(tmp_path)}.items():
-        monkeypatch.setenv(name, value)
-    built.cache_clear()
-    try:
-        assert problem in built("float").problem
-        assert not trains(torch.zeros(1))
-    finally:
-        built.cache_clear()
-
-
-def test_a_library_is_built_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    program = "from mtl_search.native.library import built; assert built('float').library"
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", program], check=True)
-        (file,) = (tmp_path / "mtl_search" / "native").iterdir()
-        assert file.suffix == ".so"

@@ -1,7 +1,7 @@
 """The library of kernels, built for this processor where it is first needed, and kept in the user's cache.
 
 It takes a C compiler (``$CC``, or ``cc``). Where there is none, or ``MTL_SEARCH_NATIVE=0`` is set, nothing is built,
-and torch's own operations are used.
+and torch's own operations are used. Where the cache cannot be ours alone, every process builds its own.
 """
 
 import ctypes
@@ -9,16 +9,17 @@ import functools
 import hashlib
 import os
 import platform
-import shutil
-import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mtl_search.files import user_cache
 from mtl_search.native.autograd import can_stand_in
+from mtl_search.native.cache import UnsafeError, kept
+from mtl_search.native.compiler import BuildError, Compiler, TooSlowError, find_compiler
 
 SWITCH = "MTL_SEARCH_NATIVE"
 SOURCES = Path(__file__).parent
@@ -27,20 +28,18 @@ WITH_THREADS, WITHOUT_THREADS = ("-fopenmp",), ("-Wno-unknown-pragmas",)
 REALS = {torch.float32: "float", torch.float64: "double"}
 
 
-class BuildError(Exception):
-    """The library cannot be built or loaded on this machine; the message says why."""
-
-
 @dataclass(frozen=True)
 class Built:
     """What came of building a library.
 
     :param library: It, where it can be used.
     :param problem: Otherwise why not.
+    :param not_kept: Why it is this process's only, if it is.
     """
 
     library: ctypes.CDLL | None
     problem: str = ""
+    not_kept: str = ""
 
 
 def library(dtype: torch.dtype) -> ctypes.CDLL | None:
@@ -58,56 +57,56 @@ def built(real: str) -> Built:
     """Build the kernels for a type of C, or take them from the cache."""
     if os.environ.get(SWITCH) == "0":
         return Built(None, f"switched off by {SWITCH}=0")
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None:
-        return Built(None, "no C compiler")
     try:
-        return Built(_load(compiler, real, WITH_THREADS))
-    except BuildError:
-        pass  # a compiler that knows no OpenMP, or another one than torch's: on one thread, then
-    try:
-        return Built(_load(compiler, real, WITHOUT_THREADS))
-    except BuildError as error:
+        return _built(find_compiler(), real)
+    except (BuildError, OSError) as error:
         return Built(None, str(error))
 
 
-def _load(compiler: str, real: str, threads: tuple[str, ...]) -> ctypes.CDLL:
+def _built(compiler: Compiler, real: str) -> Built:
+    try:
+        return _load(compiler, real, WITH_THREADS)
+    except TooSlowError:
+        raise
+    except (BuildError, OSError):
+        pass  # a compiler that knows no OpenMP, or another one than torch's: on one thread, then
+    return _load(compiler, real, WITHOUT_THREADS)
+
+
+def _load(compiler: Compiler, real: str, threads: tuple[str, ...]) -> Built:
     flags = (*FLAGS, *threads, f"-DREAL={real}")
-    place = user_cache() / "native" / f"{_digest(compiler, flags)}.so"
+
+    @functools.cache
+    def make() -> bytes:
+        return compiler.library(SOURCES / "kernels.c", flags)
+
     try:
-        if not place.exists():
-            _build(compiler, flags, place)
-        return ctypes.CDLL(str(place))
-    except subprocess.CalledProcessError as error:
-        raise BuildError(f"{compiler} failed: {error.stderr.strip()}") from error
-    except OSError as error:
-        raise BuildError(str(error)) from error
+        return Built(ctypes.CDLL(str(kept(_digest(compiler, flags), make))))
+    except UnsafeError as error:
+        _say_not_kept(str(error))
+        return Built(_loaded_once(make()), not_kept=str(error))
 
 
-def _build(compiler: str, flags: tuple[str, ...], place: Path) -> None:
-    """Under a name of this process first: others may build the same at the same time.
-
-    Nothing is linked with it: torch has loaded the OpenMP that it calls, whose threads are so the ones that torch uses.
-    """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    made, linked = (place.with_name(f"{place.stem}.{os.getpid()}{ending}") for ending in (".o", ".so"))
-    compiling = [compiler, *flags, "-c", str(SOURCES / "kernels.c"), "-o", str(made)]
-    linking = [compiler, "-shared", str(made), "-o", str(linked)]
-    try:
-        for command in (compiling, linking):
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        linked.replace(place)
-    finally:
-        made.unlink(missing_ok=True)
-        linked.unlink(missing_ok=True)
+def _loaded_once(data: bytes) -> ctypes.CDLL:
+    """A library that stays loaded, and whose file does not stay."""
+    with tempfile.TemporaryDirectory(prefix="mtl_search-kernels-") as folder:
+        path = Path(folder, "kernels.so")
+        path.write_bytes(data)
+        return ctypes.CDLL(str(path))
 
 
-def _digest(compiler: str, flags: tuple[str, ...]) -> str:
-    """Of all that a library depends on: sources, compiler, flags, the processor and its instructions."""
+@functools.cache
+def _say_not_kept(reason: str) -> None:
+    print(f"note: the kernels in C are built anew by every process: {reason}.", file=sys.stderr)
+
+
+def _digest(compiler: Compiler, flags: tuple[str, ...]) -> str:
+    """Of all that a library depends on: sources, compiler, C library, flags, the processor and its instructions."""
     digest = hashlib.blake2b(digest_size=12)
     for source in sorted([*SOURCES.glob("*.[ch]")]):
         digest.update(source.read_bytes())
-    digest.update("\0".join([compiler, *flags, torch.__version__, platform.machine(), _instructions()]).encode())
+    told = (*compiler.command, compiler.identity, *flags, torch.__version__, platform.machine(), _instructions())
+    digest.update("\0".join(told).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
