@@ -207,10 +207,10 @@ def test_what_checks_and_draws_does_not_load_torch(name: str) -> None:
 
 def test_the_command_line_loads_nothing_heavy_at_its_top() -> None:
     top = {full.partition(".")[0] for full in imported(iter(MODULES["cli"].body))}
-    light = {"json", "sys", "pathlib", "typing", "typer", "mtl_search", *sys.builtin_module_names}
+    light = {"json", "os", "sys", "pathlib", "typing", "typer", "mtl_search", *sys.builtin_module_names}
     assert top <= light
     own = {full for full in imported(iter(MODULES["cli"].body)) if full.startswith("mtl_search")}
-    assert {full.split(".")[1] for full in own} == {"errors"}
+    assert {full.split(".")[1] for full in own} == {"characters", "errors"}
 
 
 def test_imports_inside_functions_are_the_command_lines_only() -> None:
