@@ -150,6 +150,7 @@ def search(
     }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     checked = load_experiment(experiment, [*(changes or []), *given])
+    _check_dataset(checked)
 
     from mtl_search.report import write_report
     from mtl_search.runner import search as run_search
@@ -375,6 +376,7 @@ def check(
     from mtl_search.experiment import load_experiment
 
     checked = load_experiment(experiment, changes or [])
+    _check_dataset(checked)
 
     from mtl_search.checking import check as checked_data
     from mtl_search.checking import check_text
@@ -384,6 +386,16 @@ def check(
         _print_json(found)
     else:
         _say(check_text(found))
+
+
+def _check_dataset(experiment: "Experiment") -> None:
+    """Refuse wrong options of a dataset before what trains is loaded, which takes seconds more."""
+    from mtl_search.datasets import dataset_source
+
+    try:
+        dataset_source(experiment.dataset.name, experiment.dataset.options)
+    except UserError as error:
+        raise UserError(f"{experiment.source}: {error}") from error
 
 
 def _divided(target: str) -> tuple[str, str]:

@@ -224,7 +224,7 @@ def test_the_command_line_loads_nothing_heavy_at_its_top() -> None:
     light = {"json", "os", "sys", "pathlib", "typing", "typer", "mtl_search", *sys.builtin_module_names}
     assert top <= light
     own = {full for full in imported(iter(MODULES["cli"].body)) if full.startswith("mtl_search")}
-    assert {full.split(".")[1] for full in own} == {"errors", "signals", "streams"}
+    assert {full.split(".")[1] for full in own} == {"characters", "errors", "signals", "streams"}
 
 
 def test_imports_inside_functions_are_the_command_lines_only() -> None:
