@@ -15,7 +15,16 @@ from pydantic import Field
 from mtl_search.arrays import FileArray, parts
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._cache import Sample, Source, cached
-from mtl_search.datasets._columns import Declared, Labelled, class_names, declared_tasks, is_dense, label, told
+from mtl_search.datasets._columns import (
+    Declared,
+    Labelled,
+    class_names,
+    declared_tasks,
+    is_dense,
+    label,
+    notation_of,
+    told,
+)
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._pictures import (
     Size,
@@ -55,6 +64,8 @@ class Images(DatasetSource):
     :param split: As for ``table``.
     :param missing: Texts that stand for an empty cell.
     :param separator: Between the cells of a CSV file; a comma if left out, a tabulator in ``.tsv``.
+    :param decimal: As for ``table``.
+    :param thousands: As for ``table``.
     :param cache: Folder for what was decoded; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """
 
@@ -67,6 +78,8 @@ class Images(DatasetSource):
     split: Any = None
     missing: tuple[str, ...] = ()
     separator: str | None = None
+    decimal: str = "."
+    thousands: str | None = None
     cache: str | None = None
 
     def load(self) -> Dataset:
@@ -74,7 +87,8 @@ class Images(DatasetSource):
         root = Path(self.root)
         if not root.is_dir():
             raise DatasetError(f"`dataset.root` must be a folder, but there is none at {root}.")
-        table = read_table(root / self.table, self.missing, self.separator)
+        notation = notation_of(self.separator, self.decimal, self.thousands)
+        table = read_table(root / self.table, self.missing, self.separator, notation)
         images = _Images(table.column(self.image, "dataset.image"), root, self.size)
         dense = [one for one in declared if one.kind is not None and is_dense(one.kind)]
         maps = {one.name: _maps(f"targets{number}", one, table, root) for number, one in enumerate(dense)}
