@@ -106,6 +106,22 @@ def _kind(given: Any, key: str) -> str | None:
     return given
 
 
+def notation_of(separator: str | None, decimal: str, thousands: str | None) -> Notation:
+    """How cells and the numbers in them are written.
+
+    :raises FieldError: If one of the three is no single character, or two are the same that must differ.
+    """
+    for key, given in (("separator", separator), ("decimal", decimal), ("thousands", thousands)):
+        if given is not None and len(given) != 1:
+            raise FieldError(f"dataset.{key}", "must be one character", given)
+    for key, given in (("decimal", decimal), ("thousands", thousands)):
+        if given is not None and (given.isalnum() or given in "+-"):
+            raise FieldError(f"dataset.{key}", "must be a character that no digits and signs are", given)
+    if decimal == thousands:
+        raise FieldError("dataset.thousands", "must be another character than `decimal`", thousands)
+    return Notation(decimal, thousands)
+
+
 def notes_of(columns: Sequence[Column]) -> list[str]:
     """What was read in columns that may not be meant, each as a sentence: which words stand for missing numbers."""
     found: dict[str, list[Column]] = {}

@@ -13,7 +13,7 @@ from pydantic import Field
 from mtl_search.arrays import Array, FileArray, parts
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._cache import Sample, Source, cached
-from mtl_search.datasets._columns import declared_tasks, is_dense, label
+from mtl_search.datasets._columns import declared_tasks, is_dense, label, notation_of, notes_of
 from mtl_search.datasets._file_names import NamedFiles, of_row
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._pictures import Header, Size, picture_header, read_picture
@@ -51,6 +51,8 @@ class Images(DatasetSource):
     :param split: As for ``table``.
     :param missing: Texts that stand for an empty cell.
     :param separator: Between the cells of a CSV file; a comma if left out, a tabulator in ``.tsv``.
+    :param decimal: As for ``table``.
+    :param thousands: As for ``table``.
     :param cache: Folder for what was decoded; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """
 
@@ -63,6 +65,8 @@ class Images(DatasetSource):
     split: Any = None
     missing: tuple[str, ...] = ()
     separator: str | None = None
+    decimal: str = "."
+    thousands: str | None = None
     cache: str | None = None
 
     def load(self) -> Dataset:
@@ -70,21 +74,22 @@ class Images(DatasetSource):
         root = Path(self.root)
         if not root.is_dir():
             raise DatasetError(f"`dataset.root` must be a folder, but there is none at {root}.")
-        table = read_table(root / self.table, self.missing, self.separator)
+        notation = notation_of(self.separator, self.decimal, self.thousands)
+        table = read_table(root / self.table, self.missing, self.separator, notation)
         files = NamedFiles(root)
         images = _Images(table.column(self.image, "dataset.image"), files, self.size)
         dense = [one for one in declared if one.kind is not None and is_dense(one.kind)]
         maps = {one.name: pixel_targets(f"targets{number}", one, table, files) for number, one in enumerate(dense)}
-        of_columns = {
-            one.name: label(one, [table.column(name, one.key) for name in one.columns])
-            for one in declared
-            if one.name not in maps
+        read = {
+            one.name: [table.column(name, one.key) for name in one.columns] for one in declared if one.name not in maps
         }
+        of_columns = {one.name: label(one, read[one.name]) for one in declared if one.name in read}
         rows = split_rows(self.split, table, list(of_columns.values()))
         arrays = cached(self._source(images, maps), self.cache, images.samples(maps))
         of_maps = {name: one.labelled(arrays) for name, one in maps.items()}
         labelled = [{**of_columns, **of_maps}[one.name] for one in declared]
-        notes = [*_notes(arrays), *(note for one in maps.values() for note in one.notes(arrays))]
+        of_cells = notes_of([column for columns in read.values() for column in columns])
+        notes = [*of_cells, *_notes(arrays), *(note for one in maps.values() for note in one.notes(arrays))]
         found = {"notes": notes} if notes else {}
         return own_dataset(self.name, table.path, arrays[INPUTS], labelled, rows, found)
 

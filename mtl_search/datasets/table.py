@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_search.datasets import Dataset, DatasetSource
-from mtl_search.datasets._columns import Declared, declared_tasks, label, notes_of
+from mtl_search.datasets._columns import Declared, declared_tasks, label, notation_of, notes_of
 from mtl_search.datasets._features import table_inputs
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._splits import split_columns, split_rows
-from mtl_search.datasets._tables import Notation, Table, read_table
+from mtl_search.datasets._tables import Table, read_table
 from mtl_search.errors import DatasetError, FieldError
 
 
@@ -95,22 +95,6 @@ class TableFile(DatasetSource):
             if name not in names:
                 raise FieldError("dataset.categories", "must name columns that are inputs", name)
         return inputs
-
-
-def notation_of(separator: str | None, decimal: str, thousands: str | None) -> Notation:
-    """How cells and the numbers in them are written.
-
-    :raises FieldError: If one of the three is no single character, or two are the same that must differ.
-    """
-    for key, given in (("separator", separator), ("decimal", decimal), ("thousands", thousands)):
-        if given is not None and len(given) != 1:
-            raise FieldError(f"dataset.{key}", "must be one character", given)
-    for key, given in (("decimal", decimal), ("thousands", thousands)):
-        if given is not None and (given.isalnum() or given in "+-"):
-            raise FieldError(f"dataset.{key}", "must be a character that no digits and signs are", given)
-    if decimal == thousands:
-        raise FieldError("dataset.thousands", "must be another character than `decimal`", thousands)
-    return Notation(decimal, thousands)
 
 
 def _index_notes(table: Table, inputs: list[str]) -> list[str]:
