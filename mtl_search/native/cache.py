@@ -74,7 +74,7 @@ def _check_above(folder: Path) -> None:
     if about.st_uid not in (0, os.geteuid()):
         raise UnsafeError(f"{folder} belongs to another user")
     if about.st_mode & OTHERS_WRITE and not about.st_mode & stat.S_ISVTX:
-        raise UnsafeError(f"others may write in {folder}")
+        raise UnsafeError(f"others may write in {folder} (`chmod go-w` it to keep them)")
 
 
 def _find(folder: Path, key: str) -> Path | None:

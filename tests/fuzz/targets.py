@@ -287,7 +287,7 @@ def _in_a_process(*arguments: str) -> Callable[[Path], str]:
     """The command line as it is typed."""
 
     def called(folder: Path) -> str:
-        done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], cwd=folder, capture_output=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], cwd=folder, capture_output=True)
         shown, told = (stream.decode(errors="surrogateescape") for stream in (done.stdout, done.stderr))
         if "Traceback" in told:
             raise AssertionError(told.strip().splitlines()[-1])

@@ -23,6 +23,8 @@ CPU_S = 5
 """Seconds of the processor that a call may take. The clock would say more of what else the machine does."""
 WALL_S = 30
 """Seconds by the clock: who waits for something that does not come takes no time of the processor."""
+PROCESS_S = 100
+"""The same for what starts a process, which first loads torch: on a machine that is busy, for half a minute."""
 MEMORY = 2**30
 """Bytes that a call may take beyond what the process had."""
 ADDRESSES = 4 * 2**30
@@ -73,7 +75,7 @@ def watched(call: Callable[[], str], guard: Guard) -> Failure | None:
     :param guard: What is on while it is called.
     """
     before = _memory_now()
-    with warnings.catch_warnings(record=True) as heard, _limits():
+    with warnings.catch_warnings(record=True) as heard, _limits(WALL_S if guard.folder else PROCESS_S):
         warnings.simplefilter("always", RuntimeWarning)
         warnings.simplefilter("always", UserWarning)
         try:
@@ -150,11 +152,11 @@ def _place(error: BaseException) -> str:
 
 
 @contextmanager
-def _limits() -> Iterator[None]:
+def _limits(wall_s: float) -> Iterator[None]:
     """Limits of time and memory for what is called inside."""
 
     def ended(number: int, frame: FrameType | None) -> None:
-        raise TooSlow("5 seconds of the processor" if number == signal.SIGPROF else "30 seconds of waiting")
+        raise TooSlow("5 seconds of the processor" if number == signal.SIGPROF else f"{wall_s:g} seconds of waiting")
 
     _forget_most_memory()
     most = resource.getrlimit(resource.RLIMIT_AS)
@@ -162,7 +164,7 @@ def _limits() -> Iterator[None]:
     signal.signal(signal.SIGPROF, ended)
     signal.signal(signal.SIGALRM, ended)
     signal.setitimer(signal.ITIMER_PROF, CPU_S)
-    signal.setitimer(signal.ITIMER_REAL, WALL_S)
+    signal.setitimer(signal.ITIMER_REAL, wall_s)
     try:
         yield
     finally:

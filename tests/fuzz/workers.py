@@ -21,7 +21,7 @@ from random import Random
 import mutations
 from guard import CANARY, Guard
 from targets import TARGETS, Target
-from watch import WALL_S, Failure, watched
+from watch import PROCESS_S, Failure, watched
 
 CANARY_TEXT = """\
 import os
@@ -34,7 +34,7 @@ class Canary:
 def called(*arguments, **options):
     os.system("true")
 """
-HANGS_S = 2 * WALL_S
+HANGS_S = 1.5 * PROCESS_S
 """Seconds after which a worker that says nothing is ended: its own limits did not reach it."""
 
 
