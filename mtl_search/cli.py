@@ -63,21 +63,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 
 
-def main() -> None:
-    """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted)."""
+def program() -> None:
+    """Run the command that this process is for: signals end it with their own status, its streams take everything."""
     open_streams()
     end_on_signals()
     gc.set_threshold(*RARELY)
     atexit.register(gc.freeze)
     try:
         with caught():
-            _run()
+            main()
     except KeyboardInterrupt:
         _end(interrupted(), INTERRUPTED)
 
 
-def _run() -> None:
-    """Run a command; how it ends is told in one line."""
+def main() -> None:
+    """Run a command; end with 0, 1 (ended short), 2 (the input is wrong) or 130 (interrupted), told in one line."""
     try:
         try:
             app()
@@ -592,4 +592,4 @@ def _print_json(data: object) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -211,16 +211,17 @@ def train_alone(
     if run is not None:
         _check_data(run, data, "to train on it, or say `--like EXPERIMENT`")
     _check_entries(entries, experiment, data)
-    if out is not None:
-        make_folder(Path(out))
-    with temporary_folder() as scratch, alone_in(folder := scratch if out is None else Path(out)):
-        check_free(folder)
-        contest = Contest(folder, data, experiment.training, entries, Picks.none(), seeds, split)
-        contest.progress.console = Console(stderr=True)
-        contest.advice = "nothing is kept" if out is None else f"what ended is in {folder}"
-        contest.command = None
-        settings = experiment.search.model_copy(update={"cpus": processors()})
-        return _hold(contest, settings, workers=0)
+    with temporary_folder() as scratch:
+        folder = scratch / "kept" if out is None else Path(out)
+        make_folder(folder)
+        with alone_in(folder):
+            check_free(folder)
+            contest = Contest(folder, data, experiment.training, entries, Picks.none(), seeds, split)
+            contest.progress.console = Console(stderr=True)
+            contest.advice = "nothing is kept" if out is None else f"what ended is in {folder}"
+            contest.command = None
+            settings = experiment.search.model_copy(update={"cpus": processors()})
+            return _hold(contest, settings, workers=0)
 
 
 def _check_data(run: Run, data: Dataset, what_for: str) -> None:

@@ -25,7 +25,7 @@ def main() -> None:
         from mtl_search import cli
 
         try:
-            cli.main()
+            cli.program()
         finally:
             gc.freeze()  # what torch and Ray leave is not searched for garbage at the very end: that takes seconds
 

@@ -6,8 +6,10 @@ bytes.
 """
 
 import fcntl
+import grp
 import hashlib
 import os
+import pwd
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -73,8 +75,24 @@ def _check_above(folder: Path) -> None:
     about = folder.stat()
     if about.st_uid not in (0, os.geteuid()):
         raise UnsafeError(f"{folder} belongs to another user")
-    if about.st_mode & OTHERS_WRITE and not about.st_mode & stat.S_ISVTX:
+    if _others_write(about) and not about.st_mode & stat.S_ISVTX:
         raise UnsafeError(f"others may write in {folder} (`chmod go-w` it to keep them)")
+
+
+def _others_write(about: os.stat_result) -> bool:
+    """Whether somebody else may write. The group that a user has for himself is nobody else."""
+    if about.st_mode & stat.S_IWOTH:
+        return True
+    return bool(about.st_mode & stat.S_IWGRP) and not _is_own_group(about.st_gid)
+
+
+def _is_own_group(group: int) -> bool:
+    """Whether a group is the first one of this user, named as he is, and has no other members."""
+    try:
+        user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:  # known to no table of this machine
+        return False
+    return user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
 
 
 def _find(folder: Path, key: str) -> Path | None:
