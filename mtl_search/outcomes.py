@@ -19,7 +19,7 @@ from mtl_search.errors import RunFolderError
 from mtl_search.files import write_json, write_text
 from mtl_search.metrics import delta_m
 from mtl_search.run_folder import COLUMNS, csv_line, read_table
-from mtl_search.scores import headlines, is_error
+from mtl_search.scores import headlines, is_error, is_optional
 from mtl_search.trial import State
 
 COMPARISON = "comparison.json"
@@ -219,7 +219,7 @@ def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
 
 
 def _outcome(row: Mapping[str, str]) -> Outcome:
-    empty = [name for name in headlines(name for name in row if "/" in name) if row[name] == ""]
+    empty = [name for name, value in row.items() if "/" in name and value == "" and not is_optional(name)]
     if row["state"] == State.COMPLETE and empty:
         raise ValueError(f"a complete training has no value in column `{empty[0]}`")
     return Outcome(
