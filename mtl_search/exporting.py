@@ -83,8 +83,8 @@ def export(
     """Write a trained network as a model file, ``model_card.json`` and ``MODEL_CARD.md``.
 
     Its input is named ``image``: float32 ``[batch, channels, height, width]`` in the units of the data (0 to 255 where
-    those are bytes); of a table ``features``: ``[batch, features]``. Its outputs are named as the tasks; in an ONNX file
-    as :func:`output_names` says, and the card. The batch may have any size.
+    those are bytes); of a table ``features``: ``[batch, features]``. Its outputs are named as the tasks; in an ONNX
+    file as :func:`output_names` says, and the card. The batch may have any size.
 
     :param run: A run, or its folder.
     :param which: Number of a trial on the front, or an entrant of the run's comparison (``hard_sharing``,
@@ -424,7 +424,9 @@ Predicts {len(card["tasks"])} tasks from one input. Made by {card["made_by"]} on
 ## Use
 
 Input `{read["name"]}`: {read["type"]} `[{", ".join(map(str, read["shape"]))}]`, {read["units"]}. The
-normalisation is part of the model. Outputs are named as the tasks{_renamed(card["tasks"])}.{_features(card["dataset"]["found"])}
+normalisation is part of the model. Outputs are named as the tasks{_renamed(card["tasks"])}.{
+        _features(card["dataset"]["found"])
+    }
 
 | task | kind | outputs | an output is |
 |---|---|---|---|
