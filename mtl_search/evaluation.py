@@ -18,6 +18,7 @@ from mtl_search.experiment import BalancingSettings, Training
 from mtl_search.gradients import layer_cosines, of_present
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.methods._candidate import Candidate
+from mtl_search.scores import is_optional
 from mtl_search.tasks import Task
 from mtl_search.training import Checkpoint, Epoch, Trainer, device_of, restoring, scores_on
 from mtl_search.trial import State, Trial
@@ -241,7 +242,7 @@ def mean_quality(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
 
 def missing_scores(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[str]:
     """The scores of the tasks that are not there, but for those that may be undefined."""
-    needed = [f"{task.name}/{metric.name}" for task in tasks for metric in task.metrics if not metric.optional]
+    needed = [name for task in tasks for name in task.score_names if not is_optional(name)]
     return [name for name in needed if name not in scores]
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import itertools
 import json
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -83,7 +84,8 @@ def export(
 
     Its input is named ``image``: float32 ``[batch, channels, height, width]`` in the units of the data (0 to 255 where
     those are bytes); of a table ``features``: ``[batch, features]``. It is float64 where float32 would make one of
-    several values of the data. Its outputs are named as the tasks. The batch may have any size.
+    several values of the data. Its outputs are named as the tasks; in an ONNX file as :func:`output_names` says, and
+    the card. The batch may have any size.
 
     :param run: A run, or its folder.
     :param which: Number of a trial on the front, or an entrant of the run's comparison (``hard_sharing``,
@@ -101,8 +103,6 @@ def export(
     _check_packages(format)
     loaded = run if isinstance(run, Run) else load_run(run)
     data = prepare(loaded.experiment, dataset)
-    if format == "onnx" and (name := _input_name(data)) in (task.name for task in data.tasks):
-        raise UserError(f"a task is named `{name}`, as the input of an ONNX file is: choose the format torch.")
     trained = load_trained(loaded, which, data, seed)
     whole = FromRawInputs(trained.network, data.mean, data.std, data.input_shape, data.centre).eval()
     folder = Path(out) if out is not None else loaded.path / EXPORTS / trained.name
@@ -256,7 +256,7 @@ def _write_onnx(graph: fx.GraphModule, dataset: Dataset, path: Path) -> Callable
         dynamo=True,
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         input_names=[_input_name(dataset)],
-        output_names=[task.name for task in dataset.tasks],
+        output_names=list(output_names(dataset).values()),
         verbose=False,
     )
     assert program is not None
@@ -309,6 +309,22 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def output_names(dataset: Dataset) -> dict[str, str]:
+    """Task -> the name of its output in an ONNX file.
+
+    It is that of the task, with ``_`` for what is no letter and no digit, and with a number where it would be the name
+    of the input or of another output.
+    """
+    plain = {task.name: re.sub(r"[^\w.-]", "_", task.name) for task in dataset.tasks}
+    taken = {_input_name(dataset)}
+    names = {task: name for task, name in plain.items() if task == name and name not in taken}
+    for task, name in plain.items():
+        if task not in names:
+            others = (f"{name}_{number}" if number else name for number in itertools.count())
+            names[task] = next(other for other in others if other not in taken | set(names.values()))
+    return {task: names[task] for task in plain}
 
 
 def _input_name(dataset: Dataset) -> str:
@@ -413,7 +429,13 @@ def _card(
             },
         },
         "tasks": [
-            {"name": task.name, **task.describe(), "outputs": task.outputs, "output_means": task.output_means}
+            {
+                "name": task.name,
+                **task.describe(),
+                "onnx_output": output_names(dataset)[task.name],
+                "outputs": task.outputs,
+                "output_means": task.output_means,
+            }
             for task in dataset.tasks
         ],
         "dataset": {"name": dataset.name, "options": dict(dataset.options), "found": dict(dataset.found)},
@@ -452,7 +474,9 @@ Predicts {len(card["tasks"])} tasks from one input. Made by {card["made_by"]} on
 ## Use
 
 Input `{read["name"]}`: {read["type"]} `[{", ".join(map(str, read["shape"]))}]`, {read["units"]}. The
-normalisation is part of the model. Outputs are named as the tasks.{_features(card["dataset"]["found"])}
+normalisation is part of the model. Outputs are named as the tasks{_renamed(card["tasks"])}.{
+        _features(card["dataset"]["found"])
+    }
 
 | task | kind | outputs | an output is |
 |---|---|---|---|
@@ -479,6 +503,12 @@ Method `{made["method"]}`.
 {json.dumps(choices, indent=2, ensure_ascii=False)}
 ```
 """
+
+
+def _renamed(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """Which outputs of an ONNX file are named otherwise than their tasks; empty where none is."""
+    others = [f"`{task['name']}` is `{task['onnx_output']}`" for task in tasks if task["onnx_output"] != task["name"]]
+    return f", but in an ONNX file {', '.join(others)}" if others else ""
 
 
 def _features(found: Mapping[str, Any]) -> str:

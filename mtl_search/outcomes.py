@@ -23,7 +23,7 @@ from mtl_search.metrics import delta_m
 from mtl_search.records import Asked, BranchDetails, Details, check_record, read_record
 from mtl_search.rows import csv_line, once, read_table, real, real_or_none, scores, whole
 from mtl_search.run_folder import COLUMNS
-from mtl_search.scores import headlines, is_error
+from mtl_search.scores import headlines, is_error, is_optional
 from mtl_search.trial import State
 
 REFERENCE = "single_task"
@@ -221,8 +221,8 @@ def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
 def _outcome(row: Mapping[str, str]) -> Outcome:
     if row["state"] not in (State.COMPLETE, State.FAILED):
         raise ValueError(f"`state` must be COMPLETE or FAILED, but got {quoted(row['state'])}.")
-    needed = ["accuracy", *headlines(name for name in row if "/" in name)] if row["state"] == State.COMPLETE else []
-    empty = [name for name in needed if row[name] == ""]
+    needed = ["accuracy", *(name for name in row if "/" in name and not is_optional(name))]
+    empty = [name for name in needed if row["state"] == State.COMPLETE and row[name] == ""]
     if empty:
         raise ValueError(f"a complete training has no value in column `{empty[0]}`.")
     return Outcome(

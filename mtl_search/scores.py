@@ -13,6 +13,8 @@ ERRORS = ("loss", "error", "rmse", "mae", "angle")
 """Ends of the names of metrics of which lower is better."""
 SHARES = ("accuracy", "f_score", "iou")
 """Ends of the names of metrics that are shares of 1, shown in percent."""
+OPTIONAL = ("r2",)
+"""Ends of the names of metrics that may be undefined, of targets that are all the same: their cells stay empty then."""
 WITHIN = "within_"
 """So begin others that are: the share of errors below a limit."""
 
@@ -23,12 +25,10 @@ class Metric:
 
     :param name: Its name in results: that of an error ends as one of ``ERRORS`` does, any other does not.
     :param higher_is_better: Whether more of it is better.
-    :param optional: Whether it may be undefined of some targets: it is left out there, and its cell stays empty.
     """
 
     name: str
     higher_is_better: bool = True
-    optional: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or "," in self.name:
@@ -41,6 +41,11 @@ class Metric:
 def is_error(score: str) -> bool:
     """Whether lower is better."""
     return score.endswith(ERRORS)
+
+
+def is_optional(score: str) -> bool:
+    """Whether it may be undefined, so that it is not there."""
+    return score.rpartition("/")[2].endswith(OPTIONAL)
 
 
 def is_share(score: str) -> bool:

@@ -29,13 +29,14 @@ from made_problems import made_problem, solve
 from mtl_search import build_model, compare, export, load_run, search
 from mtl_search.errors import UnknownNameError, UserError
 from mtl_search.experiment import load_experiment
-from mtl_search.exporting import TOLERANCE, _difference, _write_onnx, load_trained
+from mtl_search.exporting import TOLERANCE, _difference, _write_onnx, load_trained, output_names
 from mtl_search.methods import make_method
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.networks.network import MultiTaskNetwork
 from mtl_search.registry import METHODS
 from mtl_search.run_folder import Run
 from mtl_search.runner import prepare
+from mtl_search.tasks import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -276,12 +277,35 @@ def test_outputs_that_are_no_numbers_are_not_taken_for_equal(run: Run) -> None:
 
 def test_a_dataset_of_ones_own_is_given(run: Run, tmp_path: Path) -> None:
     dataset = prepare(run.experiment)
-    renamed = dataclasses.replace(
-        dataset, tasks=(dataclasses.replace(dataset.tasks[0], name="image"), dataset.tasks[1])
-    )
-    with pytest.raises(UserError, match="a task is named `image`"):
-        export(run, dataset=renamed, out=tmp_path)
     assert export(run, dataset=dataset, out=tmp_path).exists()
+
+
+@pytest.mark.parametrize("names", [("image", "image_1"), ("keys", "a b.c"), ("a_b", "a b"), ("x/y\nz", "ähre")])
+def test_outputs_of_an_onnx_file_have_names_of_their_own(run: Run, tmp_path: Path, names: tuple[str, str]) -> None:
+    """Batches of none, one and seven samples, too."""
+    dataset = prepare(run.experiment)
+    renamed = dataclasses.replace(
+        dataset, tasks=tuple(made_task(task, name) for task, name in zip(dataset.tasks, names, strict=True))
+    )
+    network = deployed(load_trained(run, None, dataset).network, dataset.input_shape)
+    compute = _write_onnx(network, renamed, tmp_path / "model.onnx")
+    samples = samples_of(run) / 255
+    for size in (0, 1, 7):
+        with torch.no_grad():
+            expected = network(samples[:size])
+        for found, task in zip(compute(samples[:size]), dataset.tasks, strict=True):
+            np.testing.assert_allclose(found, expected[task.name].numpy(), atol=1e-5)
+    told = {"image": "image_2", "a b.c": "a_b.c", "a b": "a_b_1", "x/y\nz": "x_y_z"}
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [one.name for one in session.get_outputs()] == [told.get(name, name) for name in names]
+    assert output_names(renamed) == {name: told.get(name, name) for name in names}
+
+
+def made_task(task: Task, name: str) -> Task:
+    """The same task of another name, be it one that no experiment may give it."""
+    renamed = copy.copy(task)
+    object.__setattr__(renamed, "name", name)
+    return renamed
 
 
 @pytest.mark.parametrize("names", [("mean", "conv2d"), ("folded0", "relu"), ("linear", "linear_0")])

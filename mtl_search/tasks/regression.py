@@ -40,7 +40,7 @@ class Regression(Elementwise):
     metrics = (
         Metric("rmse", higher_is_better=False),
         Metric("mae", higher_is_better=False),
-        Metric("r2", optional=True),
+        Metric("r2"),
         Metric("loss", higher_is_better=False),
     )
     integer = False
