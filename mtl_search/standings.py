@@ -131,9 +131,8 @@ def _entrant(comparison: Comparison, about: Mapping[str, Any]) -> Entrant:
 
 def _tells_of(details: Mapping[str, Any]) -> Any:
     """The tasks and layers that details are about, in which the seeds of an entrant are alike."""
-    return {task: set(layers) for task, layers in details.get("share", {}).items()}, set(
-        details.get("branch_points", {})
-    )
+    shares = {task: set(layers) for task, layers in details.get("share", {}).items()}
+    return shares, set(details.get("branch_points", {}))
 
 
 def score_names(comparison: Comparison) -> list[str]:
