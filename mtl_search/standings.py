@@ -124,7 +124,8 @@ def _entrant(comparison: Comparison, about: Mapping[str, Any]) -> Entrant:
         if _tells_of(own) != _tells_of(details[0]):
             place = outcome_folder(comparison.path, about["key"], outcome.seed) / DETAILS
             raise RunFolderError(
-                f"{place}: tells of other tasks or layers than that of seed {outcomes[0].seed}. Put it back from a copy."
+                f"{place}: tells of other tasks or layers than that of seed {outcomes[0].seed}. "
+                "Put it back from a copy."
             )
     return Entrant(about["key"], about, outcomes, details)
 
