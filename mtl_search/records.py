@@ -173,7 +173,7 @@ class BranchDetails(Details):
     """The details of a method that searches where tasks leave the trunk: they come together, or not at all."""
 
     places: list[str] = Field(min_length=1)
-    alpha: list[list[list[Share]]]
+    alpha: list[Annotated[list[Annotated[list[Share], Field(min_length=1)]], Field(min_length=1)]]
     margin: list[Number]
     conflicts: list[dict[str, Share]]
     branch_points: dict[str, int]

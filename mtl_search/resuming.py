@@ -46,7 +46,6 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
         raise RunFolderError(
             f"{run.path}: holds no search that can go on: it was made by a comparison alone, or by an older version."
         )
-    _check_architectures(run)
     current = describe_environment(experiment.search.seed)
     found = list(_differences(run, experiment, dataset, current))
     if found and not allow_changes:
@@ -57,6 +56,7 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
                 f"{run.path}: {difference}: what all trials are drawn from cannot change on the way, "
                 "not with `--allow-changes` either. Start another search; `search.points` can name what this one found."
             )
+    _check_architectures(run)
     sessions = [*run.environment.get("sessions", []), _session(current, len(run.epochs), found)]
     environment = {**run.environment, "finished": None, "sessions": sessions, "experiment": experiment.to_dict()}
     return {**environment, "data_digest": data_digest(dataset)} if found else environment

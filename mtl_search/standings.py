@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from mtl_search.outcomes import REFERENCE, Comparison, Outcome
+from mtl_search.errors import RunFolderError
+from mtl_search.layout import DETAILS
+from mtl_search.outcomes import REFERENCE, Comparison, Outcome, outcome_folder
 from mtl_search.run_folder import Run
 from mtl_search.scores import headlines
 from mtl_search.statistics import Interval, interval, paired_difference
@@ -118,7 +120,20 @@ def entrants_of(comparison: Comparison) -> list[Entrant]:
 def _entrant(comparison: Comparison, about: Mapping[str, Any]) -> Entrant:
     outcomes = comparison.of(about["key"])
     details = tuple(comparison.details(about["key"], outcome.seed) for outcome in outcomes)
+    for outcome, own in zip(outcomes, details, strict=True):
+        if _tells_of(own) != _tells_of(details[0]):
+            place = outcome_folder(comparison.path, about["key"], outcome.seed) / DETAILS
+            raise RunFolderError(
+                f"{place}: tells of other tasks or layers than that of seed {outcomes[0].seed}. "
+                "Put it back from a copy."
+            )
     return Entrant(about["key"], about, outcomes, details)
+
+
+def _tells_of(details: Mapping[str, Any]) -> Any:
+    """The tasks and layers that details are about, in which the seeds of an entrant are alike."""
+    shares = {task: set(layers) for task, layers in details.get("share", {}).items()}
+    return shares, set(details.get("branch_points", {}))
 
 
 def score_names(comparison: Comparison) -> list[str]:
