@@ -32,7 +32,10 @@ MOST = 200
 
 
 class MTLSearchError(Exception):
-    """Whatever this package raises on purpose."""
+    """Whatever this package raises on purpose. Its message can be shown anywhere, whatever files it quotes."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")
 
 
 class UserError(MTLSearchError, ValueError):

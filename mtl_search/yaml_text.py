@@ -16,9 +16,9 @@ NODES = 100_000
 LONGEST = 80
 """Characters of a number: 64 bits written as ones and zeros, with room for their underscores."""
 LARGEST = 2**63 - 1
-PLAIN = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "seq", "map"))
-"""The tags of plain data, which may be written out."""
-TIME, INTEGER, FLOAT, MERGE = (f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", "int", "float", "merge"))
+TIME, INTEGER, FLOAT, MERGE, TEXT = (
+    f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", "int", "float", "merge", "str")
+)
 
 
 def parse_yaml(text: str) -> Any:
@@ -71,7 +71,8 @@ def _check_size(text: str) -> None:
     opened, anchors = [outer], {}
     for event in yaml.parse(text, Loader=_Loader):
         tag = getattr(event, "tag", None)
-        if tag not in (None, "!", *PLAIN):
+        as_text = tag == TEXT and isinstance(event, yaml.ScalarEvent)
+        if tag not in (None, "!") and not as_text:
             raise _too_much(event, f"plain data only, but the tag is {quoted(str(tag))}")
         if isinstance(event, yaml.CollectionStartEvent):
             opened.append(_Open(event.anchor))

@@ -10,6 +10,7 @@ import pytest
 
 from mtl_search.cli import main
 from mtl_search.engine import reason_of
+from mtl_search.errors import UserError
 
 CLASSES = ("Größe", "a\x1b[2Jb", "c\nforged: valid", "abc\u202etxt", "=1+1")
 SHOWN = ("Größe", r"a\x1b[2Jb", r"c\nforged: valid", r"abc\u202etxt", "=1+1")
@@ -86,3 +87,9 @@ def test_the_name_of_a_file_that_is_not_there(name: str, command: Callable[..., 
 
 def test_the_error_of_a_training() -> None:
     assert reason_of(ValueError("=1+1\x1b[2J\n" + "x" * 600)) == r"ValueError: =1+1\x1b[2J " + "x" * 491
+
+
+def test_a_message_shows_what_a_library_quotes_as_escapes() -> None:
+    assert str(UserError("x.parquet: don't know type \x0f\u202e.\nsecond line")) == (
+        "x.parquet: don't know type \\x0f\\u202e.\nsecond line"
+    )
