@@ -35,6 +35,7 @@ from mtl_search.experiment import Search, Training
 from mtl_search.memory import keep_freed_memory
 from mtl_search.processors import processors as processors  # scripts ask for it here
 from mtl_search.signals import signals_interrupt, uninterrupted
+from mtl_search.worker_deaths import Death, death_of
 
 OBJECT_STORE_BYTES = 256 * 2**20
 DATASET_ROOM = 3
@@ -114,8 +115,7 @@ def engine(
             return
         with (
             _cluster(work, settings, workers, address) as cluster,
-            _no_worker_deaths_printed(),
-            _memory_deaths_handled(),
+            _deaths_handled(),
         ):
             check_capacity(settings, machines(), f"no machine of the cluster at {address}")
             count = workers or room(settings, ray.cluster_resources())  # type: ignore[no-untyped-call]
@@ -289,7 +289,7 @@ class _Desk:
         self.under_way: dict[str, _Under] = {}
         self.again: list[_Under] = []
         self.last: dict[str, dict[str, Any]] = {}
-        self.deaths: dict[str, str] = {}
+        self.deaths: dict[str, Death] = {}
 
     def ask(self, trial_id: str) -> Job | Wait | None:
         """The next job. There is none to wait for only when nothing is under way: what is may come back."""
@@ -326,24 +326,21 @@ class _Desk:
         if "failure" in result:
             self._fail(under, result["failure"])
         elif died or "report" not in result:
-            self._lost(under, self.deaths.pop(trial_id, ""))
+            self._lost(under, self.deaths.pop(trial_id, Death()))
         else:
             try:
                 report = _unpacked(result["report"])
             except ray.exceptions.RayError:
-                self._lost(under, "")
+                self._lost(under, Death())
                 return
             with _carried():
                 self.source.report(under.job.number, report)
 
-    def _lost(self, under: _Under, reason: str) -> None:
-        if reason:
-            self._fail(under, reason)
-        elif under.lives:
+    def _lost(self, under: _Under, death: Death) -> None:
+        if under.lives and not death.final:
             self.again.append(replace(under, lives=under.lives - 1))
         else:
-            times = "" if not self.retries else f" {self.retries + 1} times"
-            self._fail(under, f"the worker process died{times}")
+            self._fail(under, death.told(times=1 if death.final else self.retries + 1))
 
     def _fail(self, under: _Under, reason: str) -> None:
         with _carried():
@@ -398,9 +395,8 @@ class _Scheduler(FIFOScheduler):
         return TrialScheduler.CONTINUE if self.desk.goes_on(trial.trial_id, result) else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Note why a worker died, where Ray knows: it kills one itself when the machine runs out of memory."""
-        if "running low on memory" in Path(trial.error_file).read_text(encoding="utf-8"):
-            self.desk.deaths[trial.trial_id] = "out of memory: the machine had little left, and Ray ended the worker"
+        """Note how a worker died, as far as Ray knows."""
+        self.desk.deaths[trial.trial_id] = death_of(Path(trial.error_file).read_text(encoding="utf-8"))
 
 
 class _Results(tune.Callback):

@@ -80,6 +80,7 @@ LAYERS = (
     "environment",
     "progress",
     "capacity",
+    "worker_deaths",
     "ray_settings",
     "guard",
     "ray_cluster",
