@@ -293,7 +293,7 @@ def test_a_notation_that_cannot_be(tmp_path: Path, options: dict[str, Any], mess
     assert message in refused(tmp_path, MANY, **options)
 
 
-WRONG: dict[str, tuple[list[object], dict[str, Any], list[str]]] = {
+HELPED: dict[str, tuple[list[object], dict[str, Any], list[str]]] = {
     "a decimal point where commas are": (
         ["0.126", *(f"{number},5" for number in range(40))],
         {"decimal": ","},
@@ -307,7 +307,7 @@ WRONG: dict[str, tuple[list[object], dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("case", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("case", HELPED.values(), ids=HELPED)
 def test_what_is_no_number_is_named_with_what_helps(
     tmp_path: Path, case: tuple[list[object], dict[str, Any], list[str]]
 ) -> None:
