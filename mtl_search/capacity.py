@@ -1,15 +1,61 @@
-"""Whether what a trial asks for is there: processors and GPUs of one machine."""
+"""Whether what a trial asks for is there: processors and GPUs of one machine, memory for the bank of a wide table."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
 
+from mtl_search.banks import CONVOLUTION, primitives_of
+from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
-from mtl_search.experiment import Search
+from mtl_search.experiment import Experiment, Search
+from mtl_search.memory import available_bytes
+from mtl_search.primitives import LinearVectorPrimitive
 from mtl_search.processors import processors
+from mtl_search.registry import PRIMITIVES
 
 KINDS = (("GPU", "gpus", "GPU", "GPUs"), ("CPU", "cpus", "processor", "processors"))
 """What Ray counts, the key of the experiment, and the words for one and for several."""
+
+DRAWN = 10
+"""Matrices of all features by all features that are held while one of a bank is drawn and looked at: 7 to 11 were
+measured."""
+WORTH_SAYING = 2**30
+"""Bytes of a bank from which on they are told."""
+
+
+def bank_bytes(experiment: Experiment, dataset: Dataset) -> int:
+    """Memory that drawing the bank of the first layer takes, where that reads the features of a table; else 0.
+
+    A linear primitive on vectors is a matrix of all features by all features, in float32.
+    """
+    space = experiment.search_space
+    if len(dataset.input_shape) == 3 or space.backbone.stem:
+        return 0
+    banks = {choice.bank for choice in space.layers[0].choices()} - {CONVOLUTION}
+    kinds = [[PRIMITIVES.get(name) for name in primitives_of(bank)] for bank in banks]
+    most = max((sum(issubclass(kind, LinearVectorPrimitive) for kind in those) for those in kinds), default=0)
+    return 4 * DRAWN * most * dataset.input_shape[0] ** 2
+
+
+def bank_note(experiment: Experiment, dataset: Dataset) -> str | None:
+    """How much memory the bank takes, as a sentence, where it is much."""
+    taken = bank_bytes(experiment, dataset)
+    if taken < WORTH_SAYING:
+        return None
+    return (
+        f"the bank of the first layer takes about {taken / 2**30:,.1f} GiB of memory for {dataset.input_shape[0]:,} "
+        "features: `backbone.stem: 64` learns 64 features of them before it"
+    )
+
+
+def check_memory(experiment: Experiment, dataset: Dataset) -> None:
+    """Check that the bank of the first layer finds room on this machine.
+
+    :raises UserError: If it does not.
+    """
+    there = available_bytes()
+    if bank_bytes(experiment, dataset) > there:
+        raise UserError(f"{bank_note(experiment, dataset)}; {there / 2**30:,.1f} GiB are there.")
 
 
 def this_machine() -> Mapping[str, float]:

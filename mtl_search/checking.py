@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.arrays import Array, parts
-from mtl_search.capacity import check_here
+from mtl_search.capacity import bank_note, check_here
 from mtl_search.characters import cut, printable
 from mtl_search.datasets import Dataset
 from mtl_search.experiment import Experiment
@@ -37,7 +37,7 @@ def check(experiment: Experiment) -> dict[str, Any]:
         "name": experiment.name,
         "dataset": dataset.name,
         "samples": {name: len(split) for name, split in dataset.splits.items()},
-        "inputs": _inputs(dataset),
+        "inputs": _inputs(dataset, bank_note(experiment, dataset)),
         "tasks": [_task(task, dataset) for task in dataset.tasks],
         "architectures": experiment.search_space.size,
         **{name: [getattr(low, name), getattr(high, name)] for name in vars(low)},
@@ -47,11 +47,14 @@ def check(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _inputs(dataset: Dataset) -> dict[str, Any]:
+def _inputs(dataset: Dataset, remark: str | None) -> dict[str, Any]:
+    """:param remark: What is said of them besides the notes of the dataset."""
     values = dataset.splits["train"].inputs
     kind = "image" if len(dataset.input_shape) == 3 else "table"
     told = ("features", "filled", "unknown_categories", "notes")
     found = {key: dataset.found[key] for key in told if key in dataset.found}
+    if remark is not None:
+        found["notes"] = [*found.get("notes", []), remark]
     return {"kind": kind, "shape": list(dataset.input_shape), "type": str(values.dtype), **found}
 
 

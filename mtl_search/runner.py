@@ -15,7 +15,7 @@ from mtl_search.architecture import Architecture
 from mtl_search.augmentation import check_augmentation
 from mtl_search.balancing import make_balancing
 from mtl_search.campaign import Campaign
-from mtl_search.capacity import check_here, this_machine
+from mtl_search.capacity import check_here, check_memory, this_machine
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.engine import Source, Work, engine, room
@@ -98,6 +98,8 @@ def search(
         check_here(experiment.search, changeable=True)
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
         dataset = prepare(experiment, dataset).without("test")
+        if address is None:
+            check_memory(experiment, dataset)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             make_folder(folder)
             advise(f"go on with: mtl-search resume {folder}")

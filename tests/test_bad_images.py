@@ -108,7 +108,12 @@ CASES: dict[str, Case] = {
         SHAPE,
         [IMAGE_PLACE, "cannot be read"],
     ),
-    "an empty file": (changed_bytes(PICTURE, lambda data: b""), SHAPE, [IMAGE_PLACE, "is no picture that can be read"]),
+    "an empty file": (changed_bytes(PICTURE, lambda data: b""), SHAPE, [IMAGE_PLACE, "is empty, and no picture"]),
+    "a file of Git LFS": (
+        changed_bytes(PICTURE, lambda data: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        SHAPE,
+        [IMAGE_PLACE, "is what Git LFS keeps", "`git lfs pull`"],
+    ),
     "a file that is no image": (
         changed_bytes(PICTURE, lambda data: b"hello"),
         SHAPE,
@@ -193,7 +198,10 @@ CASES: dict[str, Case] = {
     "a value outside the classes": (
         picture(MAP, mask_with(7)),
         "tasks: {mask: {kind: segmentation, classes: 3}}",
-        [f"{PLACE} `mask`: data/{MAP}: ", "0 to 2, or 255 where the class is missing, but got 7 at [2, 5]"],
+        [
+            f"{PLACE} `mask`: data/{MAP}: ",
+            "0 to 2, or 255 where the class is missing, or one that `values` gives a class, but got 7 at [2, 5]",
+        ],
     ),
     "a class without a name": (
         picture(MAP, mask_with(3)),

@@ -57,6 +57,13 @@ def refused(folder: Path, cells: Sequence[object], **options: Any) -> str:
 
 
 NUMBERS: dict[str, tuple[list[object], dict[str, Any], list[float]]] = {
+    "a minus sign of its own": (["\N{MINUS SIGN}1.5", "2"], {}, [-1.5, 2]),
+    "an apostrophe of typesetting": (["1\N{RIGHT SINGLE QUOTATION MARK}234", "5"], {"thousands": "'"}, [1234, 5]),
+    "a missing number in another notation": (
+        ["-999", "1.5", "-999.0", "-9.99e2"],
+        {"missing": ["-999"]},
+        [NAN, 1.5, NAN, NAN],
+    ),
     "any notation": (["1e3", "+5", ".5", "007", "-2.", "1E-1"], {}, [1000, 5, 0.5, 7, -2, 0.1]),
     "a decimal comma": (["1,5", "-2,25e1", "3", ",5"], {"decimal": ","}, [1.5, -22.5, 3, 0.5]),
     "thousands": (["31,234", "1,234,567.5", "12"], {"thousands": ","}, [31234, 1234567.5, 12]),
@@ -267,7 +274,10 @@ def test_what_is_hardly_meant_as_an_input_is_told(tmp_path: Path) -> None:
     divided = load_dataset("table", file=str(path), separator=";", tasks=["y"], split="part", inputs=["id"])
     assert divided.rows["val"].tolist() == list(range(1, 60, 3))
     shuffled = written(tmp_path, "id;y", [(number * 7 % 60, number % 2) for number in range(60)])
-    assert "notes" not in load_dataset("table", file=str(shuffled), separator=";", tasks=["y"]).found
+    counted = load_dataset("table", file=str(shuffled), separator=";", tasks=["y"]).found["notes"]
+    assert [note.partition(":")[0] for note in counted] == ["id only counts the rows"]
+    repeated = written(tmp_path, "id;y", [(number * 7 % 59, number % 2) for number in range(60)])
+    assert "notes" not in load_dataset("table", file=str(repeated), separator=";", tasks=["y"]).found
 
 
 @pytest.mark.parametrize(
@@ -281,3 +291,57 @@ def test_what_is_hardly_meant_as_an_input_is_told(tmp_path: Path) -> None:
 )
 def test_a_notation_that_cannot_be(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     assert message in refused(tmp_path, MANY, **options)
+
+
+HELPED: dict[str, tuple[list[object], dict[str, Any], list[str]]] = {
+    "a decimal point where commas are": (
+        ["0.126", *(f"{number},5" for number in range(40))],
+        {"decimal": ","},
+        ["0.126", "decimal point"],
+    ),
+    "three decimals behind a comma": (["0,126", *MANY], {}, ["decimal comma"]),
+    "an amount with its sign": ([f"-${number},000.50" for number in range(1, 60)], {}, ["-$1,000.50", "its unit"]),
+    "thousands as a letter": ([f"{number}k" for number in range(60)], {}, ["0k", "its unit"]),
+    "infinity": ([*MANY, "Inf"], {}, ["must be finite, but got Inf", "`missing: [Inf]`"]),
+    "texts": ([f"name {number}" for number in range(60)], {}, ["too many to be categories, such as 'name 0'"]),
+}
+
+
+@pytest.mark.parametrize("case", HELPED.values(), ids=HELPED)
+def test_what_is_no_number_is_named_with_what_helps(
+    tmp_path: Path, case: tuple[list[object], dict[str, Any], list[str]]
+) -> None:
+    cells, options, fragments = case
+    told = refused(tmp_path, cells, **options)
+    assert all(fragment in told for fragment in fragments), told
+
+
+def test_few_numbers_with_a_unit_are_categories_and_said(tmp_path: Path) -> None:
+    found = as_input(tmp_path, [f"{number % 3}%" for number in range(60)]).found
+    assert found["features"] == ["x=0%", "x=1%", "x=2%"]
+    assert found["notes"][0].startswith("x is read as categories, one for each text, for `0%`")
+
+
+def test_a_word_for_a_missing_number_among_texts_is_said(tmp_path: Path) -> None:
+    cells = ["ABC"[number % 3] for number in range(59)] + ["NA"]
+    told = as_input(tmp_path, cells).found["notes"]
+    assert told == ["`NA` in x is a text like the others; say `missing: [NA]` if it stands for an empty cell"]
+    asked = as_input(tmp_path, cells, missing=("NA",), missing_inputs="zero").found
+    assert (asked["features"], "notes" in asked) == (["x=A", "x=B", "x=C"], False)
+
+
+def test_two_classes_and_a_word_say_what_helps(tmp_path: Path) -> None:
+    for cells, word in ((["off", "on"] * 20 + ["NA"], "NA"), (["0", "1"] * 30 + ["unknown"] * 2, "unknown")):
+        with pytest.raises(UserError, match=rf"must have two classes.*`missing: \[{word}\]`"):
+            dataset(tmp_path, cells, {"x": "binary"})
+
+
+def test_columns_named_as_divisions_or_indices_are_said(tmp_path: Path) -> None:
+    rows = [(number % 5, number % 2, 3 * number, number / 7, number % 2) for number in range(60)]
+    path = written(tmp_path, "fold;is_test;Unnamed: 0;x;y", rows)
+    notes = load_dataset("table", file=str(path), separator=";", tasks=["y"]).found["notes"]
+    assert [note.partition(":")[0] for note in notes] == [
+        "Unnamed",
+        "fold is an input and named as what divides the rows",
+        "is_test is an input and named as what divides the rows",
+    ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -181,3 +182,12 @@ def test_check_tells_what_is_left(tmp_path: Path) -> None:
         "seconds.yaml",
     )
     assert any("different values of time" in note for note in check(experiment)["inputs"]["notes"])
+
+
+def test_whole_numbers_that_are_one_in_float64_are_said(tmp_path: Path) -> None:
+    numbers = 2**60 + np.arange(COUNT)[::-1] * 2
+    left = f"of {COUNT} different values of time {len(np.unique(numbers.astype(float)))} are left"
+    assert left in loaded(tmp_path, numbers).found["notes"][0]
+    frame = pd.DataFrame({"time": numbers, "side": SIDE, "late": LABELS})
+    frame.to_parquet(tmp_path / "data.parquet")
+    assert left in load_dataset("table", file=str(tmp_path / "data.parquet"), tasks=["late"]).found["notes"][0]

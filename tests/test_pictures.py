@@ -191,6 +191,28 @@ def test_255_beside_other_classes_is_missing_and_said(root: Path) -> None:
     assert "say `values: {255: 2}`" in dataset.found["notes"][0]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "task", "told"),
+    [
+        (
+            (0, 255, 255),
+            3,
+            "class '1' of task `mask` is in none of its masks, which hold 0, 255 (255 stands for a pixel",
+        ),
+        ((0, 128, 255), None, "which hold 0, 128, 255 (255 stands for a pixel without a class)"),
+        ((255, 255, 255), None, "which hold 255 (255 stands"),
+        ((1, 2, 3), None, "say which number is which class, as in `values: {1: 0, 2: 1, 3: 2}`"),
+    ],
+)
+def test_numbers_that_are_hardly_classes_are_told(
+    root: Path, numbers: tuple[int, ...], task: int | None, told: str
+) -> None:
+    options = {"kind": "segmentation"} | ({} if task is None else {"classes": task})
+    with pytest.raises(DatasetError) as error:
+        masks(root, dict(enumerate(numbers)), options)
+    assert told in str(error.value)
+
+
 def test_values_say_which_number_is_which_class(root: Path) -> None:
     dataset = masks(root, {0: 0, 1: 128, 2: 255}, {"kind": "segmentation", "values": {0: None, 128: 0, 255: 1}})
     assert np.array_equal(targets(dataset), DRAWN - 1)

@@ -45,6 +45,8 @@ READ: dict[str, bytes] = {
     "data.csv.bz2": bz2.compress(TEXT.encode()),
     "data.csv.xz": lzma.compress(TEXT.encode()),
     "data.zip": zipped(TEXT.encode()),
+    "lines.zip": zipped(LINES.encode(), ("inside.jsonl",)),
+    "spaced.csv": TEXT.replace("a;word;y", "a; word ;y").encode(),
     "data.jsonl": LINES.encode(),
     "data.ndjson": LINES.encode("utf-8-sig"),
     "data.json": LINES.encode(),
@@ -104,7 +106,10 @@ def test_folders_named_for_values_are_a_column(tmp_path: Path) -> None:
 
 def test_an_index_of_pandas_is_no_input(tmp_path: Path) -> None:
     path = tmp_path / "data.parquet"
-    for index, kept in ((frame().index[::-1], "__index_level_0__"), (pd.Index(range(30), name="number"), "number")):
+    for index, kept in (
+        (frame().index[::-1] * 3, "__index_level_0__"),
+        (pd.Index(range(0, 60, 2), name="number"), "number"),
+    ):
         frame().set_index(index).sample(frac=1, random_state=0).to_parquet(path)
         found = loaded(path)
         assert found.found["features"] == ["a", "word=ä", "word=ö", "word=ü"]
@@ -238,3 +243,47 @@ def test_a_long_cell_does_not_hide_the_line_of_another(tmp_path: Path) -> None:
     split = {"train": list(range(10)), "val": [10, 11], "test": [12, 13]}
     with pytest.raises(DatasetError, match=r"column `note`: .*text of 3,000,000 characters, too long for a category"):
         loaded(tmp_path / "data.csv", separator=None, inputs=["note"], split=split)
+
+
+FOREIGN: dict[str, tuple[str, bytes, str]] = {
+    "a pointer of Git LFS": (
+        "data.parquet",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "`git lfs pull`",
+    ),
+    "a page of the web": ("data.csv", b"<!DOCTYPE html><html>", "is a page of the web"),
+    "compressed twice": ("data.csv.gz", gzip.compress(gzip.compress(TEXT.encode())), "is compressed twice"),
+    "Parquet in gzip": ("data.parquet.gz", gzip.compress(b"PAR1" + bytes(40)), "is a compressed file of Parquet"),
+    "an archive of nothing": ("data.zip", zipped(b"", ()), "an archive of 0"),
+    "a comment on top": (
+        "data.csv",
+        b"# made\n" + TEXT.encode(),
+        "must have 1 cell as the header has, which is `# made`",
+    ),
+    "UTF-16 without its mark": ("data.csv", TEXT.encode("utf-16-le"), "if it is UTF-16 without its mark"),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN.values(), ids=FOREIGN)
+def test_what_is_no_table_is_named_for_what_it_is(tmp_path: Path, case: tuple[str, bytes, str]) -> None:
+    name, data, told = case
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DatasetError) as error:
+        read_table(tmp_path / name, (), ";")
+    assert told in str(error.value)
+
+
+def test_hidden_files_in_an_archive_are_none(tmp_path: Path) -> None:
+    file = io.BytesIO(zipped(TEXT.encode()))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(".DS_Store", b"\0")
+    (tmp_path / "data.zip").write_bytes(file.getvalue())
+    assert_is_the_table(loaded(tmp_path / "data.zip"))
+
+
+def test_an_index_that_is_a_task_or_the_split_is_not_left_out(tmp_path: Path) -> None:
+    parts = ["train", "val", "test"] * 10
+    frame().assign(part=parts).set_index(["part", "y"]).to_parquet(tmp_path / "data.parquet")
+    found = loaded(tmp_path / "data.parquet", split="part")
+    assert "notes" not in found.found
+    assert found.rows["val"].tolist() == list(range(1, 30, 3))

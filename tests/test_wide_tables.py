@@ -5,11 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from made_networks import made_architecture
+from mtl_search import search
 from mtl_search.banks import BANKS
 from mtl_search.cost import estimate, measure
+from mtl_search.errors import UserError
+from mtl_search.experiment import load_experiment
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import banks_for
 from mtl_search.networks.vectors import NOMINAL, nominal
@@ -30,7 +34,7 @@ from mtl_search.checking import check
 from mtl_search.experiment import load_experiment
 found = check(load_experiment("my.yaml"))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-print(json.dumps([found["inputs"]["shape"], found["fixed_parameters"], peak]))
+print(json.dumps([found["inputs"]["shape"], found["fixed_parameters"], peak, found["inputs"]["notes"]]))
 """
 
 
@@ -41,11 +45,24 @@ def test_a_table_of_20000_columns_is_checked_in_less_than_1_gb(tmp_path: Path) -
     (tmp_path / "data.csv").write_text("\n".join(lines), encoding="utf-8")
     (tmp_path / "my.yaml").write_text(EXPERIMENT, encoding="utf-8")
     done = subprocess.run([sys.executable, "-c", CHECK], cwd=tmp_path, capture_output=True, text=True, check=True)
-    shape, fixed, peak = json.loads(done.stdout)
+    shape, fixed, peak, notes = json.loads(done.stdout)
     assert shape == [COLUMNS]
     # identity, permutation and projection; identity, projection, perturbation and fourier (half as many rows)
     assert fixed == [2 * COLUMNS + COLUMNS**2, 2 * COLUMNS + COLUMNS**2 + COLUMNS**2 // 2]
     assert peak < MOST_MEGABYTES
+    # ten matrices of 4 bytes a number for each of the three linear primitives
+    assert notes[-1].startswith("the bank of the first layer takes about 44.7 GiB of memory for 20,000 features")
+
+
+def test_a_search_says_what_a_bank_takes_before_memory_goes(tmp_path: Path) -> None:
+    inputs = np.zeros((20, 10 * COLUMNS), np.float32)
+    inputs[:, 0] = np.arange(20)
+    np.savez(tmp_path / "data.npz", x=inputs, y=np.arange(20) % 2)
+    text = EXPERIMENT.replace("name: table, file: data.csv", f"name: arrays, file: {tmp_path}/data.npz, inputs: x")
+    (tmp_path / "my.yaml").write_text(text.replace("batch_size: 16", "batch_size: 8"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"takes about 4,470\.3 GiB .*`backbone\.stem: 64`.* GiB are there"):
+        search(load_experiment(tmp_path / "my.yaml"), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("bank", [name for name in BANKS if name in banks_for(vectors=True)])

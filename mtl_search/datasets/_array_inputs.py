@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mtl_search.arrays import Array, FileArray, parts
 from mtl_search.datasets._archives import Archive
 from mtl_search.datasets._inputs import centre_of, centred, loss_note
+from mtl_search.datasets._tables import LARGEST_LABEL
 from mtl_search.errors import DatasetError
 
 AT_ONCE = 2**24
@@ -78,6 +79,8 @@ def _computable(values: NDArray[Any], training: NDArray[np.int64]) -> Made:
         centre[number] = centre_of(exact, exact[training])
         found[:, number] = centred(exact, centre[number])
         word = "feature" if values.ndim == 2 else "channel"
-        if centre[number] and (note := loss_note(f"{word} {number}", values[:, number], found[:, number])):
+        large = centre[number] or np.abs(exact).max() >= LARGEST_LABEL
+        different = len(np.unique(values[:, number])) if large else 0
+        if large and (note := loss_note(f"{word} {number}", different, found[:, number])):
             notes.append(note)
     return found, centre if centre.any() else None, notes

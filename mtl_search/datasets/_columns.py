@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.arrays import Array
-from mtl_search.datasets._tables import FEW, Column, Notation, flag, shown
+from mtl_search.datasets._tables import FEW, MISSING, Column, Notation, flag, shown, yaml_text
 from mtl_search.errors import DatasetError, FieldError, UserError
 from mtl_search.registry import TASKS
 from mtl_search.tasks import Task, make_task
-
-NAMED = 5
-"""Columns that a note names; of more it says how many they are."""
 
 FOLLOW = ("name", "names", "labels", "size", "mean", "deviation")
 """Fields of tasks that are no options, for they follow from the columns."""
@@ -122,25 +119,6 @@ def notation_of(separator: str | None, decimal: str, thousands: str | None) -> N
     return Notation(decimal, thousands)
 
 
-def notes_of(columns: Sequence[Column]) -> list[str]:
-    """What was read in columns that may not be meant, each as a sentence: which words stand for missing numbers."""
-    found: dict[str, list[Column]] = {}
-    for column in columns:
-        for word in column.words:
-            found.setdefault(word, []).append(column)
-    return [_word_note(word, those) for word, those in found.items()]
-
-
-def _word_note(word: str, columns: Sequence[Column]) -> str:
-    """Where a word was read as missing: how many cells, the columns, and the first row of the first of them."""
-    cells = sum(len(column.words[word]) for column in columns)
-    names = ", ".join(column.name for column in columns[:NAMED])
-    more = f" and {len(columns) - NAMED:,} more" if len(columns) > NAMED else ""
-    where = columns[0].place(int(columns[0].words[word][0]))
-    told = "1 cell" if cells == 1 else f"{cells:,} cells"
-    return f"`{word}` is read as missing in {told} of {names}{more}, the first in {where}"
-
-
 @dataclass(frozen=True)
 class Labelled:
     """A task with its targets.
@@ -179,6 +157,10 @@ def found_kind(declared: Declared, columns: Sequence[Column]) -> str:
         nearly all numbers.
     """
     if len(columns) > 1:
+        names = next((one for one in columns if one.is_text and one.odd is None), None)
+        if names is not None:
+            rule = f"a number, or one of yes and no, as `{declared.key}` has several columns"
+            raise names.wrong(int(np.argmin(names.missing)), rule)
         are_labels = all(not one.is_text and set(np.unique(one.present)) <= {0, 1} for one in columns)
         return "multi_label" if are_labels else "regression"
     column = columns[0]
@@ -217,9 +199,17 @@ def _binary(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[T
     classes = options.pop("classes", None)
     names, targets = _classes(declared, columns[0], classes)
     if len(names) != 2:
-        rule = f"must have two classes, which {columns[0].title} has not"
+        rule = f"must have two classes, which {columns[0].title} has not{_with_missing(columns[0], names)}"
         raise FieldError(declared.key, rule, ", ".join(names[:5]))
     return declared.make(kind, {**options, "names": told(names)}), targets
+
+
+def _with_missing(column: Column, names: Sequence[str]) -> str:
+    """What helps where one of the names may stand for an empty cell."""
+    words = [name for name in names if name.lower() in MISSING]
+    if column.odd is not None:
+        words.append(str(column.values[column.odd.rows[0]]))
+    return f" (`missing: [{yaml_text(words[0])}]` if that stands for an empty cell)" if words else ""
 
 
 def told(names: Sequence[str]) -> tuple[str, ...]:

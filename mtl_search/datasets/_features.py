@@ -1,5 +1,6 @@
 """Columns of the user's own tables as inputs."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,17 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.datasets._columns import NAMED, check_float32
+from mtl_search.datasets._columns import check_float32
 from mtl_search.datasets._inputs import centre_of, centred, loss_note
-from mtl_search.datasets._tables import FEW, Column, shown, yaml_text
+from mtl_search.datasets._tables import FEW, LARGEST_LABEL, Column, named, shown, yaml_text
 from mtl_search.errors import DatasetError
 
 LONGEST = 1000
 """Characters of a category, which is part of the name of a feature."""
 FEWEST_ROWS = 3
 """Rows from which on a column can be said to count them."""
-SPLIT_WORDS = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing", "holdout"))
+SPLIT_WORDS = frozenset(
+    ("train", "training", "trn", "val", "valid", "validation", "dev", "test", "testing", "tst", "eval", "holdout")
+)
 """Texts of a column that divides the rows, in small letters."""
+SPLIT_NAMES = re.compile(
+    r"(split|fold|partition|subset|set|phase|usage)(s|_?id|_?no|_?[0-9]+)?|k_?fold|is_?(train|test|val|valid|holdout)",
+    re.IGNORECASE,
+)
+"""How columns are often named that divide the rows."""
+INDEX = re.compile(r"Unnamed: [0-9]+(\.[0-9]+)?")
+"""How pandas names columns without a name, as that of an index in CSV is."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,8 @@ class _Making:
         self.parts.append(centred(values, centre))
         self.features.append(column.name)
         self.centres.append(centre)
-        if centre and (note := loss_note(column.name, values, self.parts[-1])):
+        is_large = bool(centre) or np.abs(values).max() >= LARGEST_LABEL
+        if is_large and (note := loss_note(column.name, column.different, self.parts[-1][~column.missing])):
             self.notes.append(note)
 
     def inputs(self, hints: Sequence[str]) -> Inputs:
@@ -142,7 +153,7 @@ def _categories(column: Column, training: NDArray[np.int64]) -> list[str]:
     if len(found) > FEW and 2 * len(found) > len(training):
         raise DatasetError(
             f"{column.title}: holds {len(found):,} different texts in {len(training):,} training rows, too many to be "
-            "categories: leave it out of `dataset.inputs`."
+            f"categories, such as '{shown(found[0])}': leave it out of `dataset.inputs`."
         )
     longest = max(map(len, found), default=0)
     if longest > LONGEST:
@@ -155,20 +166,29 @@ def _categories(column: Column, training: NDArray[np.int64]) -> list[str]:
 
 def _hints(columns: Sequence[Column]) -> Iterator[str]:
     """Columns that are hardly meant as inputs, each as a sentence."""
-    counting = [column.name for column in columns if _counts_rows(column)]
-    if counting:
-        names = ", ".join(counting[:NAMED]) + (f" and {len(counting) - NAMED:,} more" if len(counting) > NAMED else "")
-        yield f"{names} only counts the rows: if it is no input, name the `inputs` without it"
+    for chosen, what in ((_counts_rows, "only counts the rows"), (_is_index, "is named as pandas names an index")):
+        if found := [column.name for column in columns if chosen(column)]:
+            yield f"{named(found)} {what}: if it is no input, name the `inputs` without it"
     for column in columns:
         if column.is_text and {text.lower() for text in column.present} <= SPLIT_WORDS:
             yield (
                 f"{column.name} holds only names of splits and is an input: if it divides the rows, say "
                 f"`split: {column.name}`"
             )
+        elif SPLIT_NAMES.fullmatch(column.name) and len(np.unique(column.present.astype(str))) <= FEW:
+            yield (
+                f"{column.name} is an input and named as what divides the rows: if it does, name the `inputs` without "
+                "it; `split` takes a column of `train`, `val` and `test`"
+            )
 
 
 def _counts_rows(column: Column) -> bool:
-    """Whether the cells are 0, 1, 2, ... or 1, 2, 3, ..., one for each row in its order."""
-    if column.is_text or column.flags or len(column) < FEWEST_ROWS or column.values[0] not in (0, 1):
+    """Whether the cells are whole numbers in a row, such as 0, 1, 2, ..., one for each row in any order."""
+    if column.is_text or column.flags or len(column) < FEWEST_ROWS:
         return False
-    return np.array_equal(column.values - column.values[0], np.arange(len(column)))
+    ordered = np.sort(column.values)
+    return np.array_equal(ordered, np.floor(ordered)) and bool((np.diff(ordered) == 1).all())
+
+
+def _is_index(column: Column) -> bool:
+    return INDEX.fullmatch(column.name) is not None and not _counts_rows(column)

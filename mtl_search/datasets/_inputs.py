@@ -3,8 +3,6 @@
 Both are found a part of the samples at a time, so that inputs may be larger than memory.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,14 +81,14 @@ def centred(values: NDArray[np.float64], centre: float) -> NDArray[np.float32]:
     return (values - centre).astype(np.float32)
 
 
-def loss_note(name: str, values: NDArray[Any], found: NDArray[np.float32]) -> str | None:
+def loss_note(name: str, before: int, found: NDArray[np.float32]) -> str | None:
     """How many different values of a feature are left, as a sentence, where float32 makes one of several.
 
-    :param values: Of all samples.
-    :param found: The same as they are computed on.
+    :param before: How many there are.
+    :param found: Of all samples, as they are computed on.
     """
-    before, after = len(np.unique(values)), len(np.unique(found))
-    if after == before:
+    after = len(np.unique(found))
+    if after >= before:
         return None
     return f"of {before:,} different values of {name} {after:,} are left in float32, in which networks compute"
 

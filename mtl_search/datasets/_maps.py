@@ -56,8 +56,9 @@ def read_classes(path: Path, classes: int | None, values: Mapping[int, int] | No
     mask = read_mask(path)
     found: NDArray[np.int16] = of_number[mask]
     if classes is not None:
-        rule = f"0 to {classes - 1}, or {MISSING_CLASS} where the class is missing"
-        refuse_pixels(path, mask, found >= classes, f"{rule}{', or one of `values`' if values else ''}")
+        missing = f"or {MISSING_CLASS} where the class is missing"
+        rule = f"0 to {classes - 1}, {missing}, or one that `values` gives a class"
+        refuse_pixels(path, mask, found >= classes, rule)
     return found
 
 

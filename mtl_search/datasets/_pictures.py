@@ -21,6 +21,8 @@ from mtl_search.errors import DatasetError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 """Pillow's names of the formats that are read, PGM and PBM as ``PPM``. It knows thirty more, programs among them."""
+LFS = b"version https://"
+"""How a file begins that Git LFS keeps in the place of another."""
 GREY = ("1", "L", "LA", "La")
 GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 """Modes of one number of 16 bits; ``I`` has room for 32, and what needs it is refused when it is read."""
@@ -89,12 +91,21 @@ def opened(path: Path) -> Iterator[Picture]:
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise DatasetError(f"{path}: must have at most {limit} pixels, for it may be a decompression bomb.") from error
     except UnidentifiedImageError as error:
-        raise DatasetError(
-            f"{path}: is no picture that can be read, which PNG, JPEG, TIFF, BMP, GIF, WebP, PGM and PPM can."
-        ) from error
+        raise DatasetError(f"{path}: {_what_it_is(path)}.") from error
     except Exception as error:  # Pillow meets damage with errors of any kind, from KeyError to ZeroDivisionError
         reason = str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
         raise DatasetError(f"{path}: cannot be read: {' '.join(reason.split())[:200]}.") from error
+
+
+def _what_it_is(path: Path) -> str:
+    """The rest of a message about a file that is no picture."""
+    with path.open("rb") as file:
+        start = file.read(len(LFS))
+    if not start:
+        return "is empty, and no picture"
+    if start == LFS:
+        return "is what Git LFS keeps in the place of a file: `git lfs pull` fetches the picture itself"
+    return "is no picture that can be read, which PNG, JPEG, TIFF, BMP, GIF, WebP, PGM and PPM can"
 
 
 def refuse_special(path: Path) -> None:

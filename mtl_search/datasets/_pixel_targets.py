@@ -25,6 +25,8 @@ from mtl_search.datasets._pictures import Size
 from mtl_search.datasets._tables import Column, Table
 from mtl_search.errors import DatasetError, FieldError
 
+MOST_SHOWN = 8
+"""Numbers of masks that a message shows."""
 BLACK_AND_WHITE = {0, MISSING_CLASS}
 """What masks of two classes hold that were drawn to be looked at."""
 
@@ -71,12 +73,37 @@ class PixelTargets:
         """The task, with the targets of all rows."""
         targets, options, kind = arrays[self.key], dict(self.declared.options), str(self.declared.kind)
         if kind == "segmentation":
-            largest = max(int(part.max()) for _, part in parts(targets))
-            names = class_names(options.pop("classes", max(2, largest + 1)), f"{self.declared.key}.classes")
+            found = self._numbers(targets)
+            names = class_names(options.pop("classes", max(2, found[-1] + 1)), f"{self.declared.key}.classes")
+            if not _values(self.declared):
+                self._check_numbers(found, names)
             options |= {"classes": len(names), "names": told(names)}
         for name in ("scale", "values"):
             options.pop(name, None)
         return Labelled(self.declared.make(kind, options), targets)
+
+    def _numbers(self, targets: FileArray) -> list[int]:
+        """What the masks that are there hold, -1 for 255, ascending."""
+        there = np.array([file is not None for file in self.files])
+        held = (np.unique(part[there[start : start + len(part)]]) for start, part in parts(targets))
+        return sorted({int(number) for numbers in held for number in numbers})
+
+    def _check_numbers(self, found: Sequence[int], names: Sequence[str]) -> None:
+        """Refuse masks that lack a class and whose numbers are hardly those of classes: with gaps, or with 255.
+
+        :param found: What the masks hold, -1 for 255, ascending.
+        """
+        lacking = next((name for number, name in enumerate(names) if number not in found), None)
+        if lacking is None or list(found) == list(range(len(found))):
+            return
+        held = [*(number for number in found if number >= 0), *([MISSING_CLASS] if -1 in found else [])]
+        listed = ", ".join(map(str, held[:MOST_SHOWN])) + (", ..." if len(held) > MOST_SHOWN else "")
+        without = f" ({MISSING_CLASS} stands for a pixel without a class)" if -1 in found else ""
+        example = ", ".join(f"{number}: {place}" for place, number in enumerate(held[:MOST_SHOWN]))
+        raise DatasetError(
+            f"{self.column.title}: class '{lacking}' of task `{self.declared.name}` is in none of its masks, which "
+            f"hold {listed}{without}: say which number is which class, as in `values: {{{example}}}`."
+        )
 
     def notes(self, arrays: Mapping[str, FileArray]) -> list[str]:
         """What was made of 255 in masks that did not say it."""
@@ -88,11 +115,10 @@ class PixelTargets:
                 f"the masks of `{name}` hold 0 and 255 alone: 255 is read as class 1; say `values: {{255: null}}` "
                 "where it stands for a pixel without a class"
             ]
-        there = np.array([file is not None for file in self.files])
-        classes = arrays[self.key]
-        if not any((part[there[start : start + len(part)]] < 0).any() for start, part in parts(classes)):
+        found = self._numbers(arrays[self.key])
+        if found[0] >= 0:
             return []
-        following = 1 + max(int(part.max()) for _, part in parts(classes))
+        following = 1 + found[-1]
         return [
             f"255 in the masks of `{name}` stands for a pixel without a class; say `values: {{255: {following}}}` "
             "where it is a class"

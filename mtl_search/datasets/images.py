@@ -13,13 +13,13 @@ from pydantic import Field
 from mtl_search.arrays import Array, FileArray, parts
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._cache import Sample, Source, cached
-from mtl_search.datasets._columns import declared_tasks, is_dense, label, notation_of, notes_of
+from mtl_search.datasets._columns import declared_tasks, is_dense, label, notation_of
 from mtl_search.datasets._file_names import NamedFiles, of_row
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._pictures import Header, Size, picture_header, read_picture
 from mtl_search.datasets._pixel_targets import PixelTargets, pixel_targets, shown
 from mtl_search.datasets._splits import split_rows
-from mtl_search.datasets._tables import Column, read_table
+from mtl_search.datasets._tables import Column, notes_of, read_table
 from mtl_search.errors import DatasetError
 
 MAKING = 2

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_search.datasets import Dataset, DatasetSource
-from mtl_search.datasets._columns import Declared, declared_tasks, label, notation_of, notes_of
+from mtl_search.datasets._columns import Declared, declared_tasks, label, notation_of
 from mtl_search.datasets._features import table_inputs
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._splits import split_columns, split_rows
-from mtl_search.datasets._tables import Table, read_table
+from mtl_search.datasets._tables import Table, notes_of, read_table
 from mtl_search.errors import DatasetError, FieldError
 
 
@@ -59,7 +59,8 @@ class TableFile(DatasetSource):
         columns = [table.column(name, "dataset.inputs") for name in names]
         inputs = table_inputs(columns, rows["train"], self.missing_inputs, self.categories)
         read = [*columns, *(column for those in of_tasks.values() for column in those)]
-        notes = [*notes_of(read), *inputs.notes, *_index_notes(table, names)]
+        used = {*(column.name for column in read), *split_columns(self.split, table.columns)}
+        notes = [*notes_of(read), *inputs.notes, *_index_notes(table, used)]
         found = {**inputs.found, **({"notes": notes} if notes else {})}
         return own_dataset(self.name, table.path, inputs.values, labelled, rows, found, inputs.centre)
 
@@ -72,7 +73,10 @@ class TableFile(DatasetSource):
             left = [name for name in table.columns if name not in others]
             if "" in left:
                 number = table.columns.index("")
-                raise DatasetError(f"{table.path}: column {number} has no name: give it one, or name the `inputs`.")
+                raise DatasetError(
+                    f"{table.path}: column {number} has no name, as an index that pandas writes has none: give it one, "
+                    "or name the `inputs`."
+                )
             if not left:
                 raise DatasetError(f"{table.path}: has no column that is left as an input, besides tasks and splits.")
             return self._with_categories(left)
@@ -97,9 +101,13 @@ class TableFile(DatasetSource):
         return inputs
 
 
-def _index_notes(table: Table, inputs: list[str]) -> list[str]:
-    """Which columns are left out for they hold an index of pandas."""
-    left = [name for name in table.index if name not in inputs]
-    if not left:
-        return []
-    return [f"{', '.join(left)} holds an index of pandas and is no input; name it in `inputs` if it is one"]
+def _index_notes(table: Table, used: set[str]) -> list[str]:
+    """Which columns are left out for they hold an index of pandas.
+
+    :param used: Columns that are not left out.
+    """
+    return [
+        f"{name} holds an index of pandas and is no input; name it in `inputs` if it is one"
+        for name in table.index
+        if name not in used
+    ]

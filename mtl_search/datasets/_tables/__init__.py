@@ -14,17 +14,21 @@ from mtl_search.datasets._tables.binary import is_binary, read_binary, read_fold
 from mtl_search.datasets._tables.cells import PLAIN, column_of
 from mtl_search.datasets._tables.columns import LARGEST_LABEL, Column
 from mtl_search.datasets._tables.delimited import SEPARATORS, line_of, read_csv
-from mtl_search.datasets._tables.notation import FEW, Notation, flag, shown, yaml_text
-from mtl_search.datasets._tables.sources import Source, text_source
+from mtl_search.datasets._tables.notation import FEW, MISSING, Notation, flag, shown, yaml_text
+from mtl_search.datasets._tables.remarks import named, notes_of
+from mtl_search.datasets._tables.sources import Source, refuse_foreign, text_source
 from mtl_search.errors import DatasetError, no_such_file, suggestion
 
 __all__ = [
     "FEW",
     "LARGEST_LABEL",
+    "MISSING",
     "Column",
     "Notation",
     "Table",
     "flag",
+    "named",
+    "notes_of",
     "read_table",
     "shown",
     "text_column",
@@ -99,9 +103,7 @@ def read_table(
     source = None
     if path.is_dir():
         separator, cells = None, read_folder(path)
-    elif not path.is_file():
-        raise DatasetError(f"{path}: {no_such_file(path)}")
-    elif is_binary(path):
+    elif _is_binary(path):
         separator, cells = None, read_binary(path)
     else:
         source = text_source(path)
@@ -115,6 +117,17 @@ def read_table(
     if not cells.num_rows:
         raise DatasetError(f"{path}: has a header and no rows.")
     return Table(path, columns, _index(cells, columns), cells, tuple(missing), notation, source, separator)
+
+
+def _is_binary(path: Path) -> bool:
+    """Whether a file is Parquet or Feather, or is named so.
+
+    :raises DatasetError: If there is none, or it begins as what is no table.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path}: {no_such_file(path)}")
+    refuse_foreign(path)
+    return is_binary(path)
 
 
 def text_column(name: str, texts: NDArray[np.str_], title: str, place: Callable[[int], str]) -> Column:

@@ -8,7 +8,7 @@ from pyarrow import feather, parquet
 from pyarrow import json as arrow_json
 
 from mtl_search.datasets._tables.delimited import BLOCK
-from mtl_search.datasets._tables.sources import Source, beginning
+from mtl_search.datasets._tables.sources import Source, beginning, is_compressed
 from mtl_search.errors import DatasetError
 
 PARQUET, FEATHER = (".parquet", ".pq"), (".feather", ".arrow", ".ipc")
@@ -80,7 +80,7 @@ def _sort(path: Path) -> tuple[str, ...] | None:
     """The endings of the sort of a file, as it begins, else as it is named."""
     start = beginning(path)
     told = next((sort for mark, sort in BEGINNINGS.items() if start.startswith(mark)), None)
-    endings = [ending.lower() for ending in path.suffixes]
+    endings = [] if is_compressed(start) else [ending.lower() for ending in path.suffixes]
     named = next((sort for sort in (PARQUET, FEATHER) if any(one in endings for one in sort)), None)
     return told or named
 

@@ -1,6 +1,7 @@
 """Cells of a column as they are read from a file, as numbers or as texts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ def column_of(
         cells, kind = cells.cast(pa.int8()), pa.int8()
     if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         numbers = np.array(cells.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-        return _of_numbers(name, numbers, title, place, missing, flags)
+        exact = None if pa.types.is_floating(kind) else lambda: np.array(cells.to_pylist(), object)
+        return replace(_of_numbers(name, numbers, title, place, missing, flags), stored=exact)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return _of_texts(name, cells, title, place, missing, notation)
     raise DatasetError(f"{title}: must hold numbers or texts, but got {kind}{_what_helps(kind)}")
@@ -93,7 +95,7 @@ def _of_texts(
         words = {
             text: np.flatnonzero(codes == number)
             for number, text in enumerate(texts)
-            if meant.missing[number] and text and text not in missing
+            if meant.missing[number] and text.lower() in MISSING and text not in missing
         }
         return Column(name, np.array(meant.numbers)[codes], gone, title, place, written, meant.flags, words)
     odd = Odd(np.flatnonzero(np.isin(codes, meant.odd)), meant.is_wrong) if meant.odd else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.datasets._tables.notation import WHOLE, advice, shown
+from mtl_search.datasets._tables.notation import WHOLE, advice, shown, yaml_text
 from mtl_search.errors import DatasetError
 
 LARGEST_LABEL = 2.0**53
@@ -40,6 +40,7 @@ class Column:
     :param flags: Whether the numbers are 0 and 1 for words such as no and yes.
     :param words: Usual word for a missing number -> the rows where it was read as such.
     :param odd: What is no number where others are; ``None`` if there is no such.
+    :param stored: Gives the cells as they are stored, ``[rows]``, where that is not in float64.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Column:
     flags: bool = False
     words: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     odd: Odd | None = None
+    stored: Callable[[], NDArray[Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -64,6 +66,14 @@ class Column:
     def present(self) -> NDArray[Any]:
         """The values of the cells that are not missing."""
         return self.values[~self.missing]
+
+    @property
+    def different(self) -> int:
+        """Different values of the cells that are not missing, those too that are one in float64."""
+        cells = self.written if self.stored is None else self.stored
+        if cells is None or np.abs(self.present).max(initial=0) < LARGEST_LABEL:
+            return len(np.unique(self.present))
+        return len(set(cells()[~self.missing].tolist()))
 
     @cached_property
     def texts(self) -> NDArray[Any]:
@@ -88,7 +98,8 @@ class Column:
         """
         value = self.values[row]
         if found is None:
-            found = "nothing" if self.missing[row] else f"'{shown(value)}'" if self.is_text else f"{value:g}"
+            written = f"{value:g}" if self.written is None else shown(str(self.written()[row]))
+            found = "nothing" if self.missing[row] else f"'{shown(value)}'" if self.is_text else written
         return DatasetError(f"{self.place(row)}: must be {rule}, but got {found}.{f' {more}' if more else ''}")
 
     def numbers(self) -> NDArray[np.float64]:
@@ -100,7 +111,9 @@ class Column:
             raise self._no_number(0 if self.odd is None else int(self.odd.rows[0]))
         endless = np.flatnonzero(np.isinf(self.values))
         if len(endless):
-            raise self.wrong(int(endless[0]), "finite")
+            row = int(endless[0])
+            text = "inf" if self.written is None else str(self.written()[row])
+            raise self.wrong(row, "finite", f"Say `missing: [{yaml_text(text)}]` if it stands for an empty cell.")
         return self.values
 
     def check_categories(self, way_out: str) -> None:

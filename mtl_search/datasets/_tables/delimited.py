@@ -38,17 +38,20 @@ def read_csv(source: Source, separator: str) -> pa.Table:
 
     try:
         with source.opened() as file:
-            return arrow_csv.read_csv(
+            found = arrow_csv.read_csv(
                 file,
                 arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK),
                 arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse),
                 arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False),
             )
+        return found.rename_columns([name.strip() for name in found.column_names])
     except (pa.ArrowException, OSError) as error:
         if wrong:
-            row, cells = wrong[0].number - 2, f"{wrong[0].expected_columns} cells as the header has"
+            row, expected = wrong[0].number - 2, wrong[0].expected_columns
+            cells = f"{expected} cell{'s' if expected > 1 else ''}"
             where = f"{source.path}, row {row} (line {line_of(source, row, separator)})"
-            raise DatasetError(f"{where}: must have {cells}, but got {wrong[0].actual_columns}.") from error
+            told = f"the header has, which is `{shown(separator.join(header))}`"
+            raise DatasetError(f"{where}: must have {cells} as {told}, but got {wrong[0].actual_columns}.") from error
         reason = " ".join(str(error).split()).rstrip(".")
         raise DatasetError(f"{source.path}: is no CSV file that can be read: {reason}.") from error
 
@@ -114,7 +117,8 @@ def _no_text(source: Source) -> DatasetError:
         for number, line in enumerate(file, start=1):
             where = f"{source.path}, line {number}"
             if b"\0" in line:
-                return DatasetError(f"{where}: is no CSV file: it holds bytes that are no text.")
+                utf16 = "; if it is UTF-16 without its mark, save it as UTF-8" if line.count(b"\0") > 1 else ""
+                return DatasetError(f"{where}: is no CSV file: it holds bytes that are no text{utf16}.")
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:

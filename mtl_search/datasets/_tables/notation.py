@@ -24,7 +24,7 @@ MOST, NEARLY_ALL = 0.9, 0.95
 """Of a few different numbers, which may be levels: where more than `NEARLY_ALL` of the cells are numbers, or at least
 `MOST` and a text stands there once, that text is wrong and no level. (Of 20 cells, one; of 10, one that is alone.)"""
 
-SPACES = {" ": " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"}
+ALIKE = {" ": " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}", "'": "'\N{RIGHT SINGLE QUOTATION MARK}"}
 """A separator of thousands -> the characters that are taken for it."""
 ENDLESS = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(\.0)?")
@@ -35,15 +35,23 @@ DATE = re.compile(
 )
 """A date, with or without the time of day, or a time of day."""
 UNIT = re.compile(
-    r"[$€£¥]\s?[+-]?[0-9][0-9.,]*|[+-]?[0-9][0-9.,]*(e[+-]?[0-9]+)?\s?"
-    r"(%|‰|[$€£¥]|kg|mg|[µμ]g|g|cm|mm|[µμ]m|nm|km|ms|[µμ]s|ns|min|ml|°c|°f|hz|khz|mhz|ghz|kb|mb|gb|kwh|eur|usd|gbp)",
+    r"\(?[+-]?([$€£¥]|eur|usd|gbp|chf)\s?[+-]?[0-9][0-9.,']*\)?|[+-]?[0-9][0-9.,]*(e[+-]?[0-9]+)?\s?"
+    r"(%|‰|[$€£¥]|kg|mg|[µμ]g|g|cm|mm|[µμ]m|nm|km|k|m|bn|ms|[µμ]s|ns|s|h|min|ml|l|°c|°f|hz|khz|mhz|ghz|kb|mb|gb|kwh|"
+    r"eur|usd|gbp|chf|lbs?|oz|ft|years?|yrs?|days?|hours?)",
     re.IGNORECASE,
 )
-"""A number with its unit, of those that are hardly ever part of a name."""
+"""A number with its unit, of those that are hardly ever part of a name; ``k``, ``m`` and ``bn`` may be thousands and
+more of something."""
+MINUS = "\N{MINUS SIGN}"
+"""What some programs write for the hyphen before a negative number."""
 OTHERS = (
     ("decimal", re.compile(r"[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?|[+-]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+", re.IGNORECASE)),
-    ("thousands", re.compile(r"[+-]?[0-9]{1,3}(([,.' \u00a0\u202f\u2009])[0-9]{3})(\2[0-9]{3})*(\.[0-9]+)?")),
+    (
+        "thousands",
+        re.compile(r"[+-]?[1-9][0-9]{0,2}(([,.' \u00a0\u202f\u2009\u2019])[0-9]{3})(\2[0-9]{3})*(\.[0-9]+)?"),
+    ),
 )
+POINT = re.compile(r"[+-]?[0-9]*\.[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class Notation:
 
     def number(self, text: str) -> float | None:
         """The number that a text is, ``None`` if it is none."""
+        text = text.replace(MINUS, "-")
         if ENDLESS.fullmatch(text):
             return float(text)
         if self._plain.fullmatch(text):
@@ -74,12 +83,12 @@ class Notation:
 
     @cached_property
     def _grouped(self) -> re.Pattern[str]:
-        return re.compile(rf"[+-]?[0-9]{{1,3}}(?:{self._between}[0-9]{{3}})+(?:{re.escape(self.decimal)}[0-9]*)?")
+        return re.compile(rf"[+-]?[1-9][0-9]{{0,2}}(?:{self._between}[0-9]{{3}})+(?:{re.escape(self.decimal)}[0-9]*)?")
 
     @property
     def _between(self) -> str:
         assert self.thousands is not None
-        return f"[{re.escape(SPACES.get(self.thousands, self.thousands))}]"
+        return f"[{re.escape(ALIKE.get(self.thousands, self.thousands))}]"
 
 
 @dataclass(frozen=True)
@@ -115,10 +124,13 @@ def meaning(texts: Sequence[str], counts: Sequence[int], missing: Sequence[str],
     numbers = [None if is_word else notation.number(text) for text, is_word in zip(texts, words, strict=True)]
     odd = tuple(place for place in filled if numbers[place] is None)
     if not odd and (filled or all(empty)):
-        return Meaning([math.nan if number is None else number for number in numbers], words)
+        stand_ins = {notation.number(text) for text in missing} - {None}
+        meant = [math.nan if number is None or number in stand_ins else number for number in numbers]
+        return Meaning(meant, [math.isnan(number) for number in meant])
     found = [place for place in filled if numbers[place] is not None]
     is_wrong = bool(odd) and _is_wrong(texts, counts, found, odd)
-    return Meaning(None, empty, odd=odd if found or is_wrong else (), is_wrong=is_wrong)
+    like_numbers = found or any(looks_like(texts[place]) for place in odd)
+    return Meaning(None, empty, odd=odd if like_numbers else (), is_wrong=is_wrong)
 
 
 def _flags(filled: Sequence[str]) -> dict[str, float]:
@@ -147,13 +159,19 @@ def _is_wrong(texts: Sequence[str], counts: Sequence[int], found: Sequence[int],
 
 
 def looks_like(text: str) -> str:
-    """What a text that is no number looks like: ``date``, ``decimal``, ``thousands``, ``unit``, or nothing of that."""
+    """What a text that is no number looks like; nothing if like none of these.
+
+    ``date``, ``decimal`` for a decimal comma, ``point`` for a decimal point where another character is said, ``unit``,
+    or ``thousands`` with something between them.
+    """
     if DATE.fullmatch(text):
         return "date"
     if thousands := OTHERS[1][1].fullmatch(text):
         return "thousands" if thousands[2] else ""
     if OTHERS[0][1].fullmatch(text):
         return "decimal"
+    if POINT.fullmatch(text):
+        return "point"
     return "unit" if UNIT.fullmatch(text) else ""
 
 
@@ -169,11 +187,13 @@ def advice(text: str, alone_on_top: bool) -> str:
         return _with_decimal_comma(text)
     if kind == "thousands":
         between = next(character for character in text.lstrip("+-") if not character.isdigit())
-        option = " " if between in SPACES[" "] else between
+        option = next((one for one, others in ALIKE.items() if between in others), between)
         more = (
             ' (`decimal: ","` if the comma stands before decimals)' if between == "," and text.count(",") == 1 else ""
         )
         return f'It looks like a number with thousands apart: say `thousands: "{option}"`{more}.'
+    if kind == "point":
+        return "It looks like a number with a decimal point, but `decimal` says that another character stands there."
     if kind == "unit":
         return "It looks like a number with its unit: leave the number alone in the cell."
     if alone_on_top:

@@ -7,9 +7,9 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from mtl_search.errors import DatasetError
@@ -24,7 +24,8 @@ OPENERS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
 BROKEN = (OSError, EOFError, RuntimeError, NotImplementedError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 """What unpacking a damaged, encrypted or unknown file raises."""
 ENDINGS = (".gz", ".gzip", ".bz2", ".xz", ".zip")
-ZIP = b"PK\x03\x04"
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+"""How an archive begins, the second where there is nothing in it."""
 FOREIGN = (
     (b"\xd0\xcf\x11\xe0", "an Excel workbook or another file of Office: save the sheet as CSV (UTF-8)"),
     (b"(\xb5/\xfd", "compressed with zstd: unpack it"),
@@ -35,8 +36,16 @@ FOREIGN = (
     (b"\x80\x04", "pickled, which is never read, for it may run code: save the table as Parquet or CSV"),
     (b"\x80\x05", "pickled, which is never read, for it may run code: save the table as Parquet or CSV"),
     (b"%PDF", "a PDF file: save the table as CSV"),
+    (b"version https://", "what Git LFS keeps in the place of a file: `git lfs pull` fetches the file itself"),
+    *((start, "a page of the web and no table: fetch the file itself") for start in (b"<!", b"<html", b"<HTML")),
+    (b"<?xml", "an XML file: save the table as CSV"),
 )
 """How other files begin -> what they are, and what to do."""
+PACKED = (
+    *((start, "compressed twice: unpack it") for start in (*(mark for mark, _ in OPENERS), *ZIP)),
+    *((start, "a compressed file of Parquet or Feather: unpack it") for start in (b"PAR1", b"ARROW1", b"FEA1")),
+)
+"""The same of what was compressed."""
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -58,10 +67,12 @@ class Source:
 
     :param path: The file.
     :param data: Its contents in UTF-8 where they are not as in the file; ``None`` to read them from there.
+    :param member: Name of the file in an archive that they are from.
     """
 
     path: Path
     data: bytes | None = None
+    member: str = ""
 
     def opened(self) -> IO[bytes]:
         """The contents in UTF-8, with or without a byte order mark."""
@@ -69,8 +80,8 @@ class Source:
 
     @property
     def ending(self) -> str:
-        """Of its name, in small letters; of a compressed file that before the one that says so."""
-        endings = [one.lower() for one in self.path.suffixes if one.lower() not in ENDINGS]
+        """Of its name, in small letters; of a compressed file that before the one that says so, or of what is in it."""
+        endings = [one.lower() for one in Path(self.member or self.path.name).suffixes if one.lower() not in ENDINGS]
         return endings[-1] if endings else ""
 
 
@@ -91,20 +102,35 @@ def text_source(path: Path) -> Source:
 
     :raises DatasetError: If it is no text, or takes too much memory.
     """
-    start, data = beginning(path), None
+    start, data, member = beginning(path), None, ""
     for mark, opener in OPENERS:
         if start.startswith(mark):
             data = _unpacked(path, opener)
     if start.startswith(ZIP):
-        data = _of_zip(path)
-    start = start if data is None else data[:16]
-    for mark, what in FOREIGN:
+        data, member = _of_zip(path)
+    if data is not None:
+        start = data[:16]
+        _refuse(path, start, (*FOREIGN, *PACKED))
+    encoding = next((name for mark, name in MARKS if start.startswith(mark)), None)
+    if encoding is not None:
+        data = _decoded(path, path.read_bytes() if data is None else data, encoding)
+    return Source(path, data, member)
+
+
+def is_compressed(start: bytes) -> bool:
+    """Whether a file that begins so is compressed, or an archive."""
+    return start.startswith((*(mark for mark, _ in OPENERS), *ZIP))
+
+
+def refuse_foreign(path: Path) -> None:
+    """:raises DatasetError: If a file begins as what is no table; the message says what it is and what to do."""
+    _refuse(path, beginning(path), FOREIGN)
+
+
+def _refuse(path: Path, start: bytes, kinds: Sequence[tuple[bytes, str]]) -> None:
+    for mark, what in kinds:
         if start.startswith(mark):
             raise DatasetError(f"{path}: is {what}.")
-    encoding = next((name for mark, name in MARKS if start.startswith(mark)), None)
-    return Source(
-        path, data if encoding is None else _decoded(path, path.read_bytes() if data is None else data, encoding)
-    )
 
 
 def _decoded(path: Path, data: bytes, encoding: str) -> bytes:
@@ -123,15 +149,17 @@ def _unpacked(path: Path, opener: Callable[..., Any]) -> bytes:
         raise DatasetError(f"{path}: is compressed and cannot be unpacked: {_sentence(error)}.") from error
 
 
-def _of_zip(path: Path) -> bytes:
-    """The one file in an archive.
+def _of_zip(path: Path) -> tuple[bytes, str]:
+    """The one file in an archive, and its name; what systems put beside it is none.
 
     :raises DatasetError: If it holds several, or what is no table.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = [
-                one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX/")
+                one
+                for one in archive.infolist()
+                if not one.is_dir() and not one.filename.startswith("__MACOSX/") and not _is_hidden(one.filename)
             ]
             names = [one.filename for one in members]
             if any(name.startswith("xl/") or name == "content.xml" for name in names):
@@ -141,9 +169,13 @@ def _of_zip(path: Path) -> bytes:
             if len(members) != 1:
                 raise DatasetError(f"{path}: must hold one file, but it is an archive of {len(members)}: unpack it.")
             with archive.open(members[0]) as file:
-                return _read(path, file, lambda: members[0].compress_size)
+                return _read(path, file, lambda: members[0].compress_size), members[0].filename
     except BROKEN as error:
         raise DatasetError(f"{path}: is an archive that cannot be unpacked: {_sentence(error)}.") from error
+
+
+def _is_hidden(name: str) -> bool:
+    return PurePosixPath(name).name.startswith(".")
 
 
 def _read(path: Path, file: IO[bytes], taken: Callable[[], int]) -> bytes:
