@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from mtl_search.arrays import Array, parts
 from mtl_search.capacity import bank_note, check_here
 from mtl_search.characters import cut, printable
+from mtl_search.cost_ends import cost_ends
 from mtl_search.datasets import Dataset
 from mtl_search.experiment import Experiment
-from mtl_search.runner import cost_range, prepare
+from mtl_search.runner import prepare
 from mtl_search.tasks import Binary, Classification, MultiLabel, Task, class_counts
 from mtl_search.wording import count
 
@@ -32,7 +33,7 @@ def check(experiment: Experiment) -> dict[str, Any]:
     """
     check_here(experiment.search, changeable=True)
     dataset = prepare(experiment)
-    low, high = cost_range(experiment, dataset)
+    ends = cost_ends(experiment.search_space, tuple(dataset.tasks), dataset.input_shape)
     return {
         "name": experiment.name,
         "dataset": dataset.name,
@@ -40,7 +41,8 @@ def check(experiment: Experiment) -> dict[str, Any]:
         "inputs": _inputs(dataset, bank_note(experiment, dataset)),
         "tasks": [_task(task, dataset) for task in dataset.tasks],
         "architectures": experiment.search_space.size,
-        **{name: [getattr(low, name), getattr(high, name)] for name in vars(low)},
+        **{name: [getattr(ends.low, name), getattr(ends.high, name)] for name, _ in COSTS},
+        "costs_are_about": ends.about,
         "trials": experiment.search.trials,
         "epochs": experiment.training.epochs,
         "sampler": experiment.search.sampler,
@@ -111,7 +113,7 @@ def check_text(found: Mapping[str, Any]) -> str:
         *_entry("inputs", _inputs_text(found["inputs"])),
         *(line for text in _notes(found["inputs"]) for line in _entry("", text)),
         *_entry("architectures", f"{found['architectures']:,}"),
-        *(line for name, title in COSTS for line in _entry(title, f"{found[name][0]:,} to {found[name][1]:,}")),
+        *(line for name, title in COSTS for line in _entry(title, _range_text(found, name))),
         *_entry("search", f"{found['trials']} trials of {found['epochs']} epochs, {found['sampler']}"),
     ]
     for task in found["tasks"]:
@@ -123,6 +125,11 @@ def _entry(name: str, text: str) -> list[str]:
     """A line with a name before it, wrapped."""
     first, *more = wrap(printable(text), WIDTH - 16, break_on_hyphens=False) or [""]
     return [f"  {name:13} {first}", *(" " * 16 + line for line in more)]
+
+
+def _range_text(found: Mapping[str, Any], name: str) -> str:
+    low, high = found[name]
+    return f"{'about ' if found['costs_are_about'] else ''}{low:,} to {high:,}"
 
 
 def _inputs_text(inputs: Mapping[str, Any]) -> str:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 import typer
 
 from mtl_search.characters import printable
-from mtl_search.errors import ClusterError, MTLSearchError, SearchInterruptedError, UserError, no_such_folder
+from mtl_search.errors import (
+    ClusterError,
+    MTLSearchError,
+    SearchInterruptedError,
+    UserError,
+    existing_folder,
+    shown_path,
+)
 from mtl_search.signals import INTERRUPTED, caught, end_on_signals, interrupted
 from mtl_search.streams import open_streams
 
@@ -233,7 +240,7 @@ def show(
         try:
             svg.write_text(svg_drawing(architecture, tasks), encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{svg}: cannot be written: {error.strerror}.") from error
+            raise UserError(f"{shown_path(svg)}: cannot be written: {error.strerror}.") from error
         _say(f"picture: {svg}", sys.stderr)
     if as_json:
         _print_json(_architecture_data(architecture, trial))
@@ -401,8 +408,7 @@ def _check_dataset(experiment: "Experiment") -> None:
 def _divided(target: str) -> tuple[str, str]:
     """``RUN:ID`` as folder and name."""
     path, _, name = target.rpartition(":")
-    if not os.path.isdir(path or target):
-        raise UserError(f"{path or target}: {no_such_folder(Path(path or target))}")
+    existing_folder(path or target)
     return path, name
 
 
@@ -543,7 +549,7 @@ def _print_run(run: "Run") -> None:
     _say(f"{run.experiment.name}: {states} of {data['asked']} asked for")
     _print_under_way(data)
     for remark in data["remarks"]:
-        print(f"  {remark}")
+        _say(f"  {remark}")
     for trial in run.trials:
         if trial.state == "FAILED":
             _say(f"  trial {trial.number} FAILED: {printable(trial.error)}")

@@ -29,7 +29,7 @@ from mtl_search.errors import (
     StorageError,
     UnknownNameError,
     UserError,
-    no_such_folder,
+    existing_folder,
 )
 from mtl_search.evaluation import (
     Entrant,
@@ -136,8 +136,7 @@ def compare(
 @contextmanager
 def _held(path: Path) -> Iterator[Run]:
     """A run whose folder is this process's alone, read after it was: nobody changes what it holds."""
-    if not path.is_dir():
-        raise RunFolderError(f"{path}: {no_such_folder(path)}")
+    existing_folder(path)
     with alone_in(path):
         run = load_run(path)
         remove_half_written(path)

@@ -132,7 +132,7 @@ def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tup
         total += _stem(network, architecture.backbone.kernel_size)
     for block in network.blocks:
         for layer in block.layers:
-            total += sum(_layer(layer, len(tasks), architecture.specific), Cost())
+            total += _of_layer(layer, len(tasks), architecture.specific)
         if block.residual:
             total += sum(_skips(block, len(tasks)), Cost())
     return total
@@ -179,6 +179,11 @@ def head_macs(heads: TaskHeads) -> int:
 def _heads(network: Geometry, outputs: Sequence[int], grid: int) -> Cost:
     weights = sum(outputs) * (network.after.shared + network.after.own) * grid**2
     return Cost(weights + sum(outputs), 0, weights)
+
+
+@functools.lru_cache(maxsize=10_000)  # a deep network repeats its layers, and a space repeats those of its networks
+def _of_layer(layer: LayerGeometry, tasks: int, specific: str) -> Cost:
+    return sum(_layer(layer, tasks, specific), Cost())
 
 
 def _layer(layer: LayerGeometry, tasks: int, specific: str) -> Iterator[Cost]:

@@ -171,6 +171,21 @@ def no_such_file(path: Path) -> str:
     return _not_there("file", path, lambda beside: beside.name)
 
 
+def shown_path(path: object) -> str:
+    """A path in a message: on one line, and of a very long one the beginning."""
+    return cut(printable(str(path)), 300)
+
+
+def existing_folder(path: str | Path) -> Path:
+    """A folder that a user named.
+
+    :raises RunFolderError: If it is not there, or no folder.
+    """
+    if not os.path.isdir(path):  # of a name that is too long, Path.is_dir raises an error
+        raise RunFolderError(f"{shown_path(path)}: {no_such_folder(Path(path))}")
+    return Path(path)
+
+
 def no_such_folder(path: Path) -> str:
     """The same about a folder, or that it is a file."""
     if os.path.exists(path):
@@ -181,7 +196,7 @@ def no_such_folder(path: Path) -> str:
 def _not_there(kind: str, path: Path, shown: Callable[[Path], str], fits: Callable[[Path], bool] = Path.exists) -> str:
     """:param fits: Whether what lies beside it can have been meant."""
     if not os.path.isdir(path.parent):  # of a name that is too long, Path.is_dir raises an error
-        return f"there is no such {kind}, and no folder {printable(str(path.parent))}."
+        return f"there is no such {kind}, and no folder {shown_path(path.parent)}."
     beside = [one.name for one in path.parent.iterdir() if fits(one)]
     nearest = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
     near = f" Did you mean `{printable(shown(path.parent / nearest[0]))}`?" if nearest else ""

@@ -28,7 +28,7 @@ import pandas as pd
 
 from mtl_search.architecture import Architecture
 from mtl_search.characters import printable, quoted
-from mtl_search.errors import RunFolderError, UserError, no_such_folder
+from mtl_search.errors import RunFolderError, UserError, existing_folder, reason_of, shown_path
 from mtl_search.experiment import Experiment, parse_experiment, read_yaml
 from mtl_search.files import is_worked_in
 from mtl_search.layout import (
@@ -215,9 +215,7 @@ def load_run(path: str | Path) -> Run:
 
     :raises RunFolderError: If there is no such folder, or it is not a run's; the message names the file.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise RunFolderError(f"{path}: {no_such_folder(folder)}")
+    folder = existing_folder(path)
     check_inside(folder)
     if not (folder / EXPERIMENT).is_file():
         raise RunFolderError(f"{path}: is not the folder of a run: it has no {EXPERIMENT}.")
@@ -245,6 +243,11 @@ def check_free(path: str | Path) -> None:
         raise RunFolderError(
             f"{path}: must be a folder, not an address. Mount the storage, and name the folder where it is mounted."
         )
+    try:
+        folder.stat()
+    except (OSError, ValueError) as error:  # a name that is too long; one that no file can have
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise RunFolderError(f"{shown_path(path)}: cannot be a folder for a run: {reason_of(error)}.") from error
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{path}: is a file, not a folder for a run.")
     if folder.is_dir() and any(inside.name != LOCK for inside in folder.iterdir()):

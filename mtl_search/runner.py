@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ from typing import Any
 from rich.console import Console
 
 from mtl_search import cost
-from mtl_search.architecture import Architecture
 from mtl_search.augmentation import check_augmentation
 from mtl_search.balancing import make_balancing
 from mtl_search.campaign import Campaign
 from mtl_search.capacity import check_here, check_memory, this_machine
-from mtl_search.cost import Cost
+from mtl_search.cost_ends import cost_ends
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.engine import Source, Work, engine, room
 from mtl_search.errors import (
@@ -25,11 +23,10 @@ from mtl_search.errors import (
     DatasetError,
     ExperimentError,
     FieldError,
-    RunFolderError,
     SearchInterruptedError,
     UnknownNameError,
     UserError,
-    no_such_folder,
+    existing_folder,
 )
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.experiment import Experiment, Training, experiment_of
@@ -47,9 +44,6 @@ from mtl_search.sampling import check_sampling
 from mtl_search.signals import advise, signals_interrupt, uninterrupted
 from mtl_search.space import SearchSpace
 from mtl_search.status import hours_spent
-
-STARTS = 3
-"""Architectures from which each end of a space's costs is looked for."""
 
 
 def search(
@@ -143,8 +137,7 @@ def resume(
     :raises RunFolderError: If it is not the folder of a run, or another process works in it.
     :raises SearchInterruptedError: As :func:`search`.
     """
-    if not Path(path).is_dir():
-        raise RunFolderError(f"{path}: {no_such_folder(Path(path))}")
+    existing_folder(path)
     advise(f"go on with: mtl-search resume {path}")
     with signals_interrupt(), alone_in(Path(path)), _an_interruption_says(_before_a_trial(path)):
         run = load_run(path)
@@ -304,8 +297,8 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     check_inputs(space.backbone, dataset.input_shape)
     for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
         check_independence(bank, space.backbone.kind == "vector")
-    low, high = cost_range(experiment, dataset)
-    check_weights(high.learnable_parameters)
+    ends = cost_ends(space, tuple(dataset.tasks), dataset.input_shape)
+    check_weights(ends.high.learnable_parameters)
     model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))
     balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
     for objective in experiment.objectives:
@@ -323,37 +316,11 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
             f"but got {experiment.training.batch_size}."
         )
     for name, limit in experiment.constraints.limits().items():
-        if name != "latency_ms" and getattr(low, name) > limit:
+        if name != "latency_ms" and getattr(ends.low, name) > limit:
             raise ExperimentError(
                 f"`constraints.{name}` must leave something to search, but got {limit:,}: "
-                f"the cheapest architecture found in the space has {getattr(low, name):,}."
+                f"the cheapest architecture found in the space has {getattr(ends.low, name):,}."
             )
-
-
-def cost_range(experiment: Experiment, dataset: Dataset, samples: int = 50) -> tuple[Cost, Cost]:
-    """The lowest and the highest of each cost in the space.
-
-    Of a small space they are those of all architectures. Of a larger one they are the ends that are found from some
-    architectures, drawn by lot or of equal layers, by changing one choice after the other as long as that leads
-    further.
-
-    :param samples: Architectures to draw.
-    """
-    space = experiment.search_space
-    is_small = space.size <= samples
-    drawn = list(space.architectures() if is_small else space.uniform())
-    drawn += [] if is_small else [space.sample(seed) for seed in range(samples)]
-    estimate = functools.cache(functools.partial(cost.estimate, tasks=dataset.tasks, input_shape=dataset.input_shape))
-
-    def end(name: str, sign: int) -> int:
-        def value(architecture: Architecture) -> int:
-            return sign * int(getattr(estimate(architecture), name))
-
-        nearest = sorted(drawn, key=value)[:STARTS]
-        return sign * min(value(one if is_small else space.descend(one, value)) for one in nearest)
-
-    names = [field.name for field in fields(Cost)]
-    return Cost(*(end(name, 1) for name in names)), Cost(*(end(name, -1) for name in names))
 
 
 def worker_count(experiment: Experiment, joins: bool = False) -> int | None:

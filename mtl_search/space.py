@@ -4,6 +4,7 @@ Everything here rests on :meth:`SearchSpace.resolve`, which asks one question af
 and returns the architecture that the answers make. Samplers answer by suggesting, :meth:`SearchSpace.sample` by lot.
 """
 
+import functools
 import itertools
 import math
 import random
@@ -251,20 +252,31 @@ class SearchSpace:
                 if self.contains(alike):
                     yield alike
 
-    def descend(self, start: Architecture, value: Callable[[Architecture], float]) -> Architecture:
+    def descend(
+        self, start: Architecture, value: Callable[[Architecture], float], tries: int
+    ) -> tuple[Architecture, bool]:
         """The architecture of least value that is found from ``start`` on by changing the width, then the layers that
-        choose together, one group after the other, until nothing gets less.
+        choose together, one group after the other; and whether that went on until nothing got less.
+
+        :param tries: Architectures to try at most.
         """
         best = start
-        while True:
+        while tries:
             before = best
-            for width in self.width_multiplier:
-                best = min(best, replace(best, width_multiplier=width), key=value)
-            for group in self.groups():
-                for choice in self.layers[group[0]].choices():
-                    best = min(best, _with_choice(best, group, choice), key=value)
+            for change in itertools.islice(self._changes(), tries):
+                best = min(best, change(best), key=value)
+                tries -= 1
             if best == before:
-                return best
+                return best, tries > 0
+        return best, False
+
+    def _changes(self) -> Iterator[Callable[[Architecture], Architecture]]:
+        """Every option of the width, then every choice of every group: what it makes of an architecture."""
+        for width in self.width_multiplier:
+            yield functools.partial(replace, width_multiplier=width)
+        for group in self.groups():
+            for choice in self.layers[group[0]].choices():
+                yield functools.partial(_with_choice, group=group, choice=choice)
 
     def _key(self, group: int) -> str:
         """What the names of the questions of a group begin with."""

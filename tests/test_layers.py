@@ -63,6 +63,7 @@ LAYERS = (
     "batches",
     "sampling",
     "cost",
+    "cost_ends",
     "training",
     "methods",
     "evaluation",
