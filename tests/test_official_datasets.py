@@ -243,6 +243,21 @@ WRONG: dict[str, tuple[str, Callable[[Path], object], list[str]]] = {
     "another count": ("celeba", replaced(ATTRIBUTES, "12\n", "13\n"), ["line 1", "number of pictures, 12", "'13'"]),
     "an answer of 0": ("celeba", replaced(ATTRIBUTES, "000003.jpg  -1", "000003.jpg  0"), ["line 5", "-1 or 1"]),
     "a split of 3": ("celeba", replaced(PARTITION, "000003.jpg 0", "000003.jpg 3"), ["line 3", "0, 1 or 2"]),
+    "a way out of the folder": (
+        "celeba",
+        replaced(ATTRIBUTES, "000003.jpg  ", "../../3.jpg  "),
+        [ATTRIBUTES, "names of files without their folders", "'../../3.jpg'"],
+    ),
+    "a sample out of the folder": (
+        "pascal_context",
+        written("ImageSets/Context/val.txt", "../../0"),
+        ["val.txt: must hold names of files without their folders", "'../../0'"],
+    ),
+    "a list that is no text": (
+        "pascal_context",
+        lambda root: (root / "ImageSets/Context/val.txt").write_bytes(b"\xff\xfe"),
+        ["val.txt: cannot be read"],
+    ),
     "no split": ("celeba", replaced(PARTITION, "000003.jpg 0\n", ""), ["has no line for 000003.jpg"]),
     "a missing face": ("celeba", gone("img_align_celeba/000005.jpg"), ["names 000005.jpg, but there is no file"]),
     "a face that is none": (

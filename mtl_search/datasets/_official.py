@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mtl_search.arrays import Array
 from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.datasets._splits import Rows
+from mtl_search.datasets._tables import shown
 from mtl_search.errors import DatasetError, FieldError
 from mtl_search.tasks import Task
 
@@ -25,6 +26,15 @@ def find_all(root: Path, wanted: Sequence[str], what: str) -> None:
     if missing:
         found = f"{root} has no {missing[0]}" if root.is_dir() else f"there is no folder {root}"
         raise DatasetError(f"`dataset.root` must hold the files of {what}, {', '.join(wanted)}, but {found}.")
+
+
+def check_name(listed_in: Path, name: str) -> None:
+    """Check that what a list names is a file in its folder, and no way out of it.
+
+    :raises DatasetError: If it is more than a name.
+    """
+    if name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+        raise DatasetError(f"{listed_in}: must hold names of files without their folders, but got {shown(name)!r}.")
 
 
 def rows_of_training(train: int, test: int, val: int, seed: int) -> Rows:

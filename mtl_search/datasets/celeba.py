@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mtl_search.datasets import SPLITS, Dataset, DatasetSource
 from mtl_search.datasets._cache import Sample, Source, cached
-from mtl_search.datasets._official import find_all, official_dataset
+from mtl_search.datasets._official import check_name, find_all, official_dataset
 from mtl_search.datasets._pictures import read_picture
 from mtl_search.errors import DatasetError
 from mtl_search.tasks import Binary, MultiLabel, Task
@@ -57,6 +57,8 @@ class CelebA(DatasetSource):
         root = Path(self.root)
         find_all(root, FILES, "CelebA")
         files, names, attributes = _attributes(root / ATTRIBUTES)
+        for file in files:
+            check_name(root / ATTRIBUTES, file)
         parts = _partition(root / PARTITION, files)
         tasks, targets = _tasks(self.targets, names, attributes)
         pictures = [root / IMAGES / file for file in files]

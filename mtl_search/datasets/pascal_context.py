@@ -14,7 +14,7 @@ from scipy.io.matlab import MatReadError
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._cache import Sample, Source, cached
 from mtl_search.datasets._maps import read_classes, resized
-from mtl_search.datasets._official import find_all, official_dataset, rows_of_training
+from mtl_search.datasets._official import check_name, find_all, official_dataset, rows_of_training
 from mtl_search.datasets._pictures import picture_header, read_picture
 from mtl_search.errors import DatasetError
 from mtl_search.tasks import Edges, Normals, Saliency, Segmentation
@@ -111,7 +111,12 @@ class PascalContext(DatasetSource):
 
 def _names(path: Path) -> list[str]:
     """Names of the samples of a list."""
-    names = path.read_text(encoding="utf-8").split()
+    try:
+        names = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    for name in names:
+        check_name(path, name)
     if not names:
         raise DatasetError(f"{path}: must name samples, a line each, but is empty.")
     return names
