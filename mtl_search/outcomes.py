@@ -144,6 +144,8 @@ def load_comparison(path: str | Path) -> Comparison | None:
     :raises RunFolderError: If a file of it cannot be read; the message names it.
     """
     folder = Path(path)
+    if not folder.exists():  # a comparison without a search makes it when its trainings begin
+        return None
     check_inside(folder)
     if not (folder / COMPARISON).exists():
         return None

@@ -73,7 +73,8 @@ def test_a_search_in_this_process_reserves_nothing() -> None:
 @pytest.mark.skipif(GPUS > 0, reason="this machine has what the experiment asks for")
 @pytest.mark.parametrize("name", ["nyuv2", "cityscapes", "celeba", "resnet18", "pascal_context"])
 def test_what_is_shipped_for_gpus_is_refused_in_one_line(name: str) -> None:
-    command = [sys.executable, "-m", "mtl_search.launch", "check", name]
+    data = [] if name == "resnet18" else ["--set", "dataset.root=."]
+    command = [sys.executable, "-m", "mtl_search.launch", "check", name, *data]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.endswith("this machine has none: `--set search.gpus=0` trains on processors.\n")

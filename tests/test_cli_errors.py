@@ -102,7 +102,7 @@ def test_wrong_experiment(tmp_path: Path, command: str, text: str, fragments: li
         (["search", "missing.yaml"], ["missing.yaml: there is no such file"]),
         (["check", "missing.yaml"], ["missing.yaml: there is no such file"]),
         (["search", "quickstrt"], ["there is no experiment `quickstrt`", "Did you mean `quickstart`?"]),
-        (["search", "quickstart", "--workers", "-1"], ["`search.workers`", "at least 0", "but got -1"]),
+        (["search", "quickstart", "--workers", "-1"], ["`search.workers`", "a whole number from 0 to", "but got -1"]),
         (["search", "quickstart", "--trials", "0"], ["`search.trials`", "but got 0"]),
         (["search", "quickstart", "--set", "training.epoch=3"], ["`training.epoch` is no key", "`epochs`?"]),
         (["check", "quickstart", "--set", "training.epochs"], ["--set training.epochs", "must be `dotted.key=value`"]),
