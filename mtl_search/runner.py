@@ -23,7 +23,6 @@ from mtl_search.errors import (
     DatasetError,
     ExperimentError,
     FieldError,
-    RunFolderError,
     SearchInterruptedError,
     UnknownNameError,
     UserError,
