@@ -84,7 +84,7 @@ def test_the_name_of_a_file_that_is_not_there(name: str, command: Callable[..., 
         assert err.removesuffix("\n").isprintable(), (call, err)
 
 
-@pytest.mark.parametrize("name", ["no\x1b[2Jsuch", "no\udc80such", "x" * 3000, "a/" + "x" * 3000])
+@pytest.mark.parametrize("name", ["no\x1b[2Jsuch", "no\nsuch", "no\udc80such", "x" * 3000, "a/" + "x" * 3000])
 def test_the_name_of_a_folder_that_is_not_there(name: str, command: Callable[..., tuple[int, str, str]]) -> None:
     for call in ("status", "report", "resume", "export", "compare", "show"):
         status, out, err = command(call, name)
