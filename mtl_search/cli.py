@@ -111,8 +111,14 @@ def _end(message: str, status: int) -> None:
 
 
 def _say(text: object, file: TextIO | None = None) -> None:
-    """Print what may hold names that others chose: what a terminal would obey is shown as escapes."""
-    print(printable(str(text), keep="\n"), file=file)
+    """Print what may hold names that others chose: what a terminal would obey is shown as escapes.
+
+    Line ends stay, those of messages of several lines; in what the command was given they are shown, too.
+    """
+    shown = str(text)
+    for given in sys.argv[1:]:
+        shown = shown.replace(given, printable(given)) if "\n" in given.strip("\n") else shown
+    print(printable(shown, keep="\n"), file=file)
 
 
 @app.callback(invoke_without_command=True)

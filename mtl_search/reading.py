@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mtl_search.characters import is_broken, printable, quoted
-from mtl_search.errors import UserError
+from mtl_search.characters import is_broken, quoted
+from mtl_search.errors import UserError, shown_path
 
 TEXT_LIMIT = 4 * 2**20
 """Bytes of a file of settings. The largest that ship with the package have three thousand."""
@@ -42,7 +42,7 @@ def read_bytes(path: str | Path, limit: int, follow: bool = True) -> bytes:
     :raises UserError: If it is missing, is no ordinary file, is larger, or cannot be read; the message begins with the
         path.
     """
-    shown = printable(str(path))
+    shown = shown_path(path)
     # another kind of file may come in its place meanwhile: a pipe without a writer must not be waited for
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
@@ -63,7 +63,7 @@ def read_text(path: str | Path, limit: int = TEXT_LIMIT, follow: bool = True) ->
     :raises UserError: As :func:`read_bytes`, or if it is no such text.
     """
     data = read_bytes(path, limit, follow)
-    shown = printable(str(path))
+    shown = shown_path(path)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise UserError(f"{shown}: must be in UTF-8, but is in UTF-16: save it as UTF-8.")
     try:
@@ -83,7 +83,7 @@ def read_json(path: str | Path, limit: int = JSON_LIMIT, follow: bool = True) ->
     try:
         return parse_json(text)
     except UserError as error:
-        raise UserError(f"{printable(str(path))}: {error}") from error
+        raise UserError(f"{shown_path(path)}: {error}") from error
 
 
 def parse_json(text: str) -> Any:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from mtl_search.characters import printable
+
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 INTERRUPTED = 130
 """The exit status."""
@@ -40,7 +42,7 @@ class _Interruption:
 
 def advise(text: str) -> None:
     """Say from now on, when the command is interrupted, how to go on."""
-    _Interruption.advice = text
+    _Interruption.advice = printable(text)
 
 
 def interrupted() -> str:

@@ -85,6 +85,24 @@ def test_the_name_of_a_file_that_is_not_there(name: str, command: Callable[..., 
         assert err.removesuffix("\n").isprintable(), (call, err)
 
 
+@pytest.mark.parametrize("name", ["no\x1b[2Jsuch", "no\nsuch", "no\udc80such", "x" * 3000, "a/" + "x" * 3000])
+def test_the_name_of_a_folder_that_is_not_there(name: str, command: Callable[..., tuple[int, str, str]]) -> None:
+    for call in ("status", "report", "resume", "export", "compare", "show"):
+        status, out, err = command(call, name)
+        assert (status, out) == (2, ""), (call, err)
+        assert err.startswith("error: ")
+        assert err.removesuffix("\n").isprintable(), (call, err)
+        assert len(err) < 800, (call, err)
+
+
+def test_a_folder_that_cannot_be_made(command: Callable[..., tuple[int, str, str]]) -> None:
+    status, out, err = command("search", "my.yaml", "--out", "x" * 3000)
+    assert (status, out) == (2, "")
+    assert err.startswith(
+        f"error: {'x' * 297}...: cannot be a folder for a run: OSError: [Errno 36] File name too long"
+    )
+
+
 def test_the_error_of_a_training() -> None:
     assert reason_of(ValueError("=1+1\x1b[2J\n" + "x" * 600)) == r"ValueError: =1+1\x1b[2J " + "x" * 491
 
