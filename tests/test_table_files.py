@@ -192,6 +192,16 @@ NAMED: dict[str, tuple[str, bytes, list[str]]] = {
     "a bomb": ("data.csv.gz", b"", ["more than 100 times its own size", "unpack"]),
     "a list in JSON": ("data.json", b'[{"a": 1}]', ["JSON object in each line", "not a list"]),
     "broken JSON": ("data.jsonl", b'{"a": 1}\n{"a": \n', ["JSON object in each line"]),
+    "Latin-1 in JSON": (
+        "data.jsonl",
+        b'{"a": 1}\n{"gr\xf6sse": 2}\n',
+        ["line 2", "must be UTF-8, but got the byte 0xf6"],
+    ),
+    "bytes in JSON": (
+        "data.jsonl",
+        b'{"a": 1}\n\0\n',
+        ["line 2", "is no file of JSON: it holds bytes that are no text"],
+    ),
     "nothing in JSON": ("data.jsonl", b" \n", ["is empty"]),
     "an empty gz": ("data.csv.gz", gzip.compress(b""), ["is empty", "names of its columns"]),
     "half of UTF-16": ("data.csv", TEXT.encode("utf-16")[:-1], ["UTF-16", "is not"]),

@@ -29,11 +29,12 @@ training: {epochs: 1, batch_size: 16}
 search: {trials: 1, workers: 0}
 """
 CHECK = """
-import json, resource
+import json
+from pathlib import Path
 from mtl_search.checking import check
 from mtl_search.experiment import load_experiment
 found = check(load_experiment("my.yaml"))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
 print(json.dumps([found["inputs"]["shape"], found["fixed_parameters"], peak, found["inputs"]["notes"]]))
 """
 

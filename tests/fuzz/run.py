@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ["OMP_NUM_THREADS"] = "1"  # a forked process waits for ever for the threads that OpenMP had in the other one
 
 from guard import Guard
 from targets import TARGETS

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mtl_search.datasets._tables.binary import is_binary, read_binary, read_folder, read_json
 from mtl_search.datasets._tables.cells import PLAIN, column_of
 from mtl_search.datasets._tables.columns import LARGEST_LABEL, Column
-from mtl_search.datasets._tables.delimited import SEPARATORS, line_of, read_csv
+from mtl_search.datasets._tables.delimited import SEPARATORS, check_text, line_of, read_csv
 from mtl_search.datasets._tables.notation import FEW, MISSING, Notation, flag, shown, yaml_text
 from mtl_search.datasets._tables.remarks import named, notes_of
 from mtl_search.datasets._tables.sources import Source, refuse_foreign, text_source
@@ -108,11 +108,12 @@ def read_table(
     else:
         source = text_source(path)
         if source.ending in JSON:
+            check_text(source, "file of JSON")
             separator, cells = None, read_json(source)
         else:
             separator = separator or SEPARATORS.get(source.ending, ",")
             cells = read_csv(source, separator)
-    columns = tuple(cells.column_names)
+    columns = _names(path, cells)
     _check_names(path, columns)
     if not cells.num_rows:
         raise DatasetError(f"{path}: has a header and no rows.")
@@ -137,6 +138,14 @@ def text_column(name: str, texts: NDArray[np.str_], title: str, place: Callable[
     :param place: Says where a row is, for messages.
     """
     return column_of(name, pa.chunked_array([pa.array(texts.tolist(), pa.large_string())]), title, place)
+
+
+def _names(path: Path, cells: pa.Table) -> tuple[str, ...]:
+    """:raises DatasetError: If a name is no text."""
+    try:
+        return tuple(cells.column_names)
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: has a column whose name is no text in UTF-8: give it another one.") from error
 
 
 def _check_names(path: Path, columns: Sequence[str]) -> None:

@@ -77,7 +77,7 @@ def _rows(source: Source, separator: str, errors: str = "strict") -> Iterator[An
 def _header(source: Source, separator: str) -> list[str]:
     """The names of the columns; looks through the whole file for what is no text."""
     path = source.path
-    _check_text(source)
+    check_text(source)
     try:
         with _rows(source, separator) as reader:
             header: list[str] = next((row for row in reader if row), [])
@@ -95,30 +95,34 @@ def _header(source: Source, separator: str) -> list[str]:
     return header
 
 
-def _check_text(source: Source) -> None:
-    """:raises DatasetError: If the file is no text in UTF-8; the message names the line."""
+def check_text(source: Source, kind: str = "CSV file") -> None:
+    """Check that a file is text.
+
+    :param kind: What the file is to be, for messages.
+    :raises DatasetError: If it is no text in UTF-8; the message names the line.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with source.opened() as file:
             while part := file.read(2**20):
                 decoder.decode(part)
                 if b"\0" in part:
-                    raise _no_text(source)
+                    raise _no_text(source, kind)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise _no_text(source) from error
+        raise _no_text(source, kind) from error
     except OSError as error:
         raise DatasetError(f"{source.path}: cannot be read: {error.strerror}.") from error
 
 
-def _no_text(source: Source) -> DatasetError:
+def _no_text(source: Source, kind: str) -> DatasetError:
     """The error of the first line that is no text."""
     with source.opened() as file:
         for number, line in enumerate(file, start=1):
             where = f"{source.path}, line {number}"
             if b"\0" in line:
                 utf16 = "; if it is UTF-16 without its mark, save it as UTF-8" if line.count(b"\0") > 1 else ""
-                return DatasetError(f"{where}: is no CSV file: it holds bytes that are no text{utf16}.")
+                return DatasetError(f"{where}: is no {kind}: it holds bytes that are no text{utf16}.")
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
