@@ -62,6 +62,7 @@ def test_ray_that_does_not_start_says_why() -> None:
 def test_what_ray_prints_while_it_starts_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
     with _nothing_printed():
         os.write(2, b"gcs_client.cc: Failed to get cluster ID")
+        print("Traceback", file=sys.stderr)
     os.write(2, b"after")
     assert capfd.readouterr().err == "after"
 
