@@ -62,7 +62,7 @@ class Cluster:
 
     def start(self, **options: Any) -> None:
         """Start it, or join the one at an address, with our answers to signals."""
-        with _answers_kept(), _known_nodes(self.nodes), _nothing_printed():
+        with _answers_kept(), _known_nodes(self.nodes):
             ray.init(job_config=OwnPath(), **options, **QUIET)
         head, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         here = WORKER._global_node
@@ -190,17 +190,7 @@ def _join(cluster: Cluster, address: str) -> None:
             socket.create_connection((host, int(port)), timeout=5).close()
         cluster.start(address=address)
     except (OSError, ValueError, ConnectionError, RuntimeError) as error:
-        raise UserError(
-            f"--address {address}: there is no Ray cluster to join: {reason_of(error).rstrip('.')}.{_about_tokens()}"
-        ) from error
-
-
-def _about_tokens() -> str:
-    """What to do where a cluster may ask for a token, which Ray hands only to those that it is told to."""
-    loader = RAYLET.AuthenticationTokenLoader.instance()
-    if "RAY_AUTH_MODE" in os.environ or not loader.has_token(ignore_auth_mode=True):
-        return ""
-    return " If one is there, it may ask for the token that this machine has: set RAY_AUTH_MODE=token."
+        raise UserError(f"--address {address}: there is no Ray cluster to join: {reason_of(error)}.") from error
 
 
 @contextmanager
@@ -217,22 +207,6 @@ def _answers_kept() -> Iterator[None]:
         yield
     finally:
         WORKER.connect, utils.set_sigterm_handler = connect, set_handler
-
-
-@contextmanager
-def _nothing_printed() -> Iterator[None]:
-    """What Ray prints while it starts, over and over, and with tracebacks, says less than the error that it raises."""
-    sys.stderr.flush()
-    before = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(before, 2)
-        os.close(before)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ RAY_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_get_check_signal_interval_milliseconds": "100",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
@@ -15,7 +14,6 @@ RAY_SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_THRESHOLD_S": "1e9",
 }
-"""No usage statistics, no output, no files of Tune's own; Ctrl+C reaches us, also while Ray waits: before its
-core ends this process, 1.5 seconds after its cluster was lost."""
+"""No usage statistics, no output, no files of Tune's own; Ctrl+C reaches us."""
 
 os.environ.update(RAY_SETTINGS)

@@ -12,14 +12,11 @@ import pytest
 import ray
 from ray import _raylet
 from ray._private import node, ray_constants, utils, worker
-from ray.air.execution._internal import actor_manager
 from ray.job_config import JobConfig
-from ray.tune.execution import tune_controller
-from ray.tune.experiment import Trial
 
 from mtl_search import guard
 from mtl_search.errors import ClusterError
-from mtl_search.ray_cluster import Cluster, OwnPath, _about_tokens, _nothing_printed, local_cluster
+from mtl_search.ray_cluster import Cluster, OwnPath, local_cluster
 
 HIDING = "raise ImportError('the file of the user was imported')\n"
 
@@ -39,10 +36,6 @@ HIDING = "raise ImportError('the file of the user was imported')\n"
         (JobConfig, "_runtime_env_has_working_dir"),
         (_raylet, "AuthenticationTokenLoader"),
         (_raylet, "Config"),
-        (_raylet.AuthenticationTokenLoader, "has_token"),
-        (actor_manager, "RayActorError"),
-        (tune_controller, "RayActorError"),
-        (Trial, "error_file"),
     ],
 )
 def test_what_ray_does_not_promise_is_there(where: Any, name: str) -> None:
@@ -57,31 +50,6 @@ def test_ray_that_does_not_start_says_why() -> None:
     ):
         pass
     assert "RAY_AUTH_TOKEN_PATH" not in os.environ
-
-
-def test_what_ray_prints_while_it_starts_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    with _nothing_printed():
-        os.write(2, b"gcs_client.cc: Failed to get cluster ID")
-        print("Traceback", file=sys.stderr)
-    os.write(2, b"after")
-    assert capfd.readouterr().err == "after"
-
-
-@pytest.mark.parametrize(("mode", "told"), [(None, True), ("token", False), ("disabled", False)])
-def test_a_token_that_ray_does_not_hand_over_unasked_is_told_of(
-    mode: str | None, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "token").write_text("0" * 64)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    if mode is not None:
-        monkeypatch.setenv("RAY_AUTH_MODE", mode)
-    loader = _raylet.AuthenticationTokenLoader.instance()
-    loader.reset_cache()
-    try:
-        assert ("set RAY_AUTH_MODE=token" in _about_tokens()) is told
-    finally:
-        loader.reset_cache()
 
 
 @pytest.fixture(scope="module")
