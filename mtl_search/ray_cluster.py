@@ -1,6 +1,7 @@
 """The Ray cluster that trainings run on: one of our own on this machine, or a running one that is joined."""
 
 import atexit
+import functools
 import logging
 import os
 import secrets
@@ -19,7 +20,7 @@ import mtl_search.ray_settings
 # isort: split
 import ray
 from ray import _raylet
-from ray._private import node, ray_constants, utils, worker
+from ray._private import node, ray_constants, services, utils, worker
 from ray.job_config import JobConfig
 
 from mtl_search import guard
@@ -32,6 +33,7 @@ assert mtl_search.ray_settings.RAY_SETTINGS
 WORKER: Any = worker
 RAYLET: Any = _raylet
 NODE: Any = node.Node
+SERVICES: Any = services
 """What Ray does not show to the outside, without types."""
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
@@ -62,7 +64,7 @@ class Cluster:
 
     def start(self, **options: Any) -> None:
         """Start it, or join the one at an address, with our answers to signals."""
-        with _answers_kept(), _known_nodes(self.nodes):
+        with _answers_kept(), _known_nodes(self.nodes), _out_of_our_group():
             ray.init(job_config=OwnPath(), **options, **QUIET)
         head, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         here = WORKER._global_node
@@ -217,6 +219,17 @@ def _loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _out_of_our_group() -> Iterator[None]:
+    """Ray's processes start in groups of their own: a signal to ours, as a terminal sends it, is for us to answer."""
+    start = SERVICES.ConsolePopen
+    SERVICES.ConsolePopen = functools.partial(start, process_group=0)
+    try:
+        yield
+    finally:
+        SERVICES.ConsolePopen = start
 
 
 @contextmanager
