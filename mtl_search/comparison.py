@@ -41,7 +41,7 @@ from mtl_search.evaluation import (
     mean_quality,
     missing_scores,
 )
-from mtl_search.experiment import Experiment, Search, Training
+from mtl_search.experiment import MOST_MACHINES, Experiment, Search, Training
 from mtl_search.files import alone_in
 from mtl_search.layout import COMPARISON
 from mtl_search.outcomes import (
@@ -66,6 +66,8 @@ from mtl_search.temporary import temporary_folder
 from mtl_search.trial import State, Trial
 from mtl_search.weights import check_weights, has_weights, load_weights, save_weights
 
+MOST_SEEDS = 1_000
+"""Trainings of each entrant. Comparisons of the literature have three to ten."""
 PICKS = ("knee", "best", "smallest")
 MATCHED = "matched:"
 COSINES = ("hard_sharing",)
@@ -305,10 +307,10 @@ def trial_entry(trial: Trial, names: Sequence[str], experiment: Experiment) -> E
 
 
 def _check_counts(seeds: int, workers: int | None = None) -> None:
-    if seeds < 1:
-        raise FieldError("seeds", "must be at least 1", seeds)
-    if workers is not None and workers < 0:
-        raise FieldError("workers", "must be at least 0", workers)
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise FieldError("seeds", f"must be from 1 to {MOST_SEEDS:,}", seeds)
+    if workers is not None and not 0 <= workers <= MOST_MACHINES:
+        raise FieldError("workers", f"must be from 0 to {MOST_MACHINES:,}", workers)
 
 
 def _check_entries(entries: Sequence[Entry], experiment: Experiment, dataset: Dataset) -> dict[str, int]:

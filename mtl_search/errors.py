@@ -167,7 +167,11 @@ def suggestion(name: object, valid: Iterable[str]) -> str:
 
 
 def no_such_file(path: Path) -> str:
-    """A sentence about a file that is not there: the nearest one beside it, or that its folder is missing, too."""
+    """A sentence about a file that is not there: the nearest one beside it, or that its folder is missing, too;
+    or about something else that is there in its place.
+    """
+    if os.path.exists(path):
+        return "it is no ordinary file."
     return _not_there("file", path, lambda beside: beside.name)
 
 

@@ -62,6 +62,8 @@ Widths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], FEW, Be
 
 MOST = 1_000_000
 """Of what is counted one by one: epochs, trials, samples of a batch. No search has come near in any of them."""
+MOST_RATE = 1e6
+"""Of a learning rate and a weight decay: float32 holds their products with weights."""
 MOST_HOURS = 1e6
 """A century."""
 MOST_MACHINES = 10_000
@@ -245,8 +247,8 @@ class Training(Section):
 
     epochs: int = Field(5, ge=1, le=MOST)
     batch_size: int = Field(128, ge=2, le=MOST)
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
+    learning_rate: float = Field(3e-3, gt=0, le=MOST_RATE)
+    weight_decay: float = Field(1e-2, ge=0, le=MOST_RATE)
     schedule: Literal["one_cycle", "cosine", "step", "poly", "constant"] = "one_cycle"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     balancing: Annotated[BalancingSettings, BeforeValidator(by_name)] = BalancingSettings()
@@ -281,7 +283,7 @@ class EarlyStopping(Section):
     """
 
     grace: int = Field(3, ge=1, le=MOST)
-    factor: float = Field(3, gt=1)
+    factor: float = Field(3, gt=1, le=MOST)
 
 
 class Target(Section):

@@ -114,7 +114,7 @@ def test_wrong_experiment(tmp_path: Path, command: str, text: str, fragments: li
         (["compare", "nowhere"], ["nowhere: there is no such folder"]),
         (["compare", "--dataset", "multi_mnis"], ["there is no dataset `multi_mnis`", "Did you mean `multi_mnist`?"]),
         (["compare", "--dataset", "fashion_mnist"], ["on `fashion_mnist`", "`--like EXPERIMENT`"]),
-        (["compare", "--like", "quickstart", "--seeds", "0"], ["`seeds` must be at least 1, but got 0"]),
+        (["compare", "--like", "quickstart", "--seeds", "0"], ["`seeds` must be from 1 to 1,000, but got 0"]),
         (["compare", "--like", "quickstart", "--baselines", "recn"], ["no baseline `recn`", "Did you mean `recon`?"]),
         (["train", "recon"], ["a baseline holds no data", "`--dataset NAME`"]),
         (["train", "recn", "--like", "quickstart"], ["no baseline `recn`", "Did you mean `recon`?"]),

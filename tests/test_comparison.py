@@ -276,7 +276,7 @@ def test_wrong_input_is_refused_before_anything_is_written(run: Run) -> None:
     assert_refused(run, UserError, r"there is no pick `nee`\. Did you mean `knee`", picks=["nee"])
     assert_refused(run, RunFolderError, r"there is no trial 99", picks=["99"])
     assert_refused(run, UserError, r"`hard_sharing`", baselines=["single_task"], picks=["matched:hard_sharing"])
-    assert_refused(run, FieldError, r"`seeds` must be at least 1, but got 0", seeds=0, picks=["knee"])
+    assert_refused(run, FieldError, r"`seeds` must be from 1 to 1,000, but got 0", seeds=0, picks=["knee"])
     assert_refused(run, UserError, r"there is nothing to compare", picks=[])
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mtl_search import Architecture, Backbone, LayerChoice, LayerSpace, Stage, build_model, load_experiment
+from mtl_search import Architecture, Backbone, LayerChoice, LayerSpace, Stage, build_model, compare, load_experiment
 from mtl_search.banks import primitives_of
 from mtl_search.cli import main
-from mtl_search.errors import FieldError, UserError
+from mtl_search.errors import FieldError, UserError, no_such_file
 from mtl_search.experiment import parse_experiment
 from mtl_search.methods import make_method
 from mtl_search.networks.paths import module_shapes
@@ -41,6 +41,9 @@ SETTINGS = {
     "training.epochs=1000000000": "less than or equal to 1000000, but got 1000000000.",
     "training.batch_size=1000000000": "less than or equal to 1000000, but got 1000000000.",
     "training.augmentation={shift: 1000000000}": "less than or equal to 1000000, but got 1000000000.",
+    "training.learning_rate=1.0e+300": "less than or equal to 1000000, but got 1e+300.",
+    "training.weight_decay=1.0e+300": "less than or equal to 1000000, but got 1e+300.",
+    "search.early_stopping.factor=1.0e+300": "less than or equal to 1000000, but got 1e+300.",
     "search.trials=1000000000": "less than or equal to 1000000, but got 1000000000.",
     "search.workers=1000000000": "must be `auto` or a whole number from 0 to 10,000, but got 1000000000.",
     "search.cpus=1000000000": "less than or equal to 10000, but got 1000000000.",
@@ -222,3 +225,21 @@ def test_an_experiment_is_an_ordinary_file(
 def test_a_recipe_is_read_within_limits(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="method `os:system` must be code of your own"):
         make_method("os:system", {})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": 10**9}, "`seeds` must be from 1 to 1,000, but got 1000000000."),
+        ({"seeds": 0}, "`seeds` must be from 1 to 1,000, but got 0."),
+        ({"workers": 10**9}, "`workers` must be from 0 to 10,000, but got 1000000000."),
+    ],
+)
+def test_trainings_of_a_comparison_are_limited(options: dict[str, int], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        compare(tmp_path, **options)
+    assert str(refused.value) == message
+
+
+def test_what_is_in_the_place_of_a_file_is_not_called_missing() -> None:
+    assert no_such_file(Path("/dev/zero")) == "it is no ordinary file."
