@@ -14,7 +14,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest $(ALONE)
 
 help: .venv/installed
-	COLUMNS=80 $(BIN)/python -c "import sys; from mtl_search.cli import main; sys.argv = ['mtl-search', '--help']; main()" > mtl_search/help.txt
+	COLUMNS=80 $(BIN)/python -c "import sys; from mtl_search.cli.commands import main; sys.argv = ['mtl-search', '--help']; main()" > mtl_search/cli/help.txt
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -209,9 +209,13 @@ def run_timed() -> None:
     began, clock, times = time.time(), Clock(), Path(sys.argv.pop(1))
     sys.argv[0] = "mtl-search"
     with clock.piece("Python and imports"):
-        from mtl_search import cli, engine, report, runner, samplers
-        from mtl_search.campaign import Campaign
-        from mtl_search.run_writer import RunWriter
+        from mtl_search.cli import commands as cli
+        from mtl_search.execution import engine
+        from mtl_search.reporting import search_page as report
+        from mtl_search.runs.writer import RunWriter
+        from mtl_search.samplers import study as samplers
+        from mtl_search.searching import run as runner
+        from mtl_search.searching.loop import Campaign
     runner.search = functools.partial(runner.search, evaluate=functools.partial(evaluate_timed, times=times))
     writes = ("start", "add_epoch", "add_checkpoint", "add", "add_weights", "keep_checkpoints")
     with ExitStack() as stack:
@@ -240,7 +244,7 @@ def counted(clock: Clock) -> dict[str, dict[str, float]]:
 def evaluate_timed(what: Any, dataset: Any, training: Any, seed: int, course: Any, *, times: Path) -> Iterator[Any]:
     """In a worker: the evaluation that searches do, and a line with its times."""
     from mtl_search import cost, evaluation
-    from mtl_search.training import DeviceSplit, Trainer
+    from mtl_search.training.trainer import DeviceSplit, Trainer
 
     began, clock = time.time(), Clock()
     reports = evaluation.evaluate_by_epoch(what, dataset, training, seed, course)
@@ -370,7 +374,7 @@ def print_meanwhile(search: dict[str, Any]) -> None:
 def print_from_files(place: Path) -> None:
     """What the files of any search say."""
     from mtl_search import load_run
-    from mtl_search.runner import worker_count
+    from mtl_search.searching.run import worker_count
 
     run = load_run(place)
     started, finished = (datetime.fromisoformat(run.environment[name]) for name in ("started", "finished"))

@@ -125,7 +125,7 @@ def stub(architecture: Any, dataset: Any, training: Any, seed: int, course: Any)
 def ours(trials: int, sampler: str, workers: int) -> dict[str, float]:
     clock = Clock()
     from mtl_search import load_dataset, load_experiment, search
-    from mtl_search.campaign import Campaign
+    from mtl_search.searching.loop import Campaign
 
     end = Campaign._end
 

@@ -90,7 +90,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from mtl_search.native.bank import Measured, takes_blocks
+from mtl_search.kernels.bank import Measured, takes_blocks
 from mtl_search.networks.forms import Form, can_be_joined, fastest, has_native_form, recombined
 from mtl_search.networks.operators import Bank, make_operator
 

@@ -5,7 +5,7 @@ epoch. The two differ by rounding, which training amplifies: not seed by seed, b
 
     python benchmarks/same_accuracy.py [--seeds 5] [--epochs 8] [--threads 1]
 
-One thread of an AMD EPYC with AVX2, torch 2.13.0, with the kernels in C of :mod:`mtl_search.native`, minimal
+One thread of an AMD EPYC with AVX2, torch 2.13.0, with the kernels in C of :mod:`mtl_search.kernels`, minimal
 filtering among them; seconds of the processor, while other work ran beside it:
 
 | seed | reference | seconds | fused | seconds |
@@ -25,12 +25,12 @@ import time
 import torch
 
 from mtl_search import Architecture, build_model, load_experiment
-from mtl_search.architecture import LayerChoice
 from mtl_search.evaluation import mean_quality
-from mtl_search.memory import keep_freed_memory
+from mtl_search.internal.memory import keep_freed_memory
 from mtl_search.networks.network import Implementation
-from mtl_search.runner import prepare
-from mtl_search.training import Trainer, scores_on
+from mtl_search.searching.run import prepare
+from mtl_search.spaces.architecture import LayerChoice
+from mtl_search.training.trainer import Trainer, scores_on
 
 IMPLEMENTATIONS: tuple[Implementation, ...] = ("reference", "fused")
 

@@ -19,7 +19,7 @@ all layers put out for one sample. Convolutions take time as their multiply-accu
 busy by each; normalisation, ReLU and all that is read and written take time as the activations.
 
 One thread of an AMD EPYC with AVX2, torch 2.13.0, batch 64, ``--rounds 3``, with the kernels in C of
-:mod:`mtl_search.native`, neighbours not idle:
+:mod:`mtl_search.kernels`, neighbours not idle:
 
 | | exponent of time | of MACs | of activations |
 |---|---|---|---|
@@ -72,8 +72,8 @@ import torch
 
 from mtl_search import Architecture, build_model
 from mtl_search.cost import estimate
-from mtl_search.environment import describe_environment
 from mtl_search.networks.geometry import Geometry, geometry
+from mtl_search.runs.environment import describe_environment
 from step_time import made_tasks, network, step
 
 BANK, RATIO = "linear", 0.5

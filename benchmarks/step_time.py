@@ -17,7 +17,7 @@ On one thread, times are of the process: other work on the machine counts little
 
 With ``--keep-memory`` the process keeps freed memory, as the workers of a search do.
 
-Bank ``linear``, torch 2.13.0, memory not kept by the C library, with the kernels in C of :mod:`mtl_search.native`. One
+Bank ``linear``, torch 2.13.0, memory not kept by the C library, with the kernels in C of :mod:`mtl_search.kernels`. One
 thread of an AMD EPYC with AVX2, whose neighbours are not idle. The rows of widths 64 and 128 with 2 and 8 tasks are of
 the code as it is; those of width 32 are without minimal filtering, and without using the memory of large features
 again. The others are also of kernels that took a tenth longer (width 256, and 40 tasks at more than width 32: while
@@ -154,12 +154,12 @@ import torch
 from torch import Tensor, nn
 
 from mtl_search import Architecture, build_model
-from mtl_search.architecture import Backbone, LayerChoice, Stage
 from mtl_search.cost import count_macs
-from mtl_search.memory import keep_freed_memory
+from mtl_search.internal.memory import keep_freed_memory
 from mtl_search.networks.layer import State
 from mtl_search.networks.network import MultiTaskNetwork
 from mtl_search.networks.paths import PathNetwork
+from mtl_search.spaces.architecture import Backbone, LayerChoice, Stage
 from mtl_search.tasks import Classification, TaskGroups
 
 SHAPE = (1, 36, 36)

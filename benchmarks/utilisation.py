@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from mtl_search import load_dataset, load_experiment, search
-from mtl_search.campaign import Campaign
-from mtl_search.engine import Job
+from mtl_search.execution.engine import Job
+from mtl_search.searching.loop import Campaign
 
 
 class Clock:

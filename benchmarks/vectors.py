@@ -35,8 +35,8 @@ import torch
 from torch import Tensor, nn
 
 from mtl_search import Architecture, build_model
-from mtl_search.architecture import Backbone, LayerChoice, Stage
 from mtl_search.networks.paths import PathNetwork
+from mtl_search.spaces.architecture import Backbone, LayerChoice, Stage
 from mtl_search.tasks import Classification, TaskGroups
 
 FEATURES = 64

@@ -7,55 +7,55 @@ import importlib
 
 TYPE_CHECKING = False  # type checkers take it for true, and `typing` takes longer to load than all of this
 if TYPE_CHECKING:
-    from mtl_search.architecture import Architecture as Architecture
-    from mtl_search.architecture import Backbone as Backbone
-    from mtl_search.architecture import LayerChoice as LayerChoice
-    from mtl_search.architecture import Stage as Stage
-    from mtl_search.comparison import compare as compare
+    from mtl_search.comparison.compare import compare as compare
     from mtl_search.datasets import Split as Split
     from mtl_search.datasets import load_dataset as load_dataset
     from mtl_search.datasets import make_dataset as make_dataset
     from mtl_search.evaluation import evaluate as evaluate
-    from mtl_search.experiment import Training as Training
-    from mtl_search.experiment import load_experiment as load_experiment
-    from mtl_search.experiment import load_space as load_space
-    from mtl_search.exporting import export as export
+    from mtl_search.exporting.export import export as export
+    from mtl_search.internal.own_code import dataset_function as dataset_function
+    from mtl_search.internal.own_code import own_code_allowed as own_code_allowed
     from mtl_search.networks.network import build_model as build_model
-    from mtl_search.own_code import dataset_function as dataset_function
-    from mtl_search.own_code import own_code_allowed as own_code_allowed
-    from mtl_search.report import write_report as write_report
-    from mtl_search.run_folder import load_run as load_run
-    from mtl_search.runner import resume as resume
-    from mtl_search.runner import search as search
-    from mtl_search.space import LayerSpace as LayerSpace
-    from mtl_search.space import SearchSpace as SearchSpace
+    from mtl_search.reporting.search_page import write_report as write_report
+    from mtl_search.runs.folder import load_run as load_run
+    from mtl_search.searching.run import resume as resume
+    from mtl_search.searching.run import search as search
+    from mtl_search.spaces.architecture import Architecture as Architecture
+    from mtl_search.spaces.architecture import Backbone as Backbone
+    from mtl_search.spaces.architecture import LayerChoice as LayerChoice
+    from mtl_search.spaces.architecture import Stage as Stage
+    from mtl_search.spaces.experiment import Training as Training
+    from mtl_search.spaces.experiment import load_experiment as load_experiment
+    from mtl_search.spaces.experiment import load_space as load_space
+    from mtl_search.spaces.space import LayerSpace as LayerSpace
+    from mtl_search.spaces.space import SearchSpace as SearchSpace
     from mtl_search.tasks import make_task as make_task
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Architecture": "architecture",
-    "Backbone": "architecture",
-    "LayerChoice": "architecture",
-    "Stage": "architecture",
-    "compare": "comparison",
+    "Architecture": "spaces.architecture",
+    "Backbone": "spaces.architecture",
+    "LayerChoice": "spaces.architecture",
+    "Stage": "spaces.architecture",
+    "compare": "comparison.compare",
     "Split": "datasets",
     "load_dataset": "datasets",
     "make_dataset": "datasets",
     "evaluate": "evaluation",
-    "Training": "experiment",
-    "load_experiment": "experiment",
-    "load_space": "experiment",
-    "export": "exporting",
+    "Training": "spaces.experiment",
+    "load_experiment": "spaces.experiment",
+    "load_space": "spaces.experiment",
+    "export": "exporting.export",
     "build_model": "networks.network",
-    "dataset_function": "own_code",
-    "own_code_allowed": "own_code",
-    "write_report": "report",
-    "load_run": "run_folder",
-    "resume": "runner",
-    "search": "runner",
-    "LayerSpace": "space",
-    "SearchSpace": "space",
+    "dataset_function": "internal.own_code",
+    "own_code_allowed": "internal.own_code",
+    "write_report": "reporting.search_page",
+    "load_run": "runs.folder",
+    "resume": "searching.run",
+    "search": "searching.run",
+    "LayerSpace": "spaces.space",
+    "SearchSpace": "spaces.space",
     "make_task": "tasks",
 }
 

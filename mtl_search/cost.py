@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtl_search.architecture import Architecture
-from mtl_search.banks import CONVOLUTION, primitives_of
+from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.decoder import Decoder, Level
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, LayerGeometry, geometry
 from mtl_search.networks.heads import LinearHead, TaskHeads
@@ -23,7 +22,8 @@ from mtl_search.primitives import (
     NonlinearPrimitive,
     NonlinearVectorPrimitive,
 )
-from mtl_search.registry import PRIMITIVES
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 from mtl_search.tasks import Task
 
 WARM_UP = 5

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from mtl_search import cost
-from mtl_search.architecture import Architecture, Backbone
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset
 from mtl_search.errors import CheckpointError, DatasetError
-from mtl_search.experiment import BalancingSettings, Training
-from mtl_search.gradients import layer_cosines, of_present
+from mtl_search.internal.gradients import layer_cosines, of_present
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.methods._candidate import Candidate
-from mtl_search.scores import is_optional
+from mtl_search.metrics.scores import is_optional
+from mtl_search.runs.trial import State, Trial
+from mtl_search.spaces.architecture import Architecture, Backbone
+from mtl_search.spaces.experiment import BalancingSettings, Training
 from mtl_search.tasks import Task
-from mtl_search.training import Checkpoint, Epoch, Trainer, device_of, restoring, scores_on
-from mtl_search.trial import State, Trial
+from mtl_search.training.trainer import Checkpoint, Epoch, Trainer, device_of, restoring, scores_on
 
 COSINE_BATCHES = 4
 """Batches of training samples over which the cosines between the tasks' gradients are averaged."""

@@ -5,9 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mtl_search.outcomes import Comparison, Outcome, load_comparison, write_asked, write_details, write_outcomes
-from mtl_search.run_folder import Run
-from mtl_search.trial import State
+from mtl_search.comparison.results import (
+    Comparison,
+    Outcome,
+    load_comparison,
+    write_asked,
+    write_details,
+    write_outcomes,
+)
+from mtl_search.runs.folder import Run
+from mtl_search.runs.trial import State
 
 TASKS = ("left", "right")
 LAYERS = ("stem", "layer 0", "layer 1", "layer 2")

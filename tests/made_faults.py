@@ -11,8 +11,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from made_processes import Driver
-from mtl_search.run_folder import Run, load_run
-from mtl_search.trial import State, Trial
+from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.trial import State, Trial
 
 TRIALS, EPOCHS = 5, 4
 SETTINGS = {

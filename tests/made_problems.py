@@ -8,12 +8,12 @@ import numpy as np
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from made_networks import made_tasks
-from mtl_search.architecture import Backbone, Kind, Stage
 from mtl_search.datasets import Dataset, Split, make_dataset
-from mtl_search.experiment import Training
 from mtl_search.methods import Finished, Method, Problem
+from mtl_search.spaces.architecture import Backbone, Kind, Stage
+from mtl_search.spaces.experiment import Training
 from mtl_search.tasks import Classification
-from mtl_search.training import Epoch
+from mtl_search.training.trainer import Epoch
 
 TRAINING = Training(epochs=2, batch_size=16, device="cpu")
 SIZES = {"train": 72, "val": 32}

@@ -19,7 +19,7 @@ class Driver:
     ) -> None:
         self.mark = uuid.uuid4().hex
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mtl_search.launch", *arguments],
+            [sys.executable, "-m", "mtl_search.cli.launch", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from mtl_search.architecture import Architecture
-from mtl_search.experiment import Experiment, load_experiment
-from mtl_search.run_folder import Run, load_run
-from mtl_search.run_writer import RunWriter
-from mtl_search.trial import State, Trial
+from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.trial import State, Trial
+from mtl_search.runs.writer import RunWriter
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import Experiment, load_experiment
 
 ENVIRONMENT = {
     "command": "mtl-search search quickstart --out results/made",

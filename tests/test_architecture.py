@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mtl_search.architecture import Architecture, Backbone, LayerChoice, Stage
 from mtl_search.errors import FieldError, UserError
-from mtl_search.experiment import load_space
+from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.experiment import load_space
 
 BACKBONE = Backbone((Stage(16), Stage(32, 1, 2)))
 ARCHITECTURE = Architecture(BACKBONE, (LayerChoice("paper", 1), LayerChoice("linear", 0.5, 2)))

@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from mtl_search import load_dataset
-from mtl_search.arrays import FileArray
 from mtl_search.datasets import Dataset
 from mtl_search.errors import DatasetError
-from mtl_search.resuming import data_digest
+from mtl_search.internal.arrays import FileArray
+from mtl_search.runs.provenance import data_digest
 
 LOT = np.random.default_rng(0)
 SAMPLES = 60

@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from made_kinds import OPTIONS, absent, as_split, dataset_of, made_targets, made_task
-from mtl_search.arrays import FileArray, joined, moments, parts
 from mtl_search.datasets import Dataset, Split
 from mtl_search.errors import DatasetError
-from mtl_search.registry import TASKS
-from mtl_search.resuming import data_digest
+from mtl_search.internal.arrays import FileArray, joined, moments, parts
+from mtl_search.internal.registry import TASKS
+from mtl_search.runs.provenance import data_digest
 
 LOT = np.random.default_rng(0)
 ROWS = LOT.integers(0, 256, (50, 3, 4), dtype=np.uint8)
@@ -81,7 +81,7 @@ def test_moments_are_those_of_numpy(shape: tuple[int, ...], monkeypatch: pytest.
     array[LOT.random(shape) < 0.2] = np.nan
     array[:50] = np.nan
     others = tuple(axis for axis in range(len(shape)) if axis != 1)
-    monkeypatch.setattr("mtl_search.arrays.IN_CACHE", 64)
+    monkeypatch.setattr("mtl_search.internal.arrays.IN_CACHE", 64)
     count, mean, deviation = moments(array)
     assert count.tolist() == np.atleast_1d(np.sum(~np.isnan(array), axis=others)).tolist()
     exact = array.astype(np.float64)

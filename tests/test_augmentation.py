@@ -11,15 +11,15 @@ from torch import Tensor
 from made_dense import ALL_MAPS, MIXED, made_squares
 from made_networks import made_tasks, single_threaded
 from made_problems import made_dataset, made_problem, operators_of, solve
-from mtl_search.augmentation import Augmentation, Moves
-from mtl_search.batches import DeviceSplit
 from mtl_search.errors import FieldError
 from mtl_search.evaluation import Course, Entrant, evaluate_by_epoch
-from mtl_search.experiment import AugmentationSettings, Training
+from mtl_search.internal.registry import METHODS
 from mtl_search.methods import make_method
 from mtl_search.methods.hard_sharing import HardSharing
-from mtl_search.registry import METHODS
-from mtl_search.wording import augmentation_text
+from mtl_search.reporting.text import augmentation_text
+from mtl_search.spaces.experiment import AugmentationSettings, Training
+from mtl_search.training.augmentation import Augmentation, Moves
+from mtl_search.training.batches import DeviceSplit
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

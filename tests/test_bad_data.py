@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from mtl_search.cli import main
+from mtl_search.cli.commands import main
 
 REST = """
 backbone: {stages: [{width: 4}, {width: 4}]}

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from made_images import SIDE, draw, write_folder
-from mtl_search.cli import main
+from mtl_search.cli.commands import main
 
 EXPERIMENT = """
 dataset: {{name: images, {options}}}

@@ -15,13 +15,13 @@ from torch.nn import Parameter
 
 from made_networks import made_architecture, single_threaded
 from mtl_search.balancing import GradientBalancing, LossBalancing, make_balancing
+from mtl_search.cli.listing import listing
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import DivergedError, UserError
-from mtl_search.experiment import BalancingSettings, Training
-from mtl_search.listing import listing
+from mtl_search.internal.registry import BALANCINGS
 from mtl_search.networks.network import build_model
-from mtl_search.registry import BALANCINGS
-from mtl_search.training import Trainer
+from mtl_search.spaces.experiment import BalancingSettings, Training
+from mtl_search.training.trainer import Trainer
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 
@@ -59,8 +59,8 @@ class Missing(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Missing())
 from mtl_search.balancing import make_balancing
 from mtl_search.errors import UserError
-from mtl_search.listing import listing
-from mtl_search.registry import BALANCINGS
+from mtl_search.cli.listing import listing
+from mtl_search.internal.registry import BALANCINGS
 
 assert set(listing("balancings")) == set(BALANCINGS.names())
 for name in BALANCINGS.names():

@@ -13,8 +13,12 @@ from torch import Tensor, nn
 from made_kinds import dataset_of, made_targets, made_task
 from made_networks import made_tasks, single_threaded
 from made_problems import TRAINING, made_backbone, made_dataset
-from mtl_search.arrays import Array, FileArray
-from mtl_search.batches import (
+from mtl_search.datasets import Dataset, Split
+from mtl_search.internal.arrays import Array, FileArray
+from mtl_search.internal.registry import TASKS
+from mtl_search.methods import Problem
+from mtl_search.methods.hard_sharing import HardSharing
+from mtl_search.training.batches import (
     MEMORY_SHARE,
     RESIDENT_SHARE,
     Batch,
@@ -26,11 +30,7 @@ from mtl_search.batches import (
     most_at_once,
     one_ahead,
 )
-from mtl_search.datasets import Dataset, Split
-from mtl_search.methods import Problem
-from mtl_search.methods.hard_sharing import HardSharing
-from mtl_search.registry import TASKS
-from mtl_search.training import scores_on
+from mtl_search.training.trainer import scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 
@@ -47,13 +47,13 @@ def dataset() -> Dataset:
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """No device has room for a split. Where it is a processor, copies to it are none."""
-    monkeypatch.setattr("mtl_search.batches.is_resident", lambda size, device: False)
+    monkeypatch.setattr("mtl_search.training.batches.is_resident", lambda size, device: False)
 
 
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no room for what is in files."""
-    monkeypatch.setattr("mtl_search.batches.available_bytes", lambda: 0)
+    monkeypatch.setattr("mtl_search.training.batches.available_bytes", lambda: 0)
 
 
 def in_files(dataset: Dataset, folder: Path) -> Dataset:
@@ -148,7 +148,7 @@ def test_a_split_in_files_is_read_where_there_is_room(
     train = filed.splits["train"]
     size = sum(array.nbytes for array in (train.inputs, *train.targets.values()))
     for room, sort in ((size / MEMORY_SHARE + 1, InMemory), (size / MEMORY_SHARE - 1, InFiles)):
-        monkeypatch.setattr("mtl_search.batches.available_bytes", lambda room=room: room)
+        monkeypatch.setattr("mtl_search.training.batches.available_bytes", lambda room=room: room)
         assert isinstance(DeviceSplit(train, filed, CPU).held, sort)
         assert isinstance(DeviceSplit(dataset.splits["train"], dataset, CPU).held, InMemory)
 
@@ -225,7 +225,7 @@ def test_the_batch_is_halved_until_it_fits_and_stays_so(
     """The 32 samples are scored once each, whatever had to be tried."""
     model = HardSharing().build(Problem(made_backbone(), dataset, TRAINING))
     expected = scores_on(model, dataset.tasks, dataset, "val", CPU)
-    monkeypatch.setattr("mtl_search.training.LARGEST_BATCH", {"cpu": LargestBatch(64)})
+    monkeypatch.setattr("mtl_search.training.trainer.LARGEST_BATCH", {"cpu": LargestBatch(64)})
     narrow = Narrow(model, 12, error)
     assert scores_on(narrow, dataset.tasks, dataset, "val", CPU) == pytest.approx(expected, rel=1e-6)
     assert narrow.asked == [32, 16, 8, 8, 8, 8]
@@ -237,7 +237,7 @@ def test_the_batch_is_halved_until_it_fits_and_stays_so(
 def test_another_error_of_a_batch_is_not_taken_for_one_of_its_size(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mtl_search.training.LARGEST_BATCH", {"cpu": LargestBatch(64)})
+    monkeypatch.setattr("mtl_search.training.trainer.LARGEST_BATCH", {"cpu": LargestBatch(64)})
     narrow = Narrow(nn.Identity(), 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
         scores_on(narrow, dataset.tasks, dataset, "val", CPU)
@@ -245,7 +245,7 @@ def test_another_error_of_a_batch_is_not_taken_for_one_of_its_size(
 
 
 def test_no_room_for_one_sample_is_an_error(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtl_search.training.LARGEST_BATCH", {"cpu": LargestBatch(4)})
+    monkeypatch.setattr("mtl_search.training.trainer.LARGEST_BATCH", {"cpu": LargestBatch(4)})
     with pytest.raises(torch.OutOfMemoryError):
         scores_on(Narrow(nn.Identity(), room=0), dataset.tasks, dataset, "val", CPU)
 
@@ -254,9 +254,9 @@ def test_large_pictures_are_scored_few_at_a_time(dataset: Dataset, monkeypatch: 
     pixels = math.prod(dataset.input_shape[1:])
     model = HardSharing().build(Problem(made_backbone(), dataset, TRAINING))
     expected = scores_on(model, dataset.tasks, dataset, "val", CPU)
-    monkeypatch.setattr("mtl_search.batches.PIXELS_AT_ONCE", 20 * pixels + 1)
+    monkeypatch.setattr("mtl_search.training.batches.PIXELS_AT_ONCE", 20 * pixels + 1)
     wide = Narrow(model, room=64)
     assert scores_on(wide, dataset.tasks, dataset, "val", CPU) == pytest.approx(expected, rel=1e-6)
     assert wide.asked == [20, 12]
-    monkeypatch.setattr("mtl_search.batches.PIXELS_AT_ONCE", pixels - 1)
+    monkeypatch.setattr("mtl_search.training.batches.PIXELS_AT_ONCE", pixels - 1)
     assert most_at_once(dataset.input_shape, CPU) == 1

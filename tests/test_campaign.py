@@ -7,19 +7,19 @@ import pytest
 import torch
 
 from mtl_search import cost
-from mtl_search.campaign import Campaign
 from mtl_search.cost import estimate
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.engine import Job
 from mtl_search.evaluation import Report
-from mtl_search.experiment import Experiment, load_experiment
-from mtl_search.progress import Progress
-from mtl_search.resuming import begin_environment
-from mtl_search.run_folder import load_run
-from mtl_search.run_writer import RunWriter
-from mtl_search.samplers import Proposals
-from mtl_search.training import Checkpoint
-from mtl_search.trial import State
+from mtl_search.execution.display import Progress
+from mtl_search.execution.engine import Job
+from mtl_search.runs.folder import load_run
+from mtl_search.runs.provenance import begin_environment
+from mtl_search.runs.trial import State
+from mtl_search.runs.writer import RunWriter
+from mtl_search.samplers.study import Proposals
+from mtl_search.searching.loop import Campaign
+from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.training.trainer import Checkpoint
 
 EPOCHS = 4
 

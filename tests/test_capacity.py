@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search import comparison, runner
-from mtl_search.capacity import check_capacity, this_machine
-from mtl_search.checking import check
+from mtl_search.cli.checking import check
+from mtl_search.comparison import compare as comparison
 from mtl_search.errors import UserError
-from mtl_search.experiment import Search, load_experiment
-from mtl_search.processors import processors
+from mtl_search.execution.capacity import check_capacity, this_machine
+from mtl_search.internal.processors import processors
+from mtl_search.searching import run as runner
+from mtl_search.spaces.experiment import Search, load_experiment
 
 GPUS = int(this_machine()["GPU"])
 TOO_MANY = GPUS + 1
@@ -74,7 +75,7 @@ def test_a_search_in_this_process_reserves_nothing() -> None:
 @pytest.mark.parametrize("name", ["nyuv2", "cityscapes", "celeba", "resnet18", "pascal_context"])
 def test_what_is_shipped_for_gpus_is_refused_in_one_line(name: str) -> None:
     data = [] if name == "resnet18" else ["--set", "dataset.root=."]
-    command = [sys.executable, "-m", "mtl_search.launch", "check", name, *data]
+    command = [sys.executable, "-m", "mtl_search.cli.launch", "check", name, *data]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.endswith("this machine has none: `--set search.gpus=0` trains on processors.\n")

@@ -9,11 +9,11 @@ import torch
 from made_networks import made_architecture, single_threaded
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.evaluation import Course, Report, evaluate_by_epoch
-from mtl_search.experiment import AugmentationSettings, BalancingSettings, Training
-from mtl_search.registry import BALANCINGS
-from mtl_search.seeds import generator
-from mtl_search.training import Checkpoint
-from mtl_search.weights import CHECKPOINT, load_checkpoint, save_checkpoint
+from mtl_search.internal.registry import BALANCINGS
+from mtl_search.internal.seeds import generator
+from mtl_search.runs.weights import CHECKPOINT, load_checkpoint, save_checkpoint
+from mtl_search.spaces.experiment import AugmentationSettings, BalancingSettings, Training
+from mtl_search.training.trainer import Checkpoint
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

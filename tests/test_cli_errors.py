@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
 
 EXPERIMENT = """\
 dataset: {name: multi_mnist, train: 500}
@@ -72,7 +72,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mtl_search.cli", *arguments]
+    command = [sys.executable, "-m", "mtl_search.cli.commands", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 

@@ -12,22 +12,22 @@ import pytest
 import torch
 
 from made_runs import made_experiment, made_run, write_run
-from mtl_search import comparison
-from mtl_search.architecture import Architecture
-from mtl_search.comparison import Picks, compare, train_alone
+from mtl_search.comparison import compare as comparison
+from mtl_search.comparison.compare import Picks, compare, train_alone
+from mtl_search.comparison.results import load_comparison, outcome_folder
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, FieldError, RunFolderError, SearchInterruptedError, UserError
 from mtl_search.evaluation import Course, Entrant, Report, entrant_of
-from mtl_search.experiment import Experiment, Training, load_experiment
-from mtl_search.files import alone_in
-from mtl_search.layout import OUTCOMES
-from mtl_search.metrics import delta_m
-from mtl_search.outcomes import load_comparison, outcome_folder
-from mtl_search.run_folder import Run, load_run
-from mtl_search.runner import prepare
-from mtl_search.trial import State
-from mtl_search.weights import load_weights
+from mtl_search.internal.files import alone_in
+from mtl_search.internal.layout import OUTCOMES
+from mtl_search.metrics.relative_gain import delta_m
+from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.trial import State
+from mtl_search.runs.weights import load_weights
+from mtl_search.searching.run import prepare
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import Experiment, Training, load_experiment
 
 SMALL = ["dataset.train=300", "dataset.val=100", "dataset.test=50", "training.epochs=1", "training.batch_size=50"]
 SCORES = ("left/accuracy", "right/accuracy", "left/loss", "right/loss")

@@ -20,9 +20,10 @@ from made_comparisons import (
     write_comparison,
 )
 from made_runs import made_run
-from mtl_search.comparison_report import comparison_data
+from mtl_search.comparison.results import Comparison, Outcome, write_details
 from mtl_search.errors import RunFolderError
-from mtl_search.figures import (
+from mtl_search.reporting.comparison_page import comparison_data
+from mtl_search.reporting.figures import (
     conflicts_figure,
     cosines_figure,
     differences_figure,
@@ -32,10 +33,9 @@ from mtl_search.figures import (
     shares_figure,
     standings_figure,
 )
-from mtl_search.outcomes import Comparison, Outcome, write_details
-from mtl_search.report import report_data, write_report
-from mtl_search.run_folder import Run
-from mtl_search.trial import State
+from mtl_search.reporting.search_page import report_data, write_report
+from mtl_search.runs.folder import Run
+from mtl_search.runs.trial import State
 from test_report import Page, assert_loads_nothing
 
 

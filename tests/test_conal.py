@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from made_networks import single_threaded
-from mtl_search.architecture import Backbone, Stage
 from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.errors import UserError
-from mtl_search.experiment import Training
-from mtl_search.gradients import task_gradients
+from mtl_search.internal.gradients import task_gradients
 from mtl_search.methods import Finished, Problem, make_method
 from mtl_search.methods.conal import CoNAL, Search, SearchLog, divided, resolve_conflicts
 from mtl_search.networks.paths import Path
+from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.experiment import Training
 from mtl_search.tasks import Classification
-from mtl_search.training import Epoch
+from mtl_search.training.trainer import Epoch
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

@@ -6,10 +6,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from made_networks import IMAGE_BANKS, SHAPE, made_architecture, made_tasks, random_architecture, single_threaded
 from mtl_search import cost
-from mtl_search.architecture import Architecture, Routing, Specific
 from mtl_search.cost import Cost
-from mtl_search.experiment import load_space
 from mtl_search.networks.network import build_model
+from mtl_search.spaces.architecture import Architecture, Routing, Specific
+from mtl_search.spaces.experiment import load_space
 from mtl_search.tasks import Classification
 
 QUICKSTART_SHAPE = (1, 36, 36)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from mtl_search import cost_ends as module
 from mtl_search import load_experiment
-from mtl_search.architecture import Architecture, Backbone, Stage
 from mtl_search.cost import estimate
-from mtl_search.cost_ends import cost_ends
-from mtl_search.space import LayerSpace, SearchSpace
+from mtl_search.searching import cost_range as module
+from mtl_search.searching.cost_range import cost_ends
+from mtl_search.spaces.architecture import Architecture, Backbone, Stage
+from mtl_search.spaces.space import LayerSpace, SearchSpace
 from mtl_search.tasks import Binary
 
 TASKS = (Binary("a"), Binary("b"))

@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import save_file
 
 from made_faults import assert_whole, timeless
-from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import RunFolderError
 from mtl_search.evaluation import Course, Report
-from mtl_search.experiment import Experiment, Training, load_experiment
-from mtl_search.run_folder import Run, load_run
-from mtl_search.runner import resume, search
-from mtl_search.status import status
-from mtl_search.training import Checkpoint
+from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.status import status
+from mtl_search.searching.run import resume, search
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import Experiment, Training, load_experiment
+from mtl_search.training.trainer import Checkpoint
 
 TRIALS, EPOCHS = 5, 4
 SETTINGS = [

@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 import pytest
 
 from made_runs import made_experiment
-from mtl_search.architecture import Architecture, Backbone, LayerChoice, Stage
-from mtl_search.drawing import layer_table, svg_drawing, text_drawing
 from mtl_search.networks.geometry import geometry, own_width, shared_width
+from mtl_search.reporting.drawing import layer_table, svg_drawing, text_drawing
+from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
 
 SVG = "{http://www.w3.org/2000/svg}"
 TWO = ["left", "right"]

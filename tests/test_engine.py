@@ -2,8 +2,8 @@
 
 import pytest
 
-from mtl_search.engine import room
-from mtl_search.experiment import load_experiment
+from mtl_search.execution.engine import room
+from mtl_search.spaces.experiment import load_experiment
 
 
 @pytest.mark.parametrize(

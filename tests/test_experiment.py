@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mtl_search.architecture import Backbone, Stage
 from mtl_search.errors import ExperimentError
-from mtl_search.experiment import (
+from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.experiment import (
     AugmentationSettings,
     Experiment,
     experiment_names,
@@ -16,7 +16,7 @@ from mtl_search.experiment import (
     load_space,
     parse_experiment,
 )
-from mtl_search.space import LayerSpace, SearchSpace
+from mtl_search.spaces.space import LayerSpace, SearchSpace
 
 SMALL: dict[str, Any] = {
     "dataset": {"name": "multi_mnist", "train": 500},

@@ -28,14 +28,14 @@ from made_networks import (
 from made_problems import made_problem, solve
 from mtl_search import build_model, compare, export, load_run, search
 from mtl_search.errors import UnknownNameError, UserError
-from mtl_search.experiment import load_experiment
-from mtl_search.exporting import TOLERANCE, _difference, _write_onnx, load_trained, output_names
+from mtl_search.exporting.export import TOLERANCE, _difference, _write_onnx, load_trained, output_names
+from mtl_search.internal.registry import METHODS
 from mtl_search.methods import make_method
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.networks.network import MultiTaskNetwork
-from mtl_search.registry import METHODS
-from mtl_search.run_folder import Run
-from mtl_search.runner import prepare
+from mtl_search.runs.folder import Run
+from mtl_search.searching.run import prepare
+from mtl_search.spaces.experiment import load_experiment
 from mtl_search.tasks import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 from made_garments import made_garments, write_garments
-from mtl_search.architecture import Architecture, Backbone, LayerChoice, Stage
 from mtl_search.datasets import Dataset, _packages, dataset_source, load_dataset
 from mtl_search.datasets._photographs import PHOTOGRAPHS, textures
 from mtl_search.datasets._rooms import FAR, FIRST_ITEM, ITEMS, VIEW, Rooms, View, draw_rooms, look, rays
@@ -15,7 +14,8 @@ from mtl_search.datasets._silhouettes import bulge, filled, spline_basis
 from mtl_search.datasets.fashion_scenes import CLASS_OF_GARMENT, edges_of
 from mtl_search.errors import DatasetError
 from mtl_search.evaluation import evaluate
-from mtl_search.experiment import Training
+from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.experiment import Training
 
 SIZES = {"train": 40, "val": 12, "test": 12}
 Maps = NDArray[np.floating]

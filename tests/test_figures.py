@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from made_runs import ended, made_experiment, made_run, made_trials, write_run
-from mtl_search.figures import figure_html, pareto_data, pareto_figure, run_reference, short_number
-from mtl_search.trial import State
+from mtl_search.reporting.figures import figure_html, pareto_data, pareto_figure, run_reference, short_number
+from mtl_search.runs.trial import State
 
 
 def test_data_holds_every_complete_trial_and_counts_the_others(tmp_path: Path) -> None:

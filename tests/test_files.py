@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mtl_search.errors import RunFolderError, no_such_file
-from mtl_search.files import alone_in, append_line, cut_torn_line, is_worked_in, write_text
-from mtl_search.layout import LOCK
+from mtl_search.internal.files import alone_in, append_line, cut_torn_line, is_worked_in, write_text
+from mtl_search.internal.layout import LOCK
 
 
 def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_folder_is_for_one_process(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_dead_process_holds_nobody_up(tmp_path: Path) -> None:
-    code = "import os, sys; from pathlib import Path; from mtl_search.files import alone_in\n"
+    code = "import os, sys; from pathlib import Path; from mtl_search.internal.files import alone_in\n"
     code += "with alone_in(Path(sys.argv[1])): os._exit(0)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     assert json.loads((tmp_path / LOCK).read_text())["process"]

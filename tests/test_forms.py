@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from made_networks import IMAGE_BANKS, gradients, in_form, made_architecture, made_inputs, made_tasks, single_threaded
-from mtl_search.banks import CONVOLUTION
 from mtl_search.errors import MTLSearchError
-from mtl_search.native.bank import Measured
+from mtl_search.kernels.bank import Measured
 from mtl_search.networks import forms, layer
 from mtl_search.networks.forms import AVX2, AVX512, Form, Timings, fastest, form_now, recombined, timings_here
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator, terms_of
+from mtl_search.spaces.banks import CONVOLUTION
 
 IN_PARTS: tuple[Form, ...] = ("joined", "filtered", "native")
 CHANNELS, OUTPUTS = 4, (5, 3)

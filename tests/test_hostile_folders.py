@@ -12,16 +12,16 @@ import pytest
 
 from made_comparisons import made_comparison
 from made_runs import made_experiment, made_run
-from mtl_search.comparison import compare, train_alone
+from mtl_search.comparison.compare import compare, train_alone
+from mtl_search.comparison.results import load_comparison
 from mtl_search.errors import RunFolderError
-from mtl_search.exporting import export
-from mtl_search.files import alone_in
-from mtl_search.layout import CHANGED_IN_PLACE, check_inside
-from mtl_search.outcomes import load_comparison
-from mtl_search.report import write_report
-from mtl_search.run_folder import load_run
-from mtl_search.runner import resume, search
-from mtl_search.status import status
+from mtl_search.exporting.export import export
+from mtl_search.internal.files import alone_in
+from mtl_search.internal.layout import CHANGED_IN_PLACE, check_inside
+from mtl_search.reporting.search_page import write_report
+from mtl_search.runs.folder import load_run
+from mtl_search.runs.status import status
+from mtl_search.searching.run import resume, search
 
 FILES = (
     ".lock",
@@ -243,7 +243,7 @@ def test_the_command_line_says_what_leads_out_of_a_folder(
     before = state_of(outside)
     put(folder, name, kind, outside)
     done = subprocess.run(
-        [sys.executable, "-m", "mtl_search.cli", *(one.format(run=folder) for one in arguments)],
+        [sys.executable, "-m", "mtl_search.cli.commands", *(one.format(run=folder) for one in arguments)],
         capture_output=True,
         text=True,
         check=False,

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from made_images import COUNT, SCALE, SIDE, draw, normals, write_folder
-from mtl_search.arrays import FileArray
-from mtl_search.cli import main
+from mtl_search.cli.commands import main
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.datasets import images as images_module
 from mtl_search.datasets._maps import read_answers, read_classes, resized
 from mtl_search.datasets._pictures import picture_header, read_picture
 from mtl_search.errors import DatasetError
+from mtl_search.internal.arrays import FileArray
 
 TASKS: dict[str, Any] = {
     "shape": None,

@@ -8,12 +8,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mtl_search.augmentation import check_augmentation
-from mtl_search.batches import DeviceSplit
 from mtl_search.datasets import Dataset, Split, _inputs, make_dataset
 from mtl_search.errors import DatasetError, FieldError
-from mtl_search.experiment import AugmentationSettings
+from mtl_search.spaces.experiment import AugmentationSettings
 from mtl_search.tasks import make_task
+from mtl_search.training.augmentation import check_augmentation
+from mtl_search.training.batches import DeviceSplit
 
 CPU = torch.device("cpu")
 Inputs = NDArray[Any]
@@ -53,7 +53,7 @@ def refusal(*inputs: Inputs) -> str:
 def test_mean_and_deviation_do_not_depend_on_the_parts(
     made: Callable[[], Inputs], at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mtl_search.arrays.IN_CACHE", at_once)
+    monkeypatch.setattr("mtl_search.internal.arrays.IN_CACHE", at_once)
     inputs = made()
     axes = tuple(axis for axis in range(inputs.ndim) if axis != 1)
     dataset = dataset_of(inputs)

@@ -13,7 +13,6 @@ from torch import nn
 from made_networks import SHAPE, made_architecture, made_inputs, made_tasks, single_threaded
 from made_problems import TRAINING, made_problem, solve
 from mtl_search import cost
-from mtl_search.architecture import Backbone, Kind
 from mtl_search.datasets import Split, make_dataset
 from mtl_search.errors import FieldError, UserError
 from mtl_search.methods import Problem, make_method
@@ -21,6 +20,7 @@ from mtl_search.methods.interrogate import INITIALISATION, GatedTrainer, Interro
 from mtl_search.methods.single_task import SingleTask
 from mtl_search.networks.gated import GatedNetwork, Gates, PrunedNetwork, kept_channels, open_gates
 from mtl_search.networks.paths import PathNetwork
+from mtl_search.spaces.architecture import Backbone, Kind
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

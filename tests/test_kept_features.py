@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from made_networks import made_architecture, made_tasks, weighted_sum
-from mtl_search.native.features import KEPT_FROM, LARGE_PAGE, Kept, empty
-from mtl_search.native.library import library
+from mtl_search.kernels.features import KEPT_FROM, LARGE_PAGE, Kept, empty
+from mtl_search.kernels.library import library
 from mtl_search.networks.network import build_model
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the C library gives memory, and takes it")
@@ -109,7 +109,7 @@ def test_features_can_be_copied_sent_and_written_to() -> None:
 
 @pytest.mark.skipif(library(torch.float32) is None, reason="kernels need a C compiler")
 def test_every_step_has_the_gradients_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtl_search.native.features.KEPT_FROM", 2**16)
+    monkeypatch.setattr("mtl_search.kernels.features.KEPT_FROM", 2**16)
     model = build_model(made_architecture(), made_tasks(), (3, 32, 32), seed=0)
     inputs = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -123,7 +123,7 @@ def test_every_step_has_the_gradients_of_the_first(monkeypatch: pytest.MonkeyPat
 
 STEP_AFTER_STEP = """
 import resource, torch
-from mtl_search.native.features import empty
+from mtl_search.kernels.features import empty
 
 def step():
     made = [empty(torch.ones(1), (16, 256, 64, 64)).fill_(1) for _ in range(3)]
@@ -137,7 +137,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 SHORT_OF_MEMORY = """
 import resource, torch
-from mtl_search.native.features import empty
+from mtl_search.kernels.features import empty
 
 def made(mebibytes):
     return empty(torch.ones(1), (mebibytes, 256, 32, 32))

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mtl_search.environment import kernels
-from mtl_search.native import cache, compiler
-from mtl_search.native.cache import UnsafeError, kept
-from mtl_search.native.compiler import TOLD, BuildError, TooSlowError, find_compiler
-from mtl_search.native.library import _say_not_kept, built, library, trains
+from mtl_search.kernels import cache, compiler
+from mtl_search.kernels.cache import UnsafeError, kept
+from mtl_search.kernels.compiler import TOLD, BuildError, TooSlowError, find_compiler
+from mtl_search.kernels.library import _say_not_kept, built, library, trains
+from mtl_search.runs.environment import kernels
 
 KEY = "0123abc"
 LIBRARY = b"what was compiled"
@@ -26,7 +26,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the libraries of a test are kept; they are not optimised, which is what takes time."""
-    monkeypatch.setattr("mtl_search.native.library.FLAGS", ("-O0", "-march=native", "-fPIC"))
+    monkeypatch.setattr("mtl_search.kernels.library.FLAGS", ("-O0", "-march=native", "-fPIC"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     built.cache_clear()
     _say_not_kept.cache_clear()
@@ -66,7 +66,7 @@ def test_a_machine_that_cannot_build_them_trains_all_the_same(
 
 @needs_compiler
 def test_a_library_is_built_once_and_kept(folder: Path) -> None:
-    program = "from mtl_search.native.library import built; assert built('float').library"
+    program = "from mtl_search.kernels.library import built; assert built('float').library"
     for _ in range(2):
         subprocess.run([sys.executable, "-c", program], check=True)
         (file,) = folder.iterdir()
@@ -198,7 +198,7 @@ def test_what_a_killed_process_left_is_removed(folder: Path) -> None:
 
 def test_of_several_processes_one_builds(folder: Path, tmp_path: Path) -> None:
     program = (
-        "import os, time; from mtl_search.native.cache import kept\n"
+        "import os, time; from mtl_search.kernels.cache import kept\n"
         f"def make():\n  open({str(tmp_path / 'made')!r}, 'a').write('x'); time.sleep(1); return b'library'\n"
         "print(kept('key', make).read_bytes())"
     )

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from made_kinds import SIDE, learned, made_outputs, made_targets, made_task, perfect_outputs, prepared, scores_of
 from made_networks import single_threaded
 from mtl_search.errors import FieldError, UserError
-from mtl_search.scores import Metric
+from mtl_search.metrics.scores import Metric
 from mtl_search.tasks import Depth, Edges, Regression, Task, make_task
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

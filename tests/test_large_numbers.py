@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from mtl_search import load_dataset, search
-from mtl_search.checking import check
+from mtl_search.cli.checking import check
 from mtl_search.datasets import Dataset
-from mtl_search.experiment import parse_experiment
-from mtl_search.exporting import export, load_trained
-from mtl_search.resuming import data_digest
-from mtl_search.run_folder import Run
+from mtl_search.exporting.export import export, load_trained
+from mtl_search.runs.folder import Run
+from mtl_search.runs.provenance import data_digest
+from mtl_search.spaces.experiment import parse_experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 

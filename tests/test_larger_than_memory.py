@@ -23,16 +23,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_search.architecture import Backbone, Stage
-from mtl_search.arrays import FileArray
-from mtl_search.batches import InFiles
+from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.internal.arrays import FileArray
+from mtl_search.training.batches import InFiles
 from mtl_search.datasets import Split, make_dataset
 from mtl_search.evaluation import Entrant, evaluate
-from mtl_search.experiment import Training
+from mtl_search.spaces.experiment import Training
 from mtl_search.methods.hard_sharing import HardSharing
-from mtl_search.resuming import data_digest
+from mtl_search.runs.provenance import data_digest
 from mtl_search.tasks import make_task
-from mtl_search.training import DeviceSplit, device_of
+from mtl_search.training.trainer import DeviceSplit, device_of
 
 
 def memory(name):

@@ -9,7 +9,7 @@ import pytest
 
 import mtl_search
 
-HELP = Path(mtl_search.__file__).with_name("help.txt")
+HELP = Path(mtl_search.__file__).with_name("cli") / "help.txt"
 
 
 def output(module: str, *arguments: str, **environment: str) -> str:
@@ -27,7 +27,7 @@ def test_the_kept_help_is_that_of_the_commands() -> None:
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_is_printed_without_loading_what_renders_it(option: str) -> None:
     assert output("launch", option) == HELP.read_text(encoding="utf-8")
-    code = f"import sys; sys.argv = ['mtl-search', '{option}']; from mtl_search.launch import main; main()"
+    code = f"import sys; sys.argv = ['mtl-search', '{option}']; from mtl_search.cli.launch import main; main()"
     code += "; heavy = {'typer', 'rich', 'torch', 'typing'} & set(sys.modules); assert not heavy, heavy"
     subprocess.run(
         [sys.executable, "-S", "-X", "utf8", "-c", code], check=True, capture_output=True, cwd=HELP.parents[1]

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from mtl_search import Architecture, Backbone, LayerChoice, LayerSpace, Stage, build_model, compare, load_experiment
-from mtl_search.banks import primitives_of
-from mtl_search.cli import main
+from mtl_search.cli.commands import main
 from mtl_search.errors import FieldError, UserError, no_such_file
-from mtl_search.experiment import parse_experiment
 from mtl_search.methods import make_method
 from mtl_search.networks.paths import module_shapes
-from mtl_search.space import SearchSpace
+from mtl_search.spaces.banks import primitives_of
+from mtl_search.spaces.experiment import parse_experiment
+from mtl_search.spaces.space import SearchSpace
 from mtl_search.tasks import Binary, Task, make_task
 
 EXPERIMENT = """

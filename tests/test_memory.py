@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search import memory
+from mtl_search.internal import memory
 
 PAGES_OF_A_TENSOR = 64 * 2**20 // 4096
 STEPS = 5
 STEP_AFTER_STEP = f"""
 import resource, sys, torch
-from mtl_search.memory import keep_freed_memory, prefer_large_pages
+from mtl_search.internal.memory import keep_freed_memory, prefer_large_pages
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
@@ -51,7 +51,7 @@ def test_tensors_are_written_to_large_pages() -> None:
 
 FEATURES = """
 import resource, torch
-from mtl_search.native.features import KEPT, empty
+from mtl_search.kernels.features import KEPT, empty
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 made = [empty(torch.ones(1), (31, 256, 32, 32)).fill_(1) for _ in range(8)]
 assert not KEPT.lent
@@ -67,7 +67,7 @@ def test_features_that_are_not_kept_are_written_to_large_pages() -> None:
 
 LIMITED = """
 import resource, sys
-from mtl_search.memory import available_bytes
+from mtl_search.internal.memory import available_bytes
 free = available_bytes()
 resource.setrlimit(getattr(resource, sys.argv[1]), (2**31, 2**31))
 print(free, available_bytes())

@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from mtl_search.errors import FieldError
-from mtl_search.metrics import delta_m, delta_m_by_task, delta_m_flat
+from mtl_search.metrics.relative_gain import delta_m, delta_m_by_task, delta_m_flat
 
 SINGLE_TASK = (43.37, 52.24, 22.40)
 """Segmentation (higher is better), depth and normals (lower is better) of the single-task networks on NYUv2."""

@@ -13,21 +13,21 @@ import torch
 from made_kinds import OPTIONS, SIDE, as_split, dataset_of, made_targets, made_task
 from made_networks import made_architecture, made_tasks, single_threaded
 from made_problems import TRAINING, made_backbone, made_dataset, made_problem, operators_of, solve
-from mtl_search.batches import DeviceSplit
-from mtl_search.comparison import compare
+from mtl_search.comparison.compare import compare
 from mtl_search.datasets import Dataset, DatasetSource, Split, make_dataset
 from mtl_search.errors import DatasetError
 from mtl_search.evaluation import evaluate, mean_quality
-from mtl_search.experiment import BalancingSettings, load_experiment
-from mtl_search.exporting import export
+from mtl_search.exporting.export import export
 from mtl_search.methods import Problem
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.methods.recon import conflicting_pairs
-from mtl_search.report import write_report
-from mtl_search.run_folder import load_run
-from mtl_search.runner import search
+from mtl_search.reporting.search_page import write_report
+from mtl_search.runs.folder import load_run
+from mtl_search.searching.run import search
+from mtl_search.spaces.experiment import BalancingSettings, load_experiment
 from mtl_search.tasks import Binary, Classification, MultiLabel, Regression, Segmentation, Task, TaskGroups
-from mtl_search.training import Trainer, scores_on
+from mtl_search.training.batches import DeviceSplit
+from mtl_search.training.trainer import Trainer, scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

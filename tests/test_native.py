@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from made_networks import SHAPE, made_architecture, made_inputs, made_tasks, weighted_sum
-from mtl_search.native.bank import recombine, recombine_into, takes_blocks
-from mtl_search.native.library import library, trains
-from mtl_search.native.norm import Moments, Normed, moments
+from mtl_search.kernels.bank import recombine, recombine_into, takes_blocks
+from mtl_search.kernels.library import library, trains
+from mtl_search.kernels.norm import Moments, Normed, moments
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator
 from mtl_search.primitives.max_pool import MaxPool
@@ -22,7 +22,7 @@ EPSILON = 1e-5
 
 @pytest.fixture(autouse=True)
 def small_features_are_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtl_search.native.features.KEPT_FROM", 1)
+    monkeypatch.setattr("mtl_search.kernels.features.KEPT_FROM", 1)
 
 
 def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from mtl_search.arrays import FileArray
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.datasets.celeba import GROUPS
 from mtl_search.errors import DatasetError, FieldError
+from mtl_search.internal.arrays import FileArray
 
 HEIGHT, WIDTH = 6, 8
 LOT = np.random.default_rng(0)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search.cli import main
+from mtl_search.cli.commands import main
 from mtl_search.errors import UserError
-from mtl_search.own_code import dataset_function, own_code_allowed
-from mtl_search.registry import BALANCINGS, DATASETS, METHODS, PRIMITIVES, TASKS, Registry
+from mtl_search.internal.own_code import dataset_function, own_code_allowed
+from mtl_search.internal.registry import BALANCINGS, DATASETS, METHODS, PRIMITIVES, TASKS, Registry
 
 REGISTRIES = {"dataset": DATASETS, "task kind": TASKS, "primitive": PRIMITIVES, "method": METHODS}
 REGISTRIES["balancing"] = BALANCINGS
@@ -199,7 +199,9 @@ def test_a_search_with_own_code_can_be_looked_at_without_it(
 
 def test_workers_find_code_of_the_current_folder(folder: Path) -> None:
     """In a process of its own, as a user calls it."""
-    code = "import sys; sys.path.remove(''); sys.argv[0] = 'mtl-search'; from mtl_search.cli import main; main()"
+    code = (
+        "import sys; sys.path.remove(''); sys.argv[0] = 'mtl-search'; from mtl_search.cli.commands import main; main()"
+    )
     arguments = ["search", write(folder, "hostile_waves:waves", workers=1), "--out", "run"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -240,7 +242,7 @@ def test_a_distribution_in_the_current_folder_announces_nothing(folder: Path) ->
     about.mkdir()
     (about / "METADATA").write_text("Name: x\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[mtl_search.datasets]\nannounced = hostile_waves:waves\n")
-    code = "from mtl_search.registry import DATASETS; print('announced' in DATASETS.names())"
+    code = "from mtl_search.internal.registry import DATASETS; print('announced' in DATASETS.names())"
     root = str(Path(__file__).parents[1])
     for place, path, is_announced in ((folder, root, "False\n"), (folder.parent, f"{folder}:{root}", "True\n")):
         done = subprocess.run(

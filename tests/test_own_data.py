@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from mtl_search import Split, dataset_function, load_dataset, load_experiment, load_run
-from mtl_search.cli import main
+from mtl_search.cli.commands import main
 from mtl_search.datasets import Dataset, make_dataset
 from mtl_search.datasets._columns import Labelled
 from mtl_search.datasets._splits import Drawn, draw_splits, split_rows
 from mtl_search.datasets._tables import read_table
 from mtl_search.errors import DatasetError, UserError
-from mtl_search.run_folder import changed_splits, splits_text
+from mtl_search.runs.folder import changed_splits, splits_text
 from mtl_search.tasks import Binary, Classification, MultiLabel, Regression, Segmentation, Task
 
 EXPERIMENT = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search.cli import main
+from mtl_search.cli.commands import main
 
 PAGE = (Path(__file__).parent.parent / "docs" / "own-data.md").read_text(encoding="utf-8")
 SECTIONS = {

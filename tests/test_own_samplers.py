@@ -6,14 +6,14 @@ from statistics import fmean
 import pytest
 import torch
 
-from mtl_search.architecture import Architecture
 from mtl_search.cost import Cost, estimate
-from mtl_search.experiment import load_experiment
-from mtl_search.own_samplers.bayesian import FIRST, Bayesian
-from mtl_search.own_samplers.gaussian_process import GaussianProcess, Kernel, most_likely_kernel
-from mtl_search.own_samplers.improvement import directions, expected_improvement, reached
-from mtl_search.pareto import axis_value, front_mask, hypervolume
-from mtl_search.space import SearchSpace
+from mtl_search.metrics.pareto import axis_value, front_mask, hypervolume
+from mtl_search.samplers.bayesian import FIRST, Bayesian
+from mtl_search.samplers.gaussian_process import GaussianProcess, Kernel, most_likely_kernel
+from mtl_search.samplers.improvement import directions, expected_improvement, reached
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import load_experiment
+from mtl_search.spaces.space import SearchSpace
 from mtl_search.tasks import Classification
 
 OBJECTIVES = ("accuracy", "learnable_parameters")

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mtl_search.errors import FieldError
-from mtl_search.pareto import Direction, direction_of, front_mask, hypervolume, knee
+from mtl_search.metrics.pareto import Direction, direction_of, front_mask, hypervolume, knee
 
 Points = NDArray[np.float64]
 

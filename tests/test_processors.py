@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search import processors
-from mtl_search.environment import describe_environment
+from mtl_search.internal import processors
+from mtl_search.runs.environment import describe_environment
 
 ON_ONE = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
 
@@ -20,8 +20,8 @@ def told(*lines: str) -> str:
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to processors")
 def test_processors_are_those_that_the_process_may_run_on() -> None:
-    assert told(ON_ONE, "from mtl_search.engine import processors", "print(processors())") == "1"
-    cores = "from mtl_search.environment import describe_environment as told; print(told(0)['hardware']['cores'])"
+    assert told(ON_ONE, "from mtl_search.execution.engine import processors", "print(processors())") == "1"
+    cores = "from mtl_search.runs.environment import describe_environment as told; print(told(0)['hardware']['cores'])"
     assert told(ON_ONE, cores) == "1"
 
 

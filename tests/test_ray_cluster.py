@@ -14,9 +14,9 @@ from ray import _raylet
 from ray._private import node, ray_constants, utils, worker
 from ray.job_config import JobConfig
 
-from mtl_search import guard
 from mtl_search.errors import ClusterError
-from mtl_search.ray_cluster import Cluster, OwnPath, local_cluster
+from mtl_search.execution import guard
+from mtl_search.execution.ray_cluster import Cluster, OwnPath, local_cluster
 
 HIDING = "raise ImportError('the file of the user was imported')\n"
 

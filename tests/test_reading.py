@@ -8,7 +8,7 @@ import pytest
 
 from mtl_search.characters import printable
 from mtl_search.errors import UserError
-from mtl_search.reading import DEPTH, parse_json, read_json, read_text
+from mtl_search.internal.reading import DEPTH, parse_json, read_json, read_text
 
 
 def refused(path: Path) -> str:

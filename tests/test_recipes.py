@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search.architecture import Backbone, Stage
+from mtl_search.comparison.recipes import load_baselines
 from mtl_search.errors import ExperimentError, UnknownNameError
-from mtl_search.experiment import yaml_files
-from mtl_search.recipes import load_baselines
+from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.experiment import yaml_files
 
 BACKBONE = Backbone((Stage(8),))
 

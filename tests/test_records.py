@@ -10,10 +10,10 @@ import pytest
 
 from made_comparisons import made_comparison
 from made_runs import made_run
+from mtl_search.comparison.results import load_comparison
 from mtl_search.errors import RunFolderError
-from mtl_search.outcomes import load_comparison
-from mtl_search.report import report_data
-from mtl_search.run_folder import load_run
+from mtl_search.reporting.search_page import report_data
+from mtl_search.runs.folder import load_run
 
 EXAMPLES = Path(__file__).parents[1] / "results" / "examples"
 

@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from mtl_search.errors import UnknownNameError, UserError
+from mtl_search.internal.registry import DATASETS, METHODS, PRIMITIVES, Registry
 from mtl_search.primitives import Primitive
-from mtl_search.registry import DATASETS, METHODS, PRIMITIVES, Registry
 
 HEAVY = ("torch", "ray", "optuna", "pandas", "plotly", "mlxtend")
 
@@ -34,9 +34,9 @@ def assert_imports_nothing_heavy(code: str) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import mtl_search, mtl_search.experiment",
+        "import mtl_search, mtl_search.spaces.experiment",
         "from mtl_search import load_space; load_space('quickstart').sample(0)",
-        "from mtl_search.registry import *; print(end='' if DATASETS.names() and PRIMITIVES.names() else 'none')",
+        "from mtl_search.internal.registry import *; print(end='' if DATASETS.names() and TASKS.names() else 'none')",
     ],
     ids=["experiment", "space", "names"],
 )

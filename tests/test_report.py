@@ -7,10 +7,10 @@ import pytest
 
 from made_runs import ended, made_experiment, made_run, made_trials, write_run
 from mtl_search.errors import RunFolderError
-from mtl_search.report import report_data, write_report
-from mtl_search.run_folder import Run
-from mtl_search.trial import State
-from mtl_search.wording import without_machine_paths
+from mtl_search.reporting.search_page import report_data, write_report
+from mtl_search.reporting.text import without_machine_paths
+from mtl_search.runs.folder import Run
+from mtl_search.runs.trial import State
 
 
 class Page(HTMLParser):

@@ -8,14 +8,14 @@ import pytest
 from optuna.samplers import BaseGASampler
 from optuna.trial import TrialState
 
-from mtl_search import samplers
-from mtl_search.architecture import Architecture
 from mtl_search.cost import Cost, estimate
 from mtl_search.errors import FieldError, UnknownNameError
-from mtl_search.experiment import load_experiment
-from mtl_search.pareto import front_mask
-from mtl_search.samplers import POPULATION, Proposals
-from mtl_search.space import SearchSpace
+from mtl_search.metrics.pareto import front_mask
+from mtl_search.samplers import study as samplers
+from mtl_search.samplers.study import POPULATION, Proposals
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import load_experiment
+from mtl_search.spaces.space import SearchSpace
 from mtl_search.tasks import Classification
 
 SAMPLERS = ("bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mtl_search.errors import FieldError
-from mtl_search.pareto import Direction, best_first, front_mask
-from mtl_search.scheduling import SuccessiveHalving
+from mtl_search.metrics.pareto import Direction, best_first, front_mask
+from mtl_search.searching.early_stopping import SuccessiveHalving
 
 DIRECTIONS: list[Direction] = ["maximize", "minimize"]
 

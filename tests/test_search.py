@@ -20,17 +20,17 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from safetensors.torch import load_file
 
-from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, RunFolderError, StorageError
 from mtl_search.evaluation import Course, Evaluate, Report
-from mtl_search.experiment import Experiment, Training, load_experiment
 from mtl_search.networks.network import build_model
-from mtl_search.report import write_report
-from mtl_search.run_folder import COLUMNS, Run, load_run
-from mtl_search.runner import search
-from mtl_search.training import scores_on
-from mtl_search.trial import State, Trial
+from mtl_search.reporting.search_page import write_report
+from mtl_search.runs.folder import COLUMNS, Run, load_run
+from mtl_search.runs.trial import State, Trial
+from mtl_search.searching.run import search
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import Experiment, Training, load_experiment
+from mtl_search.training.trainer import scores_on
 
 SMALL = ["dataset.train=600", "dataset.val=200", "dataset.test=50", "training.epochs=1", "search.trials=6"]
 SIX = [*SMALL, "space.granularity=network", "space.bank=[linear]", "space.shared_ratio=[1.0, 0.5]"]
@@ -400,7 +400,16 @@ def test_an_interrupted_search_leaves_a_readable_folder_and_no_process(tmp_path:
     folder, mark = tmp_path / "run", uuid.uuid4().hex
     settings = ["--trials", "200", "--workers", "2", "--epochs", "3", "--out", str(folder)]
     driver = subprocess.Popen(
-        [sys.executable, "-m", "mtl_search.cli", "search", "quickstart", *settings, "--set", "dataset.train=2000"],
+        [
+            sys.executable,
+            "-m",
+            "mtl_search.cli.commands",
+            "search",
+            "quickstart",
+            *settings,
+            "--set",
+            "dataset.train=2000",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -425,7 +434,9 @@ def test_an_interrupted_search_leaves_a_readable_folder_and_no_process(tmp_path:
             os.kill(process, signal.SIGKILL)
     assert load_run(folder).complete
     status = subprocess.run(
-        [sys.executable, "-m", "mtl_search.cli", "status", str(folder), "--json"], capture_output=True, text=True
+        [sys.executable, "-m", "mtl_search.cli", "status", str(folder), "--json"],
+        capture_output=True,
+        text=True,
     )
     assert status.returncode == 0, status.stderr
     assert json.loads(status.stdout)["states"]["COMPLETE"] == len(load_run(folder).complete)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from made_runs import made_run
-from mtl_search.cli import show
-from mtl_search.run_folder import Run
+from mtl_search.cli.commands import show
+from mtl_search.runs.folder import Run
 
 
 @pytest.fixture

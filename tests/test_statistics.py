@@ -2,7 +2,7 @@ import pytest
 from scipy import stats
 
 from mtl_search.errors import FieldError
-from mtl_search.statistics import (
+from mtl_search.metrics.intervals import (
     chance_share,
     deviations_to_each_side,
     explained_share,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search.streams import _opened
+from mtl_search.internal.streams import _opened
 
-COMMAND = [sys.executable, "-m", "mtl_search.launch"]
+COMMAND = [sys.executable, "-m", "mtl_search.cli.launch"]
 TABLE = "größe,y\n" + "".join(f"{number},{'ab'[number % 2]}\n" for number in range(60))
 EXPERIMENT = """\
 dataset: {name: table, file: t.csv, tasks: {y: binary}}

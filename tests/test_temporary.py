@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from mtl_search.errors import UserError
-from mtl_search.temporary import LOCK, NAME, OLD, SHORT, clear_left_overs, temporary_folder
+from mtl_search.internal.temporary import LOCK, NAME, OLD, SHORT, clear_left_overs, temporary_folder
 
-HOLD = (
-    "import sys; from mtl_search.temporary import temporary_folder as t\nwith t() as f: print(f, flush=True); input()"
-)
+HOLD = """
+from mtl_search.internal.temporary import temporary_folder
+with temporary_folder() as folder:
+    print(folder, flush=True)
+    input()
+"""
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def test_where_sockets_do_not_fit_it_lies_in_a_short_place(
 
 def test_without_a_short_place_it_is_said_what_to_do(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(place / ("a" * 60)))
-    monkeypatch.setattr("mtl_search.temporary.SHORT", (str(place / "missing"),))
+    monkeypatch.setattr("mtl_search.internal.temporary.SHORT", (str(place / "missing"),))
     with pytest.raises(UserError, match=r"must have a path of at most 25 ASCII letters .* or train .* `--workers 0`"):
         temporary_folder().__enter__()
 

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from made_networks import made_architecture, single_threaded
-from mtl_search.architecture import Architecture
-from mtl_search.batches import DeviceSplit
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import DatasetError, DivergedError, FieldError
 from mtl_search.evaluation import evaluate, evaluate_by_epoch, mean_quality
-from mtl_search.experiment import Training, load_experiment
 from mtl_search.networks.network import MultiTaskNetwork, build_model
-from mtl_search.runner import search
-from mtl_search.training import BACKWARD_MACS, Epoch, Trainer, device_of, scores_on
-from mtl_search.trial import State
+from mtl_search.runs.trial import State
+from mtl_search.searching.run import search
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import Training, load_experiment
+from mtl_search.training.batches import DeviceSplit
+from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer, device_of, scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from made_networks import SHAPE, made_inputs, made_tasks, single_threaded, weighted_sum
 from made_problems import made_backbone, made_dataset, made_problem, solve
 from mtl_search import cost
-from mtl_search.architecture import Architecture, Backbone, Kind, LayerChoice, Stage
 from mtl_search.errors import UserError
-from mtl_search.experiment import BalancingSettings
 from mtl_search.methods import Problem, make_method
 from mtl_search.methods.cross_stitch import CrossStitch, Stitch
 from mtl_search.methods.hard_sharing import HardSharing
@@ -20,7 +18,9 @@ from mtl_search.methods.mtan import MTAN, Attention
 from mtl_search.methods.recon import ConflictCounter, Recon, conflicting_pairs, worst
 from mtl_search.methods.single_task import SingleTask
 from mtl_search.networks.paths import Path, PathNetwork, stage_places
-from mtl_search.training import Trainer
+from mtl_search.spaces.architecture import Architecture, Backbone, Kind, LayerChoice, Stage
+from mtl_search.spaces.experiment import BalancingSettings
+from mtl_search.training.trainer import Trainer
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

@@ -24,20 +24,20 @@ from made_networks import (
 )
 from made_problems import TRAINING, solve
 from mtl_search import cost
-from mtl_search.architecture import Architecture, Backbone, LayerChoice, Stage
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, DatasetSource, Split, make_dataset
-from mtl_search.drawing import layer_table, text_drawing
 from mtl_search.errors import ExperimentError, FieldError, UserError
-from mtl_search.experiment import Experiment, parse_experiment
-from mtl_search.exporting import export
+from mtl_search.exporting.export import export
+from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Problem, make_method
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.network import build_model
 from mtl_search.networks.pointwise import Pointwise, pointwise
-from mtl_search.registry import METHODS
-from mtl_search.report import write_report
-from mtl_search.runner import check_experiment, search
+from mtl_search.reporting.drawing import layer_table, text_drawing
+from mtl_search.reporting.search_page import write_report
+from mtl_search.searching.run import check_experiment, search
+from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.tasks import Classification, Regression
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

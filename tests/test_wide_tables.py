@@ -10,13 +10,13 @@ import pytest
 
 from made_networks import made_architecture
 from mtl_search import search
-from mtl_search.banks import BANKS
 from mtl_search.cost import estimate, measure
 from mtl_search.errors import UserError
-from mtl_search.experiment import load_experiment
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import banks_for
 from mtl_search.networks.vectors import NOMINAL, nominal
+from mtl_search.spaces.banks import BANKS
+from mtl_search.spaces.experiment import load_experiment
 from mtl_search.tasks import Classification
 
 COLUMNS = 20_000
@@ -31,8 +31,8 @@ search: {trials: 1, workers: 0}
 CHECK = """
 import json
 from pathlib import Path
-from mtl_search.checking import check
-from mtl_search.experiment import load_experiment
+from mtl_search.cli.checking import check
+from mtl_search.spaces.experiment import load_experiment
 found = check(load_experiment("my.yaml"))
 peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
 print(json.dumps([found["inputs"]["shape"], found["fixed_parameters"], peak, found["inputs"]["notes"]]))

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import made_processes
-from mtl_search.run_folder import load_run
-from mtl_search.worker_deaths import Death, death_of, raised
+from mtl_search.execution.worker_deaths import Death, death_of, raised
+from mtl_search.runs.folder import load_run
 
 NOT_IMPORTED = """\
 Failure # 1 (occurred at 2026-01-30_04-13-02)
 The actor died because of an error raised in its creation task, \x1b[36mray::JobTrainable.__init__()\x1b[39m (pid=99, \
-ip=127.0.0.1, actor_id=1b7527b94b647e0512a28e3001000000, repr=<mtl_search.engine.FunctionActorManager.\
+ip=127.0.0.1, actor_id=1b7527b94b647e0512a28e3001000000, repr=<mtl_search.execution.engine.FunctionActorManager.\
 _create_fake_actor_class.<locals>.TemporaryActor object at 0x7f1f900443d0>)
   At least one of the input arguments for this task could not be computed:
 ray.exceptions.RaySystemError: System error: libbroken.so.3: cannot open shared object file: No such file or directory

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mtl_search.errors import UserError
-from mtl_search.reading import DEPTH
-from mtl_search.yaml_text import NODES, as_yaml, parse_yaml
+from mtl_search.internal.reading import DEPTH
+from mtl_search.internal.yaml_text import NODES, as_yaml, parse_yaml
 
 
 def bomb(kind: str) -> str:

@@ -14,9 +14,9 @@ from pydantic import ConfigDict
 from torch import Tensor
 from torch.nn import Parameter
 
-from mtl_search.gradients import flat, of_present, shared_rows, task_gradients, unflatten
-from mtl_search.options import build
-from mtl_search.registry import BALANCINGS
+from mtl_search.internal.gradients import flat, of_present, shared_rows, task_gradients, unflatten
+from mtl_search.internal.options import build
+from mtl_search.internal.registry import BALANCINGS
 
 
 @dataclass

@@ -15,7 +15,7 @@ from torch.nn import Parameter
 from mtl_search.balancing import GradientBalancing
 from mtl_search.balancing._gramian import GramianBalancing
 from mtl_search.errors import UserError
-from mtl_search.seeds import generator
+from mtl_search.internal.seeds import generator
 
 missing: ImportError | None = None
 try:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from mtl_search.balancing import LossBalancing, present_share
-from mtl_search.seeds import generator
+from mtl_search.internal.seeds import generator
 
 
 @dataclass

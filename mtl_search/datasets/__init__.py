@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from mtl_search.arrays import Array, joined
 from mtl_search.characters import cut, printable
 from mtl_search.datasets._inputs import check_inputs, mean_and_deviation
 from mtl_search.errors import DatasetError, UserError, suggestion
-from mtl_search.options import build
-from mtl_search.registry import DATASETS
+from mtl_search.internal.arrays import Array, joined
+from mtl_search.internal.options import build
+from mtl_search.internal.registry import DATASETS
 from mtl_search.tasks import Task
 
 SPLITS = ("train", "val", "test")
@@ -136,7 +136,7 @@ class DatasetSource(ABC):
 
 @dataclass(frozen=True)
 class DatasetFunction(DatasetSource):
-    """A function of the user's own that makes a dataset, marked with :func:`~mtl_search.own_code.dataset_function`.
+    """A function of the user's own that makes a dataset, marked with :func:`mtl_search.dataset_function`.
 
     :param function: Returns a :class:`Dataset`, or its tasks and its splits.
     :param options: Its arguments.

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mtl_search.arrays import DAMAGED, Array, FileArray
 from mtl_search.datasets._tables import LARGEST_LABEL, Column, text_column
 from mtl_search.errors import DatasetError, no_such_file, suggestion
-from mtl_search.memory import available_bytes
+from mtl_search.internal.arrays import DAMAGED, Array, FileArray
+from mtl_search.internal.memory import available_bytes
 
 ENDING = ".npy"
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.arrays import Array, FileArray, parts
 from mtl_search.datasets._archives import Archive
 from mtl_search.datasets._inputs import centre_of, centred, loss_note
 from mtl_search.datasets._tables import LARGEST_LABEL
 from mtl_search.errors import DatasetError
+from mtl_search.internal.arrays import Array, FileArray, parts
 
 AT_ONCE = 2**24
 """Numbers that are gone through at a time."""

@@ -22,10 +22,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.arrays import FileArray
 from mtl_search.errors import DatasetError
-from mtl_search.files import alone_in, is_worked_in, user_cache, write_json
-from mtl_search.layout import LOCK
+from mtl_search.internal.arrays import FileArray
+from mtl_search.internal.files import alone_in, is_worked_in, user_cache, write_json
+from mtl_search.internal.layout import LOCK
 
 FORMAT = 2
 """Number of the layout of a folder; another one is made again."""

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.arrays import Array
 from mtl_search.datasets._tables import FEW, MISSING, Column, Notation, flag, shown, yaml_text
 from mtl_search.errors import DatasetError, FieldError, UserError
-from mtl_search.registry import TASKS
+from mtl_search.internal.arrays import Array
+from mtl_search.internal.registry import TASKS
 from mtl_search.tasks import Task, make_task
 
 FOLLOW = ("name", "names", "labels", "size", "mean", "deviation")

@@ -6,8 +6,8 @@ Both are found a part of the samples at a time, so that inputs may be larger tha
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.arrays import AT_ONCE, Array, moments, parts
 from mtl_search.errors import DatasetError
+from mtl_search.internal.arrays import AT_ONCE, Array, moments, parts
 
 TYPES = {2: ("float32",), 4: ("uint8", "uint16", "float32")}
 """Dimensions of the inputs -> what their numbers may be."""

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mtl_search.arrays import DAMAGED
 from mtl_search.datasets._pictures import (
     GREY_16,
     Picture,
@@ -23,6 +22,7 @@ from mtl_search.datasets._pictures import (
     upright,
 )
 from mtl_search.errors import DatasetError
+from mtl_search.internal.arrays import DAMAGED
 
 LOSSY = ("JPEG", "MPO", "WEBP")
 """Formats that do not keep the numbers of pixels, or need not; ``MPO`` is a JPEG with more than one picture."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.arrays import Array
 from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.datasets._splits import Rows
 from mtl_search.datasets._tables import shown
 from mtl_search.errors import DatasetError, FieldError
+from mtl_search.internal.arrays import Array
 from mtl_search.tasks import Task
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.arrays import Array
 from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.datasets._columns import Labelled
 from mtl_search.datasets._splits import Rows
 from mtl_search.errors import DatasetError
+from mtl_search.internal.arrays import Array
 
 
 def own_dataset(

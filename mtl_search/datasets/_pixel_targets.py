@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.arrays import FileArray, parts
 from mtl_search.datasets._columns import Declared, Labelled, class_names, told
 from mtl_search.datasets._file_names import NamedFiles, of_row
 from mtl_search.datasets._maps import (
@@ -24,6 +23,7 @@ from mtl_search.datasets._maps import (
 from mtl_search.datasets._pictures import Size
 from mtl_search.datasets._tables import Column, Table
 from mtl_search.errors import DatasetError, FieldError
+from mtl_search.internal.arrays import FileArray, parts
 
 MOST_SHOWN = 8
 """Numbers of masks that a message shows."""

@@ -13,7 +13,7 @@ from mtl_search.datasets import SPLITS
 from mtl_search.datasets._columns import Labelled
 from mtl_search.datasets._tables import Column, read_table
 from mtl_search.errors import DatasetError, FieldError, suggestion
-from mtl_search.options import build
+from mtl_search.internal.options import build
 from mtl_search.tasks import Binary, Classification
 
 ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mtl_search.arrays import Array, FileArray, parts
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._cache import Sample, Source, cached
 from mtl_search.datasets._columns import declared_tasks, is_dense, label, notation_of
@@ -21,6 +20,7 @@ from mtl_search.datasets._pixel_targets import PixelTargets, pixel_targets, show
 from mtl_search.datasets._splits import split_rows
 from mtl_search.datasets._tables import Column, notes_of, read_table
 from mtl_search.errors import DatasetError
+from mtl_search.internal.arrays import Array, FileArray, parts
 
 MAKING = 2
 """Number of the way that arrays are made of files; what another one made is made again."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.arrays import Array, joined
 from mtl_search.datasets import SPLITS, Dataset, DatasetSource, Split, load_dataset, make_dataset
 from mtl_search.errors import DatasetError, FieldError, UserError
+from mtl_search.internal.arrays import Array, joined
 from mtl_search.tasks import Task
 
 

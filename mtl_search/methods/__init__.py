@@ -14,14 +14,14 @@ from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from mtl_search import cost
-from mtl_search.architecture import Backbone
 from mtl_search.datasets import Dataset
-from mtl_search.experiment import Training
+from mtl_search.internal.options import build
+from mtl_search.internal.registry import METHODS
 from mtl_search.networks.paths import ModuleShape, Path, PathNetwork, module_shapes
-from mtl_search.options import build
-from mtl_search.registry import METHODS
+from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.experiment import Training
 from mtl_search.tasks import Task
-from mtl_search.training import Checkpoint, Epoch, Observer, Trainer
+from mtl_search.training.trainer import Checkpoint, Epoch, Observer, Trainer
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from mtl_search import cost
-from mtl_search.architecture import Architecture
 from mtl_search.methods import Method, Problem
 from mtl_search.networks.network import MultiTaskNetwork, build_model
+from mtl_search.spaces.architecture import Architecture
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,16 @@ from torch.nn import Parameter
 from torch.nn import functional as F
 
 from mtl_search import cost
-from mtl_search.batches import Batch, DeviceSplit
 from mtl_search.datasets import Dataset, Split
 from mtl_search.errors import UserError
-from mtl_search.experiment import BalancingSettings, Training
+from mtl_search.internal.seeds import generator
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.networks.relaxed import Place, RelaxedNetwork
-from mtl_search.seeds import generator
+from mtl_search.spaces.experiment import BalancingSettings, Training
 from mtl_search.tasks import Targets
-from mtl_search.training import BACKWARD_MACS, Epoch, Trainer, autocast
+from mtl_search.training.batches import Batch, DeviceSplit
+from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer, autocast
 
 Conflict = Literal["module", "pair", "none"]
 TEMPERATURE = 1.0

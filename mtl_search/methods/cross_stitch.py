@@ -8,12 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mtl_search.architecture import Backbone
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import PathNetwork, stage_places
+from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
-from mtl_search.training import Epoch, Group, Trainer
+from mtl_search.training.trainer import Epoch, Group, Trainer
 
 
 @dataclass(frozen=True)

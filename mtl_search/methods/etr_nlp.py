@@ -6,11 +6,11 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from mtl_search.architecture import Architecture, LayerChoice, Routing, Specific
-from mtl_search.banks import default_bank
 from mtl_search.methods import Method, Problem
 from mtl_search.methods._candidate import Candidate
 from mtl_search.networks.network import MultiTaskNetwork
+from mtl_search.spaces.architecture import Architecture, LayerChoice, Routing, Specific
+from mtl_search.spaces.banks import default_bank
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.architecture import Backbone
-from mtl_search.experiment import BalancingSettings
+from mtl_search.internal.seeds import generator
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathNetwork
-from mtl_search.seeds import generator
+from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.experiment import BalancingSettings
 from mtl_search.tasks import Targets, Task
-from mtl_search.training import Epoch, Group, Trainer
+from mtl_search.training.trainer import Epoch, Group, Trainer
 
 
 @dataclass(frozen=True)

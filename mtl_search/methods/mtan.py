@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.architecture import Backbone
+from mtl_search.internal.seeds import generator
 from mtl_search.methods import Method, Problem
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.paths import ConvModule, ModuleShape, Path, PathNetwork, stage_places
 from mtl_search.networks.pointwise import make_convolution
-from mtl_search.seeds import generator
+from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
 
 

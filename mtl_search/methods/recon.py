@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mtl_search import cost
-from mtl_search.gradients import task_gradients
+from mtl_search.internal.gradients import task_gradients
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.networks.paths import PathNetwork
-from mtl_search.training import BACKWARD_MACS, Epoch, Trainer
+from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@
     form for ``k`` primitives, but ``k`` times the features. It gains where there are many outputs, as with many tasks,
     and with primitives that do not fold; how many are enough depends on the processor.
 ``native``
-    By kernels in C (:mod:`mtl_search.native`), for all weights: responses are made for a few pixels and multiplied
+    By kernels in C (:mod:`mtl_search.kernels`), for all weights: responses are made for a few pixels and multiplied
     while they are in the cache, or, where linear 3x3 primitives without a stride make up a convolution, blocks of
     pixels go through minimal filtering, as far as that takes fewer operations. Norms before and after the bank are
     made with it. It is taken where there is a C compiler: with AVX2 it is 1.3 to 4 times as fast as the fastest of
@@ -31,10 +31,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtl_search.native.autograd import can_stand_in, once
-from mtl_search.native.bank import Measured, recombine, recombine_into
-from mtl_search.native.library import library, trains
-from mtl_search.native.norm import Normed
+from mtl_search.kernels.autograd import can_stand_in, once
+from mtl_search.kernels.bank import Measured, recombine, recombine_into
+from mtl_search.kernels.library import library, trains
+from mtl_search.kernels.norm import Normed
 from mtl_search.networks.norm import Made, ready
 from mtl_search.networks.operators import Bank, Operator, Term
 from mtl_search.primitives import LinearPrimitive

@@ -21,14 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.architecture import Backbone
+from mtl_search.internal.seeds import generator
 from mtl_search.networks.decoder import Decoder, Level
 from mtl_search.networks.heads import LinearHead, TaskHeads
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.paths import ConvModule, ModuleShape, module_shapes, taps_of
 from mtl_search.networks.pointwise import make_convolution
-from mtl_search.seeds import generator
+from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
 
 SPREAD = 1.0

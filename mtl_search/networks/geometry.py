@@ -14,8 +14,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mtl_search.architecture import EXPANSION, Architecture, Backbone, LayerChoice, Stage, scaled
 from mtl_search.errors import FieldError, UserError
+from mtl_search.spaces.architecture import EXPANSION, Architecture, Backbone, LayerChoice, Stage, scaled
 
 POINTWISE = "identity"
 """The bank of a 1x1 convolution."""

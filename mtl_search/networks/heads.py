@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from mtl_search.architecture import Backbone, scaled
+from mtl_search.internal.seeds import generator
 from mtl_search.networks.decoder import Decoder
 from mtl_search.networks.geometry import Features
 from mtl_search.networks.layer import averaged
-from mtl_search.seeds import generator
+from mtl_search.spaces.architecture import Backbone, scaled
 from mtl_search.tasks import Task
 
 

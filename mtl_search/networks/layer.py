@@ -18,13 +18,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.banks import CONVOLUTION
-from mtl_search.native.bank import Measured
+from mtl_search.kernels.bank import Measured
 from mtl_search.networks.forms import Form, fastest, form_now, has_native_form, recombined, recombined_own
 from mtl_search.networks.geometry import LayerGeometry
 from mtl_search.networks.norm import Made, Norm, ready
 from mtl_search.networks.operators import Bank, Operator, make_operator
 from mtl_search.networks.vectors import make_vector_operator
+from mtl_search.spaces.banks import CONVOLUTION
 
 State = tuple[Tensor | None, Tensor | None]
 """Shared features ``[batch, streams * shared, height, width]`` and own ones ``[batch, tasks * own, height, width]``."""
@@ -61,7 +61,7 @@ class ETRLayer(nn.Module):
 
     :param geometry: Its channels.
     :param tasks: Number of tasks.
-    :param specific: ``nlp`` or ``conv``, see :class:`~mtl_search.architecture.Architecture`.
+    :param specific: ``nlp`` or ``conv``, see :class:`~mtl_search.spaces.architecture.Architecture`.
     :param weights: What the initial weights are drawn from.
     :param primitives: What the frozen values are drawn from.
     """

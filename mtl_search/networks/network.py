@@ -8,8 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.architecture import Architecture, Backbone
 from mtl_search.errors import FieldError
+from mtl_search.internal.seeds import generator
 from mtl_search.networks.decoder import Decoder, dense_places, parts_of
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, check_size, geometry
@@ -17,7 +17,7 @@ from mtl_search.networks.layer import ETRLayer, MadeState, State, averaged, carr
 from mtl_search.networks.norm import Made, Norm, ready
 from mtl_search.networks.pointwise import make_convolution
 from mtl_search.networks.reference import reference_decoder, reference_layer
-from mtl_search.seeds import generator
+from mtl_search.spaces.architecture import Architecture, Backbone
 from mtl_search.tasks import Task
 
 Implementation = Literal["fused", "reference", "deploy"]

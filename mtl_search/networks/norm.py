@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.native.library import trains
-from mtl_search.native.norm import Moments, Normed, moments
+from mtl_search.kernels.library import trains
+from mtl_search.kernels.norm import Moments, Normed, moments
 
 Made = Tensor | Normed
 """Features as a layer makes them: what they are, or with the norm left to what reads them."""

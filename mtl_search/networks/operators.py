@@ -15,9 +15,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.banks import CONVOLUTION, bank_names, primitives_of
 from mtl_search.errors import UserError
-from mtl_search.native.bank import NativeBank, NativePrimitive
+from mtl_search.internal.registry import PRIMITIVES
+from mtl_search.kernels.bank import NativeBank, NativePrimitive
 from mtl_search.primitives import (
     LinearPrimitive,
     LinearVectorPrimitive,
@@ -25,7 +25,7 @@ from mtl_search.primitives import (
     NonlinearVectorPrimitive,
     Primitive,
 )
-from mtl_search.registry import PRIMITIVES
+from mtl_search.spaces.banks import CONVOLUTION, bank_names, primitives_of
 
 INDEPENDENCE = 1e-3
 """Smallest singular value that the unit-energy kernels of a channel may have and still count as independent."""

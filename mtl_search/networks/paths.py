@@ -13,14 +13,14 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.architecture import EXPANSION, Backbone, scaled
+from mtl_search.internal.seeds import generator
 from mtl_search.networks.geometry import Features, check_inputs, check_weights, image_shape
 from mtl_search.networks.heads import TaskHeads
 from mtl_search.networks.layer import carry
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.pointwise import make_convolution
-from mtl_search.seeds import generator
+from mtl_search.spaces.architecture import EXPANSION, Backbone, scaled
 from mtl_search.tasks import Task
 
 Path = tuple[int, ...]

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.architecture import Backbone
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathModules
+from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
 
 Place = tuple[int, int]

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from mtl_search.banks import CONVOLUTION, primitives_of
 from mtl_search.errors import UserError
+from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.geometry import GROUPS
 from mtl_search.networks.operators import INDEPENDENCE, Operator, check_bank_is_for, make_operator
 from mtl_search.networks.pointwise import pointwise
 from mtl_search.primitives import LinearVectorPrimitive, NonlinearVectorPrimitive, Primitive
-from mtl_search.registry import PRIMITIVES
+from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 
 NOMINAL = 64
 """Features for which a bank is checked before any network is built."""

@@ -42,7 +42,7 @@ class NonlinearPrimitive(Primitive):
     """A primitive on images that is not linear, and so cannot be folded into the convolution that follows."""
 
     native: ClassVar[str] = ""
-    """Name of the kernel in :mod:`mtl_search.native.bank` that computes the same; empty if there is none."""
+    """Name of the kernel in :mod:`mtl_search.kernels.bank` that computes the same; empty if there is none."""
 
     @abstractmethod
     def buffer(self, channels: int, generator: Generator) -> Tensor:

@@ -7,8 +7,8 @@ a step of forty tasks as many operations as one of two; those whose loss is the 
 
 from typing import Any
 
-from mtl_search.options import build
-from mtl_search.registry import TASKS
+from mtl_search.internal.options import build
+from mtl_search.internal.registry import TASKS
 from mtl_search.tasks._elementwise import Elementwise as Elementwise
 from mtl_search.tasks._groups import Targets as Targets
 from mtl_search.tasks._groups import TaskGroups as TaskGroups

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtl_search.arrays import Array
+from mtl_search.internal.arrays import Array
 from mtl_search.tasks._binary import binary_errors
 from mtl_search.tasks._elementwise import Elementwise, added
 from mtl_search.tasks._task import class_counts

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 from torch import Tensor
 
-from mtl_search.arrays import Array, parts
 from mtl_search.errors import DatasetError, FieldError, UserError
-from mtl_search.scores import Metric
+from mtl_search.internal.arrays import Array, parts
+from mtl_search.metrics.scores import Metric
 
 MOST_OUTPUTS = 1_000_000
 """Numbers that the head of a task puts out. The largest classifications in the literature have 22,000 classes."""
@@ -157,7 +157,7 @@ class Task(ABC):
     def learned(self, targets: Array) -> Self:
         """The task with what it has to know of the training targets; the same task by default.
 
-        :param targets: They may be larger than memory: :func:`~mtl_search.arrays.parts` goes through them.
+        :param targets: They may be larger than memory: :func:`~mtl_search.internal.arrays.parts` goes through them.
         :raises DatasetError: If they are of no use.
         """
         return self

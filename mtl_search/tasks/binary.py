@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtl_search.arrays import Array
 from mtl_search.errors import FieldError
-from mtl_search.scores import Metric
+from mtl_search.internal.arrays import Array
+from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
 from mtl_search.tasks._elementwise import Elementwise
 from mtl_search.tasks._task import class_counts

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from mtl_search.arrays import Array
 from mtl_search.errors import FieldError
-from mtl_search.scores import Metric
+from mtl_search.internal.arrays import Array
+from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise, added
 from mtl_search.tasks._task import MOST_OUTPUTS, class_counts
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtl_search.arrays import Array, parts
 from mtl_search.errors import UserError
-from mtl_search.scores import Metric
+from mtl_search.internal.arrays import Array, parts
+from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise, added
 
 HALF = 16

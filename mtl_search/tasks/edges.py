@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mtl_search.errors import FieldError
-from mtl_search.scores import Metric
+from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._maps import BinaryMap
 
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtl_search.arrays import Array, parts
 from mtl_search.errors import UserError
-from mtl_search.scores import Metric
+from mtl_search.internal.arrays import Array, parts
+from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise, added
 
 LIMITS = (11.25, 22.5, 30.0)

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mtl_search.arrays import Array, moments
 from mtl_search.errors import FieldError, UserError
-from mtl_search.scores import Metric
+from mtl_search.internal.arrays import Array, moments
+from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise
 from mtl_search.tasks._task import MOST_OUTPUTS
 

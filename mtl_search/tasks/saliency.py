@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mtl_search.scores import Metric
+from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._maps import BinaryMap
 
 

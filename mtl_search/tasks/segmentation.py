@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl_search.scores import Metric
+from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._elementwise import added
 from mtl_search.tasks.classification import Classification
 

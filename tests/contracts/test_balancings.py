@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from made_networks import SHAPE, made_architecture, made_inputs, made_tasks, single_threaded
 from mtl_search.balancing import Balancing, GradientBalancing, LossBalancing, make_balancing
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.experiment import BalancingSettings, Training
-from mtl_search.gradients import task_gradients
+from mtl_search.internal.gradients import task_gradients
+from mtl_search.internal.registry import BALANCINGS
 from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.networks.paths import PathNetwork
-from mtl_search.registry import BALANCINGS
-from mtl_search.training import Trainer
+from mtl_search.spaces.experiment import BalancingSettings, Training
+from mtl_search.training.trainer import Trainer
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

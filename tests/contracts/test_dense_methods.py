@@ -12,17 +12,17 @@ from made_dense import ALL_MAPS, DEPTH, LARGE, MIXED, NORMALS, SEGMENTATION, SHA
 from made_networks import made_inputs, single_threaded, weighted_sum
 from made_problems import TRAINING, Solved, made_backbone, solve
 from mtl_search import cost, load_run, search, write_report
-from mtl_search.architecture import Backbone, Kind, Stage
-from mtl_search.experiment import parse_experiment
+from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Problem, make_method
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.methods.interrogate import prune
 from mtl_search.networks.gated import GatedNetwork, PrunedNetwork, kept_channels
 from mtl_search.networks.paths import PathNetwork, module_shapes, taps_of
 from mtl_search.networks.relaxed import RelaxedNetwork
-from mtl_search.registry import METHODS
+from mtl_search.spaces.architecture import Backbone, Kind, Stage
+from mtl_search.spaces.experiment import parse_experiment
 from mtl_search.tasks import Task
-from mtl_search.training import scores_on
+from mtl_search.training.trainer import scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

@@ -20,8 +20,6 @@ from made_networks import (
 )
 from made_problems import operators_of
 from mtl_search import cost
-from mtl_search.architecture import Architecture, Routing, Specific
-from mtl_search.batches import DeviceSplit
 from mtl_search.methods import Problem
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.networks.decoder import Decoder
@@ -29,7 +27,9 @@ from mtl_search.networks.deployment import deployed
 from mtl_search.networks.forms import Form
 from mtl_search.networks.geometry import geometry
 from mtl_search.networks.network import MultiTaskNetwork, build_model
+from mtl_search.spaces.architecture import Architecture, Routing, Specific
 from mtl_search.tasks import Task, make_task
+from mtl_search.training.batches import DeviceSplit
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

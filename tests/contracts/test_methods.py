@@ -20,16 +20,16 @@ from torch import Tensor, nn
 from made_networks import made_inputs, single_threaded, weighted_sum
 from made_problems import TRAINING, Solved, made_dataset, made_problem, solve
 from mtl_search import cost
-from mtl_search.architecture import Kind
-from mtl_search.cli import list_names
+from mtl_search.cli.commands import list_names
+from mtl_search.cli.listing import listing
+from mtl_search.comparison.recipes import Baseline, load_baselines
 from mtl_search.datasets import Dataset
-from mtl_search.experiment import BalancingSettings, load_experiment, yaml_files
-from mtl_search.listing import listing
+from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Method, Problem, make_method
-from mtl_search.recipes import Baseline, load_baselines
-from mtl_search.registry import METHODS
+from mtl_search.spaces.architecture import Kind
+from mtl_search.spaces.experiment import BalancingSettings, load_experiment, yaml_files
 from mtl_search.tasks import Classification
-from mtl_search.training import Trainer
+from mtl_search.training.trainer import Trainer
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

@@ -26,10 +26,10 @@ from made_networks import (
     single_threaded,
     weighted_sum,
 )
-from mtl_search.architecture import Architecture, Kind, LayerChoice, Routing, Specific
 from mtl_search.errors import FieldError
 from mtl_search.networks.forms import Form
 from mtl_search.networks.network import MultiTaskNetwork, build_model
+from mtl_search.spaces.architecture import Architecture, Kind, LayerChoice, Routing, Specific
 from mtl_search.tasks import Classification
 
 OUTPUTS = {torch.float32: 1e-5, torch.float64: 1e-10}

@@ -7,12 +7,12 @@ import torch
 from torch import Generator, Tensor
 
 from made_networks import IMAGE_BANKS
-from mtl_search.banks import CONVOLUTION, primitives_of
 from mtl_search.errors import UserError
+from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.operators import Bank, make_operator
 from mtl_search.networks.vectors import check_independence
 from mtl_search.primitives import LinearPrimitive, NonlinearPrimitive, Primitive
-from mtl_search.registry import PRIMITIVES
+from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 
 CHANNELS = 6
 SIZES = ((12, 12), (7, 9), (5, 5), (13, 8))

@@ -22,12 +22,12 @@ from made_kinds import (
 )
 from made_networks import single_threaded
 from made_problems import operators_of
-from mtl_search.batches import DeviceSplit
+from mtl_search.cli.listing import listing
 from mtl_search.datasets import make_dataset
 from mtl_search.errors import DatasetError
-from mtl_search.listing import listing
-from mtl_search.registry import TASKS
+from mtl_search.internal.registry import TASKS
 from mtl_search.tasks import Classification, Task, TaskGroups
+from mtl_search.training.batches import DeviceSplit
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

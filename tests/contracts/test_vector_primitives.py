@@ -6,12 +6,12 @@ from torch import Generator, Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from made_networks import IMAGE_BANKS, VECTOR_BANKS, single_threaded
-from mtl_search.banks import BANKS, CONVOLUTION, primitives_of
 from mtl_search.errors import UserError
+from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.operators import make_operator
 from mtl_search.networks.vectors import VectorBank, check_independence, make_vector_operator
 from mtl_search.primitives import LinearVectorPrimitive, NonlinearVectorPrimitive, Primitive
-from mtl_search.registry import PRIMITIVES
+from mtl_search.spaces.banks import BANKS, CONVOLUTION, primitives_of
 
 FEATURES, GROUPS, SAMPLES, STREAMS = 24, 8, 500, 3
 NAMES = [name for name in PRIMITIVES.names() if name in VECTOR_BANKS]

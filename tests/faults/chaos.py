@@ -28,9 +28,9 @@ from pathlib import Path
 import made_processes
 from made_faults import assert_whole, timeless
 from made_processes import Driver, command_of, driver
-from mtl_search.outcomes import load_comparison
-from mtl_search.run_folder import load_run
-from mtl_search.trial import State
+from mtl_search.comparison.results import load_comparison
+from mtl_search.runs.folder import load_run
+from mtl_search.runs.trial import State
 
 TRIALS = 6
 SETTINGS = {

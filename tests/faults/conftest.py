@@ -6,7 +6,7 @@ import pytest
 
 import made_processes
 from made_faults import SEARCH
-from mtl_search.run_folder import Run, load_run
+from mtl_search.runs.folder import Run, load_run
 
 if not Path("/proc/self/environ").exists():
     collect_ignore_glob = ["*"]

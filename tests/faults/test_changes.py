@@ -11,7 +11,7 @@ import made_processes
 from made_faults import SEARCH, assert_whole, wait_until_noted
 from made_processes import driver
 from made_runs import made_experiment, write_run
-from mtl_search.run_folder import load_run
+from mtl_search.runs.folder import load_run
 
 PACKAGE = Path(__file__).parents[2]
 

@@ -23,8 +23,8 @@ from made_faults import (
     wait_until_noted,
 )
 from made_processes import Driver, command_of, driver
-from mtl_search.run_folder import Run, load_run
-from mtl_search.trial import State
+from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.trial import State
 
 ON_A_WORKER, HERE = ["--workers", "1"], ["--workers", "0"]
 either_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

@@ -11,16 +11,18 @@ import pytest
 import torch
 
 from made_faults import assert_whole, timeless
-from mtl_search import journal, run_writer, weights
-from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.evaluation import Course, Report
-from mtl_search.experiment import Experiment, Training, load_experiment
-from mtl_search.files import append_line
-from mtl_search.run_folder import Run, load_run
-from mtl_search.runner import resume, search
-from mtl_search.training import Checkpoint
-from mtl_search.trial import State
+from mtl_search.internal.files import append_line
+from mtl_search.runs import weights
+from mtl_search.runs import writer as run_writer
+from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.trial import State
+from mtl_search.samplers import journal
+from mtl_search.searching.run import resume, search
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import Experiment, Training, load_experiment
+from mtl_search.training.trainer import Checkpoint
 
 TRIALS, EPOCHS = 5, 4
 SETTINGS = [

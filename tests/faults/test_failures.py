@@ -13,14 +13,14 @@ import torch
 
 import made_processes
 from made_faults import SEARCH, SETTINGS, TRIALS, assert_whole
-from mtl_search.architecture import Architecture
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import AllFailedError
 from mtl_search.evaluation import Course, Report, evaluate_by_epoch
-from mtl_search.experiment import Training, load_experiment
-from mtl_search.run_folder import Run, load_run
-from mtl_search.runner import search
-from mtl_search.trial import State
+from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.trial import State
+from mtl_search.searching.run import search
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import Training, load_experiment
 
 GIB = 2**30
 

@@ -11,7 +11,7 @@ import pytest
 import made_processes
 from made_faults import SEARCH, assert_same_as, trials_ended
 from made_processes import driver
-from mtl_search.run_folder import Run, load_run
+from mtl_search.runs.folder import Run, load_run
 
 BYTES = 12_000_000
 

@@ -7,7 +7,17 @@ DEEP = 3_000
 CODE = (
     *("os:system", "os:mkdir", "shutil:rmtree", "subprocess:run", "builtins:eval", "builtins:exec", "pathlib:Path"),
     *("fuzz_canary:Canary", "fuzz_canary:called", "fuzz_canary:Canary.method", "fuzz_canary:os.system", "no_such:Name"),
-    *("mtl_search.files:write_text", "torch:load", "sys:exit", "os:abort", "antigravity:x", ":", "a:", ":b", "a:b:c"),
+    *(
+        "mtl_search.internal.files:write_text",
+        "torch:load",
+        "sys:exit",
+        "os:abort",
+        "antigravity:x",
+        ":",
+        "a:",
+        ":b",
+        "a:b:c",
+    ),
 )
 """Names of code, as ``module:Name``; what is called of it would be seen."""
 

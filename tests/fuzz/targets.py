@@ -24,10 +24,10 @@ from watch import Refused, command
 from made_comparisons import made_comparison
 from made_images import write_folder
 from made_runs import made_run
-from mtl_search.checking import check, check_text
+from mtl_search.cli.checking import check, check_text
+from mtl_search.comparison.recipes import load_baselines
 from mtl_search.errors import MTLSearchError
-from mtl_search.experiment import experiment_names, load_experiment, parse_experiment, yaml_files
-from mtl_search.recipes import load_baselines
+from mtl_search.spaces.experiment import experiment_names, load_experiment, parse_experiment, yaml_files
 
 ROWS = 40
 """Of the tables: enough for three splits."""
@@ -280,7 +280,7 @@ def check_arrays(folder: Path) -> str:
 
 # The whole command line, in a process of its own
 
-PROGRAM = "import sys; sys.argv[0] = 'mtl-search'; from mtl_search.launch import main; main()"
+PROGRAM = "import sys; sys.argv[0] = 'mtl-search'; from mtl_search.cli.launch import main; main()"
 
 
 def _in_a_process(*arguments: str) -> Callable[[Path], str]:

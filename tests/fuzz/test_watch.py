@@ -126,10 +126,10 @@ def test_inside_its_folder_a_command_may_write(guard: Guard) -> None:
 def test_a_failure_has_its_innermost_place_in_the_package(guard: Guard) -> None:
     failure = watched(lambda: command("check", "no.yaml") and "", guard)
     assert failure is None
-    failure = watched(lambda: str(sys.modules["mtl_search.files"].user_cache.__wrapped__), guard)
+    failure = watched(lambda: str(sys.modules["mtl_search.internal.files"].user_cache.__wrapped__), guard)
     assert failure is not None
     assert failure.kind == "AttributeError"
-    failure = watched(lambda: str(sys.modules["mtl_search.files"].write_json(Path("a"), {"a": {1}})), guard)
+    failure = watched(lambda: str(sys.modules["mtl_search.internal.files"].write_json(Path("a"), {"a": {1}})), guard)
     assert failure is not None
     assert failure.place.startswith("files.py:")
     assert failure.place.endswith(" write_json")

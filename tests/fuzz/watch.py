@@ -104,7 +104,7 @@ def command(*arguments: object) -> str:
     :returns: What it shows.
     :raises Refused: If it ends with another status than 0.
     """
-    from mtl_search.cli import main
+    from mtl_search.cli.commands import main
 
     shown, told, before = io.StringIO(), io.StringIO(), (list(sys.path), sys.argv)
     sys.argv = ["mtl-search", *map(str, arguments)]

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from mtl_search.errors import DatasetError
-from mtl_search.memory import available_bytes
+from mtl_search.internal.memory import available_bytes
 
 OPENERS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
     (b"\x1f\x8b", gzip.open),

@@ -1,0 +1,180 @@
+"""What an experiment and its data hold, found out without training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtl_search.characters import cut, printable
+from mtl_search.datasets import Dataset
+from mtl_search.execution.capacity import bank_note, check_here
+from mtl_search.internal.arrays import Array, parts
+from mtl_search.reporting.text import count
+from mtl_search.searching.cost_range import cost_ends
+from mtl_search.searching.run import prepare
+from mtl_search.spaces.experiment import Experiment
+from mtl_search.tasks import Binary, Classification, MultiLabel, Task, class_counts
+
+WIDTH = 80
+"""Columns of a terminal that the text fits into."""
+LISTED = 12
+"""Classes and labels of a task that are listed; of more the first ones."""
+COSTS = (("learnable_parameters", "learnable"), ("fixed_parameters", "fixed"), ("macs", "MACs"))
+LEFT, RIGHT = 44, 12
+"""Columns of the text that rows of a table begin with, and of each of its numbers."""
+
+
+def check(experiment: Experiment) -> dict[str, Any]:
+    """Check an experiment and its data, and say what was found, as plain data for JSON.
+
+    :raises UserError: If the experiment cannot be run, here and as it is, or its data is of no use.
+    """
+    check_here(experiment.search, changeable=True)
+    dataset = prepare(experiment)
+    ends = cost_ends(experiment.search_space, tuple(dataset.tasks), dataset.input_shape)
+    return {
+        "name": experiment.name,
+        "dataset": dataset.name,
+        "samples": {name: len(split) for name, split in dataset.splits.items()},
+        "inputs": _inputs(dataset, bank_note(experiment, dataset)),
+        "tasks": [_task(task, dataset) for task in dataset.tasks],
+        "architectures": experiment.search_space.size,
+        **{name: [getattr(ends.low, name), getattr(ends.high, name)] for name, _ in COSTS},
+        "costs_are_about": ends.about,
+        "trials": experiment.search.trials,
+        "epochs": experiment.training.epochs,
+        "sampler": experiment.search.sampler,
+    }
+
+
+def _inputs(dataset: Dataset, remark: str | None) -> dict[str, Any]:
+    """:param remark: What is said of them besides the notes of the dataset."""
+    values = dataset.splits["train"].inputs
+    kind = "image" if len(dataset.input_shape) == 3 else "table"
+    told = ("features", "filled", "unknown_categories", "notes")
+    found = {key: dataset.found[key] for key in told if key in dataset.found}
+    if remark is not None:
+        found["notes"] = [*found.get("notes", []), remark]
+    return {"kind": kind, "shape": list(dataset.input_shape), "type": str(values.dtype), **found}
+
+
+def _task(task: Task, dataset: Dataset) -> dict[str, Any]:
+    """What the data holds for a task."""
+    targets = {name: split.targets[task.name] for name, split in dataset.splits.items()}
+    about = {
+        "name": task.name,
+        "kind": task.kind,
+        "kind_found": task.name in dataset.found.get("kinds_found", {}),
+        "dense": task.dense,
+        "missing": {name: _missing(task, values) for name, values in targets.items()},
+    }
+    if isinstance(task, MultiLabel):
+        names = task.names or [str(number) for number in range(task.labels)]
+        counts = {name: sum((part == 1).sum(axis=0) for _, part in parts(values)) for name, values in targets.items()}
+        return {**about, "labels": _named(names, counts)}
+    if task.integer:
+        number = task.classes if isinstance(task, Classification) else 2
+        given = task.names if isinstance(task, Classification | Binary) else ()
+        counts = {name: class_counts(values, number) for name, values in targets.items()}
+        return {**about, "classes": _named(given or [str(one) for one in range(number)], counts)}
+    return {**about, "ranges": {name: _range(task, values) for name, values in targets.items()}}
+
+
+def _named(names: Sequence[str], counts: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    """Each name, with how often it is in each split."""
+    return [
+        {"name": name, **{split: int(found[number]) for split, found in counts.items()}}
+        for number, name in enumerate(names)
+    ]
+
+
+def _missing(task: Task, targets: Array) -> int:
+    return sum(int(np.count_nonzero(~task.known(part))) for _, part in parts(targets))
+
+
+def _range(task: Task, targets: Array) -> list[float]:
+    """The lowest and the highest target; empty where there is none."""
+    found = []
+    for _, part in parts(targets):
+        known = task.known(part)
+        there = part[known] if known.ndim == part.ndim else np.moveaxis(part, 1, 0)[:, known]
+        if there.size:
+            found += [float(there.min()), float(there.max())]
+    return [min(found), max(found)] if found else []
+
+
+def check_text(found: Mapping[str, Any]) -> str:
+    """What :func:`check` found, for a terminal of 80 columns."""
+    lines = [
+        f"{found['name']}: valid",
+        *_entry("dataset", f"{found['dataset']}, {', '.join(f'{n:,} {name}' for name, n in found['samples'].items())}"),
+        *_entry("inputs", _inputs_text(found["inputs"])),
+        *(line for text in _notes(found["inputs"]) for line in _entry("", text)),
+        *_entry("architectures", f"{found['architectures']:,}"),
+        *(line for name, title in COSTS for line in _entry(title, _range_text(found, name))),
+        *_entry("search", f"{found['trials']} trials of {found['epochs']} epochs, {found['sampler']}"),
+    ]
+    for task in found["tasks"]:
+        lines += ["", *_task_lines(task, found["samples"])]
+    return "\n".join(lines)
+
+
+def _entry(name: str, text: str) -> list[str]:
+    """A line with a name before it, wrapped."""
+    first, *more = wrap(printable(text), WIDTH - 16, break_on_hyphens=False) or [""]
+    return [f"  {name:13} {first}", *(" " * 16 + line for line in more)]
+
+
+def _range_text(found: Mapping[str, Any], name: str) -> str:
+    low, high = found[name]
+    return f"{'about ' if found['costs_are_about'] else ''}{low:,} to {high:,}"
+
+
+def _inputs_text(inputs: Mapping[str, Any]) -> str:
+    if inputs["kind"] == "image":
+        channels, height, width = inputs["shape"]
+        return f"images of {width} x {height} pixels, {count(channels, 'channel', 'channels')}, {inputs['type']}"
+    features = inputs.get("features", [])
+    shown = f": {', '.join(features[:LISTED])}" if features else ""
+    more = f" and {len(features) - LISTED} more" if len(features) > LISTED else ""
+    return f"{inputs['shape'][0]} features{shown}{more}"
+
+
+def _notes(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """What was done to the columns of a table, and what the dataset remarks on."""
+    for name, value in inputs.get("filled", {}).items():
+        yield f"empty cells of {name} are filled with {value:.6g}"
+    for name, rows in inputs.get("unknown_categories", {}).items():
+        yield f"{rows:,} rows hold a category of {name} that no training row has"
+    yield from inputs.get("notes", ())
+
+
+def _task_lines(task: Mapping[str, Any], samples: Mapping[str, int]) -> Iterator[str]:
+    """A small table of a task: a column for each split."""
+    yield _row(f"  {task['name']}: {task['kind']}{' (found)' if task['kind_found'] else ''}", list(samples))
+    rows = task.get("classes") or task.get("labels") or []
+    of_labels = "labels" in task
+    totals = {split: samples[split] if of_labels else sum(row[split] for row in rows) for split in samples}
+    for row in rows[:LISTED]:
+        yield _row(f"    {row['name']}", [_share(row[split], totals[split], task["dense"]) for split in samples])
+    if len(rows) > LISTED:
+        yield f"    and {len(rows) - LISTED} more"
+    ranges = task.get("ranges", {})
+    for number, what in enumerate(("lowest", "highest") if ranges else ()):
+        yield _row(f"    {what}", [f"{ranges[split][number]:.6g}" if ranges[split] else "-" for split in samples])
+    if any(task["missing"].values()):
+        what = "missing pixels" if task["dense"] else "missing"
+        yield _row(f"    {what}", [f"{task['missing'][split]:,}" for split in samples])
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    shown = cut(printable(name), LEFT)
+    return f"{shown:{LEFT}}{''.join(f'{cell:>{RIGHT}}' for cell in cells)}"
+
+
+def _share(part: int, total: int, dense: bool) -> str:
+    """How many, and in percent; of pixels in percent alone."""
+    share = f"{part / total:>4.0%}" if total else "   -"
+    return share if dense else f"{part:,} {share}"

@@ -1,0 +1,1 @@
+"""Picks and baselines, trained from scratch and set beside each other."""

@@ -1,0 +1,250 @@
+"""What came out of a comparison: trainings from scratch, over seeds, of picks from the front and of baselines.
+
+In a run's folder::
+
+    comparison.json      what was asked for: entrants, seeds, split, training settings
+    baselines.csv        a row per entrant and seed
+    comparison/<entrant>/seed<k>/details.json, weights.safetensors
+
+Everything that is shown of a comparison is computed from these files.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mtl_search.characters import printable, quoted
+from mtl_search.errors import RunFolderError
+from mtl_search.internal.files import write_json, write_text
+from mtl_search.internal.layout import COMPARISON, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
+from mtl_search.metrics.relative_gain import delta_m
+from mtl_search.metrics.scores import headlines, is_error, is_optional
+from mtl_search.runs.folder import COLUMNS
+from mtl_search.runs.records import Asked, BranchDetails, Details, check_record, read_record
+from mtl_search.runs.rows import csv_line, once, read_table, real, real_or_none, scores, whole
+from mtl_search.runs.trial import State
+from mtl_search.spaces.experiment import Training
+
+REFERENCE = "single_task"
+"""The entrant that Delta_m is taken over."""
+
+OWN_COLUMNS = ("entrant", "balancing", "split", "macs_of_one_task", "training_samples", "training_macs")
+"""Columns of ``baselines.csv`` beside those of ``trials.csv``, before the scores."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One training of one entrant, and what came out of it: a row of ``baselines.csv``.
+
+    :param entrant: Name of a baseline, or ``trial-<number>`` for an architecture from the front.
+    :param state: ``COMPLETE`` or ``FAILED``.
+    :param method: Name of the method.
+    :param seed: Of initial weights, primitives, and order of the samples.
+    :param split: What it was scored on.
+    :param trial: Number of the trial that it comes from; ``None`` for a baseline.
+    :param balancing: Name of the balancing.
+    :param epochs: Epochs of the phase ``training``.
+    :param seconds: Of all phases.
+    :param accuracy: Mean over tasks of each task's quality: its headline, or of an error the skill; 1 is perfect.
+    :param delta_m: Mean relative gain in percent over the single-task networks, their scores averaged over seeds;
+        ``None`` until these are trained.
+    :param learnable_parameters: Of the network that was measured.
+    :param fixed_parameters: Frozen values in it.
+    :param macs: Multiply-accumulates of one forward pass for all tasks, one sample.
+    :param macs_of_one_task: For one task alone, the mean over tasks.
+    :param training_samples: Samples seen in all phases.
+    :param training_macs: Multiply-accumulates of all phases, forward and backward.
+    :param error: Why it failed; empty otherwise.
+    :param scores: ``"<task>/<metric>"`` -> value.
+    """
+
+    entrant: str
+    state: State
+    method: str
+    seed: int
+    split: str
+    trial: int | None = None
+    balancing: str = "equal"
+    epochs: int = 0
+    seconds: float = 0.0
+    accuracy: float | None = None
+    delta_m: float | None = None
+    learnable_parameters: int = 0
+    fixed_parameters: int = 0
+    macs: int = 0
+    macs_of_one_task: int = 0
+    training_samples: int = 0
+    training_macs: int = 0
+    error: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison, finished or not, as its folder tells it.
+
+    :param path: The run's folder.
+    :param asked: ``comparison.json``: ``entrants`` (mappings with a ``key`` and ``seeds``), the most ``seeds`` of one,
+        the entrants of the last call as ``now``, ``split``, ``training``, ``unresolved``, ``environment``.
+    :param outcomes: Every training that ended.
+    """
+
+    path: Path
+    asked: Mapping[str, Any]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def entrants(self) -> list[str]:
+        """Names of all entrants, in the order they were asked for."""
+        return [entrant["key"] for entrant in self.asked["entrants"]]
+
+    def of(self, entrant: str) -> tuple[Outcome, ...]:
+        """The complete trainings of an entrant, by seed."""
+        found = [one for one in self.outcomes if one.entrant == entrant and one.state is State.COMPLETE]
+        return tuple(sorted(found, key=lambda one: one.seed))
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """The trainings that failed."""
+        return tuple(one for one in self.outcomes if one.state is State.FAILED)
+
+    @property
+    def missing(self) -> list[tuple[str, int]]:
+        """Entrant and seed of every training that was asked for and is not complete."""
+        done = {(one.entrant, one.seed) for one in self.outcomes if one.state is State.COMPLETE}
+        asked = [(about["key"], seed) for about in self.asked["entrants"] for seed in range(about["seeds"])]
+        return [one for one in asked if one not in done]
+
+    @property
+    def missing_now(self) -> list[tuple[str, int]]:
+        """Those of :attr:`missing` that the last call asked for."""
+        return [one for one in self.missing if one[0] in self.asked["now"]]
+
+    def details(self, entrant: str, seed: int) -> dict[str, Any]:
+        """What a training told besides its scores: ``phases``, and what is its method's own.
+
+        :raises RunFolderError: If the file cannot be read.
+        """
+        path = outcome_folder(self.path, entrant, seed) / DETAILS
+        found = read_record(path, Details)
+        if found.get("alpha"):
+            check_record(path, found, BranchDetails)
+        return found
+
+
+def outcome_folder(path: Path, entrant: str, seed: int) -> Path:
+    """The folder of one training."""
+    return path / TRAININGS / entrant / f"seed{seed}"
+
+
+def load_comparison(path: str | Path) -> Comparison | None:
+    """Read the comparison in a run's folder; ``None`` where there is none.
+
+    :raises RunFolderError: If a file of it cannot be read; the message names it.
+    """
+    folder = Path(path)
+    if not folder.exists():  # a comparison without a search makes it when its trainings begin
+        return None
+    check_inside(folder)
+    if not (folder / COMPARISON).exists():
+        return None
+    asked = read_record(folder / COMPARISON, Asked)
+    training = Training.model_validate(asked["training"])  # with the defaults of settings that came later
+    asked = {"environment": {}, **asked, "training": training.model_dump(mode="json")}
+    return Comparison(folder, asked, _read_outcomes(folder / OUTCOMES))
+
+
+def _read_outcomes(path: Path) -> tuple[Outcome, ...]:
+    if not path.exists():
+        return ()
+    outcomes = []
+    for line, row in once(path, read_table(path, (*COLUMNS, *OWN_COLUMNS)).rows, ["entrant", "seed"]):
+        try:
+            outcomes.append(_outcome(row))
+        except ValueError as error:
+            raise RunFolderError(f"{path}: line {line}: {error}") from error
+    return tuple(outcomes)
+
+
+def write_asked(path: Path, asked: Mapping[str, Any]) -> None:
+    """Write ``comparison.json``."""
+    write_json(path / COMPARISON, {"format": FORMAT, **asked})
+
+
+def write_details(path: Path, outcome: Outcome, details: Mapping[str, Any]) -> Path:
+    """Write what a training tells besides its row; gives its folder."""
+    folder = outcome_folder(path, outcome.entrant, outcome.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / DETAILS, details)
+    return folder
+
+
+def write_outcomes(path: Path, outcomes: Sequence[Outcome], score_names: Sequence[str]) -> None:
+    """Write ``baselines.csv`` anew, Delta_m included where it is known.
+
+    :param score_names: ``<task>/<metric>``, the last columns.
+    """
+    columns = [*COLUMNS, *OWN_COLUMNS, *score_names]
+    rows = [_row(outcome, columns) for outcome in with_delta_m(outcomes)]
+    write_text(path / OUTCOMES, "".join(csv_line(values) for values in (columns, *rows)))
+
+
+def with_delta_m(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The same outcomes with Delta_m over the single-task networks, whose scores are averaged over their seeds.
+
+    One metric stands for each task, its headline, higher or lower is better. There is no gain over a headline of 0.
+    """
+    references = [one for one in outcomes if one.entrant == REFERENCE and one.state is State.COMPLETE]
+    if not references:
+        return [replace(outcome, delta_m=None) for outcome in outcomes]
+    names = headlines(references[0].scores)
+    means = [sum(one.scores[name] for one in references) / len(references) for name in names]
+    if 0 in means:
+        return [replace(outcome, delta_m=None) for outcome in outcomes]
+    higher = [not is_error(name) for name in names]
+    return [
+        replace(one, delta_m=delta_m([one.scores[name] for name in names], means, higher))
+        if one.state is State.COMPLETE
+        else one
+        for one in outcomes
+    ]
+
+
+def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
+    values = {**asdict(outcome), **outcome.scores}
+    values["state"] = outcome.state.value
+    values["error"] = " ".join(outcome.error.split())
+    values["seconds"] = round(outcome.seconds, 3)
+    values["delta_m"] = None if outcome.delta_m is None else round(outcome.delta_m, 6)
+    return [values.get(column) for column in columns]
+
+
+def _outcome(row: Mapping[str, str]) -> Outcome:
+    if row["state"] not in (State.COMPLETE, State.FAILED):
+        raise ValueError(f"`state` must be COMPLETE or FAILED, but got {quoted(row['state'])}.")
+    needed = ["accuracy", *(name for name in row if "/" in name and not is_optional(name))]
+    empty = [name for name in needed if row["state"] == State.COMPLETE and row[name] == ""]
+    if empty:
+        raise ValueError(f"a complete training has no value in column `{empty[0]}`.")
+    return Outcome(
+        entrant=printable(row["entrant"]),
+        state=State(row["state"]),
+        method=printable(row["method"]),
+        seed=whole(row, "seed"),
+        split=printable(row["split"]),
+        trial=whole(row, "trial") if row["trial"] else None,
+        balancing=printable(row["balancing"]),
+        epochs=whole(row, "epochs"),
+        seconds=real(row, "seconds", least=0),
+        accuracy=real_or_none(row, "accuracy"),
+        delta_m=real_or_none(row, "delta_m"),
+        learnable_parameters=whole(row, "learnable_parameters"),
+        fixed_parameters=whole(row, "fixed_parameters"),
+        macs=whole(row, "macs"),
+        macs_of_one_task=whole(row, "macs_of_one_task"),
+        training_samples=whole(row, "training_samples"),
+        training_macs=whole(row, "training_macs"),
+        error=printable(row["error"]),
+        scores=scores(row),
+    )

@@ -1,0 +1,198 @@
+"""What each entrant of a comparison came to, over its seeds: means, intervals, differences to one of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from mtl_search.comparison.results import REFERENCE, Comparison, Outcome, outcome_folder
+from mtl_search.errors import RunFolderError
+from mtl_search.internal.layout import DETAILS
+from mtl_search.metrics.intervals import Interval, interval, paired_difference
+from mtl_search.metrics.scores import headlines
+from mtl_search.runs.folder import Run
+
+HARD_SHARING = "hard_sharing"
+"""The entrant that costs of training are told in multiples of."""
+MATCHED = "matched:"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An entrant, and what came out of its complete trainings.
+
+    :param key: Its name in ``comparison.json``.
+    :param about: What stands there.
+    :param outcomes: Its complete trainings, by seed.
+    :param details: The details of each of them.
+    """
+
+    key: str
+    about: Mapping[str, Any]
+    outcomes: tuple[Outcome, ...]
+    details: tuple[Mapping[str, Any], ...] = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """Its name for reading: ``trial 17``, ``interrogate 0.3``."""
+        if self.is_pick:
+            return f"trial {self.about['trial']}"
+        return self.key.replace("_", " ").replace("@", " ")
+
+    @property
+    def is_pick(self) -> bool:
+        """Whether it comes from the front of the search."""
+        return bool(self.about["kind"] == "pick")
+
+    @property
+    def method(self) -> str:
+        """Name of its method."""
+        return str(self.about["method"])
+
+    @property
+    def balancing(self) -> str:
+        """Name of its balancing."""
+        balancing = self.about["balancing"]
+        return str(balancing["name"] if isinstance(balancing, Mapping) else balancing)
+
+    @property
+    def matched(self) -> list[str]:
+        """The baselines whose parameters it was picked to match."""
+        return [name.removeprefix(MATCHED) for name in self.about.get("picks", []) if name.startswith(MATCHED)]
+
+    @property
+    def accuracy(self) -> Interval | None:
+        """Mean accuracy over tasks, 0 to 1; ``None`` without a complete training."""
+        return self.over_seeds([outcome.accuracy for outcome in self.outcomes])
+
+    @property
+    def delta_m(self) -> Interval | None:
+        """Gain over single-task networks in percent; ``None`` where these were not trained."""
+        return self.over_seeds([outcome.delta_m for outcome in self.outcomes])
+
+    def score(self, name: str) -> Interval | None:
+        """One score, ``<task>/<metric>``."""
+        return self.over_seeds([outcome.scores.get(name) for outcome in self.outcomes])
+
+    def over_seeds(self, values: Sequence[float | None]) -> Interval | None:
+        """Mean and interval, unless a value is missing."""
+        known = [value for value in values if value is not None]
+        return interval(known) if known and len(known) == len(values) else None
+
+    def mean(self, cost: str) -> float:
+        """Mean over seeds of a cost, a field of :class:`~.results.Outcome`; needs a complete training."""
+        return fmean(getattr(outcome, cost) for outcome in self.outcomes)
+
+    def phases(self) -> dict[str, dict[str, float]]:
+        """Name of each phase of its training -> ``epochs``, ``samples``, ``seconds``, ``macs``: means over seeds."""
+        found: dict[str, dict[str, float]] = {}
+        names = dict.fromkeys(name for details in self.details for name in details["phases"])
+        for name in names:
+            of_seeds = [details["phases"].get(name, {}) for details in self.details]
+            found[name] = {
+                cost: fmean(of_seed.get(cost, 0) for of_seed in of_seeds)
+                for cost in ("epochs", "samples", "seconds", "macs")
+            }
+        return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How an entrant differs from another one in mean accuracy, on the same seeds.
+
+    :param entrant: The entrant.
+    :param points: Entrant minus the other, in points (hundredths of the accuracy); ``None`` without a common seed.
+    """
+
+    entrant: Entrant
+    points: Interval | None
+
+
+def entrants_of(comparison: Comparison) -> list[Entrant]:
+    """All entrants in the order they were asked for, those without a complete training too.
+
+    :raises RunFolderError: If the details of a complete training cannot be read.
+    """
+    return [_entrant(comparison, about) for about in comparison.asked["entrants"]]
+
+
+def _entrant(comparison: Comparison, about: Mapping[str, Any]) -> Entrant:
+    outcomes = comparison.of(about["key"])
+    details = tuple(comparison.details(about["key"], outcome.seed) for outcome in outcomes)
+    for outcome, own in zip(outcomes, details, strict=True):
+        if _tells_of(own) != _tells_of(details[0]):
+            place = outcome_folder(comparison.path, about["key"], outcome.seed) / DETAILS
+            raise RunFolderError(
+                f"{place}: tells of other tasks or layers than that of seed {outcomes[0].seed}. "
+                "Put it back from a copy."
+            )
+    return Entrant(about["key"], about, outcomes, details)
+
+
+def _tells_of(details: Mapping[str, Any]) -> Any:
+    """The tasks and layers that details are about, in which the seeds of an entrant are alike."""
+    shares = {task: set(layers) for task, layers in details.get("share", {}).items()}
+    return shares, set(details.get("branch_points", {}))
+
+
+def score_names(comparison: Comparison) -> list[str]:
+    """The scores that stand for the tasks: the headline of each."""
+    return headlines(name for outcome in comparison.outcomes for name in outcome.scores)
+
+
+def by_key(entrants: Sequence[Entrant], key: str) -> Entrant | None:
+    """The entrant of that name, if it has a complete training."""
+    return next((one for one in entrants if one.key == key and one.outcomes), None)
+
+
+def single_task(entrants: Sequence[Entrant]) -> Entrant | None:
+    """The networks for one task each, if they were trained."""
+    return by_key(entrants, REFERENCE)
+
+
+def anchor(run: Run, entrants: Sequence[Entrant]) -> Entrant | None:
+    """The entrant that all others are compared with.
+
+    The pick with the best accuracy *in the search*, on the validation split: nothing is chosen by the numbers that are
+    compared. Without picks the entrant with the best accuracy here, which is.
+    """
+    trained = [one for one in entrants if one.outcomes]
+    picks = [one for one in trained if one.is_pick]
+    if picks:
+        return max(picks, key=lambda pick: run.trial(pick.about["trial"]).accuracy or -math.inf)
+    return max(trained, key=_mean_accuracy, default=None)
+
+
+def _mean_accuracy(entrant: Entrant) -> float:
+    return entrant.accuracy.mean if entrant.accuracy else -math.inf
+
+
+def nearest_in_size(entrant: Entrant, others: Sequence[Entrant]) -> Entrant | None:
+    """Of the others the one whose number of learnable parameters is nearest, as a ratio."""
+    own = math.log(entrant.mean("learnable_parameters"))
+    return min(
+        (one for one in others if one.outcomes),
+        key=lambda one: abs(math.log(one.mean("learnable_parameters")) - own),
+        default=None,
+    )
+
+
+def difference(entrant: Entrant, other: Entrant) -> Difference:
+    """Entrant minus other, seed by seed, over the seeds that both completed."""
+    points = difference_of(_by_seed(entrant), _by_seed(other))
+    return Difference(entrant, points and points.scaled(100))
+
+
+def difference_of(own: Mapping[int, float], theirs: Mapping[int, float]) -> Interval | None:
+    """Mean and interval of own minus theirs over the seeds that both have; ``None`` without any.
+
+    :param own: Seed -> value.
+    :param theirs: Likewise.
+    """
+    seeds = sorted(own.keys() & theirs.keys())
+    return paired_difference([own[seed] for seed in seeds], [theirs[seed] for seed in seeds]) if seeds else None
+
+
+def _by_seed(entrant: Entrant) -> dict[int, float]:
+    return {outcome.seed: outcome.accuracy for outcome in entrant.outcomes if outcome.accuracy is not None}

@@ -1,0 +1,1 @@
+"""Does trainings: in this process, or on Ray Tune workers."""

@@ -1,0 +1,1 @@
+"""Model files that need nothing of this package."""

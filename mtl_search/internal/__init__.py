@@ -1,0 +1,1 @@
+"""What the other rooms stand on: helpers that know nothing of multi-task learning."""

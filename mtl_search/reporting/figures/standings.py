@@ -1,0 +1,262 @@
+"""How the entrants of a comparison stand: accuracy against parameters, and differences to one of them."""
+
+import html
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import plotly.graph_objects as go
+
+from mtl_search.comparison.summary import Difference, Entrant
+from mtl_search.metrics.intervals import Interval
+from mtl_search.reporting.figures._style import (
+    AXIS,
+    FAINT_COLOR,
+    FRONT_COLOR,
+    HEIGHT,
+    KNEE_COLOR,
+    NOTE_COLOR,
+    cost_axis,
+    layout,
+)
+
+COLORS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#808890", "#8c6bb1", "#a6761d")
+"""Of baselines; picks have the colour of the knee. To tell apart with any colour vision (Okabe & Ito), or by symbol."""
+
+SYMBOLS = ("circle", "square", "triangle-up", "x", "triangle-down", "cross", "pentagon", "star", "hexagon", "bowtie")
+
+UNITS = {
+    "accuracy": (100, "mean accuracy over tasks, in percent"),
+    "delta_m": (1, "Delta_m over single task, in percent"),
+}
+"""What the plot can show -> factor, and what stands at the axis."""
+
+
+def interval_data(interval: Interval | None) -> dict[str, Any] | None:
+    """An interval as plain data: ``mean``, ``low``, ``high``, ``count``."""
+    return None if interval is None else asdict(interval)
+
+
+# Accuracy against parameters
+
+
+def standings_data(entrants: Sequence[Entrant]) -> dict[str, Any]:
+    """What the plot of accuracy against parameters shows, as plain data for JSON.
+
+    :returns: ``groups``: the picks, then each recipe, with ``name``, ``kind``, ``line`` (the points that are connected:
+        ``learnable_parameters``, ``accuracy`` and ``delta_m``, means) and ``points``. Accuracies are 0 to 1, Delta_m is
+        in percent. Entrants without a complete training are left out.
+    """
+    trained = [one for one in entrants if one.outcomes]
+    picks = [one for one in trained if one.is_pick]
+    baselines = [one for one in trained if not one.is_pick]
+    recipes = list(dict.fromkeys(one.about["recipe"] for one in baselines))
+    groups = [_group("picks from the front", "pick", picks, picks)] if picks else []
+    for recipe in recipes:
+        members = [one for one in baselines if one.about["recipe"] == recipe]
+        curve = _curve(members, baselines) if any(one.about["curve"] for one in members) else []
+        groups.append(_group(recipe.replace("_", " "), "baseline", members, curve))
+    return {"groups": groups}
+
+
+def _curve(members: Sequence[Entrant], baselines: Sequence[Entrant]) -> list[Entrant]:
+    """The points of a curve: its members, and what differs from one of them in width alone."""
+    alike = [_but_for_width(member) for member in members]
+    return [one for one in baselines if one in members or _but_for_width(one) in alike]
+
+
+def _but_for_width(entrant: Entrant) -> tuple[Any, ...]:
+    return entrant.method, entrant.about["options"], entrant.about["balancing"]
+
+
+def _group(name: str, kind: str, members: Sequence[Entrant], curve: Sequence[Entrant]) -> dict[str, Any]:
+    line = sorted((_point(one) for one in curve), key=lambda point: point["learnable_parameters"])
+    return {"name": name, "kind": kind, "line": line, "points": [_point(one) for one in members]}
+
+
+def _point(entrant: Entrant) -> dict[str, Any]:
+    return {
+        "entrant": entrant.key,
+        "label": entrant.label,
+        "variant": str(entrant.about["trial"]) if entrant.is_pick else entrant.about["variant"],
+        "learnable_parameters": entrant.mean("learnable_parameters"),
+        "accuracy": interval_data(entrant.accuracy),
+        "delta_m": interval_data(entrant.delta_m),
+    }
+
+
+def standings_figure(data: Mapping[str, Any]) -> go.Figure:
+    """Test accuracy against learnable parameters, with intervals; a switch shows Delta_m instead.
+
+    :param data: From :func:`standings_data`.
+    """
+    figure = go.Figure()
+    shown: dict[str, list[dict[str, Any]]] = {name: [] for name in UNITS}
+    for number, group in enumerate(data["groups"]):
+        for points, style in _traces(group, number):
+            figure.add_trace(go.Scatter(**style, x=[point["learnable_parameters"] for point in points]))
+            for name in UNITS:
+                shown[name].append(_heights(points, name, with_bars="error_y" in style))
+    for trace, heights in zip(figure.data, shown["accuracy"], strict=True):
+        trace.update(heights)
+    height = HEIGHT + 60 + 11 * len(data["groups"])
+    figure.update_layout(layout(UNITS["accuracy"][1], height), yaxis={**AXIS, "nticks": 8})
+    points = [point for group in data["groups"] for point in group["points"]]
+    figure.update_xaxes(cost_axis([point["learnable_parameters"] for point in points], "learnable parameters"))
+    figure.update_yaxes(ticksuffix=" %")
+    if all(point["delta_m"] for point in points):
+        figure.update_layout(updatemenus=[_switch(shown)], margin_t=92, title_y=1 - 62 / height)
+    return figure
+
+
+def _traces(group: Mapping[str, Any], number: int) -> list[tuple[Sequence[Mapping[str, Any]], dict[str, Any]]]:
+    """The traces of a group, each with its points: the line, if it has one, then the markers."""
+    pick = group["kind"] == "pick"
+    color = KNEE_COLOR if pick else COLORS[number % len(COLORS)]
+    marker = {
+        "color": color,
+        "size": 12 if pick else 9,
+        "symbol": "diamond" if pick else SYMBOLS[number % len(SYMBOLS)],
+    }
+    markers = {
+        "name": html.escape(group["name"]),
+        "legendgroup": group["name"],
+        "mode": "markers+text" if group["line"] else "markers",
+        "text": [html.escape(point["variant"]) for point in group["points"]] if group["line"] else None,
+        "textposition": "top left",
+        "cliponaxis": False,
+        "textfont": {"color": color, "size": 11},
+        "marker": marker,
+        "error_y": {"color": color, "thickness": 1.3, "width": 4},
+        "hovertext": [_hover(point) for point in group["points"]],
+        "hoverinfo": "text",
+    }
+    line = {
+        "mode": "lines",
+        "line": {"color": color, "width": 1.6},
+        "legendgroup": group["name"],
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
+    return [*([(group["line"], line)] if len(group["line"]) > 1 else []), (group["points"], markers)]
+
+
+def _heights(points: Sequence[Mapping[str, Any]], name: str, with_bars: bool) -> dict[str, Any]:
+    """Where points stand, and how far their bars reach, in the unit of the axis."""
+    factor, intervals = UNITS[name][0], [point[name] for point in points]
+    found: dict[str, Any] = {"y": [_times(interval, "mean", factor) for interval in intervals]}
+    if with_bars:
+        found["error_y"] = {"array": [_reach(interval, factor) for interval in intervals]}
+    return found
+
+
+def _times(interval: Mapping[str, Any] | None, end: str, factor: float) -> float | None:
+    return None if interval is None else round(interval[end] * factor, 4)
+
+
+def _reach(interval: Mapping[str, Any] | None, factor: float) -> float | None:
+    """From the mean to an end of the interval; ``None`` where there is none."""
+    if interval is None or interval["high"] is None:
+        return None
+    return round((interval["high"] - interval["mean"]) * factor, 4)
+
+
+def _switch(shown: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Buttons for accuracy and Delta_m."""
+    buttons = []
+    for name, label in (("accuracy", "accuracy"), ("delta_m", "Delta_m")):
+        bars = [heights.get("error_y", {}).get("array") for heights in shown[name]]
+        change = {"y": [heights["y"] for heights in shown[name]], "error_y.array": bars}
+        buttons.append({"label": label, "method": "update", "args": [change, {"title.text": UNITS[name][1]}]})
+    return {
+        "type": "buttons",
+        "direction": "right",
+        "buttons": buttons,
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.0,
+        "yanchor": "bottom",
+        "pad": {"b": 44, "l": 0},
+        "bgcolor": "rgba(128,136,144,0.16)",
+        "bordercolor": NOTE_COLOR,
+        "font": {"size": 12},
+    }
+
+
+def _hover(point: Mapping[str, Any]) -> str:
+    lines = [f"<b>{html.escape(point['label'])}</b>"]
+    if point["accuracy"]:
+        lines.append(f"mean accuracy {_text(point['accuracy'], 100)} %")
+    if point["delta_m"]:
+        lines.append(f"Delta_m {_text(point['delta_m'], 1, sign='+')} %")
+    lines.append(f"{point['learnable_parameters']:,.0f} learnable parameters")
+    count = point["accuracy"]["count"] if point["accuracy"] else 0
+    return "<br>".join([*lines, f"{count} seed{'' if count == 1 else 's'}"])
+
+
+def _text(interval: Mapping[str, Any], factor: float, sign: str = "") -> str:
+    mean = f"{interval['mean'] * factor:{sign}.2f}"
+    if interval["low"] is None:
+        return mean
+    return f"{mean} ({interval['low'] * factor:{sign}.2f} to {interval['high'] * factor:{sign}.2f})"
+
+
+# Differences
+
+
+def differences_data(differences: Sequence[Difference], other: Entrant) -> dict[str, Any]:
+    """What the plot of differences shows, as plain data for JSON.
+
+    :param differences: Of each entrant to ``other``.
+    :returns: ``other`` (``entrant``, ``label``), and ``rows``, best first: ``entrant``, ``label``, ``kind``, ``points``
+        (entrant minus other, in points of mean accuracy), ``excludes_zero``.
+    """
+    known = [(one.entrant, one.points) for one in differences if one.points is not None]
+    rows = [
+        {
+            "entrant": entrant.key,
+            "label": entrant.label,
+            "kind": entrant.about["kind"],
+            "points": interval_data(points),
+            "excludes_zero": points.excludes_zero,
+        }
+        for entrant, points in sorted(known, key=lambda one: -one[1].mean)
+    ]
+    return {"other": {"entrant": other.key, "label": other.label}, "rows": rows}
+
+
+def differences_figure(data: Mapping[str, Any]) -> go.Figure:
+    """A row per entrant: the mean difference and its interval; filled where the interval excludes 0.
+
+    :param data: From :func:`differences_data`.
+    """
+    rows = data["rows"]
+    figure = go.Figure()
+    figure.add_vline(x=0, line={"color": NOTE_COLOR, "width": 1.2, "dash": "dot"})
+    for excludes, name in ((True, "interval excludes 0"), (False, "interval includes 0, or one seed")):
+        chosen = [(place, row) for place, row in enumerate(rows) if row["excludes_zero"] is excludes]
+        if chosen:
+            figure.add_trace(_difference_trace(chosen, name, excludes))
+    title = f"points of mean accuracy, entrant minus {data['other']['label']}: to the right is better than it"
+    figure.update_layout(layout(title, 120 + 34 * len(rows)), showlegend=True)
+    figure.update_xaxes(AXIS, nticks=6)
+    labels = ["<br>".join(textwrap.wrap(html.escape(row["label"]), 16)) for row in rows]
+    places = list(range(len(rows)))
+    figure.update_yaxes(AXIS, tickvals=places, ticktext=labels, range=[len(rows) - 0.4, -0.6], showgrid=False)
+    return figure
+
+
+def _difference_trace(chosen: Sequence[tuple[int, Mapping[str, Any]]], name: str, excludes: bool) -> go.Scatter:
+    color = FRONT_COLOR if excludes else FAINT_COLOR
+    reaches = [_reach(row["points"], 1) for _, row in chosen]
+    return go.Scatter(
+        x=[_times(row["points"], "mean", 1) for _, row in chosen],
+        y=[place for place, _ in chosen],
+        error_x={"array": reaches, "color": color, "thickness": 1.6, "width": 5, "visible": any(reaches)},
+        mode="markers",
+        marker={"color": color, "size": 10, "symbol": "square" if excludes else "square-open"},
+        name=name,
+        hovertext=[f"<b>{html.escape(row['label'])}</b><br>{_text(row['points'], 1, '+')} points" for _, row in chosen],
+        hoverinfo="text",
+    )

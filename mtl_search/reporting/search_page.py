@@ -1,0 +1,349 @@
+"""A run as pages that work offline, and as one JSON file with every number on them.
+
+The pages are functions of the JSON, and the JSON of the run's folder.
+"""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from mtl_search.comparison.results import load_comparison
+from mtl_search.errors import StorageError
+from mtl_search.internal.files import write_json, write_text
+from mtl_search.metrics.pareto import direction_of
+from mtl_search.metrics.scores import headlines, is_share
+from mtl_search.reporting.comparison_page import comparison_data
+from mtl_search.reporting.drawing import layer_table, svg_drawing
+from mtl_search.reporting.figures import (
+    conflicts_figure,
+    cosines_figure,
+    differences_figure,
+    figure_html,
+    hypervolume_figure,
+    importance_figure,
+    objective_label,
+    pareto_data,
+    pareto_figure,
+    paths_figure,
+    run_reference,
+    shares_figure,
+    short_number,
+    standings_figure,
+)
+from mtl_search.reporting.text import (
+    as_pairs,
+    augmentation_text,
+    cost_text,
+    count,
+    made_by_machine,
+    quality_text,
+    rounded,
+    score_text,
+    signed,
+    without_machine_paths,
+)
+from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.trial import State, Trial
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.experiment import Experiment
+
+PAGE = "pareto.html"
+COMPARISON_PAGE = "report.html"
+DATA = "report.json"
+
+MANY = 6
+"""From this many trials on, the list of those without a result is folded, and tasks have no column of their own."""
+
+
+def write_report(run: Run | str | Path) -> Path:
+    """Write ``pareto.html``, ``report.json`` and, if the folder holds a comparison, ``report.html``; each in one step.
+
+    :param run: A run, or the path of its folder.
+    :returns: The path of the page to read first: ``report.html`` if there is a comparison, otherwise ``pareto.html``.
+    :raises RunFolderError: If the folder is not a run's, or a file of its comparison cannot be read.
+    :raises StorageError: If the folder cannot be written.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    data = report_data(run)
+    pages = {PAGE: report_page(data)}
+    if data["comparison"] is not None:
+        pages[COMPARISON_PAGE] = comparison_page(data)
+    try:
+        write_json(run.path / DATA, data)
+        for name, text in pages.items():
+            write_text(run.path / name, text)
+    except OSError as error:
+        raise StorageError(run.path, error, "report") from error
+    return run.path / list(pages)[-1]
+
+
+def report_data(run: Run) -> dict[str, Any]:
+    """Everything that the pages show, as plain data for JSON; ``comparison`` is ``None`` where there is none.
+
+    A report is made to be passed on: absolute paths in it are shortened to their last part.
+
+    :raises RunFolderError: If a file of the comparison cannot be read.
+    """
+    pareto, comparison = pareto_data(run), load_comparison(run.path)
+    data = {
+        "name": run.experiment.name,
+        "description": run.experiment.description,
+        "summary": _summary(run, pareto["quality"]["name"], pareto["cost"]["name"]),
+        "caption": _caption(pareto),
+        "pareto": pareto,
+        "tasks": run.task_names,
+        "score_columns": _score_columns(run),
+        "front": [_front_row(run, trial) for trial in run.front],
+        "not_complete": [_not_complete(trial) for trial in run.trials if trial.state is not State.COMPLETE],
+        "made": _made(run),
+        "comparison": comparison_data(run, comparison) if comparison else None,
+    }
+    shortened: dict[str, Any] = rounded(without_machine_paths(data))
+    return shortened
+
+
+def report_page(data: Mapping[str, Any]) -> str:
+    """The page of the search, as HTML that loads nothing.
+
+    :param data: From :func:`report_data`.
+    """
+    drawings = {row["trial"]: _drawing(row["architecture"], data["tasks"]) for row in data["front"]}
+    plot = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot")) if data["front"] else ""
+    return _templates().get_template(PAGE).render(data, plot=plot, drawings=drawings, many=MANY)
+
+
+def comparison_page(data: Mapping[str, Any]) -> str:
+    """The page of the comparison, as HTML that loads nothing.
+
+    :param data: From :func:`report_data`, with a comparison.
+    """
+    comparison = data["comparison"]
+    drawings = {pick["trial"]: _drawing(pick["architecture"], pick["tasks"]) for pick in comparison["picks"]}
+    figures = _comparison_figures(comparison)
+    plots = {
+        name: Markup(figure_html(figure, f"plot-{name}", with_library=number == 0))
+        for number, (name, figure) in enumerate(figures.items())
+    }
+    page = _templates().get_template(COMPARISON_PAGE)
+    return page.render(comparison, name=data["name"], description=data["description"], plots=plots, drawings=drawings)
+
+
+def _templates() -> Environment:
+    templates = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(
+        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        score=score_text, thousands=lambda number: f"{number:,.0f}", signed=signed, short=short_number
+    )
+    environment.tests["share"] = is_share
+    return environment
+
+
+def _comparison_figures(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """Name -> figure, of those that there is something to draw for."""
+    figures = {}
+    if comparison["standings"]["groups"]:
+        figures["standings"] = standings_figure(comparison["standings"])
+    if comparison["differences"]:
+        figures["differences"] = differences_figure(comparison["differences"])
+    if comparison["shares"]:
+        figures["shares"] = shares_figure(comparison["shares"])
+    for number, data in enumerate(comparison["branch_points"]):
+        if data["alpha"]:
+            figures[f"paths-{number}"] = paths_figure(data)
+        if data["modules"]:
+            figures[f"conflicts-{number}"] = conflicts_figure(data)
+    for number, _ in enumerate(comparison["cosines"]["maps"] if comparison["cosines"] else []):
+        figures[f"cosines-{number}"] = cosines_figure(comparison["cosines"], number)
+    if comparison["hypervolume"]:
+        figures |= {f"hypervolume-{x}": hypervolume_figure(comparison["hypervolume"], x) for x in ("trials", "seconds")}
+    if comparison["importance"]:
+        figures["importance"] = importance_figure(comparison["importance"])
+    return figures
+
+
+def _drawing(architecture: Mapping[str, Any], tasks: Sequence[str]) -> Markup:
+    return Markup(svg_drawing(Architecture.from_dict(architecture), tasks))
+
+
+# What the numbers say
+
+
+def _summary(run: Run, quality: str, cost: str) -> list[str]:
+    if run.knee is None:
+        return [f"No candidate was trained to its end: {_states(run)}."]
+    best = _best(run, quality)
+    return [_what_was_found(run, best, quality, cost), _what_the_knee_is(run.knee, best, quality, cost)]
+
+
+def _best(run: Run, quality: str) -> Trial:
+    """The complete trial with the best quality; of equal ones the cheapest."""
+    sign = 1 if direction_of(quality) == "maximize" else -1
+    return max(run.complete, key=lambda trial: (sign * _number(trial, quality), -trial.learnable_parameters))
+
+
+def _what_was_found(run: Run, best: Trial, quality: str, cost: str) -> str:
+    trained = count(len(run.complete), "candidate was", "candidates were")
+    front = count(len(run.front), "of them is", "of them are")
+    costs = [_number(trial, cost) for trial in run.front]
+    span = " to ".join(cost_text(end, cost) for end in sorted({min(costs), max(costs)}))
+    of_best = cost_text(_number(best, cost), cost)
+    return (
+        f"{trained} trained on {run.experiment.dataset.name}; {front} on the front, with {span} {_noun(cost)}."
+        f" The best, trial {best.number}, reaches {_quality(best, quality)} with {of_best}."
+    )
+
+
+def _what_the_knee_is(knee: Trial, best: Trial, quality: str, cost: str) -> str:
+    if best.number == knee.number:
+        return f"The knee of the front, after which more cost stops to pay, is the same trial {knee.number}."
+    own, other = _number(knee, cost), _number(best, cost)
+    fewer = f", {other / own:.1f} times fewer than the best" if 0 < own < other else ""
+    amount = f"{cost_text(own, cost)} {_noun(cost)}"
+    return f"The knee, trial {knee.number}, reaches {_quality(knee, quality)} with {amount}{fewer}."
+
+
+def _number(trial: Trial, objective: str) -> float:
+    value = trial.value(objective)
+    assert value is not None, "a complete trial has a value for every objective"
+    return value
+
+
+def _noun(cost: str) -> str:
+    """A cost as it stands after a number."""
+    nouns = {"macs": "MACs", "total_parameters": "parameters", "latency_ms": "milliseconds"}
+    return nouns.get(cost, cost.replace("_", " "))
+
+
+def _quality(trial: Trial, name: str) -> str:
+    """The quality of a trial as it stands in a sentence."""
+    task, _, metric = name.partition("/")
+    text = score_text(_number(trial, name), name)
+    return f"{text} {metric} in task {task}" if metric else f"{text} mean accuracy"
+
+
+def _caption(pareto: Mapping[str, Any]) -> str:
+    better = "up" if pareto["quality"]["direction"] == "maximize" else "down"
+    text = f"Each point is a candidate trained for its whole budget; {better} and to the left is better."
+    objectives = [axis["label"] for axis in pareto["objectives"]]
+    if len(objectives) == 2:
+        return f"{text} The line is the front: the best that was found for each cost."
+    return (
+        f"{text} The search had {len(objectives)} objectives: {'; '.join(objectives)}. The plot shows two of them; the"
+        " front is that of all, so that some of its points look as if others were better."
+    )
+
+
+# The tables
+
+
+def _score_columns(run: Run) -> list[str]:
+    """The scores to show: the headline of every task, and what the search had as an objective."""
+    names = dict.fromkeys(name for trial in run.complete for name in trial.scores)
+    shown = {*headlines(names), *run.experiment.objectives}
+    return [name for name in names if name in shown]
+
+
+def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "knee": trial is run.knee,
+        "accuracy": trial.accuracy,
+        "delta_m": trial.delta_m,
+        "scores": dict(trial.scores),
+        "learnable_parameters": trial.learnable_parameters,
+        "fixed_parameters": trial.fixed_parameters,
+        "macs": trial.macs,
+        "seconds": trial.seconds,
+        "seed": trial.seed,
+        "id": trial.architecture.id,
+        "summary": str(trial.architecture),
+        "architecture": trial.architecture.to_dict(),
+        "layers": [asdict(row) for row in layer_table(trial.architecture)],
+        "commands": _commands(run, trial),
+    }
+
+
+def _commands(run: Run, trial: Trial) -> list[dict[str, str]]:
+    """What to type to see a trial and to train its architecture again."""
+    target = shlex.quote(f"{run_reference(run.path)}:{trial.number}")
+    return [
+        {"does": "Show it", "command": f"mtl-search show {target}"},
+        {
+            "does": "Train it again, three seeds, measured on the test split",
+            "command": f"mtl-search train {target} --seeds 3",
+        },
+    ]
+
+
+def _not_complete(trial: Trial) -> dict[str, Any]:
+    reason = trial.error or f"stopped after {count(trial.epochs, 'epoch', 'epochs')}"
+    summary = str(trial.architecture)
+    return {"trial": trial.number, "state": trial.state.value, "reason": reason, "architecture": summary}
+
+
+# How the numbers were made
+
+
+def _made(run: Run) -> list[dict[str, str]]:
+    """What someone needs to judge the numbers and to make them again, as pairs of a name and a text."""
+    pairs = {**_made_by_experiment(run), **made_by_machine(run.environment)}
+    return [{"name": name, "text": text} for name, text in pairs.items() if text]
+
+
+def _made_by_experiment(run: Run) -> dict[str, str]:
+    experiment, training, search = run.experiment, run.experiment.training, run.experiment.search
+    limits = [f"{name.replace('_', ' ')} at most {limit:,}" for name, limit in experiment.constraints.limits().items()]
+    seconds = sum(trial.seconds for trial in run.trials)
+    return {
+        "Dataset": ", ".join([experiment.dataset.name, *as_pairs(experiment.dataset.options)]),
+        "Measured on": "the validation split, which no candidate was trained on. The test split was not read.",
+        "Trained": f"once each, {count(training.epochs, 'epoch', 'epochs')}, batches of {training.batch_size}, AdamW,"
+        f" learning rate up to {training.learning_rate:g} ({training.schedule.replace('_', ' ')}), weight decay"
+        f" {training.weight_decay:g}{augmentation_text(training.model_dump()['augmentation'])}",
+        "Searched": f"{experiment.search_space.size:,} architectures with the sampler {search.sampler},"
+        f" workers: {search.workers}, seed {search.seed}",
+        "Early stopping": _early_stopping(experiment),
+        "Mean accuracy": quality_text(_score_columns(run)),
+        "Objectives": "; ".join(_objective(name) for name in experiment.objectives),
+        "Constraints": "; ".join(limits) or "none",
+        "Trials": f"{len(run.trials):,} of {search.trials:,} asked for: {_states(run)}",
+        "Training time": f"{seconds:,.0f} s, all trials and workers added up",
+        "Sessions": _sessions(run.environment.get("sessions", [])),
+    }
+
+
+def _early_stopping(experiment: Experiment) -> str:
+    settings = experiment.search.early_stopping
+    if settings is None:
+        return ""
+    return (
+        f"successive halving after {count(settings.grace, 'epoch', 'epochs')}, then each time after"
+        f" {settings.factor:g} times as many: one trial in {settings.factor:g} goes on, by non-dominated rank. Stopped"
+        " trials are not on the front."
+    )
+
+
+def _sessions(sessions: Sequence[Mapping[str, Any]]) -> str:
+    """Nothing of a run that was made in one go."""
+    if len(sessions) < 2:
+        return ""
+    changes = [change for session in sessions for change in session["changes"]]
+    mixed = f"; allowed to go on in spite of: {'; '.join(changes)}" if changes else ""
+    return f"made in {len(sessions)} sessions, the last one begun at {sessions[-1]['started']}{mixed}"
+
+
+def _objective(name: str) -> str:
+    return f"{objective_label(name)} ({'less' if direction_of(name) == 'minimize' else 'more'} is better)"
+
+
+def _states(run: Run) -> str:
+    counts = Counter(trial.state for trial in run.trials)
+    return ", ".join(f"{counts[state]:,} {state.value.lower()}" for state in State if counts[state]) or "none has ended"

@@ -1,0 +1,211 @@
+"""What the JSON files of a run's folder must hold, checked once, where they are read.
+
+Keys that are not named here are allowed, and what is checked is given on as it stands.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mtl_search.characters import printable
+from mtl_search.errors import RunFolderError, UserError
+from mtl_search.internal.layout import FORMAT
+from mtl_search.internal.messages import explain
+from mtl_search.internal.reading import read_json
+from mtl_search.runs.rows import LARGEST
+from mtl_search.spaces.experiment import Training
+
+MOST_SEEDS = 10_000
+"""Trainings of one entrant that are believed."""
+
+
+def _is_a_time(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+def _names_one_folder(text: str) -> str:
+    if text.startswith(".") or "/" in text or "\0" in text or not text.strip():
+        raise ValueError("must be the name of one folder")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_is_a_time)]
+Key = Annotated[str, AfterValidator(_names_one_folder)]
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Amount = Annotated[float, Field(ge=0, le=LARGEST)]
+Share = Annotated[float, Field(ge=-0.001, le=1.001)]
+Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]
+"""Shares and cosines may be off by rounding."""
+
+
+class Record(BaseModel):
+    """A mapping of which some keys must hold what they are read as."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Versioned(Record):
+    """A file with the number of its format."""
+
+    format: int = FORMAT
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_newer(cls, data: Any) -> Any:
+        found = data.get("format", FORMAT) if isinstance(data, dict) else FORMAT
+        if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= FORMAT:
+            newer = (
+                " It is of a newer mtl_search: upgrade to read it." if isinstance(found, int) and found > FORMAT else ""
+            )
+            raise ValueError(f"`format` must be {FORMAT}, that of this version, but got {found!r}.{newer}")
+        return data
+
+
+class Session(Record):
+    """One call that worked on a run."""
+
+    started: Time
+    finished: Time | None = None
+    seconds: Amount | None = None
+    epochs_before: Count = 0
+    changes: list[str] = []
+    source_revision: str | None = None
+    source_digest: str | None = None
+    versions: dict[str, str | None] = {}
+    kernels: str | None = None
+
+
+class TaskRecord(Record):
+    """A task as it describes itself."""
+
+    name: str
+
+
+class Environment(Versioned):
+    """``environment.json``."""
+
+    command: str | None = None
+    started: Time | None = None
+    finished: Time | None = None
+    source_revision: str | None = None
+    source_digest: str | None = None
+    python: str | None = None
+    versions: dict[str, str | None] = {}
+    kernels: str | None = None
+    hardware: dict[str, Any] = {}
+    data_digest: str | None = None
+    experiment: dict[str, Any] = {}
+    tasks: list[TaskRecord] = []
+    sessions: list[Session] = []
+
+
+class About(Record):
+    """An entrant of a comparison."""
+
+    key: Key
+    kind: Literal["baseline", "pick", "architecture"]
+    method: str
+    seeds: int = Field(ge=1, le=MOST_SEEDS)
+    balancing: str | dict[str, Any]
+    options: dict[str, Any] = {}
+    width_multiplier: Number = 1.0
+    recipe: str = ""
+    variant: str = ""
+    curve: bool = False
+    description: str = ""
+    trial: Count | None = None
+    picks: list[str] = []
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> "About":
+        needed = {"pick": ["trial"], "baseline": ["recipe", "variant", "options", "width_multiplier", "curve"]}
+        missing = [name for name in needed.get(self.kind, []) if name not in self.model_fields_set]
+        if missing or (self.kind == "pick" and self.trial is None):
+            raise ValueError(f"`{[*missing, 'trial'][0]}` is missing: a {self.kind} must have it")
+        if isinstance(self.balancing, dict) and not isinstance(self.balancing.get("name"), str):
+            raise ValueError("`balancing` must have a name")
+        return self
+
+
+class Asked(Versioned):
+    """``comparison.json``."""
+
+    seeds: int = Field(ge=1, le=MOST_SEEDS)
+    now: list[str]
+    split: Literal["test", "val"]
+    training: Training
+    entrants: list[About]
+    unresolved: dict[str, str]
+    environment: Environment = Environment()
+    revisions: list[str | None] = []
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Asked":
+        keys = [about.key for about in self.entrants]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            raise ValueError(f"`entrants` must not hold `{printable(twice[0])}` twice")
+        return self
+
+
+class PhaseRecord(Record):
+    """What a phase of a training took."""
+
+    epochs: Amount = 0
+    samples: Amount = 0
+    seconds: Amount = 0
+    macs: Amount = 0
+
+
+class Details(Record):
+    """``details.json`` of a training; the keys besides ``phases`` are those of single methods."""
+
+    phases: dict[str, PhaseRecord]
+    share: dict[str, dict[str, Share]] = {}
+    cosines: list[dict[str, Cosine | None]] = []
+
+
+class BranchDetails(Details):
+    """The details of a method that searches where tasks leave the trunk: they come together, or not at all."""
+
+    places: list[str] = Field(min_length=1)
+    alpha: list[Annotated[list[Annotated[list[Share], Field(min_length=1)]], Field(min_length=1)]]
+    margin: list[Number]
+    conflicts: list[dict[str, Share]]
+    branch_points: dict[str, int]
+
+    @model_validator(mode="after")
+    def _every_task_has_a_margin(self) -> "BranchDetails":
+        if len(self.margin) != len(self.branch_points):
+            raise ValueError("`margin` must have a number for each task in `branch_points`")
+        return self
+
+
+def read_record(path: Path, model: type[Record]) -> dict[str, Any]:
+    """The JSON file at a path, checked.
+
+    :param model: What it must hold.
+    :raises RunFolderError: If it cannot be read, or breaks a rule; the message has the file, the dotted key, the rule
+        and what was found.
+    """
+    try:
+        data: dict[str, Any] = read_json(path, follow=False)
+    except UserError as error:
+        raise RunFolderError(f"{error} Put it back from a copy.") from error
+    check_record(path, data, model)
+    return data
+
+
+def check_record(path: Path, data: Any, model: type[Record]) -> None:
+    """Check what a JSON file holds.
+
+    :raises RunFolderError: As :func:`read_record`.
+    """
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        raise RunFolderError(f"{path}: {explain(error, model)} Put it back from a copy.") from error

@@ -1,0 +1,124 @@
+"""Rows of the tables in a run's folder: CSV, read strictly, so that nothing shifts into another column unseen."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl_search.characters import printable, quoted
+from mtl_search.errors import RunFolderError, UserError
+from mtl_search.internal.reading import JSON_LIMIT, read_text
+
+LARGEST = 1e30
+"""Largest magnitude of a number: sums and squares of such are still finite."""
+DIGITS = 24
+"""Most digits of a whole number in a table: multiplications of a whole training may have twenty."""
+
+
+def csv_line(values: Sequence[Any]) -> str:
+    """A line of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it stands in its file.
+
+    :param columns: Their names.
+    :param rows: Each with the line on which it ends; every value as its text.
+    """
+
+    columns: list[str]
+    rows: list[tuple[int, dict[str, str]]]
+
+
+def read_table(path: Path, columns: Sequence[str], limit: int = JSON_LIMIT) -> Table:
+    """The table in a CSV file. A last line without an end, half written, is no row.
+
+    :param columns: Columns that it must have.
+    :param limit: Most bytes that it may have.
+    :raises RunFolderError: If it cannot be read, has not all of them, or a row has more or fewer values than columns.
+    """
+    try:
+        text = read_text(path, limit, follow=False)
+        reader = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), strict=True)
+        lines = [(reader.line_num, values) for values in reader if values]
+    except csv.Error as error:
+        raise RunFolderError(f"{path}: line {reader.line_num}: is no row of a table: {error}.") from error
+    except UserError as error:
+        raise RunFolderError(str(error)) from error
+    if not lines:
+        raise RunFolderError(f"{path}: holds no table: it is empty. Put it back from a copy.")
+    (_, header), *rows = lines
+    for column in columns:
+        if column not in header:
+            raise RunFolderError(f"{path}: has no column `{column}`.")
+    if len(set(header)) < len(header):
+        twice = next(column for column in header if header.count(column) > 1)
+        raise RunFolderError(f"{path}: has the column {quoted(twice)} twice.")
+    for line, values in rows:
+        if len(values) != len(header):
+            raise RunFolderError(f"{path}: line {line}: has {len(values)} values, but there are {len(header)} columns.")
+    return Table(header, [(line, dict(zip(header, values, strict=True))) for line, values in rows])
+
+
+def once(
+    path: Path, rows: Iterable[tuple[int, dict[str, str]]], key: Sequence[str]
+) -> list[tuple[int, dict[str, str]]]:
+    """Each row once: one that stands twice, value for value, is one row.
+
+    :param key: The columns that say what a row is about.
+    :raises RunFolderError: If two rows about the same differ.
+    """
+    found: dict[tuple[str, ...], tuple[int, dict[str, str]]] = {}
+    for line, row in rows:
+        about = tuple(row[column] for column in key)
+        before, first = found.setdefault(about, (line, row))
+        if first != row:
+            named = ", ".join(f"{column} {printable(row[column])}" for column in key)
+            raise RunFolderError(
+                f"{path}: line {line}: holds {named} again, with other values than line {before}. "
+                "Remove the line that is wrong."
+            )
+    return list(found.values())
+
+
+def whole(row: Mapping[str, str], column: str) -> int:
+    """The whole number in a column, 0 or above.
+
+    :raises ValueError: If there is none; the message names the column.
+    """
+    text = row[column]
+    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS):
+        raise ValueError(f"`{column}` must be a whole number from 0 on, but got {quoted(text)}.")
+    return int(text)
+
+
+def real(row: Mapping[str, str], column: str, least: float = -math.inf) -> float:
+    """The number in a column; it is finite.
+
+    :raises ValueError: If there is none, or it is below ``least``; the message names the column.
+    """
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = math.nan
+    if not max(least, -LARGEST) <= value <= LARGEST:
+        rule = "a finite number" if least < 0 else f"a number of at least {least:g}"
+        raise ValueError(f"`{column}` must be {rule}, but got {quoted(row[column])}.")
+    return value
+
+
+def real_or_none(row: Mapping[str, str], column: str) -> float | None:
+    """The same; ``None`` where the column is empty or not there."""
+    return real(row, column) if row.get(column) else None
+
+
+def scores(row: Mapping[str, str]) -> dict[str, float]:
+    """The values of the columns ``<task>/<metric>`` that are not empty."""
+    return {name: real(row, name) for name, value in row.items() if "/" in name and value != ""}

@@ -1,0 +1,125 @@
+"""Where a run stands, computed from its folder: also while another process works on it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mtl_search.internal.layout import EPOCHS, TRIALS
+from mtl_search.metrics.pareto import direction_of
+from mtl_search.runs.folder import Run
+from mtl_search.runs.trial import State, Trial
+from mtl_search.spaces.experiment import Target
+
+
+def reaches(trials: Iterable[Trial], target: Target | None) -> bool:
+    """Whether one of the trials is good enough; ``False`` without a target."""
+    if target is None:
+        return False
+    values = [value for trial in trials if (value := trial.value(target.metric)) is not None]
+    if direction_of(target.metric) == "maximize":
+        return any(value >= target.value for value in values)
+    return any(value <= target.value for value in values)
+
+
+def hours_spent(run: Run) -> float:
+    """How long a run was worked on, over all of its sessions.
+
+    Each notes how long it lasts by a clock that nobody sets. Of those from before they did, by the times of day: one
+    that was killed lasted until its last write.
+    """
+    return sum(_seconds_of(session, run) for session in run.environment.get("sessions", [])) / 3600
+
+
+def _seconds_of(session: Mapping[str, Any], run: Run) -> float:
+    if session.get("seconds") is not None:
+        return float(session["seconds"])
+    last_write = max((run.path / name).stat().st_mtime for name in (TRIALS, EPOCHS) if (run.path / name).exists())
+    end = _seconds(session["finished"]) if session.get("finished") else last_write
+    return max(0.0, end - _seconds(session["started"]))
+
+
+def ended_because(run: Run) -> str:
+    """Why a search that nobody works on ended before its last trial; empty where that is for no good reason."""
+    settings = run.experiment.search
+    if reaches(run.complete, settings.target):
+        assert settings.target is not None
+        return f"the target is reached: {settings.target.metric} {settings.target.value:g}"
+    if settings.hours is not None and hours_spent(run) >= settings.hours - 1e-3:
+        return f"the {settings.hours:g} hours are over"
+    if len(run.trials) == run.experiment.search_space.size:
+        return f"the space holds {len(run.trials)} architectures: all were tried"
+    return ""
+
+
+def trained(run: Run) -> int:
+    """Trials that ended after training, however they did."""
+    return sum(trial.state is not State.INFEASIBLE for trial in run.trials)
+
+
+def broke_constraints_at_last(run: Run) -> int:
+    """How many of the latest candidates in a row broke constraints."""
+    states = [run.trial(number).state for number in reversed(run.ended)]
+    return next((count for count, state in enumerate(states) if state is not State.INFEASIBLE), len(states))
+
+
+def seconds_left(run: Run) -> float | None:
+    """Of a run that is worked on now; ``None`` before there is anything to go by.
+
+    From the epochs of this session, and from how many epochs trials took so far: some are stopped early.
+    """
+    sessions = run.environment.get("sessions", [])
+    if not sessions or not run.is_running:
+        return None
+    settings, budget = run.experiment.search, run.experiment.training.epochs
+    noted = float(sessions[-1].get("seconds") or 0.0)
+    elapsed = max(noted, datetime.now(UTC).timestamp() - _seconds(sessions[-1]["started"]))
+    trained = len(run.epochs) - sessions[-1].get("epochs_before", 0)
+    ended = [trial for trial in run.trials if trial.state is not State.INFEASIBLE]
+    if trained <= 0 or not ended or elapsed <= 0:
+        return None
+    of_a_trial = sum(trial.epochs for trial in ended) / len(ended)
+    left = max(0.0, (settings.trials - len(ended)) * min(of_a_trial, budget) - sum(epochs_under_way(run).values()))
+    seconds = elapsed / trained * left
+    if settings.hours is None:
+        return seconds
+    before = sum(_seconds_of(session, run) for session in sessions[:-1])
+    return min(seconds, max(0.0, 3600 * settings.hours - before - elapsed))
+
+
+def epochs_under_way(run: Run) -> dict[int, int]:
+    """Trials that began and have not ended -> epochs trained."""
+    last = dict.fromkeys(run.under_way, 0)
+    for row in run.epochs:
+        if row.trial in last:
+            last[row.trial] = max(last[row.trial], row.epoch)
+    return last
+
+
+def status(run: Run) -> dict[str, Any]:
+    """All of it, as plain data for JSON."""
+    front = [
+        {"trial": t.number, "accuracy": t.accuracy, "learnable_parameters": t.learnable_parameters, "macs": t.macs}
+        for t in run.front
+    ]
+    running = run.is_running
+    because = "" if running else ended_because(run)
+    return {
+        "path": str(run.path),
+        "asked": run.experiment.search.trials,
+        "states": dict(Counter(trial.state.value for trial in run.trials)),
+        "under_way": [{"trial": number, "epochs": epochs} for number, epochs in epochs_under_way(run).items()],
+        "running": running,
+        "seconds_left": seconds_left(run),
+        "ended_because": because,
+        "ended_early": not running and not because and trained(run) < run.experiment.search.trials,
+        "front": front,
+        "remarks": list(run.remarks),
+        "knee": run.knee.number if run.knee else None,
+        "started": run.environment.get("started"),
+        "finished": run.environment.get("finished"),
+    }
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

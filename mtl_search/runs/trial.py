@@ -1,0 +1,67 @@
+"""A trial: one training of one candidate, and what came out of it. Plain data, as a row of ``trials.csv`` holds it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mtl_search.spaces.architecture import Architecture
+
+
+class State(StrEnum):
+    """How a trial ended."""
+
+    COMPLETE = "COMPLETE"
+    """Trained for its whole budget. Only these can be on the front."""
+    STOPPED = "STOPPED"
+    """Stopped early by a scheduler."""
+    FAILED = "FAILED"
+    """Ended by an error, which is in the trial's ``error``."""
+    INFEASIBLE = "INFEASIBLE"
+    """Breaks a constraint; was not trained."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of one candidate.
+
+    :param number: Its number in the run, from 0.
+    :param state: How it ended.
+    :param architecture: What was trained.
+    :param method: Name of the method.
+    :param seed: Seed of the initial weights, the primitives and the order of the data.
+    :param epochs: Epochs trained.
+    :param seconds: Seconds of training and evaluation on its worker.
+    :param accuracy: Mean over tasks of each task's quality, after its last epoch: the headline metric where that is a
+        share of 1, of an error the skill (see ``Task.quality``); ``None`` where there is none.
+    :param delta_m: Mean relative gain over single-task networks in percent; ``None`` where these were not trained.
+    :param learnable_parameters: Number of parameters that training changes.
+    :param fixed_parameters: Number of frozen values: kernels and masks of the primitives.
+    :param macs: Multiply-accumulates of one forward pass for all tasks, one sample. (A MAC is two FLOPs.)
+    :param latency_ms: Milliseconds of a forward pass for all tasks, one sample; ``None`` where nothing depends on it.
+    :param error: Why it failed or is infeasible; empty otherwise.
+    :param scores: ``"<task>/<metric>"`` -> value.
+    """
+
+    number: int
+    state: State
+    architecture: Architecture
+    method: str = "etr_nlp"
+    seed: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    accuracy: float | None = None
+    delta_m: float | None = None
+    learnable_parameters: int = 0
+    fixed_parameters: int = 0
+    macs: int = 0
+    latency_ms: float | None = None
+    error: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def total_parameters(self) -> int:
+        """Learnable and fixed parameters together."""
+        return self.learnable_parameters + self.fixed_parameters
+
+    def value(self, objective: str) -> float | None:
+        """The value of an objective: ``accuracy``, a cost, or ``<task>/<metric>``; ``None`` where not measured."""
+        return self.scores.get(objective) if "/" in objective else getattr(self, objective)

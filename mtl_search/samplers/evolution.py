@@ -1,0 +1,38 @@
+"""Regularised evolution over the neighbours of the space."""
+
+import random
+from collections.abc import Collection, Sequence
+
+from mtl_search.metrics.pareto import Direction, best_first
+from mtl_search.samplers.sampler import OwnSampler
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.space import SearchSpace
+
+POPULATION = 20
+TOURNAMENT = 5
+"""Architectures of the population that compete to be the parent."""
+
+
+class Evolution(OwnSampler):
+    """Regularised evolution (Real, Aggarwal, Huang & Le, AAAI 2019, algorithm 1) with several objectives.
+
+    The best of a few drawn from the population is the parent, the child a neighbour of it in the space; the population
+    are the last ones that were trained. Best by non-dominated rank within the population, then by spread: our reading,
+    for the paper has one objective.
+    """
+
+    def __init__(self, space: SearchSpace, directions: Sequence[Direction], seed: int) -> None:
+        self.space, self.directions, self.seed = space, directions, seed
+        self.population: list[tuple[Architecture, list[float]]] = []
+
+    def learn(self, architecture: Architecture, values: Sequence[float]) -> None:
+        self.population = [*self.population, (architecture, list(values))][-POPULATION:]
+
+    def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture:
+        lot = random.Random(f"{self.seed} evolution {len(seen)}")
+        if len(self.population) < max(1, min(POPULATION, self.space.size // 2)):
+            return self.space.sample(lot.getrandbits(31))
+        order = best_first([values for _, values in self.population], self.directions)
+        parent, _ = self.population[min(lot.sample(range(len(order)), min(TOURNAMENT, len(order))), key=order.index)]
+        children = [neighbour for neighbour in self.space.neighbours(parent) if neighbour not in seen]
+        return lot.choice(children) if children else parent

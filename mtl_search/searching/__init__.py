@@ -1,0 +1,1 @@
+"""A search from its beginning to its end."""

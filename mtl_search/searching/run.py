@@ -1,0 +1,343 @@
+"""Runs searches: new ones, and those that go on."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mtl_search import cost
+from mtl_search.balancing import make_balancing
+from mtl_search.datasets import Dataset, load_dataset
+from mtl_search.errors import (
+    AllFailedError,
+    ClusterError,
+    DatasetError,
+    ExperimentError,
+    FieldError,
+    SearchInterruptedError,
+    UnknownNameError,
+    UserError,
+    existing_folder,
+)
+from mtl_search.evaluation import Evaluate, evaluate_by_epoch
+from mtl_search.execution.capacity import check_here, check_memory, this_machine
+from mtl_search.execution.display import Progress
+from mtl_search.execution.engine import Source, Work, engine, room
+from mtl_search.internal.files import alone_in
+from mtl_search.internal.layout import JOURNAL
+from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
+from mtl_search.networks.geometry import check_inputs, check_weights
+from mtl_search.networks.network import build_model
+from mtl_search.networks.vectors import check_independence, nominal
+from mtl_search.runs.folder import Run, check_free, load_run
+from mtl_search.runs.provenance import begin_environment, grown, resumed_environment
+from mtl_search.runs.status import hours_spent
+from mtl_search.runs.writer import RunWriter, make_folder
+from mtl_search.samplers.study import Proposals
+from mtl_search.searching.cost_range import cost_ends
+from mtl_search.searching.loop import Campaign
+from mtl_search.spaces.experiment import Experiment, Training, experiment_of
+from mtl_search.spaces.space import SearchSpace
+from mtl_search.training.augmentation import check_augmentation
+from mtl_search.training.sample_order import check_sampling
+
+
+def search(
+    space: SearchSpace | Experiment,
+    dataset: Dataset | None = None,
+    *,
+    trials: int | None = None,
+    hours: float | None = None,
+    workers: int | str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    sampler: str | None = None,
+    training: Training | None = None,
+    out: str | Path | None = None,
+    address: str | None = None,
+    show_progress: bool = False,
+    evaluate: Evaluate = evaluate_by_epoch,
+) -> Run:
+    """Search a space: train candidates, keep the Pareto front.
+
+    :param space: What to search: an experiment, or a bare space, for which everything else has its default.
+    :param dataset: What to train on; loaded as the experiment says if left out. The test split is not touched.
+    :param trials: Candidates to train; as the following, the experiment's own number if left out.
+    :param hours: Time for the search.
+    :param workers: Trials at the same time; ``"auto"``: as the processors allow; 0: in this process, one by one.
+    :param epochs: Epochs of each training.
+    :param seed: Seed of the sampler and of every training. With one worker or none, the same seed gives the same trials
+        and the same numbers.
+    :param sampler: ``bayesian``, ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
+    :param training: Budget and optimiser.
+    :param out: Folder for the run, new or empty; ``results/<name>-<time>`` if left out.
+    :param address: Of a running Ray cluster; a local one is started otherwise.
+    :param show_progress: Whether to show progress on standard error.
+    :param evaluate: Does the training of a candidate; for tests, and for methods of your own.
+    :returns: The finished run. Trials that failed are in it, with their reasons.
+    :raises UserError: If something given is wrong; nothing is written then.
+    :raises SearchInterruptedError: On SIGINT or SIGTERM. :func:`resume` goes on, each trial from its last epoch.
+    :raises StorageError: If the folder can no longer be written; what was written before is whole.
+    :raises AllFailedError: If all of the first trials failed alike.
+    """
+    settings = {"trials": trials, "hours": hours, "workers": workers, "seed": seed, "sampler": sampler}
+    experiment = _experiment(space, dataset, settings, training, epochs)
+    folder = Path(out) if out is not None else default_folder(experiment.name)
+    check_free(folder)
+    if address is None:
+        check_here(experiment.search, changeable=True)
+    with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
+        dataset = prepare(experiment, dataset).without("test")
+        if address is None:
+            check_memory(experiment, dataset)
+        with _engine(experiment, dataset, address, evaluate) as run_jobs:
+            make_folder(folder)
+            advise(f"go on with: mtl-search resume {folder}")
+            with alone_in(folder), _an_interruption_says(_before_a_trial(folder)):
+                writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
+                with uninterrupted():
+                    writer.begin(experiment)
+                    proposals = _proposals(experiment, dataset, folder)
+                progress = _progress(experiment, show_progress)
+                _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
+    return load_run(folder)
+
+
+def resume(
+    path: str | Path,
+    dataset: Dataset | None = None,
+    *,
+    trials: int | None = None,
+    hours: float | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    allow_changes: bool = False,
+    show_progress: bool = False,
+    evaluate: Evaluate = evaluate_by_epoch,
+) -> Run:
+    """Go on with a search that was cut off, whatever by, or that is to have a larger budget.
+
+    Everything is taken from the plain files of its folder. Trials that ended stay as they are; those that were under
+    way go on from their last checkpoint.
+
+    :param path: The run's folder.
+    :param dataset: Loaded as the experiment says if left out.
+    :param trials: Candidates to train in all; may only grow.
+    :param hours: Time for the search in all; may only grow.
+    :param workers: Trials at the same time.
+    :param address: Of a running Ray cluster.
+    :param allow_changes: Whether to go on though the experiment, the data, the source or a library has changed.
+    :param show_progress: Whether to show progress on standard error.
+    :param evaluate: As in :func:`search`.
+    :raises ChangedError: If one of them has changed and changes are not allowed; nothing is written then.
+    :raises RunFolderError: If it is not the folder of a run, or another process works in it.
+    :raises SearchInterruptedError: As :func:`search`.
+    """
+    existing_folder(path)
+    advise(f"go on with: mtl-search resume {path}")
+    with signals_interrupt(), alone_in(Path(path)), _an_interruption_says(_before_a_trial(path)):
+        run = load_run(path)
+        experiment = grown(run, trials, hours, workers)
+        if address is None:
+            check_here(experiment.search, changeable=False)
+        dataset = prepare(experiment, dataset).without("test")
+        environment = resumed_environment(run, experiment, dataset, allow_changes)
+        if show_progress:
+            _say_what_is_overridden(environment["sessions"][-1]["changes"])
+            for remark in run.remarks:
+                _say(remark)
+        with _engine(experiment, dataset, address, evaluate) as run_jobs:
+            writer = _writer(run.path, environment, experiment, dataset)
+            writer.go_on(experiment)
+            proposals = _proposals(experiment, dataset, run.path)
+            progress = _progress(experiment, show_progress)
+            campaign = Campaign(experiment, dataset, writer, proposals, progress, hours_spent(run))
+            _conduct(campaign, run_jobs, run)
+    return load_run(path)
+
+
+@contextmanager
+def _an_interruption_says(message: str) -> Iterator[None]:
+    """Where :func:`_conduct` does not yet say how far the search had come.
+
+    While Ray starts and stops it answers SIGTERM by itself, with the end of the process.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise SearchInterruptedError(message) from error
+
+
+def _before_a_trial(path: str | Path) -> str:
+    return f"interrupted before a trial began; go on with: mtl-search resume {path}"
+
+
+def _say_what_is_overridden(changes: Sequence[str]) -> None:
+    if changes:
+        listed = "".join(f"\n  {change}" for change in changes)
+        told = f"trials from here on are made differently than those before (noted in environment.json):{listed}"
+        _say(told)
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _engine(
+    experiment: Experiment, dataset: Dataset, address: str | None, evaluate: Evaluate
+) -> AbstractContextManager[Callable[[Source], None]]:
+    """What does the trainings; it is started before anything is written."""
+    work = Work(evaluate, dataset, experiment.training, experiment.search.cpus)
+    return engine(work, experiment.search, worker_count(experiment, joins=address is not None), address)
+
+
+def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment, dataset: Dataset) -> RunWriter:
+    measured = ["latency_ms"] if experiment.measures_latency else []
+    return RunWriter(folder, environment, dataset.score_names, measured, dataset.rows)
+
+
+def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Proposals:
+    space, settings = experiment.search_space, experiment.search
+    return Proposals(
+        space,
+        experiment.objectives,
+        functools.partial(cost.estimate, tasks=dataset.tasks, input_shape=dataset.input_shape),
+        settings.sampler,
+        settings.seed,
+        folder / JOURNAL,
+        [space.point(answers) for answers in settings.points],
+        experiment.constraints.limits(),
+    )
+
+
+def _progress(experiment: Experiment, shown: bool) -> Progress:
+    console = Console(stderr=True) if shown else None
+    return Progress(experiment.search.trials, experiment.training.epochs, console)
+
+
+def _conduct(campaign: Campaign, run_jobs: Callable[[Source], None], before: Run | None = None) -> None:
+    """Do the trainings of a campaign; whatever ends it is written down.
+
+    :param before: The run that is gone on with.
+    """
+    try:
+        with campaign.progress:
+            if before is not None:
+                campaign.take_up(before)
+            run_jobs(campaign)
+    except KeyboardInterrupt as error:
+        campaign.finish()
+        done, asked = campaign.ended, campaign.experiment.search.trials
+        raise SearchInterruptedError(
+            f"interrupted after {done} of {asked} trials; go on with: mtl-search resume {campaign.writer.shown}"
+        ) from error
+    except ClusterError as error:
+        campaign.finish()
+        raise ClusterError(f"{error}; go on with: mtl-search resume {campaign.writer.shown}") from error
+    except AllFailedError:
+        campaign.finish()
+        raise
+    campaign.finish()
+
+
+def prepare(experiment: Experiment, dataset: Dataset | None = None) -> Dataset:
+    """Load the experiment's dataset, and check what needs it, before anything is written or trained.
+
+    :param dataset: Used instead of loading one.
+    :raises UserError: As :func:`check_experiment`, or if the dataset cannot be loaded; the message names the file.
+    """
+    try:
+        if dataset is None:
+            dataset = load_dataset(experiment.dataset.name, **experiment.dataset.options)
+        check_experiment(experiment, dataset)
+    except UserError as error:
+        if experiment.source is None:
+            raise
+        raise ExperimentError(f"{experiment.source}: {error}") from error
+    return dataset
+
+
+def _experiment(
+    space: SearchSpace | Experiment,
+    dataset: Dataset | None,
+    settings: Mapping[str, object],
+    training: Training | None,
+    epochs: int | None,
+) -> Experiment:
+    """The experiment that the arguments of :func:`search` describe, checked."""
+    if isinstance(space, SearchSpace):
+        if dataset is None:
+            raise FieldError("dataset", "must be given with a bare space", dataset)
+        space = experiment_of(space, dataset.name, dataset.options)
+    changes = {
+        "search": {name: value for name, value in settings.items() if value is not None},
+        "training": {**(training.model_dump() if training else {}), **({} if epochs is None else {"epochs": epochs})},
+    }
+    if dataset is not None:
+        changes["dataset"] = {"name": dataset.name, **dataset.options}
+    return space.changed(changes)
+
+
+def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
+    """Check what needs the primitives or the dataset: before anything is written or trained.
+
+    :raises UserError: For an unknown option of the balancing, a task that it does not find or a library that it lacks,
+        an augmentation that does not fit the inputs, a sampling of parts that the dataset has not, dependent kernels,
+        an objective or a target that the dataset does not measure, a training split of less than a batch, or
+        constraints that no architecture keeps.
+    """
+    balancing = make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
+    check_augmentation(experiment.training.augmentation, dataset.input_shape)
+    check_sampling(experiment.training.sampling, dataset.splits["train"])
+    space = experiment.search_space
+    check_inputs(space.backbone, dataset.input_shape)
+    for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
+        check_independence(bank, space.backbone.kind == "vector")
+    ends = cost_ends(space, tuple(dataset.tasks), dataset.input_shape)
+    check_weights(ends.high.learnable_parameters)
+    model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))
+    balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
+    for objective in experiment.objectives:
+        if "/" in objective and objective not in dataset.score_names:
+            raise UnknownNameError("objective", objective, dataset.score_names)
+    target = experiment.search.target
+    if target is not None and target.metric not in ("accuracy", *dataset.score_names):
+        raise UnknownNameError("metric for `search.target`", target.metric, ["accuracy", *dataset.score_names])
+    if target is not None and target.metric == "accuracy" and target.value > 1:
+        raise ExperimentError(f"`search.target.value` must be at most 1 for the accuracy, but got {target.value:g}.")
+    samples = len(dataset.splits["train"])
+    if samples < experiment.training.batch_size:
+        raise DatasetError(
+            f"`training.batch_size` must be at most the number of training samples, {samples}, "
+            f"but got {experiment.training.batch_size}."
+        )
+    for name, limit in experiment.constraints.limits().items():
+        if name != "latency_ms" and getattr(ends.low, name) > limit:
+            raise ExperimentError(
+                f"`constraints.{name}` must leave something to search, but got {limit:,}: "
+                f"the cheapest architecture found in the space has {getattr(ends.low, name):,}."
+            )
+
+
+def worker_count(experiment: Experiment, joins: bool = False) -> int | None:
+    """Trials at the same time: as the experiment says, or as many as the processors and the trials allow.
+
+    :param joins: Whether a running cluster is joined; ``None`` then stands for as many as it has room for.
+    """
+    asked = experiment.search.workers
+    if isinstance(asked, int):
+        return min(asked, experiment.search.trials)
+    if joins:
+        return None
+    return min(room(experiment.search, this_machine()), experiment.search.trials)
+
+
+def default_folder(name: str) -> Path:
+    """``results/<name>-<time>``, with a number behind it where two would be the same."""
+    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    numbered = (Path("results") / (stem if number == 1 else f"{stem}-{number}") for number in range(1, 1000))
+    return next(folder for folder in numbered if not folder.exists())

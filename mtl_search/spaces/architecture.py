@@ -1,0 +1,303 @@
+"""An architecture: every choice made. Plain data, readable as JSON, usable as a dictionary key.
+
+``Architecture`` = a backbone (the stages, without any sharing) + one ``LayerChoice`` for each of its layers.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mtl_search.characters import cut, printable
+from mtl_search.errors import FieldError, UserError, suggestion
+from mtl_search.internal.reading import parse_json, read_text
+from mtl_search.spaces.banks import check_bank
+
+Kind = Literal["plain", "residual", "bottleneck", "vector"]
+Specific = Literal["nlp", "conv"]
+Routing = Literal["strict", "mixed"]
+
+JSON_FORMAT = 1
+
+DECODER = 16
+"""Channels of a decoder where nothing else is said."""
+EXPANSION = 4
+"""Channels of a bottleneck block, in those of its 3x3 layer."""
+
+MOST_CHANNELS = 65_536
+"""Of a layer, a stem or a decoder at a width multiplier of 1. The widest in the literature have some thousands."""
+MOST_LAYERS = 256
+"""In all stages. ResNet-152 has 50 blocks."""
+MOST_STRIDE = 256
+"""Also of a dilation: no kernel reaches further in a picture that fits into memory. Patches have 32 pixels."""
+MOST_POOL = 64
+"""Height and width of the grid that a head reads. VGG has 7."""
+MOST_DEPTH = 64
+"""Sub-layers of a branch. The paper has 3 at most."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers of one width; the first of them strides.
+
+    :param width: Channels of each layer, shared and specific together, at a width multiplier of 1.
+    :param depth: Layers in the stage. In a residual backbone each is a block of two ETR-NLP layers and a skip; in one
+        of bottlenecks of a 1x1 convolution, an ETR-NLP layer and a 1x1 convolution to four times as many channels.
+    :param stride: Stride of the first layer.
+    :param dilation: Distance of the taps of all its 3x3 kernels, primitives included. In place of a stride it keeps the
+        resolution at the same field of view (Yu & Koltun, ICLR 2016).
+    """
+
+    width: int
+    depth: int = 1
+    stride: int = 1
+    dilation: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "stride", "dilation"):
+            _check_whole(name, getattr(self, name), 1, MOST_OF_STAGE[name])
+
+
+MOST_OF_STAGE = {"width": MOST_CHANNELS, "depth": MOST_LAYERS, "stride": MOST_STRIDE, "dilation": MOST_STRIDE}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The network without any sharing decided: how wide, how deep, where it strides.
+
+    :param stages: Its stages, input to output.
+    :param kind: ``plain``, or ``residual`` or ``bottleneck`` (He et al., CVPR 2016: the blocks of ResNet-18 and -50).
+        Which channels of a bottleneck are shared is chosen for all its layers; its bank stands in place of the 3x3
+        convolution, which strides (our reading). ``vector`` is for the rows of a table, whose features stand for
+        channels and which has nothing to stride over.
+    :param stem: Channels of an ordinary learned 3x3 convolution before the first layer, read by all tasks; 0 for none.
+        Primitives see few channels in an image: a bank of k primitives on one grey channel yields only k features. In
+        a ``vector`` backbone it is a linear layer.
+    :param stem_stride: Stride of the stem.
+    :param head_pool: Each head reads the averages over a ``head_pool`` x ``head_pool`` grid; 1 is global pooling.
+    :param decoder: Channels of each dense task's decoder (:mod:`mtl_search.networks.decoder`); without dense tasks
+        there is none, whatever stands here.
+    """
+
+    stages: tuple[Stage, ...]
+    kind: Kind = "plain"
+    stem: int = 0
+    stem_stride: int = 1
+    head_pool: int = 1
+    decoder: int = DECODER
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise FieldError("stages", "must hold at least one stage", self.stages)
+        _check_one_of("kind", self.kind, get_args(Kind))
+        _check_whole("stem", self.stem, 0, MOST_CHANNELS)
+        _check_whole("stem_stride", self.stem_stride, 1, MOST_STRIDE)
+        _check_whole("head_pool", self.head_pool, 1, MOST_POOL)
+        _check_whole("decoder", self.decoder, 1, MOST_CHANNELS)
+        if self.layers > MOST_LAYERS:
+            raise FieldError("stages", f"must have at most {MOST_LAYERS} layers together", self.layers)
+        if self.kind == "vector":
+            strides = {f"stages.{number}.stride": stage.stride for number, stage in enumerate(self.stages)}
+            for name, value in {**strides, "stem_stride": self.stem_stride, "head_pool": self.head_pool}.items():
+                if value != 1:
+                    raise FieldError(name, "must be 1 in a backbone of the kind `vector`: a row has no sides", value)
+
+    @property
+    def residual(self) -> bool:
+        """Whether each choice decides a block with a skip around it."""
+        return self.kind in ("residual", "bottleneck")
+
+    @property
+    def kernel_size(self) -> int:
+        """Height and width of its ordinary convolutions; with 1 they are linear layers."""
+        return 1 if self.kind == "vector" else 3
+
+    @property
+    def layers(self) -> int:
+        """Number of layers, each of which an architecture makes a choice for."""
+        return sum(stage.depth for stage in self.stages)
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """What is chosen for one layer.
+
+    :param bank: The non-learnable primitives: a bank, a single primitive, an expression of them
+        (:mod:`mtl_search.spaces.banks`), or ``conv`` for an ordinary convolution.
+    :param shared_ratio: Shared channels / all channels (gamma in the paper), 0 to 1.
+    :param branch_depth: Learned sub-layers in the branch of each task. With 0 no specific channels are made: what a
+        task already has is carried on. A layer that shares everything has no branch: its depth is stored as 0.
+    """
+
+    bank: str
+    shared_ratio: float = 1.0
+    branch_depth: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.bank, str):
+            raise FieldError("bank", "must be a name", self.bank)
+        check_bank(self.bank)
+        _check_number("shared_ratio", self.shared_ratio, 0.0, 1.0)
+        _check_whole("branch_depth", self.branch_depth, 0, MOST_DEPTH)
+        object.__setattr__(self, "shared_ratio", float(self.shared_ratio))
+        if self.shared_ratio == 1:
+            object.__setattr__(self, "branch_depth", 0)
+
+    def __str__(self) -> str:
+        branch = f"/{self.branch_depth}" if self.shared_ratio < 1 else ""
+        return f"{self.bank} {self.shared_ratio:.0%}{branch}"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A multi-task network with every choice made.
+
+    :param backbone: Stages, widths and strides.
+    :param layers: One choice per layer of the backbone.
+    :param width_multiplier: Factor on every width of the backbone.
+    :param specific: What a task's branch is made of: ``nlp``, primitives and a learned recombination as in the shared
+        branch (the paper's wording), or ``conv``, an ordinary 3x3 convolution (what re-implementations do).
+    :param routing: ``strict``: the shared branch reads shared features only, so that one pass serves all tasks.
+        ``mixed``: it reads the active task's features too, which takes a pass for each task.
+    """
+
+    backbone: Backbone
+    layers: tuple[LayerChoice, ...]
+    width_multiplier: float = 1.0
+    specific: Specific = "nlp"
+    routing: Routing = "strict"
+
+    def __post_init__(self) -> None:
+        if len(self.layers) != self.backbone.layers:
+            raise FieldError("layers", f"must hold {self.backbone.layers} choices, one per layer", len(self.layers))
+        _check_number("width_multiplier", self.width_multiplier, 1e-3, 1e3)
+        _check_one_of("specific", self.specific, get_args(Specific))
+        _check_one_of("routing", self.routing, get_args(Routing))
+        object.__setattr__(self, "width_multiplier", float(self.width_multiplier))
+
+    @cached_property
+    def id(self) -> str:
+        """Eight hexadecimal digits that name this architecture."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+
+    def width(self, stage: Stage) -> int:
+        """Channels of a layer of ``stage``, shared and specific together."""
+        return scaled(stage.width, self.width_multiplier)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain dictionaries and lists, the form that the JSON file holds.
+
+        Keys that came later are left out where they have their default: architectures from before keep their ids.
+        """
+        data = {"format": JSON_FORMAT, **asdict(self)}
+        if self.backbone.decoder == DECODER:
+            del data["backbone"]["decoder"]
+        for stage in data["backbone"]["stages"]:
+            if stage["dilation"] == 1:
+                del stage["dilation"]
+        return data
+
+    def to_json(self) -> str:
+        """As JSON text, a line per layer."""
+        data = self.to_dict()
+        layers = ",\n    ".join(json.dumps(layer) for layer in data.pop("layers"))
+        stages = ",\n      ".join(json.dumps(stage) for stage in data["backbone"].pop("stages"))
+        text = json.dumps({**data, "layers": "LAYERS"}, indent=2)
+        text = text.replace('"backbone": {', f'"backbone": {{\n    "stages": [\n      {stages}\n    ],', 1)
+        return text.replace('"LAYERS"', f"[\n    {layers}\n  ]") + "\n"
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Architecture":
+        """The architecture that :meth:`to_dict` describes.
+
+        :raises UserError: If a key is missing, unknown, or holds what breaks a rule; the message has the dotted key.
+        """
+        if not isinstance(data, dict):
+            raise UserError(f"an architecture must be a JSON object, but got {type(data).__name__}.")
+        data = dict(data)
+        found = data.pop("format", None)
+        if found != JSON_FORMAT:
+            raise UserError(f"`format` must be {JSON_FORMAT}, that of this version, but got {cut(repr(found))}.")
+        if "backbone" in data:
+            if not isinstance(data["backbone"], dict):
+                raise UserError(f"`backbone` must be an object, but got {cut(repr(data['backbone']))}.")
+            backbone = dict(data["backbone"])
+            if "stages" in backbone:
+                backbone["stages"] = _each(Stage, backbone["stages"], "backbone.stages")
+            data["backbone"] = _build(Backbone, backbone, "backbone")
+        if "layers" in data:
+            data["layers"] = _each(LayerChoice, data["layers"], "layers")
+        return _build(cls, data, "")
+
+    @classmethod
+    def from_json(cls, text: str) -> "Architecture":
+        """The architecture that a JSON text describes.
+
+        :raises UserError: If the text is no JSON, or as :meth:`from_dict`.
+        """
+        return cls.from_dict(parse_json(text))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Architecture":
+        """Read a JSON file.
+
+        :raises UserError: If there is no such file, or it holds no architecture; the message begins with the path.
+        """
+        text = read_text(path)
+        try:
+            return cls.from_json(text)
+        except UserError as error:
+            raise UserError(f"{printable(str(path))}: {error}") from error
+
+    def __str__(self) -> str:
+        layers = " · ".join(str(layer) for layer in self.layers)
+        extras = [value for value in (self.specific, self.routing) if value not in ("nlp", "strict")]
+        return " ".join([f"x{self.width_multiplier:g}", f"[{layers}]", *extras])
+
+
+def scaled(width: int, multiplier: float) -> int:
+    """``width`` times ``multiplier``, rounded, at least 1."""
+    return max(1, round(width * multiplier))
+
+
+def _build(cls: type, data: dict[str, Any], key: str) -> Any:
+    names = [field.name for field in fields(cls)]
+    prefix = f"{key}." if key else ""
+    for name in data:
+        if name not in names:
+            shown = printable(cut(str(name)))
+            raise UserError(f"`{prefix}{shown}` is no key of an architecture.{suggestion(name, names)}")
+    try:
+        return cls(**data)
+    except FieldError as error:
+        raise UserError(f"`{prefix}{error.field}` {error.rule}, but got {cut(repr(error.found))}.") from error
+    except UserError as error:
+        raise UserError(f"`{key}`: {error}") from error
+    except TypeError as error:
+        missing = [field for field in names if field not in data]
+        raise UserError(f"`{prefix}{missing[0]}` is missing.") from error
+
+
+def _each(cls: type, data: Any, key: str) -> tuple[Any, ...]:
+    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+        raise UserError(f"`{key}` must be a list of objects, but got {cut(repr(data))}.")
+    return tuple(_build(cls, item, f"{key}.{index}") for index, item in enumerate(data))
+
+
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise FieldError(name, f"must be a whole number of at least {least}", value)
+    if value > most:
+        raise FieldError(name, f"must be at most {most:,}", value)
+
+
+def _check_number(name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise FieldError(name, f"must be a number from {low:g} to {high:g}", value)
+
+
+def _check_one_of(name: str, value: object, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise FieldError(name, f"must be one of {', '.join(valid)}", value)

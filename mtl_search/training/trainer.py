@@ -1,0 +1,372 @@
+"""Trains one network, nothing else."""
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._functorch import config as functorch_config
+from torch.optim import lr_scheduler
+
+from mtl_search import cost
+from mtl_search.balancing import make_balancing
+from mtl_search.datasets import Dataset
+from mtl_search.errors import CheckpointError, DatasetError, DivergedError, FieldError
+from mtl_search.internal.seeds import generator
+from mtl_search.spaces.experiment import Training
+from mtl_search.tasks import Targets, Task
+from mtl_search.training.augmentation import Augmentation
+from mtl_search.training.batches import LARGEST_BATCH, DeviceSplit, most_at_once
+from mtl_search.training.sample_order import drawn_order
+
+SCHEDULED = ("lr", "betas")
+"""What a schedule changes in the groups of the optimiser."""
+PLACE_IN_SCHEDULE = ("last_epoch", "_step_count", "_last_lr")
+"""What changes in a schedule; the rest of its state follows from the settings."""
+BACKWARD_MACS = 2
+"""MACs of one backward pass, in those of the forward pass."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training split.
+
+    :param number: From 1, within its phase.
+    :param loss: Sum over tasks of the mean loss over its steps, of those in which a task has a target.
+    :param samples: Samples seen.
+    :param seconds: Since the previous epoch.
+    :param macs: Multiply-accumulates spent, forward and backward.
+    :param phase: What is trained: ``training`` is that of the network that is measured in the end.
+    """
+
+    number: int
+    loss: float
+    samples: int
+    seconds: float
+    macs: int = 0
+    phase: str = "training"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that the optimiser treats in their own way.
+
+    :param parameters: Of the network, or learned besides it.
+    :param rate: Their learning rate, in that of all others.
+    :param weight_decay: Their weight decay.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training stands after an epoch: all that is needed to go on as if it had never stopped.
+
+    :param tensors: The network's and the optimiser's state, those of the generators and of the balancing.
+    :param values: Plain data for JSON: ``epoch``, the epochs trained, and the state of the schedule.
+    """
+
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained."""
+        return int(self.values["epoch"])
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with ``<prefix>.``, without it."""
+        return {
+            name.removeprefix(f"{prefix}."): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(f"{prefix}.")
+        }
+
+
+class Trainer:
+    """The training of one network: the common loop of all methods.
+
+    A method that trains in its own way overrides :meth:`step` or :meth:`backward`; the budget, the optimiser and the
+    order of the samples stay the same.
+
+    :param model: Maps inputs to a dictionary of outputs, task by task. Moved to the device.
+    :param tasks: What to predict.
+    :param dataset: Trained on its split ``train``.
+    :param settings: Epochs, batch, optimiser, schedule, balancing, augmentation, device.
+    :param seed: Of the order of the samples, and of their augmentation.
+    :param groups: Parameters with a learning rate or weight decay of their own.
+    :param phase: Name of the phase, in the epochs.
+    :param observer: Called with the trainer after every epoch, outside the time that is counted; must change nothing.
+    :raises DatasetError: If the split holds less than one batch.
+    :raises FieldError: If the augmentation does not fit the inputs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tasks: tuple[Task, ...],
+        dataset: Dataset,
+        settings: Training,
+        seed: int,
+        groups: Sequence[Group] = (),
+        phase: str = "training",
+        observer: "Observer | None" = None,
+    ) -> None:
+        self.device = device_of(settings.device)
+        self.model = model.to(self.device)
+        self.forward = compiled(self.model, dataset.input_shape) if settings.compile else self.model
+        self.tasks, self.dataset, self.settings = tasks, dataset, settings
+        self.phase, self.observer = phase, observer
+        self.data = DeviceSplit(dataset.splits["train"], dataset, self.device, tasks)
+        self.steps = len(self.data) // settings.batch_size
+        if not self.steps:
+            raise DatasetError(f"{len(self.data)} training samples are less than one batch of {settings.batch_size}.")
+        self.order = generator(seed, "order of the samples")
+        augmentation = settings.augmentation
+        self.augmentation = Augmentation(augmentation, dataset.input_shape, seed) if augmentation else None
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.balancing = make_balancing(settings.balancing.name, settings.balancing.options)
+        self.balancing.start([task.name for task in tasks], self.parameters, seed)
+        groups = [*groups, Group(self.balancing.parameters())]
+        self.optimiser = _optimiser(self.parameters, groups, settings)
+        self.schedule = _schedule(self.optimiser, settings, self.steps * settings.epochs)
+        self.done = 0
+
+    @cached_property
+    def macs_per_sample(self) -> int:
+        """Multiply-accumulates of one sample's part in a step; a backward pass takes two forward ones.
+
+        Where every task has a backward pass of its own, it goes back through what that task reads.
+        """
+        shape = self.dataset.input_shape
+        forward = cost.count_macs(self.model, shape)
+        if self.balancing.passes == 1:
+            return forward * (1 + BACKWARD_MACS)
+        if "only" not in inspect.signature(self.model.forward).parameters:
+            return forward * (1 + BACKWARD_MACS * self.balancing.passes)
+        return forward + BACKWARD_MACS * sum(cost.count_macs(self.model, shape, (task.name,)) for task in self.tasks)
+
+    def epochs(self) -> Iterator[Epoch]:
+        """Train, epoch by epoch; after :meth:`restore` those that are left.
+
+        :raises DivergedError: At the end of the epoch in which the loss was not finite; the message says the step.
+        """
+        samples = self.steps * self.settings.batch_size
+        start = time.perf_counter()
+        for number in range(self.done + 1, self.settings.epochs + 1):
+            losses, present = self._epoch()
+            finite = losses.isfinite().all(dim=1)
+            if not bool(finite.all()):
+                first = int(finite.logical_not().nonzero()[0])
+                raise DivergedError((number - 1) * self.steps + first + 1)
+            if present is None:
+                self.balancing.end_epoch(losses.mean(dim=0))
+                loss = float(losses.sum(dim=1).mean())
+            else:
+                means = losses.sum(dim=0) / present.sum(dim=0).clamp(min=1)
+                self.balancing.end_epoch(means, present.any(dim=0))
+                loss = float(means.sum())
+            seconds = time.perf_counter() - start
+            self.done = number
+            if self.observer is not None:
+                self.observer(self)
+            yield Epoch(number, loss, samples, seconds, samples * self.macs_per_sample, self.phase)
+            start = time.perf_counter()
+
+    def _epoch(self) -> tuple[Tensor, Tensor | None]:
+        """The tasks' losses in all steps, and which had a target, both ``[steps, tasks]``: nothing waits for a number.
+
+        The second is ``None`` where no target is missing.
+        """
+        self.model.train()
+        size = self.settings.batch_size
+        order = drawn_order(self.dataset.splits["train"], self.settings.sampling, self.steps * size, self.order)
+        moves = self.augmentation.draw(len(order)) if self.augmentation else None
+        losses = torch.zeros(self.steps, len(self.tasks), device=self.device)
+        present = torch.ones_like(losses, dtype=torch.bool)
+        for step, batch in enumerate(self.data.batches(order, size, moves)):
+            losses[step] = self.step(*batch)
+            if (there := batch[1].present) is not None:
+                present[step] = there
+            self.schedule.step()
+        return losses, present if self.data.may_miss else None
+
+    def step(self, inputs: Tensor, targets: Targets) -> Tensor:
+        """One step of the optimiser; the tasks' losses before it, ``[tasks]``."""
+        losses = self.losses(inputs, targets)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.backward(losses, targets.present)
+        self.optimiser.step()
+        return losses.detach()
+
+    def losses(self, inputs: Tensor, targets: Targets) -> Tensor:
+        """The tasks' mean losses over a batch, ``[tasks]``, with their graph."""
+        with autocast(self.device):
+            outputs = self.forward(inputs)
+        return self.losses_of(outputs, targets)
+
+    def losses_of(self, outputs: Mapping[str, Tensor], targets: Targets) -> Tensor:
+        """The tasks' mean losses of a network's outputs, ``[tasks]``."""
+        return self.data.groups.losses(outputs, targets, self.settings.label_smoothing)
+
+    def backward(self, losses: Tensor, present: Tensor | None = None) -> None:
+        """Write the gradients of a step.
+
+        :param present: Which tasks have a target in the batch, ``[tasks]`` bool; ``None`` for all.
+        """
+        self.balancing.backward(losses, present)
+
+    def checkpoint(self) -> Checkpoint:
+        """Where the training stands after an epoch, copied to the processor."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for number, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
+        tensors |= {f"balancing.{name}": value for name, value in self.balancing.state().items()}
+        tensors["order"] = self.order.get_state()
+        if self.augmentation:
+            tensors["augmentation"] = self.augmentation.lot.get_state()
+        schedule = self.schedule.state_dict()
+        values = {
+            "epoch": self.done,
+            "groups": [{name: group[name] for name in SCHEDULED} for group in self.optimiser.param_groups],
+            "schedule": {name: schedule[name] for name in PLACE_IN_SCHEDULE},
+        }
+        return Checkpoint({name: value.detach().cpu().clone() for name, value in tensors.items()}, values)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same network, data, settings and seed: what follows is bit for bit the same.
+
+        Called before the first epoch.
+
+        :raises CheckpointError: If it is the checkpoint of another training.
+        """
+        with restoring():
+            self._restore(checkpoint)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.model.load_state_dict(checkpoint.part("model"))
+        optimised = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in checkpoint.part("optimiser").items():
+            number, _, key = name.partition(".")
+            state.setdefault(int(number), {})[key] = _laid_out_like(optimised[int(number)], value)
+        groups = self.optimiser.state_dict()["param_groups"]
+        for group, kept in zip(groups, checkpoint.values["groups"], strict=True):
+            group.update({**kept, "betas": tuple(kept["betas"])})
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.schedule.load_state_dict(dict(checkpoint.values["schedule"]))
+        self.balancing.restore(checkpoint.part("balancing"))
+        self.order.set_state(checkpoint.tensors["order"])
+        if self.augmentation:
+            self.augmentation.lot.set_state(checkpoint.tensors["augmentation"])
+        self.done = checkpoint.epoch
+
+
+@contextmanager
+def restoring() -> Iterator[None]:
+    """Where something is taken from a checkpoint, which is a file that may have been damaged or exchanged.
+
+    :raises CheckpointError: If it does not hold what is taken from it.
+    """
+    try:
+        yield
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"not a checkpoint of this training: {error}") from error
+
+
+Observer = Callable[[Trainer], None]
+
+
+@torch.no_grad()
+def scores_on(
+    model: nn.Module, tasks: tuple[Task, ...], dataset: Dataset, split: str, device: torch.device
+) -> dict[str, float]:
+    """``"<task>/<metric>"`` -> value, over a whole split, the model in evaluation mode.
+
+    :param split: Name of the split.
+    """
+    model.eval()
+    data = DeviceSplit(dataset.splits[split], dataset, device, tasks)
+
+    def totals_of(samples: slice) -> list[Tensor]:
+        inputs, targets = data.batch(samples)
+        with autocast(device):
+            outputs = model(inputs)
+        return data.groups.totals(outputs, targets)
+
+    most = most_at_once(dataset.input_shape, device)
+    parts = LARGEST_BATCH[device.type].parts(len(data), totals_of, most)
+    return data.groups.scores([torch.stack(of_group).sum(dim=0) for of_group in zip(*parts, strict=True)])
+
+
+def device_of(name: str) -> torch.device:
+    """The device of a setting: ``auto`` takes CUDA where there is one.
+
+    :raises FieldError: If CUDA is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise FieldError("training.device", "must be `cpu` or `auto` on a machine without CUDA", name)
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def compiled(model: nn.Module, input_shape: tuple[int, ...]) -> Callable[[Tensor], Mapping[str, Tensor]]:
+    """The forward pass of a network with its weights, compiled at the first call, and the backward pass with it.
+
+    On CUDA both are replayed as CUDA graphs, which spares small networks the time of their launches. One network at a
+    time: what was compiled before in this process is forgotten.
+
+    :param model: On its device.
+    :param input_shape: Of one sample.
+    """
+    device = next(model.parameters()).device
+    with torch.no_grad():  # what a network chooses when it is first used stays out of the graph
+        model.eval()(torch.zeros(1, *input_shape, device=device))
+    model.train()
+    torch.compiler.reset()  # or it gives up compiling after some networks, and keeps what they held
+    functorch_config.donated_buffer = False  # some balancings and methods go back through it several times
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    forward: Callable[[Tensor], Mapping[str, Tensor]] = torch.compile(model, dynamic=False, mode=mode)
+    return forward
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 for convolutions and products on CUDA; nothing on the CPU."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _optimiser(parameters: Sequence[nn.Parameter], own: Sequence[Group], settings: Training) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter, ICLR 2019), with decay on the weights only."""
+    elsewhere = {id(parameter) for group in own for parameter in group.parameters}
+    common = [parameter for parameter in parameters if id(parameter) not in elsewhere]
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in common if parameter.ndim > 1]},
+        {"params": [parameter for parameter in common if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    groups += [{"params": list(g.parameters), "lr": rate * g.rate, "weight_decay": g.weight_decay} for g in own]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=rate, weight_decay=decay, fused=True)
+
+
+def _schedule(optimiser: torch.optim.Optimizer, settings: Training, steps: int) -> lr_scheduler.LRScheduler:
+    if settings.schedule == "one_cycle":
+        return lr_scheduler.OneCycleLR(optimiser, [group["lr"] for group in optimiser.param_groups], steps)
+    if settings.schedule == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    if settings.schedule == "step":
+        return lr_scheduler.MultiStepLR(optimiser, [steps // 2], gamma=0.5)
+    if settings.schedule == "poly":
+        return lr_scheduler.PolynomialLR(optimiser, steps, power=0.9)
+    return lr_scheduler.ConstantLR(optimiser, factor=1)
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """A value of the optimiser in the memory layout of its parameter: a fused step goes through both side by side."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
