@@ -48,7 +48,7 @@ from mtl_search.evaluation import (
     missing_scores,
 )
 from mtl_search.execution.capacity import check_here
-from mtl_search.execution.display import Trainings
+from mtl_search.comparison.progress import Trainings
 from mtl_search.execution.engine import Job, Wait, Work, engine
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import COMPARISON

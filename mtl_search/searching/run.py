@@ -25,7 +25,7 @@ from mtl_search.errors import (
 )
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.execution.capacity import check_here, check_memory, this_machine
-from mtl_search.execution.display import Progress
+from mtl_search.searching.progress import Progress
 from mtl_search.execution.engine import Source, Work, engine, room
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import JOURNAL

@@ -1,0 +1,59 @@
+"""What a comparison shows while it runs: a line per training, and on a terminal what is under way."""
+
+import time
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.text import Text
+
+from mtl_search.characters import printable
+from mtl_search.comparison.results import Outcome
+from mtl_search.execution.display import Display, duration
+
+
+class Trainings(Display):
+    """Shows trainings of any kind, a line each as they end; on a terminal also what is under way. Used as a context.
+
+    :param asked: Trainings to be done.
+    """
+
+    def __init__(self, asked: int, console: Console | None = None) -> None:
+        super().__init__(console)
+        self.asked = asked
+        self.running: dict[int, str] = {}
+        self.phases: dict[int, str] = {}
+        self.done = 0
+        self.started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.started = time.monotonic()
+        return super().__enter__()
+
+    def start(self, number: int, name: str) -> None:
+        """A training starts."""
+        self.running[number] = name
+
+    def epoch(self, number: int, phase: str, epoch: int) -> None:
+        """A training has trained an epoch more."""
+        self.phases[number] = f"{phase}, epoch {epoch}"
+
+    def end(self, number: int, outcome: Outcome) -> None:
+        """A training has ended."""
+        self.running.pop(number, None)
+        self.phases.pop(number, None)
+        self.done += 1
+        if self.console is None:
+            return
+        found = f"FAILED: {outcome.error}" if outcome.accuracy is None else f"{outcome.accuracy:.2%}"
+        text = f"[{self.done}/{self.asked}] {outcome.entrant}, seed {outcome.seed}: {found}{self._left()}"
+        self.console.print(escape(printable(text)), highlight=False, soft_wrap=True)
+
+    def _left(self) -> str:
+        seconds = (time.monotonic() - self.started) / max(1, self.done) * (self.asked - self.done)
+        return f"  ({duration(seconds)} left)" if seconds else ""
+
+    def _draw(self) -> RenderableType:
+        lines = [f"{self.done}/{self.asked} trainings{self._left() if self.done else ''}"]
+        lines += [f"  {name}: {self.phases.get(number, 'starts')}" for number, name in self.running.items()]
+        return Text("\n".join(lines))
