@@ -61,7 +61,6 @@ from plotly.subplots import make_subplots
 from mtl_search import cost
 from mtl_search.datasets import Dataset, Split
 from mtl_search.evaluation import Report
-from mtl_search.searching.progress import Progress
 from mtl_search.execution.engine import Job
 from mtl_search.metrics.intervals import Interval, interval
 from mtl_search.metrics.pareto import axis_value, direction_of, front_mask, hypervolume
@@ -70,6 +69,7 @@ from mtl_search.runs.folder import load_run
 from mtl_search.runs.writer import RunWriter
 from mtl_search.samplers.study import Proposals, Told
 from mtl_search.searching.loop import Campaign
+from mtl_search.searching.progress import Progress
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.tasks import Classification

@@ -10,7 +10,6 @@ from mtl_search import cost
 from mtl_search.cost import estimate
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.evaluation import Report
-from mtl_search.searching.progress import Progress
 from mtl_search.execution.engine import Job
 from mtl_search.runs.folder import load_run
 from mtl_search.runs.provenance import begin_environment
@@ -18,6 +17,7 @@ from mtl_search.runs.trial import State
 from mtl_search.runs.writer import RunWriter
 from mtl_search.samplers.study import Proposals
 from mtl_search.searching.loop import Campaign
+from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.training.trainer import Checkpoint
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from mtl_search import cost
 from mtl_search.balancing import make_balancing
+from mtl_search.comparison.progress import Trainings
 from mtl_search.comparison.recipes import Baseline, load_baselines
 from mtl_search.comparison.results import (
     Comparison,
@@ -48,7 +49,6 @@ from mtl_search.evaluation import (
     missing_scores,
 )
 from mtl_search.execution.capacity import check_here
-from mtl_search.comparison.progress import Trainings
 from mtl_search.execution.engine import Job, Wait, Work, engine
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import COMPARISON

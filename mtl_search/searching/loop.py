@@ -10,7 +10,6 @@ from mtl_search import cost
 from mtl_search.datasets import Dataset
 from mtl_search.errors import AllFailedError
 from mtl_search.evaluation import Course, Report, mean_quality, missing_scores
-from mtl_search.searching.progress import Progress
 from mtl_search.execution.engine import Job
 from mtl_search.internal.layout import CHECKPOINT, CHECKPOINTS
 from mtl_search.metrics.pareto import COSTS, direction_of
@@ -23,6 +22,7 @@ from mtl_search.runs.weights import load_checkpoint
 from mtl_search.runs.writer import RunWriter
 from mtl_search.samplers.study import Proposals
 from mtl_search.searching.early_stopping import SuccessiveHalving
+from mtl_search.searching.progress import Progress
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.training.trainer import Checkpoint

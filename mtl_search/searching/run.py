@@ -25,7 +25,6 @@ from mtl_search.errors import (
 )
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.execution.capacity import check_here, check_memory, this_machine
-from mtl_search.searching.progress import Progress
 from mtl_search.execution.engine import Source, Work, engine, room
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import JOURNAL
@@ -40,6 +39,7 @@ from mtl_search.runs.writer import RunWriter, make_folder
 from mtl_search.samplers.study import Proposals
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.loop import Campaign
+from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment, Training, experiment_of
 from mtl_search.spaces.space import SearchSpace
 from mtl_search.training.augmentation import check_augmentation
