@@ -13,7 +13,8 @@ import torch
 
 from made_runs import made_experiment, made_run, write_run
 from mtl_search.comparison import compare as comparison
-from mtl_search.comparison.compare import Picks, compare, train_alone
+from mtl_search.comparison.compare import compare, train_alone
+from mtl_search.comparison.picks import Picks
 from mtl_search.comparison.results import load_comparison, outcome_folder
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset

@@ -12,7 +12,7 @@ from mtl_search.comparison.results import Outcome
 from mtl_search.execution.display import Display, duration
 
 
-class Trainings(Display):
+class ComparisonProgress(Display):
     """Shows trainings of any kind, a line each as they end; on a terminal also what is under way. Used as a context.
 
     :param asked: Trainings to be done.

@@ -1,0 +1,304 @@
+"""The trainings of a comparison, and what is kept of each as it ends."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mtl_search.comparison.entrants import Entry, trial_entry
+from mtl_search.comparison.picks import MATCHED, Picks
+from mtl_search.comparison.progress import ComparisonProgress
+from mtl_search.comparison.results import (
+    Comparison,
+    Outcome,
+    load_comparison,
+    outcome_folder,
+    write_asked,
+    write_details,
+    write_outcomes,
+)
+from mtl_search.datasets import Dataset
+from mtl_search.errors import RunFolderError, StorageError, UserError
+from mtl_search.evaluation import Entrant, Phase, Report, mean_quality, missing_scores
+from mtl_search.execution.engine import Job, Wait
+from mtl_search.internal.layout import COMPARISON
+from mtl_search.runs.environment import describe_environment, now
+from mtl_search.runs.trial import State
+from mtl_search.runs.weights import check_weights, has_weights, load_weights, save_weights
+from mtl_search.spaces.experiment import Training
+
+ALIKE = ("width_multiplier", "balancing")
+"""What a baseline must have in common with the one whose trained weights it starts from; else it trains its own."""
+
+FinalSplit = Literal["test", "val"]
+
+
+class ComparisonTrainings:
+    """The trainings of a comparison: a source for the engine. What ended before is not done again.
+
+    :param path: The run's folder.
+    :param dataset: With all its splits.
+    :param split: ``test``: trained on training and validation samples; ``val``: on the training samples.
+    :raises UserError: If a pick waits for a baseline that does not take part, or the folder holds a comparison that was
+        made in another way.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        dataset: Dataset,
+        training: Training,
+        entries: Sequence[Entry],
+        picks: Picks,
+        seeds: int,
+        split: FinalSplit,
+    ) -> None:
+        self.path, self.training, self.picks, self.split = path, training, picks, split
+        self.folder: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.advice = "the same command goes on"
+        self.command: str | None = "compare"
+        self.data = dataset.merged() if split == "test" else dataset.without("test")
+        self.entries = {entry.key: entry for entry in entries}
+        for missing in sorted(picks.baselines_needed() - set(self.entries)):
+            raise UserError(
+                f"pick `{MATCHED}{missing}` needs the baseline `{missing}`: add it to those to compare with."
+            )
+        for number, names in picks.chosen.items():
+            self._add(trial_entry(picks.run.trial(number), names, picks.run.experiment))
+        self.before = load_comparison(path)
+        self.seeds = seeds
+        self.outcomes: dict[tuple[str, int], Outcome] = {}
+        if self.before is not None:
+            self._check_same(self.before)
+            self.outcomes = {(one.entrant, one.seed): one for one in self.before.outcomes}
+            self._forget_what_changed(self.before)
+        self.open: dict[int, tuple[str, int]] = {}
+        self.numbers = 0
+        self.pending = [(key, seed) for seed in range(seeds) for key in self.entries if not self._done(key, seed)]
+        for key, seed in self.pending:
+            if (place := outcome_folder(path, key, seed).parent).exists() and not place.is_dir():
+                raise RunFolderError(f"{place}: is a file, but must be the folder of an entrant: move it away.")
+            if start := self._start(key, seed):
+                check_weights(start)
+        self.progress = ComparisonProgress(len(self.pending))
+
+    @property
+    def missing(self) -> list[tuple[str, int]]:
+        """Entrant and seed of the trainings that are not done."""
+        return [*self.pending, *self.open.values()]
+
+    def begin(self) -> None:
+        """Write what is asked for."""
+        self.environment = describe_environment(seed=0)
+        self._write_asked()
+        self._resolve_waiting()
+
+    def finish(self) -> None:
+        """Write when it ended."""
+        self.environment["finished"] = now()
+        self._write_asked()
+
+    # What the engine calls
+
+    def ask(self) -> Job | Wait | None:
+        """The next training whose beginning is known."""
+        for place, (key, seed) in enumerate(self.pending):
+            if not self._waits(key, seed):
+                del self.pending[place]
+                number, self.numbers = self.numbers, self.numbers + 1
+                self.open[number] = (key, seed)
+                self.progress.start(number, f"{key}, seed {seed}")
+                return Job(number, self._entrant(key, seed), seed)
+        return Wait() if self.pending or (self.open and self.picks.waiting) else None
+
+    def report(self, number: int, report: Report) -> bool:
+        """An epoch of a training, or its end; it always goes on to its end."""
+        self.progress.epoch(number, report.phase, report.epoch)
+        if report.done:
+            self._book(number, report)
+        return not report.done
+
+    def _book(self, number: int, report: Report) -> None:
+        missing = missing_scores(self.data.tasks, report.scores)
+        if missing:
+            self.fail(number, f"the evaluation gave no score {', '.join(missing)}")
+            return
+        wrong = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
+        if wrong:
+            self.fail(number, f"the scores are not finite: {', '.join(wrong)}")
+            return
+        key, seed = self.open[number]
+        phases = {**self._phases_before(key, seed), **report.phases}
+        outcome = self._outcome(key, seed, report, phases)
+        details = {**report.details, "phases": {name: asdict(phase) for name, phase in phases.items()}}
+        with self._writing():
+            save_weights(write_details(self.path, outcome, details), report.weights)
+        self._end(number, outcome)
+
+    def fail(self, number: int, reason: str) -> None:
+        """A training ended by an error."""
+        key, seed = self.open[number]
+        entry = self.entries[key]
+        failed = Outcome(key, State.FAILED, entry.entrant.method.name, seed, self.split, entry.trial, error=reason)
+        self._end(number, replace(failed, balancing=entry.about["balancing"]["name"]))
+
+    # Its parts
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """
+        :raises StorageError: If something cannot be written.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(self.path, error, self.command) from error
+
+    def _write_asked(self) -> None:
+        with self._writing():
+            write_asked(self.path, self._asked())
+
+    def _add(self, entry: Entry) -> None:
+        self.entries[entry.key] = entry
+
+    def _check_same(self, before: Comparison) -> None:
+        """Trainings made in another way are not mixed with new ones."""
+        asked = before.asked
+        kept = {"split": asked["split"], "training": asked["training"]}
+        now_asked = {"split": self.split, "training": self.training.model_dump(mode="json")}
+        for name, value in now_asked.items():
+            if kept[name] != value:
+                raise RunFolderError(
+                    f"{self.path / COMPARISON}: holds a comparison with `{name}` {kept[name]}, which must be the same "
+                    f"to go on with it, but got {value}."
+                )
+        for about in asked["entrants"]:
+            changed = self._changed(about)
+            if changed and before.of(about["key"]):
+                found = self.entries[about["key"]].about.get(changed[0])
+                raise RunFolderError(
+                    f"{self.path / COMPARISON}: `{about['key']}` was trained with {changed[0]} "
+                    f"{about.get(changed[0])}, which must be the same to go on, but got {found}. "
+                    "Give the recipe another name to have both."
+                )
+
+    def _changed(self, about: Mapping[str, Any]) -> list[str]:
+        """What of an entrant of an earlier call is different now."""
+        entry = self.entries.get(about["key"])
+        same = ("method", "options", "balancing", "width_multiplier", "trial")
+        return [name for name in same if entry and about.get(name) != entry.about.get(name)]
+
+    def _forget_what_changed(self, before: Comparison) -> None:
+        """Trainings that failed say nothing of a recipe that was mended since."""
+        changed = {about["key"] for about in before.asked["entrants"] if self._changed(about)}
+        self.outcomes = {one: outcome for one, outcome in self.outcomes.items() if one[0] not in changed}
+
+    def _asked(self) -> dict[str, Any]:
+        """What ``comparison.json`` says: entrants of earlier calls stay in it."""
+        earlier = {about["key"]: about for about in self.before.asked["entrants"]} if self.before else {}
+        entrants = {**earlier, **{key: dict(entry.about) for key, entry in self.entries.items()}}
+        picked_now = {name for names in self.picks.chosen.values() for name in names}
+        for key, about in entrants.items():
+            kept = [name for name in earlier.get(key, {}).get("picks", []) if name not in picked_now]
+            own = self.entries[key].about.get("picks", []) if key in self.entries else []
+            seeds = max(earlier.get(key, {}).get("seeds", 0), self.seeds if key in self.entries else 0)
+            entrants[key] = {**about, "seeds": seeds, **({"picks": [*kept, *own]} if "picks" in about else {})}
+        unresolved = dict(self.before.asked["unresolved"]) if self.before else {}
+        unresolved = {name: reason for name, reason in unresolved.items() if name not in picked_now}
+        return {
+            "seeds": max(about["seeds"] for about in entrants.values()),
+            "now": list(self.entries),
+            "split": self.split,
+            "training": self.training.model_dump(mode="json"),
+            "entrants": list(entrants.values()),
+            "unresolved": {**unresolved, **self.picks.unresolved},
+            "environment": self.environment,
+            "revisions": self._revisions(),
+        }
+
+    def _revisions(self) -> list[Any]:
+        """The source revisions that trainings were made with, oldest first."""
+        earlier = list(self.before.asked.get("revisions", [])) if self.before else []
+        own = self.environment["source_revision"]
+        return earlier if own in earlier else [*earlier, own]
+
+    def _done(self, key: str, seed: int) -> bool:
+        found = self.outcomes.get((key, seed))
+        return found is not None and found.state is State.COMPLETE
+
+    def _waits(self, key: str, seed: int) -> bool:
+        """Whether it starts from weights that are still being trained."""
+        source = self.entries[key].entrant.method.starts_from
+        return bool(source) and ((source, seed) in self.pending or (source, seed) in self.open.values())
+
+    def _start(self, key: str, seed: int) -> Path | None:
+        """The folder of the trained weights that an entrant starts from, where there are some."""
+        source = self.entries[key].entrant.method.starts_from
+        if source not in self.entries or not self._done(source, seed):
+            return None
+        alike = all(self.entries[source].about[name] == self.entries[key].about[name] for name in ALIKE)
+        folder = outcome_folder(self.path, source, seed)
+        return folder if alike and has_weights(folder) else None
+
+    def _entrant(self, key: str, seed: int) -> Entrant:
+        entrant, start = self.entries[key].entrant, self._start(key, seed)
+        return entrant if start is None else replace(entrant, given=load_weights(start))
+
+    def _phases_before(self, key: str, seed: int) -> dict[str, Phase]:
+        """What the weights took that it started from."""
+        if self._start(key, seed) is None:
+            return {}
+        source = self.entries[key].entrant.method.starts_from
+        found = self.outcomes[source, seed]
+        name = f"{source} initialisation".replace("_", "-")
+        return {name: Phase(found.epochs, found.training_samples, found.seconds, found.training_macs)}
+
+    def _outcome(self, key: str, seed: int, report: Report, phases: Mapping[str, Phase]) -> Outcome:
+        entry = self.entries[key]
+        assert report.cost is not None
+        return Outcome(
+            entrant=key,
+            state=State.COMPLETE,
+            method=entry.entrant.method.name,
+            seed=seed,
+            split=self.split,
+            trial=entry.trial,
+            balancing=entry.about["balancing"]["name"],
+            epochs=report.epoch,
+            seconds=sum(phase.seconds for phase in phases.values()),
+            accuracy=mean_quality(self.data.tasks, report.scores),
+            learnable_parameters=report.cost.learnable_parameters,
+            fixed_parameters=report.cost.fixed_parameters,
+            macs=report.cost.macs,
+            macs_of_one_task=report.macs_of_one_task,
+            training_samples=sum(phase.samples for phase in phases.values()),
+            training_macs=sum(phase.macs for phase in phases.values()),
+            scores=dict(report.scores),
+        )
+
+    def _end(self, number: int, outcome: Outcome) -> None:
+        del self.open[number]
+        self.outcomes[outcome.entrant, outcome.seed] = outcome
+        with self._writing():
+            write_outcomes(self.path, list(self.outcomes.values()), self.data.score_names)
+        self.progress.end(number, outcome)
+        self._resolve_waiting()
+
+    def _resolve_waiting(self) -> None:
+        """Pick what waited for a baseline that is now trained."""
+        for baseline in sorted(self.picks.baselines_needed()):
+            missing = {key for key, _ in self.missing}
+            if baseline in missing:
+                continue
+            found = [one for (key, _), one in self.outcomes.items() if key == baseline and one.state is State.COMPLETE]
+            sizes = [one.learnable_parameters for one in found]
+            trial = self.picks.resolve(baseline, round(sum(sizes) / len(sizes)) if sizes else None)
+            if trial is not None:
+                entry = trial_entry(trial, self.picks.chosen[trial.number], self.picks.run.experiment)
+                self._add(entry)
+                new = [(entry.key, seed) for seed in range(self.seeds) if not self._done(entry.key, seed)]
+                self.pending += [one for one in new if one not in self.missing]
+                self.progress.asked += len(new)
+            self._write_asked()
