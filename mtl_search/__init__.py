@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from mtl_search.spaces.architecture import Backbone as Backbone
     from mtl_search.spaces.architecture import LayerChoice as LayerChoice
     from mtl_search.spaces.architecture import Stage as Stage
-    from mtl_search.spaces.experiment import Training as Training
     from mtl_search.spaces.experiment import load_experiment as load_experiment
     from mtl_search.spaces.experiment import load_space as load_space
+    from mtl_search.spaces.settings import Training as Training
     from mtl_search.spaces.space import LayerSpace as LayerSpace
     from mtl_search.spaces.space import SearchSpace as SearchSpace
     from mtl_search.tasks import make_task as make_task
@@ -43,7 +43,7 @@ _HOMES = {
     "load_dataset": "datasets",
     "make_dataset": "datasets",
     "evaluate": "evaluation",
-    "Training": "spaces.experiment",
+    "Training": "spaces.settings",
     "load_experiment": "spaces.experiment",
     "load_space": "spaces.experiment",
     "export": "exporting.export",

@@ -19,7 +19,7 @@ from mtl_search.methods._candidate import Candidate
 from mtl_search.metrics.scores import is_optional
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture, Backbone
-from mtl_search.spaces.experiment import BalancingSettings, Training
+from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Task
 from mtl_search.training.trainer import Checkpoint, Epoch, Trainer, device_of, restoring, scores_on
 

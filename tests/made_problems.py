@@ -11,7 +11,7 @@ from made_networks import made_tasks
 from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.spaces.architecture import Backbone, Kind, Stage
-from mtl_search.spaces.experiment import Training
+from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Classification
 from mtl_search.training.trainer import Epoch
 

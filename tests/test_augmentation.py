@@ -17,7 +17,7 @@ from mtl_search.internal.registry import METHODS
 from mtl_search.methods import make_method
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.reporting.text import augmentation_text
-from mtl_search.spaces.experiment import AugmentationSettings, Training
+from mtl_search.spaces.settings import AugmentationSettings, Training
 from mtl_search.training.augmentation import Augmentation, Moves
 from mtl_search.training.batches import DeviceSplit
 

@@ -20,7 +20,7 @@ from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import DivergedError, UserError
 from mtl_search.internal.registry import BALANCINGS
 from mtl_search.networks.network import build_model
-from mtl_search.spaces.experiment import BalancingSettings, Training
+from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.training.trainer import Trainer
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

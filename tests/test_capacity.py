@@ -12,7 +12,8 @@ from mtl_search.errors import UserError
 from mtl_search.execution.capacity import check_capacity, this_machine
 from mtl_search.internal.processors import processors
 from mtl_search.searching import run as runner
-from mtl_search.spaces.experiment import Search, load_experiment
+from mtl_search.spaces.experiment import load_experiment
+from mtl_search.spaces.settings import Search
 
 GPUS = int(this_machine()["GPU"])
 TOO_MANY = GPUS + 1

@@ -12,7 +12,7 @@ from mtl_search.evaluation import Course, Report, evaluate_by_epoch
 from mtl_search.internal.registry import BALANCINGS
 from mtl_search.internal.seeds import generator
 from mtl_search.runs.weights import CHECKPOINT, load_checkpoint, save_checkpoint
-from mtl_search.spaces.experiment import AugmentationSettings, BalancingSettings, Training
+from mtl_search.spaces.settings import AugmentationSettings, BalancingSettings, Training
 from mtl_search.training.trainer import Checkpoint
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

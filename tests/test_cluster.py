@@ -18,7 +18,8 @@ from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Training, load_experiment
+from mtl_search.spaces.experiment import load_experiment
+from mtl_search.spaces.settings import Training
 
 TRIALS = 9
 

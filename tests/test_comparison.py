@@ -28,7 +28,8 @@ from mtl_search.runs.trial import State
 from mtl_search.runs.weights import load_weights
 from mtl_search.searching.run import prepare
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment, Training, load_experiment
+from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.spaces.settings import Training
 
 SMALL = ["dataset.train=300", "dataset.val=100", "dataset.test=50", "training.epochs=1", "training.batch_size=50"]
 SCORES = ("left/accuracy", "right/accuracy", "left/loss", "right/loss")

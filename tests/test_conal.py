@@ -16,7 +16,7 @@ from mtl_search.methods import Finished, Problem, make_method
 from mtl_search.methods.conal import CoNAL, Search, SearchLog, divided, resolve_conflicts
 from mtl_search.networks.paths import Path
 from mtl_search.spaces.architecture import Backbone, Stage
-from mtl_search.spaces.experiment import Training
+from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Classification
 from mtl_search.training.trainer import Epoch
 

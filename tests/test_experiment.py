@@ -8,7 +8,6 @@ import yaml
 from mtl_search.errors import ExperimentError
 from mtl_search.spaces.architecture import Backbone, Stage
 from mtl_search.spaces.experiment import (
-    AugmentationSettings,
     Experiment,
     experiment_names,
     experiment_of,
@@ -16,6 +15,7 @@ from mtl_search.spaces.experiment import (
     load_space,
     parse_experiment,
 )
+from mtl_search.spaces.settings import AugmentationSettings
 from mtl_search.spaces.space import LayerSpace, SearchSpace
 
 SMALL: dict[str, Any] = {

@@ -15,7 +15,7 @@ from mtl_search.datasets.fashion_scenes import CLASS_OF_GARMENT, edges_of
 from mtl_search.errors import DatasetError
 from mtl_search.evaluation import evaluate
 from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
-from mtl_search.spaces.experiment import Training
+from mtl_search.spaces.settings import Training
 
 SIZES = {"train": 40, "val": 12, "test": 12}
 Maps = NDArray[np.floating]

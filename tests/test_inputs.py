@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mtl_search.datasets import Dataset, Split, _inputs, make_dataset
 from mtl_search.errors import DatasetError, FieldError
-from mtl_search.spaces.experiment import AugmentationSettings
+from mtl_search.spaces.settings import AugmentationSettings
 from mtl_search.tasks import make_task
 from mtl_search.training.augmentation import check_augmentation
 from mtl_search.training.batches import DeviceSplit

@@ -28,7 +28,7 @@ from mtl_search.internal.arrays import FileArray
 from mtl_search.training.batches import InFiles
 from mtl_search.datasets import Split, make_dataset
 from mtl_search.evaluation import Entrant, evaluate
-from mtl_search.spaces.experiment import Training
+from mtl_search.spaces.settings import Training
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.runs.provenance import data_digest
 from mtl_search.tasks import make_task

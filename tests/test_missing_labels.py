@@ -24,7 +24,8 @@ from mtl_search.methods.recon import conflicting_pairs
 from mtl_search.reporting.search_page import write_report
 from mtl_search.runs.folder import load_run
 from mtl_search.searching.run import search
-from mtl_search.spaces.experiment import BalancingSettings, load_experiment
+from mtl_search.spaces.experiment import load_experiment
+from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.tasks import Binary, Classification, MultiLabel, Regression, Segmentation, Task, TaskGroups
 from mtl_search.training.batches import DeviceSplit
 from mtl_search.training.trainer import Trainer, scores_on

@@ -7,7 +7,8 @@ import pytest
 from typer.main import get_command
 
 from mtl_search.cli.commands import app
-from mtl_search.spaces.experiment import parse_experiment, read_yaml
+from mtl_search.spaces.experiment import parse_experiment
+from mtl_search.spaces.yaml_files import read_yaml
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

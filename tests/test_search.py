@@ -29,7 +29,8 @@ from mtl_search.runs.folder import COLUMNS, Run, load_run
 from mtl_search.runs.trial import State, Trial
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment, Training, load_experiment
+from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.spaces.settings import Training
 from mtl_search.training.trainer import scores_on
 
 SMALL = ["dataset.train=600", "dataset.val=200", "dataset.test=50", "training.epochs=1", "search.trials=6"]

@@ -15,7 +15,8 @@ from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Training, load_experiment
+from mtl_search.spaces.experiment import load_experiment
+from mtl_search.spaces.settings import Training
 from mtl_search.training.batches import DeviceSplit
 from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer, device_of, scores_on
 

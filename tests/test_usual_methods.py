@@ -19,7 +19,7 @@ from mtl_search.methods.recon import ConflictCounter, Recon, conflicting_pairs, 
 from mtl_search.methods.single_task import SingleTask
 from mtl_search.networks.paths import Path, PathNetwork, stage_places
 from mtl_search.spaces.architecture import Architecture, Backbone, Kind, LayerChoice, Stage
-from mtl_search.spaces.experiment import BalancingSettings
+from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.training.trainer import Trainer
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

@@ -3,7 +3,7 @@
 from mtl_search.errors import UnknownNameError
 from mtl_search.internal.registry import BALANCINGS, DATASETS, METHODS, PRIMITIVES, TASKS, Registry
 from mtl_search.spaces.banks import BANKS, CONVOLUTION
-from mtl_search.spaces.experiment import read_yaml, yaml_files
+from mtl_search.spaces.yaml_files import read_yaml, yaml_files
 
 KINDS = ("spaces", "baselines", "datasets", "tasks", "primitives", "methods", "balancings")
 

@@ -38,7 +38,8 @@ from mtl_search.runs.provenance import changed_data, described
 from mtl_search.runs.writer import RunWriter, make_folder, remove_half_written
 from mtl_search.searching.run import default_folder, prepare
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import MOST_MACHINES, Experiment, Search
+from mtl_search.spaces.experiment import Experiment
+from mtl_search.spaces.settings import MOST_MACHINES, Search
 
 MOST_SEEDS = 1_000
 """Trainings of each entrant. Comparisons of the literature have three to ten."""

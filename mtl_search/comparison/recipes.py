@@ -19,15 +19,8 @@ from mtl_search.internal.messages import explain
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Method, make_method
 from mtl_search.spaces.architecture import Backbone
-from mtl_search.spaces.experiment import (
-    LONGEST_TEXT,
-    BalancingSettings,
-    Section,
-    by_name,
-    find_yaml,
-    read_yaml,
-    yaml_files,
-)
+from mtl_search.spaces.settings import LONGEST_TEXT, BalancingSettings, Section, by_name
+from mtl_search.spaces.yaml_files import find_yaml, read_yaml, yaml_files
 
 ALL = "all"
 NAME = r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*"

@@ -24,7 +24,7 @@ from mtl_search.runs.folder import COLUMNS
 from mtl_search.runs.records import Asked, BranchDetails, Details, check_record, read_record
 from mtl_search.runs.rows import csv_line, once, read_table, real, real_or_none, scores, whole
 from mtl_search.runs.trial import State
-from mtl_search.spaces.experiment import Training
+from mtl_search.spaces.settings import Training
 
 REFERENCE = "single_task"
 """The entrant that Delta_m is taken over."""

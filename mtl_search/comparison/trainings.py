@@ -27,7 +27,7 @@ from mtl_search.internal.layout import COMPARISON
 from mtl_search.runs.environment import describe_environment, now
 from mtl_search.runs.trial import State
 from mtl_search.runs.weights import check_weights, has_weights, load_weights, save_weights
-from mtl_search.spaces.experiment import Training
+from mtl_search.spaces.settings import Training
 
 ALIKE = ("width_multiplier", "balancing")
 """What a baseline must have in common with the one whose trained weights it starts from; else it trains its own."""

@@ -11,7 +11,8 @@ from mtl_search.internal.processors import processors
 from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.primitives import LinearVectorPrimitive
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of
-from mtl_search.spaces.experiment import Experiment, Search
+from mtl_search.spaces.experiment import Experiment
+from mtl_search.spaces.settings import Search
 
 KINDS = (("GPU", "gpus", "GPU", "GPUs"), ("CPU", "cpus", "processor", "processors"))
 """What Ray counts, the key of the experiment, and the words for one and for several."""

@@ -35,7 +35,7 @@ from mtl_search.internal.memory import keep_freed_memory
 from mtl_search.internal.processors import processors as processors  # scripts ask for it here
 from mtl_search.internal.signals import signals_interrupt, uninterrupted
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Search, Training
+from mtl_search.spaces.settings import Search, Training
 
 OBJECT_STORE_BYTES = 256 * 2**20
 DATASET_ROOM = 3

@@ -38,7 +38,7 @@ from mtl_search.runs.weights import has_weights, load_weights
 from mtl_search.runs.writer import remove_half_written
 from mtl_search.searching.run import prepare
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Training
+from mtl_search.spaces.settings import Training
 
 Format = Literal["onnx", "torch"]
 INPUTS = {3: "image", 1: "features"}

@@ -20,7 +20,7 @@ from mtl_search.internal.seeds import generator
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.networks.relaxed import Place, RelaxedNetwork
-from mtl_search.spaces.experiment import BalancingSettings, Training
+from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Targets
 from mtl_search.training.batches import Batch, DeviceSplit
 from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer, autocast

@@ -14,7 +14,7 @@ from mtl_search.methods import Finished, Method, Problem
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.spaces.architecture import Backbone
-from mtl_search.spaces.experiment import BalancingSettings
+from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.tasks import Targets, Task
 from mtl_search.training.trainer import Epoch, Group, Trainer
 

@@ -47,7 +47,8 @@ from mtl_search.runs.records import Environment, read_record
 from mtl_search.runs.rows import once, read_table, real, real_or_none, scores, whole
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment, parse_experiment, read_yaml
+from mtl_search.spaces.experiment import Experiment, parse_experiment
+from mtl_search.spaces.yaml_files import read_yaml
 
 COLUMNS = (
     "trial",

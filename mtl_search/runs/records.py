@@ -15,7 +15,7 @@ from mtl_search.internal.layout import FORMAT
 from mtl_search.internal.messages import explain
 from mtl_search.internal.reading import read_json
 from mtl_search.runs.rows import LARGEST
-from mtl_search.spaces.experiment import Training
+from mtl_search.spaces.settings import Training
 
 MOST_SEEDS = 10_000
 """Trainings of one entrant that are believed."""

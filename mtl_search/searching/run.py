@@ -40,7 +40,8 @@ from mtl_search.samplers.study import Proposals
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.loop import Campaign
 from mtl_search.searching.progress import Progress
-from mtl_search.spaces.experiment import Experiment, Training, experiment_of
+from mtl_search.spaces.experiment import Experiment, experiment_of
+from mtl_search.spaces.settings import Training
 from mtl_search.spaces.space import SearchSpace
 from mtl_search.training.augmentation import check_augmentation
 from mtl_search.training.sample_order import check_sampling

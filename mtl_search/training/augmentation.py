@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mtl_search.errors import FieldError
 from mtl_search.internal.seeds import generator
-from mtl_search.spaces.experiment import AugmentationSettings
+from mtl_search.spaces.settings import AugmentationSettings
 
 
 @dataclass(frozen=True)

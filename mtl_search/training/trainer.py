@@ -18,7 +18,7 @@ from mtl_search.balancing import make_balancing
 from mtl_search.datasets import Dataset
 from mtl_search.errors import CheckpointError, DatasetError, DivergedError, FieldError
 from mtl_search.internal.seeds import generator
-from mtl_search.spaces.experiment import Training
+from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Targets, Task
 from mtl_search.training.augmentation import Augmentation
 from mtl_search.training.batches import LARGEST_BATCH, DeviceSplit, most_at_once

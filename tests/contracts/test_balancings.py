@@ -16,7 +16,7 @@ from mtl_search.internal.gradients import task_gradients
 from mtl_search.internal.registry import BALANCINGS
 from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.networks.paths import PathNetwork
-from mtl_search.spaces.experiment import BalancingSettings, Training
+from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.training.trainer import Trainer
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

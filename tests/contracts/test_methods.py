@@ -27,7 +27,9 @@ from mtl_search.datasets import Dataset
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Method, Problem, make_method
 from mtl_search.spaces.architecture import Kind
-from mtl_search.spaces.experiment import BalancingSettings, load_experiment, yaml_files
+from mtl_search.spaces.experiment import load_experiment
+from mtl_search.spaces.settings import BalancingSettings
+from mtl_search.spaces.yaml_files import yaml_files
 from mtl_search.tasks import Classification
 from mtl_search.training.trainer import Trainer
 

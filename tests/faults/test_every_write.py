@@ -21,7 +21,8 @@ from mtl_search.runs.trial import State
 from mtl_search.samplers import journal
 from mtl_search.searching.run import resume, search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment, Training, load_experiment
+from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.spaces.settings import Training
 from mtl_search.training.trainer import Checkpoint
 
 TRIALS, EPOCHS = 5, 4

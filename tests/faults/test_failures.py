@@ -20,7 +20,8 @@ from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Training, load_experiment
+from mtl_search.spaces.experiment import load_experiment
+from mtl_search.spaces.settings import Training
 
 GIB = 2**30
 

@@ -27,7 +27,8 @@ from made_runs import made_run
 from mtl_search.cli.checking import check, check_text
 from mtl_search.comparison.recipes import load_baselines
 from mtl_search.errors import MTLSearchError
-from mtl_search.spaces.experiment import experiment_names, load_experiment, parse_experiment, yaml_files
+from mtl_search.spaces.experiment import experiment_names, load_experiment, parse_experiment
+from mtl_search.spaces.yaml_files import yaml_files
 
 ROWS = 40
 """Of the tables: enough for three splits."""

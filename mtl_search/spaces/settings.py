@@ -1,0 +1,310 @@
+"""The sections of an experiment: what may stand under each key, with which limits."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from mtl_search.internal.registry import BALANCINGS, DATASETS
+from mtl_search.spaces.architecture import (
+    DECODER,
+    MOST_CHANNELS,
+    MOST_DEPTH,
+    MOST_LAYERS,
+    MOST_POOL,
+    MOST_STRIDE,
+    Backbone,
+    Kind,
+    Routing,
+    Specific,
+    Stage,
+)
+from mtl_search.spaces.banks import check_bank, default_bank
+from mtl_search.spaces.space import MOST_OPTIONS, Granularity, LayerSpace, SearchSpace
+
+
+def _as_list(value: Any) -> Any:
+    """One option may be written without a list."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+FEW = Field(max_length=MOST_OPTIONS)
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Banks = Annotated[tuple[str, ...], FEW, BeforeValidator(_as_list)]
+Ratios = Annotated[tuple[Ratio, ...], FEW, BeforeValidator(_as_list)]
+Depths = Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_DEPTH)], ...], FEW, BeforeValidator(_as_list)]
+Widths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], FEW, BeforeValidator(_as_list)]
+
+MOST = 1_000_000
+"""Of what is counted one by one: epochs, trials, samples of a batch. No search has come near in any of them."""
+MOST_RATE = 1e6
+"""Of a learning rate and a weight decay: float32 holds their products with weights."""
+MOST_HOURS = 1e6
+"""A century."""
+MOST_MACHINES = 10_000
+"""Workers, processors and GPUs. The largest clusters of Ray have some thousands of machines."""
+MOST_POINTS = 1_000
+"""Architectures that are tried first."""
+MOST_OBJECTIVES = 8
+"""The cost of a hypervolume grows exponentially with them. Five are the most in use."""
+LONGEST_NAME, LONGEST_TEXT = 100, 10_000
+"""Characters of a name, which is part of the name of a folder, and of a description."""
+
+
+class Section(BaseModel):
+    """A part of an experiment: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class StageSettings(Section):
+    """One stage: as :class:`~mtl_search.spaces.architecture.Stage`."""
+
+    width: int = Field(ge=1, le=MOST_CHANNELS)
+    depth: int = Field(1, ge=1, le=MOST_LAYERS)
+    stride: int = Field(1, ge=1, le=MOST_STRIDE)
+    dilation: int = Field(1, ge=1, le=MOST_STRIDE)
+
+
+class BackboneSettings(Section):
+    """As :class:`~mtl_search.spaces.architecture.Backbone`."""
+
+    kind: Kind = "plain"
+    stem: int = Field(0, ge=0, le=MOST_CHANNELS)
+    stem_stride: int = Field(1, ge=1, le=MOST_STRIDE)
+    stages: tuple[StageSettings, ...] = Field(min_length=1, max_length=MOST_LAYERS)
+    head_pool: int = Field(1, ge=1, le=MOST_POOL)
+    decoder: int = Field(DECODER, ge=1, le=MOST_CHANNELS)
+
+    def build(self) -> Backbone:
+        """The backbone that these settings describe."""
+        stages = tuple(Stage(stage.width, stage.depth, stage.stride, stage.dilation) for stage in self.stages)
+        return Backbone(stages, self.kind, self.stem, self.stem_stride, self.head_pool, self.decoder)
+
+
+class Options(Section):
+    """The options of a layer; what is left out is taken from the experiment's ``space``."""
+
+    bank: Banks | None = None
+    shared_ratio: Ratios | None = None
+    branch_depth: Depths | None = None
+
+    @field_validator("bank")
+    @classmethod
+    def _banks_exist(cls, banks: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for bank in banks or ():
+            check_bank(bank)
+        return banks
+
+    @field_validator("bank", "shared_ratio", "branch_depth")
+    @classmethod
+    def _offers_options(cls, options: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if options is not None and (not options or len(set(options)) != len(options)):
+            raise ValueError("must offer at least one option, none of them twice")
+        return options
+
+
+class SpaceSettings(Options):
+    """What is left to choose.
+
+    :param bank: By default ``paper``; for a ``vector`` backbone ``vector``.
+    :param layers: Options of single layers, by their number from 0, instead of the general ones.
+    """
+
+    width_multiplier: Widths = (1.0,)
+    granularity: Granularity = "layer"
+    specific: Specific = "nlp"
+    routing: Routing = "strict"
+    layers: dict[int, Options] = {}
+
+    def build(self, backbone: Backbone) -> SearchSpace:
+        """The space over ``backbone`` that these settings describe."""
+        usual = default_bank(backbone.kind)
+        layers = [self._layer(self.layers.get(number, Options()), usual) for number in range(backbone.layers)]
+        return SearchSpace(
+            backbone, tuple(layers), self.width_multiplier, self.granularity, self.specific, self.routing
+        )
+
+    def _layer(self, own: Options, bank: str) -> LayerSpace:
+        given: dict[str, Any] = {"bank": (bank,)} | {
+            name: value
+            for name in ("bank", "shared_ratio", "branch_depth")
+            if (value := getattr(own, name) or getattr(self, name)) is not None
+        }
+        return LayerSpace(**given)
+
+
+class DatasetSettings(BaseModel):
+    """A dataset by name; the other keys are options of that dataset."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        DATASETS.check(name)
+        return name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys besides ``name``."""
+        return dict(self.model_extra or {})
+
+
+class BalancingSettings(BaseModel):
+    """How the tasks are balanced, by name; the other keys are options of that balancing."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = "equal"
+
+    @field_validator("name")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        BALANCINGS.check(name)
+        return name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys besides ``name``."""
+        return dict(self.model_extra or {})
+
+
+def by_name(value: Any) -> Any:
+    """A mapping with a name may be written as the name alone."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _defaults_for_true(value: Any) -> Any:
+    """``true`` stands for a section with its defaults, ``false`` for none."""
+    return {} if value is True else None if value is False else value
+
+
+class AugmentationSettings(Section):
+    """How training samples are moved at random, each anew in every epoch. Others never are.
+
+    Maps of dense tasks move alike; what comes in has no target there.
+
+    :param shift: Most pixels that a picture is moved by, up or down and left or right; what comes in is 0. A random
+        crop after padding by so many is the same.
+    :param flip: Whether left and right are exchanged half of the time: for tasks of which that changes no target.
+    """
+
+    shift: int = Field(0, ge=0, le=MOST)
+    flip: bool = False
+
+    @model_validator(mode="after")
+    def _moves_something(self) -> "AugmentationSettings":
+        if not (self.shift or self.flip):
+            raise ValueError("must have a `shift` above 0 or `flip: true`, or be left out")
+        return self
+
+
+class Training(Section):
+    """How one network is trained.
+
+    :param epochs: Passes over the training split.
+    :param batch_size: Samples per step; a last incomplete batch is left out.
+    :param learning_rate: Highest learning rate of AdamW.
+    :param weight_decay: Of AdamW, on weights; biases and norms are not decayed.
+    :param schedule: ``one_cycle`` (Smith & Topin, 2018), ``cosine``, ``step`` (halved after half of them), ``poly``
+        (falls to 0 as the 0.9th power of what is left; Chen et al., TPAMI 2018) or ``constant``; stepped every batch.
+    :param label_smoothing: Of the cross entropy, 0 to below 1.
+    :param balancing: How the losses or gradients of the tasks are combined: a name, or a mapping of ``name`` and its
+        options, see ``mtl-search list balancings``.
+    :param augmentation: How training samples are moved at random; not at all if left out.
+    :param sampling: How often the parts of a dataset that is a ``union`` are drawn: ``by_size``, every sample once in
+        an epoch; ``evenly``, as many samples of each part, of a small one some several times.
+    :param device: ``auto`` takes CUDA where there is one.
+    :param compile: Whether to train with ``torch.compile``, on CUDA with CUDA graphs. Each network is compiled anew,
+        for a minute or more; on a processor its steps are no faster then.
+    """
+
+    epochs: int = Field(5, ge=1, le=MOST)
+    batch_size: int = Field(128, ge=2, le=MOST)
+    learning_rate: float = Field(3e-3, gt=0, le=MOST_RATE)
+    weight_decay: float = Field(1e-2, ge=0, le=MOST_RATE)
+    schedule: Literal["one_cycle", "cosine", "step", "poly", "constant"] = "one_cycle"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    balancing: Annotated[BalancingSettings, BeforeValidator(by_name)] = BalancingSettings()
+    augmentation: AugmentationSettings | None = None
+    sampling: Literal["by_size", "evenly"] = "by_size"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False
+
+
+class Constraints(Section):
+    """Upper limits, checked before anything is trained. ``null`` is no limit.
+
+    :param latency_ms: Of a forward pass for one sample on the machine that runs the search, measured; the others are
+        computed.
+    """
+
+    learnable_parameters: int | None = Field(None, ge=1)
+    total_parameters: int | None = Field(None, ge=1)
+    macs: int | None = Field(None, ge=1)
+    latency_ms: float | None = Field(None, gt=0)
+
+    def limits(self) -> dict[str, float]:
+        """Name of the cost -> its limit, without those that have none."""
+        return {name: limit for name, limit in self.model_dump().items() if limit is not None}
+
+
+class EarlyStopping(Section):
+    """As :class:`~mtl_search.searching.early_stopping.SuccessiveHalving`.
+
+    :param grace: Epochs that every trial gets.
+    :param factor: One in so many trials goes on, and is compared again after so many times as many epochs.
+    """
+
+    grace: int = Field(3, ge=1, le=MOST)
+    factor: float = Field(3, gt=1, le=MOST)
+
+
+class Target(Section):
+    """What is good enough: the search ends with the first complete trial that reaches it.
+
+    :param metric: ``accuracy`` or ``<task>/<metric>``.
+    :param value: Reached from below, for an error from above.
+    """
+
+    metric: str = "accuracy"
+    value: float
+
+
+class Search(Section):
+    """How the space is searched. It ends with ``trials``, ``hours`` or ``target``, whichever comes first.
+
+    :param trials: Candidates to train, to their end or until they are stopped early.
+    :param hours: Time for the search, over all calls that go on with it. Trials under way are kept at their last epoch.
+    :param target: A quality that is good enough.
+    :param early_stopping: Whether to stop trials that others are ahead of: ``true``, or its settings.
+    :param learning_curves: Whether to score every epoch, into ``epochs.csv``, and not only those that decide something.
+    :param points: Architectures that are tried first, each a mapping of questions to answers: of the keys of ``space``
+        (``shared_ratio: 1.0``) or of one layer's (``layer0.shared_ratio: 1.0``). What is left out is its first option.
+    :param retries: How often a trial goes on from its last checkpoint after the death of its worker.
+    :param workers: Trials at the same time; ``auto``: as many as the processors allow; 0: in this process, one by one.
+    :param sampler: What proposes candidates.
+    :param seed: Seed of the sampler and of every training.
+    :param cpus: Processors, and threads, of each trial.
+    :param gpus: GPUs of each trial; a fraction puts several trials on one.
+    """
+
+    trials: int = Field(24, ge=1, le=MOST)
+    hours: float | None = Field(None, gt=0, le=MOST_HOURS)
+    target: Target | None = None
+    workers: int | Literal["auto"] = "auto"
+    sampler: Literal["bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution"] = "bayesian"
+    early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_defaults_for_true)] = None
+    learning_curves: bool = False
+    points: tuple[dict[str, Any], ...] = Field((), max_length=MOST_POINTS)
+    retries: int = Field(2, ge=0, le=MOST)
+    seed: int = Field(0, ge=0, lt=2**31)
+    cpus: int = Field(1, ge=1, le=MOST_MACHINES)
+    gpus: float = Field(0, ge=0, le=MOST_MACHINES)
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _not_negative(cls, workers: Any) -> Any:
+        if workers != "auto" and (not isinstance(workers, int) or not 0 <= workers <= MOST_MACHINES):
+            raise ValueError(f"must be `auto` or a whole number from 0 to {MOST_MACHINES:,}")
+        return workers
