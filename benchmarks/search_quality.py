@@ -61,7 +61,7 @@ from plotly.subplots import make_subplots
 from mtl_search import cost
 from mtl_search.datasets import Dataset, Split
 from mtl_search.evaluation import Report
-from mtl_search.execution.engine import Job
+from mtl_search.execution.jobs import Job
 from mtl_search.metrics.intervals import Interval, interval
 from mtl_search.metrics.pareto import axis_value, direction_of, front_mask, hypervolume
 from mtl_search.runs.environment import describe_environment

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from mtl_search import load_dataset, load_experiment, search
-from mtl_search.execution.engine import Job
+from mtl_search.execution.jobs import Job
 from mtl_search.searching.loop import Campaign
 
 

@@ -10,7 +10,7 @@ from mtl_search import cost
 from mtl_search.cost import estimate
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.evaluation import Report
-from mtl_search.execution.engine import Job
+from mtl_search.execution.jobs import Job
 from mtl_search.runs.folder import load_run
 from mtl_search.runs.provenance import begin_environment
 from mtl_search.runs.trial import State

@@ -29,7 +29,7 @@ ROOMS = (
 )
 """What stands in the package, lowest first: what is on one floor does not import one another."""
 
-SHORT_NAMES = {"__init__", "pareto"}
+SHORT_NAMES = {"__init__", "engine", "pareto"}
 """Names of what lives in a room, for users to import from the package itself."""
 
 HOMES = {

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from mtl_search.cli.commands import main
-from mtl_search.errors import UserError
-from mtl_search.execution.engine import reason_of
+from mtl_search.errors import UserError, reason_of
 
 CLASSES = ("Größe", "a\x1b[2Jb", "c\nforged: valid", "abc\u202etxt", "=1+1")
 SHOWN = ("Größe", r"a\x1b[2Jb", r"c\nforged: valid", r"abc\u202etxt", "=1+1")

@@ -20,7 +20,7 @@ def told(*lines: str) -> str:
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to processors")
 def test_processors_are_those_that_the_process_may_run_on() -> None:
-    assert told(ON_ONE, "from mtl_search.execution.engine import processors", "print(processors())") == "1"
+    assert told(ON_ONE, "from mtl_search.internal.processors import processors", "print(processors())") == "1"
     cores = "from mtl_search.runs.environment import describe_environment as told; print(told(0)['hardware']['cores'])"
     assert told(ON_ONE, cores) == "1"
 

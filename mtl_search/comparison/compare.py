@@ -27,7 +27,8 @@ from mtl_search.errors import (
 )
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.execution.capacity import check_here
-from mtl_search.execution.engine import Work, engine
+from mtl_search.execution.engine import engine
+from mtl_search.execution.jobs import Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.processors import processors
 from mtl_search.internal.signals import advise

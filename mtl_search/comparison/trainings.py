@@ -22,7 +22,7 @@ from mtl_search.comparison.results import (
 from mtl_search.datasets import Dataset
 from mtl_search.errors import RunFolderError, StorageError, UserError
 from mtl_search.evaluation import Entrant, Phase, Report, mean_quality, missing_scores
-from mtl_search.execution.engine import Job, Wait
+from mtl_search.execution.jobs import Job, Wait
 from mtl_search.internal.layout import COMPARISON
 from mtl_search.runs.environment import describe_environment, now
 from mtl_search.runs.trial import State

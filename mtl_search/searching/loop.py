@@ -10,7 +10,7 @@ from mtl_search import cost
 from mtl_search.datasets import Dataset
 from mtl_search.errors import AllFailedError
 from mtl_search.evaluation import Course, Report, mean_quality, missing_scores
-from mtl_search.execution.engine import Job
+from mtl_search.execution.jobs import Job
 from mtl_search.internal.layout import CHECKPOINT, CHECKPOINTS
 from mtl_search.metrics.pareto import COSTS, direction_of
 from mtl_search.networks.network import build_model

@@ -25,7 +25,8 @@ from mtl_search.errors import (
 )
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.execution.capacity import check_here, check_memory, this_machine
-from mtl_search.execution.engine import Source, Work, engine, room
+from mtl_search.execution.engine import engine, room
+from mtl_search.execution.jobs import Source, Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import JOURNAL
 from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
