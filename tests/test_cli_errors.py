@@ -72,7 +72,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mtl_search.cli.commands", *arguments]
+    command = [sys.executable, "-m", "mtl_search.cli", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 

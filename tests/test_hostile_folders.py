@@ -243,7 +243,7 @@ def test_the_command_line_says_what_leads_out_of_a_folder(
     before = state_of(outside)
     put(folder, name, kind, outside)
     done = subprocess.run(
-        [sys.executable, "-m", "mtl_search.cli.commands", *(one.format(run=folder) for one in arguments)],
+        [sys.executable, "-m", "mtl_search.cli", *(one.format(run=folder) for one in arguments)],
         capture_output=True,
         text=True,
         check=False,

@@ -13,7 +13,7 @@ HELP = Path(mtl_search.__file__).with_name("cli") / "help.txt"
 
 
 def output(module: str, *arguments: str, **environment: str) -> str:
-    code = f"import sys; sys.argv = ['mtl-search', *{list(arguments)}]; from mtl_search.{module} import main; main()"
+    code = f"import sys; sys.argv = ['mtl-search', *{list(arguments)}]; from mtl_search.cli.{module} import main; main()"
     command = [sys.executable, "-X", "utf8", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
     return done.stdout
@@ -21,7 +21,7 @@ def output(module: str, *arguments: str, **environment: str) -> str:
 
 def test_the_kept_help_is_that_of_the_commands() -> None:
     """`make help` writes it again."""
-    assert HELP.read_text(encoding="utf-8") == output("cli", "--help", COLUMNS="80")
+    assert HELP.read_text(encoding="utf-8") == output("commands", "--help", COLUMNS="80")
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])

@@ -404,7 +404,7 @@ def test_an_interrupted_search_leaves_a_readable_folder_and_no_process(tmp_path:
         [
             sys.executable,
             "-m",
-            "mtl_search.cli.commands",
+            "mtl_search.cli",
             "search",
             "quickstart",
             *settings,

@@ -1,5 +1,5 @@
 """``python -m mtl_search.cli`` is ``mtl-search``."""
 
-from mtl_search.cli.commands import main
+from mtl_search.cli.commands import program
 
-main()
+program()

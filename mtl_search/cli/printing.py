@@ -1,0 +1,128 @@
+"""What commands print, and with which status they end."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mtl_search.characters import printable
+
+if TYPE_CHECKING:
+    from mtl_search.comparison.results import Comparison
+    from mtl_search.runs.folder import Run
+    from mtl_search.runs.trial import Trial
+
+
+def end(message: str, status: int) -> None:
+    say(message, sys.stderr)
+    raise SystemExit(status)
+
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """Print what may hold names that others chose: what a terminal would obey is shown as escapes.
+
+    Line ends stay, those of messages of several lines; in what the command was given they are shown, too.
+    """
+    shown = str(text)
+    for given in sys.argv[1:]:
+        shown = shown.replace(given, printable(given)) if "\n" in given.strip("\n") else shown
+    print(printable(shown, keep="\n"), file=file)
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    """A line per entrant: accuracy and Delta_m, their means over seeds."""
+    width = max(map(len, comparison.entrants))
+    split = comparison.asked["split"]
+    say(f"{'':{width}}  {split + ' accuracy':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
+    for key in comparison.entrants:
+        found = comparison.of(key)
+        if not found:
+            say(f"{key:{width}}  no training is complete")
+            continue
+        accuracy, learnable, macs = (
+            sum(getattr(one, name) for one in found) / len(found)
+            for name in ("accuracy", "learnable_parameters", "macs")
+        )
+        gains = [one.delta_m for one in found if one.delta_m is not None]
+        gain = f"{sum(gains) / len(gains):+.2f} %" if gains else "-"
+        say(f"{key:{width}}  {accuracy:13.2%}  {gain:>8}  {learnable:>10,.0f}  {macs:>12,.0f}  {len(found)}")
+    for name, reason in comparison.asked["unresolved"].items():
+        say(f"pick {name}: {reason}")
+
+
+def exit_if_trainings_are_missing(comparison: "Comparison") -> None:
+    """Status 1 where trainings failed, each named."""
+    for one in comparison.failed:
+        say(f"{one.entrant}, seed {one.seed} FAILED: {printable(one.error)}")
+    missing, now = comparison.missing, comparison.missing_now
+    if len(missing) > len(now):
+        others = sorted({key for key, _ in missing} - {key for key, _ in now})
+        say(f"asked for earlier and not complete: {', '.join(others)}")
+    if now:
+        names = ", ".join(f"{key} (seed {seed})" for key, seed in now)
+        end(f"not complete: {names}; the same command trains them again", 1)
+
+
+def print_cost(trial: "Trial | None", tasks: int) -> None:
+    if trial is None:
+        say("(cost depends on the tasks and the size of the inputs: show it from its run, as RUN:ID)")
+        return
+    say(
+        f"cost: {trial.learnable_parameters:,} learnable parameters, {trial.fixed_parameters:,} fixed, "
+        f"{trial.macs:,} MACs for all {tasks} tasks"
+    )
+
+
+def print_run(run: "Run") -> None:
+    from mtl_search.runs.status import status as status_of
+
+    data = status_of(run)
+    states = ", ".join(f"{count} {state}" for state, count in data["states"].items()) or "no trial has ended"
+    say(f"{run.experiment.name}: {states} of {data['asked']} asked for")
+    _print_under_way(data)
+    for remark in data["remarks"]:
+        say(f"  {remark}")
+    for trial in run.trials:
+        if trial.state == "FAILED":
+            say(f"  trial {trial.number} FAILED: {printable(trial.error)}")
+    if run.front:
+        say(f"front ({len(run.front)}), cheapest first:")
+        say(f"  {'trial':>5}  {'accuracy':>8}  {'learnable':>10}  architecture")
+    for trial in run.front:
+        knee = "  <- knee" if trial is run.knee else ""
+        quality = f"{trial.accuracy:8.2%}  {trial.learnable_parameters:>10,}"
+        say(f"  {trial.number:>5}  {quality}  {trial.architecture}{knee}")
+
+
+def _print_under_way(data: dict[str, Any]) -> None:
+    """What a running search is doing; of one that is not running, what waits for `resume`."""
+    from mtl_search.execution.display import duration
+
+    trials = ", ".join(f"{one['trial']} (epoch {one['epochs']})" for one in data["under_way"])
+    if data["running"]:
+        left = data["seconds_left"]
+        shown = "time left not known before a trial has ended" if left is None else f"{duration(left)} left"
+        say(f"  running; under way: {trials or 'none'}; {shown}")
+    elif data["ended_early"]:
+        cut_off = f"; under way when it ended: {trials}" if trials else ""
+        say(f"  not running, and short of what was asked for{cut_off}; go on with: mtl-search resume {data['path']}")
+    elif data["ended_because"]:
+        say(f"  ended before the last trial: {data['ended_because']}")
+
+
+def exit_if_short(run: "Run") -> None:
+    """Status 1 where trials failed or are missing; a budget that is used up and a space without more are no failure."""
+    from mtl_search.runs.status import broke_constraints_at_last, ended_because, trained
+
+    asked = run.experiment.search.trials
+    failed = [trial.number for trial in run.trials if trial.state == "FAILED"]
+    if failed:
+        end(f"{len(failed)} of {asked} trials failed: {', '.join(map(str, failed))}", 1)
+    if trained(run) < asked and not ended_because(run):
+        broke = broke_constraints_at_last(run)
+        why = f": the last {broke} candidates in a row broke constraints; relax these" if broke else ""
+        end(f"only {trained(run)} of {asked} trials were trained{why}", 1)
+
+
+def print_json(data: object) -> None:
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    print("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
