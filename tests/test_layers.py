@@ -48,7 +48,7 @@ HOMES = {
     "mlxtend": "datasets.multi_mnist",
     "PIL": "datasets._pictures",
     "torchjd": "balancing._torchjd",
-    "onnxruntime": "exporting.export",
+    "onnxruntime": "exporting.formats",
 }
 
 WITHOUT_TORCH = (
@@ -166,4 +166,4 @@ def test_imports_inside_functions_are_the_command_lines_only() -> None:
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and list(imported(ast.walk(function))):
                 deferred.add(name)
-    assert deferred <= {"cli.commands", "cli.launch", "exporting.export"}
+    assert deferred <= {"cli.commands", "cli.launch", "exporting.formats"}
