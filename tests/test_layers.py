@@ -60,7 +60,9 @@ WITHOUT_TORCH = (
     "spaces.experiment",
     "metrics.pareto",
     "networks.geometry",
-    "reporting.drawing",
+    "reporting.layer_table",
+    "reporting.drawing_text",
+    "reporting.drawing_svg",
 )
 """What checks and draws without loading torch, by itself or through another module."""
 
