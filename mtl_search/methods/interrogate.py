@@ -19,9 +19,10 @@ from mtl_search.errors import FieldError
 from mtl_search.internal.seeds import generator
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.methods.single_task import SingleTask
-from mtl_search.networks.gated import GatedNetwork, PrunedNetwork, SlicedModule
+from mtl_search.networks.gated import GatedNetwork
 from mtl_search.networks.geometry import image_shape
 from mtl_search.networks.paths import ConvModule, ModuleShape
+from mtl_search.networks.pruned import PrunedNetwork, SlicedModule
 from mtl_search.training.trainer import Epoch, Group, Trainer
 
 INITIALISATION = "single-task initialisation"
