@@ -30,7 +30,7 @@ from mtl_search.runs.trial import State, Trial
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, Training, load_experiment
-from mtl_search.training.trainer import scores_on
+from mtl_search.training.scoring import scores_on
 
 SMALL = ["dataset.train=600", "dataset.val=200", "dataset.test=50", "training.epochs=1", "search.trials=6"]
 SIX = [*SMALL, "space.granularity=network", "space.bank=[linear]", "space.shared_ratio=[1.0, 0.5]"]

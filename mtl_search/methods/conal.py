@@ -25,8 +25,9 @@ from mtl_search.networks.relaxed import RelaxedNetwork
 from mtl_search.spaces.experiment import BalancingSettings, Training
 from mtl_search.tasks import Targets
 from mtl_search.training.batches import Batch, DeviceSplit
+from mtl_search.training.devices import autocast
 from mtl_search.training.held_out import divided
-from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer, autocast
+from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer
 
 TEMPERATURE = 1.0
 """Of the Gumbel-softmax."""

@@ -23,7 +23,7 @@ from mtl_search.networks.relaxed import RelaxedNetwork
 from mtl_search.spaces.architecture import Backbone, Kind, Stage
 from mtl_search.spaces.experiment import parse_experiment
 from mtl_search.tasks import Task
-from mtl_search.training.trainer import scores_on
+from mtl_search.training.scoring import scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 
