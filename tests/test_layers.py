@@ -43,7 +43,7 @@ HOMES = {
     "scipy.special": "metrics.intervals",
     "scipy.io": "datasets.pascal_context",
     "safetensors": "runs.weights",
-    "pandas": "runs.folder",
+    "pandas": "runs.splits",
     "pyarrow": "datasets._tables",
     "mlxtend": "datasets.multi_mnist",
     "PIL": "datasets._pictures",
