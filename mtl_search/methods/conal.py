@@ -18,6 +18,7 @@ from mtl_search.internal.gradients import flat_gradient, write_gradient
 from mtl_search.internal.seeds import generator
 from mtl_search.methods import Finished, Method, Problem
 from mtl_search.methods._conflicts import Conflict, conflicting_pairs, kept_tasks, mean_of
+from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.methods._relaxed import group_after, leaving, relaxed_network
 from mtl_search.methods._search_log import SearchLog
 from mtl_search.networks.paths import Path, PathNetwork
@@ -27,7 +28,7 @@ from mtl_search.tasks import Targets
 from mtl_search.training.batches import Batch, DeviceSplit
 from mtl_search.training.devices import autocast
 from mtl_search.training.held_out import divided
-from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer
+from mtl_search.training.trainer import BACKWARD_MACS, Epoch
 
 TEMPERATURE = 1.0
 """Of the Gumbel-softmax."""
@@ -169,7 +170,7 @@ class CoNAL(Method):
         return [sum(rates.get(place, 1.0) for rates in epochs) / len(epochs) for place in places]
 
 
-class Search(Trainer):
+class Search(PhaseTrainer):
     """The bi-level search on a relaxed network.
 
     :param method: Its options.
@@ -187,7 +188,7 @@ class Search(Trainer):
         stage: int = 0,
     ) -> None:
         dataset = divided(problem.dataset, method.validation, problem.seed)
-        super().__init__(model, problem.tasks, dataset, settings, problem.seed, phase="search")
+        super().__init__(model, dataclasses.replace(problem, dataset=dataset, training=settings), phase="search")
         self.network, self.method, self.macs_by_task = model, method, macs_by_task
         self.held_out = DeviceSplit(dataset.splits["val"], dataset, self.device, self.tasks)
         self.batches = self._held_out_batches(generator(problem.seed, f"order of held out samples {stage}"))
