@@ -27,7 +27,7 @@ import time
 import torch
 
 from mtl_search.internal.memory import keep_freed_memory
-from mtl_search.training.trainer import compiled
+from mtl_search.training.devices import compiled
 from step_time import SHAPE, Forward, loss, made_model, made_tasks, network, now, processor, step
 
 SETTINGS = tuple(itertools.product((64,), (2, 8), (0.75, 0.5)))

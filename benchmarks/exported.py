@@ -36,7 +36,7 @@ from torch import Tensor
 
 from mtl_search import compare, export, load_experiment, search
 from mtl_search.datasets import Dataset
-from mtl_search.exporting.export import load_trained
+from mtl_search.exporting.trained import load_trained
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.searching.run import prepare

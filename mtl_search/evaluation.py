@@ -21,7 +21,9 @@ from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture, Backbone
 from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Task
-from mtl_search.training.trainer import Checkpoint, Epoch, Trainer, device_of, restoring, scores_on
+from mtl_search.training.devices import device_of
+from mtl_search.training.scoring import scores_on
+from mtl_search.training.trainer import Checkpoint, Epoch, Trainer, restoring
 
 COSINE_BATCHES = 4
 """Batches of training samples over which the cosines between the tasks' gradients are averaged."""

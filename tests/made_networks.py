@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtl_search.networks.bank_inputs import banks_for
 from mtl_search.networks.forms import Form, can_be_joined, has_native_form
 from mtl_search.networks.layer import ETRLayer, SubLayer
 from mtl_search.networks.network import Implementation, MultiTaskNetwork, build_model
-from mtl_search.networks.operators import Bank, banks_for
+from mtl_search.networks.operators import Bank
 from mtl_search.spaces.architecture import DECODER, Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
 from mtl_search.tasks import Classification, Task
 

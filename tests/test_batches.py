@@ -30,7 +30,7 @@ from mtl_search.training.batches import (
     most_at_once,
     one_ahead,
 )
-from mtl_search.training.trainer import scores_on
+from mtl_search.training.scoring import scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 
@@ -225,7 +225,7 @@ def test_the_batch_is_halved_until_it_fits_and_stays_so(
     """The 32 samples are scored once each, whatever had to be tried."""
     model = HardSharing().build(Problem(made_backbone(), dataset, TRAINING))
     expected = scores_on(model, dataset.tasks, dataset, "val", CPU)
-    monkeypatch.setattr("mtl_search.training.trainer.LARGEST_BATCH", {"cpu": LargestBatch(64)})
+    monkeypatch.setattr("mtl_search.training.scoring.LARGEST_BATCH", {"cpu": LargestBatch(64)})
     narrow = Narrow(model, 12, error)
     assert scores_on(narrow, dataset.tasks, dataset, "val", CPU) == pytest.approx(expected, rel=1e-6)
     assert narrow.asked == [32, 16, 8, 8, 8, 8]
@@ -237,7 +237,7 @@ def test_the_batch_is_halved_until_it_fits_and_stays_so(
 def test_another_error_of_a_batch_is_not_taken_for_one_of_its_size(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mtl_search.training.trainer.LARGEST_BATCH", {"cpu": LargestBatch(64)})
+    monkeypatch.setattr("mtl_search.training.scoring.LARGEST_BATCH", {"cpu": LargestBatch(64)})
     narrow = Narrow(nn.Identity(), 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
         scores_on(narrow, dataset.tasks, dataset, "val", CPU)
@@ -245,7 +245,7 @@ def test_another_error_of_a_batch_is_not_taken_for_one_of_its_size(
 
 
 def test_no_room_for_one_sample_is_an_error(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtl_search.training.trainer.LARGEST_BATCH", {"cpu": LargestBatch(4)})
+    monkeypatch.setattr("mtl_search.training.scoring.LARGEST_BATCH", {"cpu": LargestBatch(4)})
     with pytest.raises(torch.OutOfMemoryError):
         scores_on(Narrow(nn.Identity(), room=0), dataset.tasks, dataset, "val", CPU)
 

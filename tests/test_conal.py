@@ -13,11 +13,14 @@ from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.errors import UserError
 from mtl_search.internal.gradients import task_gradients
 from mtl_search.methods import Finished, Problem, make_method
-from mtl_search.methods.conal import CoNAL, Search, SearchLog, divided, resolve_conflicts
+from mtl_search.methods._conflicts import resolve_conflicts
+from mtl_search.methods._search_log import SearchLog
+from mtl_search.methods.conal import CoNAL, Search
 from mtl_search.networks.paths import Path
 from mtl_search.spaces.architecture import Backbone, Stage
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Classification
+from mtl_search.training.held_out import divided
 from mtl_search.training.trainer import Epoch
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

@@ -5,7 +5,9 @@ import pytest
 
 from made_runs import made_experiment
 from mtl_search.networks.geometry import geometry, own_width, shared_width
-from mtl_search.reporting.drawing import layer_table, svg_drawing, text_drawing
+from mtl_search.reporting.drawing_svg import svg_drawing
+from mtl_search.reporting.drawing_text import text_drawing
+from mtl_search.reporting.layer_table import layer_table
 from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
 
 SVG = "{http://www.w3.org/2000/svg}"

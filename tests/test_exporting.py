@@ -28,7 +28,8 @@ from made_networks import (
 from made_problems import made_problem, solve
 from mtl_search import build_model, compare, export, load_run, search
 from mtl_search.errors import UnknownNameError, UserError
-from mtl_search.exporting.export import TOLERANCE, _difference, _write_onnx, load_trained, output_names
+from mtl_search.exporting.formats import TOLERANCE, largest_difference, output_names, write_onnx
+from mtl_search.exporting.trained import load_trained
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import make_method
 from mtl_search.networks.deployment import FromRawInputs, deployed
@@ -271,7 +272,7 @@ def test_outputs_that_are_no_numbers_are_not_taken_for_equal(run: Run) -> None:
     dataset = prepare(run.experiment)
     network = load_trained(run, None, dataset).network
     whole = FromRawInputs(network, dataset.mean, dataset.std, dataset.input_shape)
-    difference = _difference(lambda x: [np.full((len(x), 10), np.nan, np.float32)] * 2, whole, dataset)
+    difference = largest_difference(lambda x: [np.full((len(x), 10), np.nan, np.float32)] * 2, whole, dataset)
     assert not difference <= TOLERANCE
 
 
@@ -288,7 +289,7 @@ def test_outputs_of_an_onnx_file_have_names_of_their_own(run: Run, tmp_path: Pat
         dataset, tasks=tuple(made_task(task, name) for task, name in zip(dataset.tasks, names, strict=True))
     )
     network = deployed(load_trained(run, None, dataset).network, dataset.input_shape)
-    compute = _write_onnx(network, renamed, tmp_path / "model.onnx")
+    compute = write_onnx(network, renamed, tmp_path / "model.onnx")
     samples = samples_of(run) / 255
     for size in (0, 1, 7):
         with torch.no_grad():
@@ -316,7 +317,7 @@ def test_tasks_may_be_named_as_what_is_inside_of_an_onnx_file(run: Run, tmp_path
     with torch.no_grad():
         expected = network(x)
     path = tmp_path / "model.onnx"
-    compute = _write_onnx(network, dataclasses.replace(dataset, tasks=tuple(tasks)), path)
+    compute = write_onnx(network, dataclasses.replace(dataset, tasks=tuple(tasks)), path)
     for found, task in zip(compute(x), dataset.tasks, strict=True):
         np.testing.assert_allclose(found, expected[task.name].numpy(), atol=1e-5)
     assert [one.name for one in onnxruntime.InferenceSession(path).get_outputs()] == list(names)

@@ -9,7 +9,7 @@ from torch import Tensor
 from made_networks import IMAGE_BANKS, gradients, in_form, made_architecture, made_inputs, made_tasks, single_threaded
 from mtl_search.errors import MTLSearchError
 from mtl_search.kernels.bank import Measured
-from mtl_search.networks import forms, layer
+from mtl_search.networks import chunked, layer
 from mtl_search.networks.forms import AVX2, AVX512, Form, Timings, fastest, form_now, recombined, timings_here
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator, terms_of
@@ -62,7 +62,7 @@ def assert_same_with_gradients(got: list[Tensor], expected: list[Tensor], inputs
 def test_every_form_is_the_folded_one_however_many_samples_at_a_time(
     form: Form, name: str, stride: int, at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forms, "FEATURES_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(chunked, "FEATURES_AT_A_TIME", at_a_time)
     bank, x = made_bank(name), images().requires_grad_()
     weights = weights_of(bank)
     got = features_in(form, bank, x, stride, weights)

@@ -18,8 +18,9 @@ from mtl_search.errors import FieldError, UserError
 from mtl_search.methods import Problem, make_method
 from mtl_search.methods.interrogate import INITIALISATION, GatedTrainer, Interrogate, module_macs, prune
 from mtl_search.methods.single_task import SingleTask
-from mtl_search.networks.gated import GatedNetwork, Gates, PrunedNetwork, kept_channels, open_gates
+from mtl_search.networks.gated import GatedNetwork, Gates, open_gates
 from mtl_search.networks.paths import PathNetwork
+from mtl_search.networks.pruned import PrunedNetwork, kept_channels
 from mtl_search.spaces.architecture import Backbone, Kind
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from mtl_search import load_dataset, search
 from mtl_search.cli.checking import check
 from mtl_search.datasets import Dataset
-from mtl_search.exporting.export import export, load_trained
+from mtl_search.exporting.export import export
+from mtl_search.exporting.trained import load_trained
 from mtl_search.runs.folder import Run
 from mtl_search.runs.provenance import data_digest
 from mtl_search.spaces.experiment import parse_experiment

@@ -32,7 +32,8 @@ from mtl_search.spaces.settings import Training
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.runs.provenance import data_digest
 from mtl_search.tasks import make_task
-from mtl_search.training.trainer import DeviceSplit, device_of
+from mtl_search.training.devices import device_of
+from mtl_search.training.trainer import DeviceSplit
 
 
 def memory(name):

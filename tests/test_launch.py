@@ -13,7 +13,9 @@ HELP = Path(mtl_search.__file__).with_name("cli") / "help.txt"
 
 
 def output(module: str, *arguments: str, **environment: str) -> str:
-    code = f"import sys; sys.argv = ['mtl-search', *{list(arguments)}]; from mtl_search.cli.{module} import main; main()"
+    code = (
+        f"import sys; sys.argv = ['mtl-search', *{list(arguments)}]; from mtl_search.cli.{module} import main; main()"
+    )
     command = [sys.executable, "-X", "utf8", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
     return done.stdout

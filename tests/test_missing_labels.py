@@ -28,7 +28,8 @@ from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.tasks import Binary, Classification, MultiLabel, Regression, Segmentation, Task, TaskGroups
 from mtl_search.training.batches import DeviceSplit
-from mtl_search.training.trainer import Trainer, scores_on
+from mtl_search.training.scoring import scores_on
+from mtl_search.training.trainer import Trainer
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

@@ -19,7 +19,7 @@ from mtl_search.datasets._columns import Labelled
 from mtl_search.datasets._splits import Drawn, draw_splits, split_rows
 from mtl_search.datasets._tables import read_table
 from mtl_search.errors import DatasetError, UserError
-from mtl_search.runs.folder import changed_splits, splits_text
+from mtl_search.runs.splits import changed_splits, splits_text
 from mtl_search.tasks import Binary, Classification, MultiLabel, Regression, Segmentation, Task
 
 EXPERIMENT = """

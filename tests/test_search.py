@@ -31,7 +31,7 @@ from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.spaces.settings import Training
-from mtl_search.training.trainer import scores_on
+from mtl_search.training.scoring import scores_on
 
 SMALL = ["dataset.train=600", "dataset.val=200", "dataset.test=50", "training.epochs=1", "search.trials=6"]
 SIX = [*SMALL, "space.granularity=network", "space.bank=[linear]", "space.shared_ratio=[1.0, 0.5]"]

@@ -14,7 +14,7 @@ from mtl_search.datasets import Split, make_dataset
 from mtl_search.metrics.scores import Metric
 from mtl_search.tasks import Classification, Targets, Task, TaskGroups
 from mtl_search.training.batches import DeviceSplit, LargestBatch
-from mtl_search.training.trainer import scores_on
+from mtl_search.training.scoring import scores_on
 
 CPU = torch.device("cpu")
 BATCH = 37
@@ -225,7 +225,7 @@ def test_scoring_forty_tasks_takes_no_more_operations_for_each_batch_than_two(mo
         dataset, model = made_dataset(tasks), Constant(tasks)
         called = []
         for size in (32, 11):
-            monkeypatch.setattr("mtl_search.training.trainer.LARGEST_BATCH", {"cpu": LargestBatch(size)})
+            monkeypatch.setattr("mtl_search.training.scoring.LARGEST_BATCH", {"cpu": LargestBatch(size)})
             every = operators_of(lambda d=dataset, m=model: scores_on(m, d.tasks, d, "val", CPU))
             called.append([one for one in every if "expand" not in one])
         by_count.append(len(called[1]) - len(called[0]))

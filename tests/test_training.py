@@ -18,7 +18,9 @@ from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.settings import Training
 from mtl_search.training.batches import DeviceSplit
-from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer, device_of, scores_on
+from mtl_search.training.devices import device_of
+from mtl_search.training.scoring import scores_on
+from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

@@ -12,10 +12,10 @@ from mtl_search import Split, dataset_function, load_dataset, load_experiment
 from mtl_search.datasets import Dataset, make_dataset
 from mtl_search.errors import DatasetError, UserError
 from mtl_search.evaluation import Course, evaluate_by_epoch
-from mtl_search.methods.conal import divided
 from mtl_search.searching.run import check_experiment
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Binary, Classification, Depth, Regression, Segmentation
+from mtl_search.training.held_out import divided
 from mtl_search.training.sample_order import drawn_order
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)

@@ -33,7 +33,8 @@ from mtl_search.methods import Problem, make_method
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.network import build_model
 from mtl_search.networks.pointwise import Pointwise, pointwise
-from mtl_search.reporting.drawing import layer_table, text_drawing
+from mtl_search.reporting.drawing_text import text_drawing
+from mtl_search.reporting.layer_table import layer_table
 from mtl_search.reporting.search_page import write_report
 from mtl_search.searching.run import check_experiment, search
 from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage

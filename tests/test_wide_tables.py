@@ -12,8 +12,8 @@ from made_networks import made_architecture
 from mtl_search import search
 from mtl_search.cost import estimate, measure
 from mtl_search.errors import UserError
+from mtl_search.networks.bank_inputs import banks_for
 from mtl_search.networks.network import build_model
-from mtl_search.networks.operators import banks_for
 from mtl_search.networks.vectors import NOMINAL, nominal
 from mtl_search.spaces.banks import BANKS
 from mtl_search.spaces.experiment import load_experiment

@@ -64,6 +64,23 @@ def unflatten(values: Tensor, into: Sequence[Tensor], rows: Sequence[Tensor]) ->
         start += count
 
 
+def flat_gradient(parameters: Sequence[Parameter], gradients: Sequence[Tensor | None]) -> Tensor:
+    """The gradients of some parameters as one vector, ``[values]``; zeros for a parameter that has none."""
+    return torch.cat(
+        [
+            (torch.zeros_like(parameter) if gradient is None else gradient).flatten()
+            for parameter, gradient in zip(parameters, gradients, strict=True)
+        ]
+    )
+
+
+def write_gradient(values: Tensor, parameters: Sequence[Parameter]) -> None:
+    """Give each parameter its part of what :func:`flat_gradient` is made of, or of a mean of such."""
+    parts = values.split([parameter.numel() for parameter in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.view(parameter.shape)
+
+
 def mean_cosine(jacobian: Tensor) -> float | None:
     """The mean over pairs of tasks of the cosine between their gradients; ``None`` where one of them is zero.
 

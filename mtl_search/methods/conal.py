@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -14,18 +13,23 @@ from torch.nn import Parameter
 from torch.nn import functional as F
 
 from mtl_search import cost
-from mtl_search.datasets import Dataset, Split
 from mtl_search.errors import UserError
+from mtl_search.internal.gradients import flat_gradient, write_gradient
 from mtl_search.internal.seeds import generator
 from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods._conflicts import Conflict, conflicting_pairs, kept_tasks, mean_of
+from mtl_search.methods._phase import PhaseTrainer
+from mtl_search.methods._relaxed import group_after, leaving, relaxed_network
+from mtl_search.methods._search_log import SearchLog
 from mtl_search.networks.paths import Path, PathNetwork
-from mtl_search.networks.relaxed import Place, RelaxedNetwork
+from mtl_search.networks.relaxed import RelaxedNetwork
 from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Targets
 from mtl_search.training.batches import Batch, DeviceSplit
-from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer, autocast
+from mtl_search.training.devices import autocast
+from mtl_search.training.held_out import divided
+from mtl_search.training.trainer import BACKWARD_MACS, Epoch
 
-Conflict = Literal["module", "pair", "none"]
 TEMPERATURE = 1.0
 """Of the Gumbel-softmax."""
 
@@ -53,7 +57,8 @@ class CoNAL(Method):
     :param alpha_epsilon: Its epsilon. Adam moves alpha at full rate even where nothing but noise tells places apart, as
         for tasks that are alike; gradients well below a larger epsilon, .01 say, move it little (ours).
     :param relaxation: ``softmax``, or ``gumbel``: one choice in each forward pass, drawn by hard Gumbel-softmax.
-    :param conflict: What a conflict does to a module of the trunk, see :func:`resolve_conflicts`.
+    :param conflict: What a conflict does to a module of the trunk, see
+        :func:`~mtl_search.methods._conflicts.resolve_conflicts`.
     :param carry: Whether a conflict counts in all deeper modules of the trunk, too.
     :param on_conflict: ``zero``: the optimiser gets a gradient of zeros, under which momentum and weight decay still
         move a module. ``skip``: it leaves the module alone in that step (ours).
@@ -92,9 +97,9 @@ class CoNAL(Method):
     def build(self, problem: Problem) -> RelaxedNetwork:
         tasks, places = len(problem.tasks), len(problem.shapes)
         if self.progressive:
-            return relaxed_network(problem, [[_leaving(t, places - 1, places), (0,) * places] for t in range(tasks)])
+            return relaxed_network(problem, [[leaving(t, places - 1, places), (0,) * places] for t in range(tasks)])
         return relaxed_network(
-            problem, [[_leaving(task, place, places) for place in range(places + 1)] for task in range(tasks)]
+            problem, [[leaving(task, place, places) for place in range(places + 1)] for task in range(tasks)]
         )
 
     def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
@@ -112,28 +117,28 @@ class CoNAL(Method):
     def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> PathNetwork:
         return problem.network_of(details["paths"])
 
-    def _find(self, problem: Problem, log: "SearchLog") -> Generator[Epoch, None, list[Path]]:
+    def _find(self, problem: Problem, log: SearchLog) -> Generator[Epoch, None, list[Path]]:
         model = self.build(problem)
         epochs = self.search_epochs or problem.training.epochs
-        shares = yield from log.watch(self.search(problem, model, epochs))
+        shares = yield from self.search(problem, model, epochs).watched(log)
         rates = self._trunk_conflicts(log.conflicts, log.places)
         return [
             paths[self._with_reason(self._choice(of_task), rates)]
             for paths, of_task in zip(model.candidates.values(), shares, strict=True)
         ]
 
-    def _find_progressively(self, problem: Problem, log: "SearchLog") -> Generator[Epoch, None, list[Path]]:
+    def _find_progressively(self, problem: Problem, log: SearchLog) -> Generator[Epoch, None, list[Path]]:
         places, tasks = len(problem.shapes), range(len(problem.tasks))
         budget = _divided(self.search_epochs or problem.training.epochs, places)
         decided: dict[int, Path] = {}
         model, known, done = self.build(problem), dict[str, Tensor](), 0
         for place, epochs in zip(reversed(range(places)), budget, strict=True):
-            leave = {task: _leaving(task, place, places) for task in tasks}
-            stay = (0,) * (place + 1) + (_group_after(place, len(tasks)),) * (places - place - 1)
+            leave = {task: leaving(task, place, places) for task in tasks}
+            stay = (0,) * (place + 1) + (group_after(place, len(tasks)),) * (places - place - 1)
             if known:
                 candidates = [[decided[t]] if t in decided else [leave[t], stay] for t in tasks]
                 model = relaxed_network(problem, candidates, known)
-            shares = yield from log.watch(self.search(problem, model, epochs, place), done)
+            shares = yield from self.search(problem, model, epochs, place).watched(log, done)
             agreed = self._with_reason(place, self._trunk_conflicts(log.conflicts[-epochs:], log.places)) > place
             stayed = [t for t in tasks if t not in decided and (agreed or self._choice(shares[t]) == 1)]
             decided.update(dict.fromkeys(stayed, stay))
@@ -141,7 +146,7 @@ class CoNAL(Method):
             known, done = {**known, **model.weights()}, done + epochs
             if len(decided) == len(tasks):
                 break
-        return [decided.get(task, _leaving(task, 0, places)) for task in tasks]
+        return [decided.get(task, leaving(task, 0, places)) for task in tasks]
 
     def search(self, problem: Problem, model: RelaxedNetwork, epochs: int, stage: int = 0) -> "Search":
         """The search on a relaxed network.
@@ -165,7 +170,7 @@ class CoNAL(Method):
         return [sum(rates.get(place, 1.0) for rates in epochs) / len(epochs) for place in places]
 
 
-class Search(Trainer):
+class Search(PhaseTrainer):
     """The bi-level search on a relaxed network.
 
     :param method: Its options.
@@ -183,7 +188,7 @@ class Search(Trainer):
         stage: int = 0,
     ) -> None:
         dataset = divided(problem.dataset, method.validation, problem.seed)
-        super().__init__(model, problem.tasks, dataset, settings, problem.seed, phase="search")
+        super().__init__(model, dataclasses.replace(problem, dataset=dataset, training=settings), phase="search")
         self.network, self.method, self.macs_by_task = model, method, macs_by_task
         self.held_out = DeviceSplit(dataset.splits["val"], dataset, self.device, self.tasks)
         self.batches = self._held_out_batches(generator(problem.seed, f"order of held out samples {stage}"))
@@ -232,6 +237,19 @@ class Search(Trainer):
         """As of the base class; held out samples count as seen."""
         for epoch in super().epochs():
             yield dataclasses.replace(epoch, samples=epoch.samples + self.steps * self.held_out_size)
+
+    def watched(self, log: SearchLog, done: int = 0) -> Generator[Epoch, None, list[list[float]]]:
+        """Go through the epochs and note each; returns the shares at the end, ``[task][candidate]``.
+
+        :param done: Epochs before this search.
+        """
+        for epoch in self.epochs():
+            rates = self.rates() if self.resolves else []
+            conflicts = dict(zip(self.shared, rates, strict=bool(rates)))
+            log.epoch([of_task.tolist() for of_task in self.network.shares()], conflicts)
+            yield dataclasses.replace(epoch, number=done + epoch.number)
+        log.end()
+        return log.alpha[-1]
 
     def step(self, inputs: Tensor, targets: Targets) -> Tensor:
         """One step of alpha, then one of the weights."""
@@ -283,11 +301,11 @@ class Search(Trainer):
         jacobians = self._jacobians(losses, modules)
         pairs = self._pairs(jacobians)
         self.conflicts += torch.stack([of_module.any() for of_module in pairs])
-        kept = [_kept(of_module, self.method.conflict) for of_module in pairs]
+        kept = [kept_tasks(of_module, self.method.conflict) for of_module in pairs]
         learns = torch.stack([keep.any() for keep in kept]).tolist() if self.method.on_conflict == "skip" else None
         for number, (parameters, jacobian, keep) in enumerate(zip(modules, jacobians, kept, strict=True)):
             if learns is None or learns[number]:
-                _write(len(losses) * _mean_of(jacobian, keep), parameters)
+                write_gradient(len(losses) * mean_of(jacobian, keep), parameters)
 
     def _jacobians(self, losses: Tensor, modules: Sequence[Sequence[Parameter]]) -> list[Tensor]:
         """Of each shared module ``[tasks, parameters]``; gradients of what is a task's own are written on the way."""
@@ -300,7 +318,7 @@ class Search(Trainer):
                 parameter.grad = gradient
             rest = iter(found)
             for jacobian, module in zip(jacobians, modules, strict=True):
-                jacobian.append(_flat(module, [next(rest) for _ in module]))
+                jacobian.append(flat_gradient(module, [next(rest) for _ in module]))
         return [torch.stack(rows) for rows in jacobians]
 
     def _pairs(self, jacobians: Sequence[Tensor]) -> list[Tensor]:
@@ -327,117 +345,6 @@ class Search(Trainer):
                 yield self.held_out.batch(samples[start : start + self.held_out_size])
 
 
-@dataclass
-class SearchLog:
-    """What the report shows of a search.
-
-    :param places: Names of the modules of the backbone.
-    """
-
-    places: Sequence[str]
-    alpha: list[list[list[float]]] = field(default_factory=list)
-    conflicts: list[dict[str, float]] = field(default_factory=list)
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    margins: dict[int, float] = field(default_factory=dict)
-    """Number of the task -> how far its largest share was above the second when it was decided."""
-
-    def watch(self, search: Search, done: int = 0) -> Generator[Epoch, None, list[list[float]]]:
-        """Go through the epochs of a search; returns the shares that it ends with, ``[task][candidate]``.
-
-        :param done: Epochs before it.
-        """
-        for epoch in search.epochs():
-            self.alpha.append([of_task.tolist() for of_task in search.network.shares()])
-            rates = search.rates() if search.resolves else []
-            names = [self._name(place) for place in search.shared]
-            self.conflicts.append(dict(zip(names, rates, strict=bool(rates))))
-            yield dataclasses.replace(epoch, number=done + epoch.number)
-        self.margins |= {task: _margin(shares) for task, shares in enumerate(self.alpha[-1]) if len(shares) > 1}
-        return self.alpha[-1]
-
-    def stage(self, place: int, epochs: int, stayed: Sequence[str]) -> None:
-        """Note what one stage of the progressive search decided."""
-        self.stages.append({"place": self.places[place], "epochs": epochs, "stayed": list(stayed)})
-
-    def details(self, problem: Problem, paths: Sequence[Path]) -> dict[str, Any]:
-        """As plain data: shares and conflicts epoch by epoch, margins in the last, and what came out."""
-        return {
-            "places": list(self.places),
-            "alpha": self.alpha,
-            "margin": [self.margins[number] for number in range(len(problem.tasks))],
-            "largest_share": [of_task.index(max(of_task)) for of_task in self.alpha[-1]],
-            "conflicts": self.conflicts,
-            "stages": self.stages,
-            "branch_points": {
-                task.name: sum(number == 0 for number in path) for task, path in zip(problem.tasks, paths, strict=True)
-            },
-            "paths": {task.name: list(path) for task, path in zip(problem.tasks, paths, strict=True)},
-        }
-
-    def _name(self, place: Place) -> str:
-        name = self.places[place[0]]
-        return f"{name}, module {place[1]}" if place[1] else name
-
-
-def resolve_conflicts(gradients: Tensor, conflict: Conflict = "module") -> Tensor:
-    """One gradient for a shared module from those of all tasks.
-
-    Two tasks conflict where the inner product of their gradients is negative.
-
-    :param gradients: ``[tasks, parameters]``
-    :param conflict: ``module``: zeros if any two tasks conflict, else the mean over tasks (the paper). ``pair``: the
-        mean over all tasks with zeros for those that conflict with another. ``none``: the mean.
-    :returns: ``[parameters]``
-    """
-    return _mean_of(gradients, _kept(conflicting_pairs(gradients), conflict))
-
-
-def conflicting_pairs(gradients: Tensor) -> Tensor:
-    """Which pairs of tasks have a negative inner product, ``[tasks, tasks]`` bool.
-
-    :param gradients: ``[tasks, parameters]``
-    """
-    return gradients @ gradients.T < 0
-
-
-def divided(dataset: Dataset, part: float, seed: int) -> Dataset:
-    """The training samples by themselves, in two splits: what weights are trained on as ``train``, the rest as ``val``.
-
-    :param part: Of the samples, those held out; at least one.
-    :param seed: Of the draw.
-    """
-    samples = dataset.splits["train"]
-    order = torch.randperm(len(samples), generator=generator(seed, "samples held out for the search")).numpy()
-    count = max(1, round(part * len(samples)))
-    splits = {"train": _samples(samples, order[count:]), "val": _samples(samples, order[:count])}
-    return dataclasses.replace(dataset, splits=splits)
-
-
-def relaxed_network(
-    problem: Problem, candidates: Sequence[Sequence[Path]], known: Mapping[str, Tensor] | None = None
-) -> RelaxedNetwork:
-    """The relaxed network on a problem's backbone; new modules start with the weights of the trunk.
-
-    :param candidates: For each task its paths.
-    :param known: Weights of an earlier network to go on from.
-    """
-    model = RelaxedNetwork(
-        problem.backbone, candidates, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier
-    )
-    model.start_from(known or {})
-    return model
-
-
-def _leaving(task: int, place: int, places: int) -> Path:
-    """The trunk up to a place, and from there on the task's private modules."""
-    return (0,) * place + (task + 1,) * (places - place)
-
-
-def _group_after(place: int, tasks: int) -> int:
-    """Number of the modules that those share who have the trunk in common up to a place, besides private ones."""
-    return tasks + 1 + place
-
-
 def _divided(epochs: int, stages: int) -> list[int]:
     if epochs < stages:
         raise UserError(
@@ -445,42 +352,3 @@ def _divided(epochs: int, stages: int) -> list[int]:
             f"but got {epochs}."
         )
     return [epochs // stages + (stage < epochs % stages) for stage in range(stages)]
-
-
-def _kept(pairs: Tensor, conflict: Conflict) -> Tensor:
-    """Which tasks' gradients are kept, ``[tasks]`` bool, given the pairs that conflict."""
-    if conflict == "none":
-        return torch.ones_like(pairs[0])
-    return ~(pairs.any(dim=1) if conflict == "pair" else pairs.any().expand(len(pairs)))
-
-
-def _mean_of(gradients: Tensor, keep: Tensor) -> Tensor:
-    """Mean over all tasks with zeros for those that are not kept."""
-    return torch.where(keep[:, None], gradients, 0).mean(dim=0)
-
-
-def _flat(parameters: Sequence[Parameter], gradients: Sequence[Tensor | None]) -> Tensor:
-    return torch.cat(
-        [
-            (torch.zeros_like(parameter) if gradient is None else gradient).flatten()
-            for parameter, gradient in zip(parameters, gradients, strict=True)
-        ]
-    )
-
-
-def _write(values: Tensor, parameters: Sequence[Parameter]) -> None:
-    """Give each parameter its part of a flat gradient."""
-    parts = values.split([parameter.numel() for parameter in parameters])
-    for parameter, part in zip(parameters, parts, strict=True):
-        parameter.grad = part.view(parameter.shape)
-
-
-def _margin(shares: Sequence[float]) -> float:
-    """How far the largest share is above the second."""
-    largest = sorted(shares, reverse=True)
-    return largest[0] - largest[1]
-
-
-def _samples(split: Split, numbers: "np.typing.NDArray[np.int64]") -> Split:
-    parts = None if split.parts is None else split.parts[numbers]
-    return Split(split.inputs[numbers], {name: target[numbers] for name, target in split.targets.items()}, parts)

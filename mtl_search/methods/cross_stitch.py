@@ -9,11 +9,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import PathNetwork, stage_places
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
-from mtl_search.training.trainer import Epoch, Group, Trainer
+from mtl_search.training.trainer import Epoch, Group
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,7 @@ class CrossStitch(Method):
     def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
         model = self.build(problem)
         stitches = Group(list(model.stitches.parameters()), rate=self.rate)
-        trainer = Trainer(
-            model, problem.tasks, problem.dataset, problem.training, problem.seed, [stitches], observer=problem.observer
-        )
+        trainer = PhaseTrainer(model, problem, [stitches], observer=problem.observer)
         yield from trainer.epochs()
         return Finished(model, {"matrices": model.matrices()})
 

@@ -18,11 +18,13 @@ from mtl_search import cost
 from mtl_search.errors import FieldError
 from mtl_search.internal.seeds import generator
 from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.methods.single_task import SingleTask
-from mtl_search.networks.gated import GatedNetwork, PrunedNetwork, SlicedModule
+from mtl_search.networks.gated import GatedNetwork
 from mtl_search.networks.geometry import image_shape
 from mtl_search.networks.paths import ConvModule, ModuleShape
-from mtl_search.training.trainer import Epoch, Group, Trainer
+from mtl_search.networks.pruned import PrunedNetwork, SlicedModule
+from mtl_search.training.trainer import Epoch, Group
 
 INITIALISATION = "single-task initialisation"
 
@@ -148,7 +150,7 @@ class Sparsity:
         }
 
 
-class GatedTrainer(Trainer):
+class GatedTrainer(PhaseTrainer):
     """The common loop, with the penalty on the gates besides the losses; it is not balanced against them.
 
     :param gate_rate: Learning rate of gates and mixing weights, in that of the weights.
@@ -158,9 +160,7 @@ class GatedTrainer(Trainer):
 
     def __init__(self, model: GatedNetwork, problem: Problem, sparsity: Sparsity, gate_rate: float) -> None:
         group = Group([*model.gates, *model.mixing], rate=gate_rate, weight_decay=0.0)
-        super().__init__(
-            model, problem.tasks, problem.dataset, problem.training, problem.seed, [group], observer=problem.observer
-        )
+        super().__init__(model, problem, [group], observer=problem.observer)
         self.sparsity = sparsity
 
     def backward(self, losses: Tensor, present: Tensor | None = None) -> None:

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 
 from mtl_search.internal.seeds import generator
 from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.tasks import Targets, Task
-from mtl_search.training.trainer import Epoch, Group, Trainer
+from mtl_search.training.trainer import Epoch, Group
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class BranchingNetwork(PathNetwork):
         return one_hot(soft) - soft.detach() + soft
 
 
-class _Search(Trainer):
+class _Search(PhaseTrainer):
     """Trains weights and logits together on the sum of the losses, at a falling temperature.
 
     The balancing is for the training: a module is shared by other tasks in every step, as parents are drawn.
@@ -154,10 +155,7 @@ class _Search(Trainer):
         epochs = method.search_epochs or problem.training.epochs
         super().__init__(
             network,
-            problem.tasks,
-            problem.dataset,
-            problem.with_training(epochs=epochs, balancing=BalancingSettings()).training,
-            problem.seed,
+            problem.with_training(epochs=epochs, balancing=BalancingSettings()),
             groups=[Group([network.logits], rate=method.rate)],
             phase="search",
         )

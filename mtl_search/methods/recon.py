@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from mtl_search import cost
 from mtl_search.internal.gradients import task_gradients
 from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.paths import PathNetwork
-from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer
+from mtl_search.training.trainer import BACKWARD_MACS, Epoch
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Recon(Method):
         return problem if self.counting_epochs is None else problem.with_training(epochs=self.counting_epochs)
 
 
-class ConflictCounter(Trainer):
+class ConflictCounter(PhaseTrainer):
     """Trains as the common loop does, by one backward pass for each task, and counts conflicts on the way.
 
     :param model: The layers of its :meth:`~PathNetwork.layer_parameters` are counted.
@@ -79,9 +80,7 @@ class ConflictCounter(Trainer):
     """
 
     def __init__(self, model: PathNetwork, problem: Problem, threshold: float) -> None:
-        super().__init__(
-            model, problem.tasks, problem.dataset, problem.training, problem.seed, phase="conflict counting"
-        )
+        super().__init__(model, problem, phase="conflict counting")
         self.threshold = threshold
         numbers = {id(parameter): number for number, parameter in enumerate(self.parameters)}
         self.layers = {

@@ -1,4 +1,4 @@
-"""The networks of InterroGate (Bejnordi et al., arXiv 2402.16848): gated while it trains, pruned when it is done.
+"""The network of InterroGate (Bejnordi et al., arXiv 2402.16848) while it trains: gated.
 
 At every place of a backbone task ``t`` has a module of its own, that makes ``phi_t``, and there is a shared one, that
 makes ``psi``. A gate for every task and channel chooses between them, and what all tasks chose is mixed for the next
@@ -7,27 +7,21 @@ shared module:
     phi'_t = G_t * phi_t + (1 - G_t) * psi        psi' = sum over t of softmax over t (beta)_t * phi'_t
 
 The next place makes ``phi_t`` from ``phi'_t`` and ``psi`` from ``psi'``; the head of a task reads the last ``phi'_t``,
-the decoder of a dense one that at the end of every resolution.
+the decoder of a dense one that at the end of every resolution. :mod:`mtl_search.networks.pruned` is what is left of it.
 Code for the paper was never published: the equations are as they are widely cited; one gate for the output of a
 residual block, so that its skip stays consistent, and a mix everywhere but at the last place are our reading.
 """
 
-import itertools
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mtl_search.internal.seeds import generator
-from mtl_search.networks.decoder import Decoder, Level
-from mtl_search.networks.heads import LinearHead, TaskHeads
+from mtl_search.networks.heads import TaskHeads
 from mtl_search.networks.network import channels_last
-from mtl_search.networks.norm import Norm
 from mtl_search.networks.paths import ConvModule, ModuleShape, module_shapes, taps_of
-from mtl_search.networks.pointwise import make_convolution
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
 
@@ -142,249 +136,6 @@ class GatedNetwork(nn.Module):
         return {shape.name: found for shape, found in zip(self.shapes, parts, strict=True)}
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What is left of a place when nobody computes what nobody reads.
-
-    :param order: All channels, in the order in which they are now: those with the same gates stand together, so that a
-        task's features are a few whole pieces of what its own module and the shared one make.
-    :param own: Channels that each task's own module makes, in this order.
-    :param shared: Channels that the shared module makes, likewise.
-    :param mixes: Whether the shared features that are read next are a mix, instead of those of the shared module.
-    """
-
-    order: tuple[int, ...]
-    own: tuple[tuple[int, ...], ...]
-    shared: tuple[int, ...]
-    mixes: bool
-
-
-def kept_channels(gates: Gates, readers: Sequence[Collection[int]] | None = None) -> tuple[Kept, ...]:
-    """What is read, found from the last place to the first.
-
-    Before a place, a task's features are read if its own module makes anything there; all tasks' are, through the mix,
-    if the shared module does.
-
-    :param readers: Of every place the tasks whose heads read the features there; all, and the last place, if left out.
-    """
-    tasks, kept = range(len(gates[0])), []
-    readers = readers or [*([()] * (len(gates) - 1)), tasks]
-    read, mix_is_read = set[int](), False
-    for of_tasks, heads in zip(reversed(gates), reversed(readers), strict=True):
-        read |= set(heads)
-        order = sorted(range(len(of_tasks[0])), key=lambda channel: [gates[channel] for gates in of_tasks])
-        own = tuple(tuple(c for c in order if task in read and of_tasks[task][c]) for task in tasks)
-        shared = tuple(c for c in order if not all(of_tasks[task][c] for task in read))
-        kept.append(Kept(tuple(order), own, shared, mixes=mix_is_read and any(own)))
-        mix_is_read = bool(shared)
-        read = set(tasks) if mix_is_read else {task for task in tasks if own[task]}
-    return tuple(reversed(kept))
-
-
-class PrunedNetwork(nn.Module):
-    """A gated network whose gates are fixed, without what no task reads: plain convolutions, and no gates.
-
-    It is given by the gates alone; its tensors are loaded from a ``state_dict``, or by
-    :func:`mtl_search.methods.interrogate.prune`.
-
-    :param gates: See :data:`Gates`, for the modules of the backbone.
-    :param tasks: What to predict.
-    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
-    """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        gates: Gates,
-        tasks: Sequence[Task],
-        input_shape: tuple[int, ...],
-        width_multiplier: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.names = tuple(task.name for task in tasks)
-        self.shapes = module_shapes(backbone, input_shape, width_multiplier)
-        self.heads = TaskHeads(backbone, taps_of(self.shapes, input_shape), tasks, 0, width_multiplier)
-        self.kept = kept_channels(gates, [self.heads.readers(place) for place in range(len(self.shapes))])
-        places = list(zip(self.shapes, self.kept, strict=True))
-        before = [tuple(range(input_shape[0])), *(kept.order for kept in self.kept)]
-        self.places = nn.ModuleList(
-            nn.ModuleDict({str(task): SlicedModule(shape, own, reads) for task, own in enumerate(kept.own) if own})
-            for (shape, kept), reads in zip(places, before, strict=False)
-        )
-        self.shared = nn.ModuleDict(
-            {
-                str(place): SlicedModule(shape, kept.shared, before[place])
-                for place, (shape, kept) in enumerate(places)
-                if kept.shared
-            }
-        )
-        self.joints = [[_joint(kept, task) for task in range(len(tasks))] for kept in self.kept]
-        self.mixing = nn.ParameterDict(
-            {
-                str(place): nn.Parameter(torch.full((len(self.names), shape.outputs), 1 / len(self.names)))
-                for place, (shape, kept) in enumerate(places)
-                if kept.mixes
-            }
-        )
-
-    def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Outputs of the tasks, in one pass.
-
-        :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
-        :param only: Names of the tasks to compute; all if left out.
-        :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
-        """
-        features = _Features(self, channels_last(x))
-        return {
-            name: self.heads.read(number, [features.of_task(at, number) for at in self.heads.places(number)], x)
-            for number, name in enumerate(self.names)
-            if only is None or name in only
-        }
-
-    def take_heads(self, heads: nn.ModuleList) -> None:
-        """Copy the heads of a network whose channels stand in the order of the backbone."""
-        for head, whole in zip(self.heads, heads, strict=True):
-            head.load_state_dict(whole.state_dict())
-            if isinstance(head, LinearHead):
-                order = list(self.kept[-1].order)
-                of_cells = head.linear.weight.unflatten(1, (len(order), -1))
-                head.linear.weight.copy_(of_cells[:, order].flatten(1))
-            else:
-                assert isinstance(head, Decoder)
-                for level, place in zip(head.levels, self.heads.taps, strict=True):
-                    assert isinstance(level, Level)
-                    level.shared_weight.copy_(level.shared_weight[:, list(self.kept[place].order)])
-
-    def own(self, place: int, task: int) -> "SlicedModule | None":
-        """What is left of the module that a task has for itself at a place."""
-        modules = self.places[place]
-        assert isinstance(modules, nn.ModuleDict)
-        if str(task) not in modules:
-            return None
-        module = modules[str(task)]
-        assert isinstance(module, SlicedModule)
-        return module
-
-    def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """Name of the place -> the parameters of all modules, and mixing weights, there."""
-        found = {shape.name: list(place.parameters()) for shape, place in zip(self.shapes, self.places, strict=True)}
-        for place, shape in enumerate(self.shapes):
-            if str(place) in self.shared:
-                found[shape.name] += self.shared[str(place)].parameters()
-            if str(place) in self.mixing:
-                found[shape.name].append(self.mixing[str(place)])
-        return found
-
-
-class _Features:
-    """The features of one forward pass of a pruned network, each computed when it is first read."""
-
-    def __init__(self, network: PrunedNetwork, x: Tensor) -> None:
-        self.network, self.x = network, x
-        self.known: dict[tuple[str, int], Tensor] = {}
-
-    def of_task(self, place: int, task: int) -> Tensor:
-        """``phi'`` of a task at a place, all channels."""
-        if place < 0:
-            return self.x
-        key = (str(task), place)
-        if key not in self.known:
-            pieces = self.network.joints[place][task]
-            own = self.network.own(place, task)
-            made = {} if own is None else {True: own(self.of_task(place - 1, task))}
-            if not all(piece.own for piece in pieces):
-                made[False] = self.shared(place)
-            parts = [made[piece.own][:, piece.start : piece.stop] for piece in pieces]
-            self.known[key] = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-        return self.known[key]
-
-    def shared(self, place: int) -> Tensor:
-        """``psi`` at a place, the channels that are kept."""
-        key = ("shared", place)
-        if key not in self.known:
-            self.known[key] = self.network.shared[str(place)](self.mixed(place - 1))
-        return self.known[key]
-
-    def mixed(self, place: int) -> Tensor:
-        """``psi'`` at a place, all channels."""
-        if place < 0:
-            return self.x
-        if not self.network.kept[place].mixes:
-            return self.shared(place)
-        tasks = range(len(self.network.names))
-        return mix([self.of_task(place, task) for task in tasks], self.network.mixing[str(place)])
-
-
-class SlicedModule(ConvModule):
-    """A module that makes some of its output channels only, from inputs in another order.
-
-    In a residual block the last convolution, its norm and the projection are sliced. The others make what is read next,
-    which is everything.
-
-    :param kept: The channels that it makes, in their order.
-    :param before: The channels that it reads, in their order.
-    """
-
-    def __init__(self, shape: ModuleShape, kept: Sequence[int], before: Sequence[int]) -> None:
-        super().__init__(shape, generator(0, "sliced"))
-        last, outputs = self.convolutions[-1], len(kept)
-        assert isinstance(last, nn.Conv2d)
-        size, step, apart = last.kernel_size[0], last.stride[0], last.dilation[0]
-        self.convolutions[-1] = make_convolution(last.in_channels, outputs, size, step, apart)
-        self.norms[-1] = Norm(outputs)
-        if self.projection is not None:
-            self.projection = make_convolution(shape.inputs, outputs, 1)
-            self.projection_norm = Norm(outputs)
-        self.channels, self.before = list(kept), list(before)
-        skips = shape.residual and self.projection is None
-        self.pick = _picked([self.before.index(channel) for channel in kept], len(before)) if skips else None
-
-    def _normed(self, convolution: nn.Conv2d, norm: Norm, x: Tensor, stream: int) -> Tensor:
-        """Once it is trained, the norm is part of the convolution."""
-        if self.training:
-            return super()._normed(convolution, norm, x, stream)
-        scale = norm.weight * (norm.running_var + norm.epsilon).rsqrt()
-        kernel = convolution.weight * scale[:, None, None, None]
-        offset = norm.bias - norm.running_mean * scale
-        return F.conv2d(x, kernel, offset, convolution.stride, convolution.padding, convolution.dilation)
-
-    def _skip(self, x: Tensor, stream: int) -> Tensor:
-        return super()._skip(x, stream) if self.pick is None else self.pick(x)
-
-    def take(self, module: ConvModule) -> None:
-        """Copy what is kept of a whole module."""
-        before_last = range(len(self.convolutions) - 1)
-        whole = tuple(f"{part}.{number}." for number in before_last for part in ("convolutions", "norms"))
-        reads = ("convolutions.0.", "projection.")
-        self.load_state_dict(
-            {
-                name: _columns(value if name.startswith(whole) else value[self.channels], self.before, name, reads)
-                for name, value in module.state_dict().items()
-            }
-        )
-
-
-def _columns(weight: Tensor, before: Sequence[int], name: str, reads: tuple[str, ...]) -> Tensor:
-    """The weight of what reads the inputs of a module, for these in their order; others as they are."""
-    return weight[:, before] if name.startswith(reads) else weight
-
-
-class Pick(nn.Module):
-    """Chooses channels, in a given order."""
-
-    channels: Tensor
-
-    def __init__(self, channels: Sequence[int]) -> None:
-        super().__init__()
-        self.register_buffer("channels", torch.tensor(channels), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[batch, any, height, width]`` to ``[batch, channels, height, width]``; quickest with channels last."""
-        innermost = x.permute(0, 2, 3, 1)
-        picked = innermost.flatten(0, 2).index_select(1, self.channels)
-        return picked.view(*innermost.shape[:3], len(self.channels)).permute(0, 3, 1, 2)
-
-
 def mix(features: Sequence[Tensor], weights: Tensor) -> Tensor:
     """The weighted sum of all tasks' features.
 
@@ -396,38 +147,6 @@ def mix(features: Sequence[Tensor], weights: Tensor) -> Tensor:
     for one, weight in zip(features[1:], weights[1:], strict=True):
         total = torch.addcmul(total, one, weight)
     return total
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Channels next to each other that come from one module.
-
-    :param own: Whether from the task's own, else from the shared one.
-    :param start: The first, in the order of what the module makes.
-    :param stop: The one behind the last.
-    """
-
-    own: bool
-    start: int
-    stop: int
-
-
-def _joint(kept: Kept, task: int) -> list[Piece]:
-    """The pieces that a task's features are made of; those of a task that nobody reads may be incomplete."""
-    own = set(kept.own[task])
-    made = {True: kept.own[task], False: kept.shared}
-    pieces = []
-    for is_own, run in itertools.groupby(kept.order, key=own.__contains__):
-        channels = [channel for channel in run if channel in made[is_own]]
-        if channels:
-            start = made[is_own].index(channels[0])
-            pieces.append(Piece(is_own, start, start + len(channels)))
-    return pieces
-
-
-def _picked(channels: Sequence[int], inputs: int) -> nn.Module:
-    """What picks channels out of ``inputs``; nothing is done where those are all, in their order."""
-    return nn.Identity() if list(channels) == list(range(inputs)) else Pick(channels)
 
 
 def _module(shape: ModuleShape, place: int, number: int, seed: int) -> ConvModule:

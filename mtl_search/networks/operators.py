@@ -11,24 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.errors import UserError
 from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.kernels.bank import NativeBank, NativePrimitive
+from mtl_search.networks.bank_inputs import check_bank_is_for
+from mtl_search.networks.kernel_drawing import draw_kernels
 from mtl_search.primitives import (
     LinearPrimitive,
-    LinearVectorPrimitive,
     NonlinearPrimitive,
-    NonlinearVectorPrimitive,
     Primitive,
 )
-from mtl_search.spaces.banks import CONVOLUTION, bank_names, primitives_of
-
-INDEPENDENCE = 1e-3
-"""Smallest singular value that the unit-energy kernels of a channel may have and still count as independent."""
+from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 
 
 @dataclass(frozen=True)
@@ -265,40 +260,13 @@ def make_operator(bank: str, channels: int, generator: Generator, dilation: int 
     """The operator of a bank on images, or of ``conv``, over ``channels`` channels of all streams together.
 
     :param dilation: Distance of the taps of its kernels, in that which they have by themselves.
-    :raises UserError: As :func:`check_bank_is_for`, and if its kernels depend on each other.
+    :raises UserError: As :func:`~mtl_search.networks.bank_inputs.check_bank_is_for`, and if its kernels depend on each
+        other.
     """
     check_bank_is_for(bank, vectors=False)
     if bank == CONVOLUTION:
         return Convolution(dilation)
     return Bank(primitives_of(bank), channels, generator, dilation)
-
-
-def check_bank_is_for(bank: str, vectors: bool) -> None:
-    """Check that a bank is for images, or for vectors.
-
-    :raises UserError: If one of its primitives is not; the message names those that are valid.
-    """
-    others = [name for name in _members(bank) if not _is_for(name, vectors)]
-    if others:
-        inputs = "the rows of a table" if vectors else "images"
-        raise UserError(
-            f"the bank `{bank}` has primitives that are not for {inputs}: {', '.join(others)}. "
-            f"Valid: {', '.join(banks_for(vectors))}."
-        )
-
-
-def banks_for(vectors: bool) -> list[str]:
-    """Every name that a layer can ask for on images, or on vectors."""
-    return [name for name in bank_names() if all(_is_for(member, vectors) for member in _members(name))]
-
-
-def _members(bank: str) -> list[str]:
-    return [] if bank == CONVOLUTION else list(dict.fromkeys(primitives_of(bank)))
-
-
-def _is_for(name: str, vectors: bool) -> bool:
-    of_vectors, of_images = (LinearVectorPrimitive, NonlinearVectorPrimitive), (LinearPrimitive, NonlinearPrimitive)
-    return issubclass(PRIMITIVES.get(name), of_vectors if vectors else of_images)
 
 
 @functools.cache
@@ -337,45 +305,3 @@ def fold_plan(primitives: Sequence[Primitive], factor: int = 1) -> tuple[Term, .
         if isinstance(primitive, NonlinearPrimitive)
     ]
     return tuple(terms)
-
-
-def draw_kernels(names: Sequence[str], channels: int, generator: Generator, tries: int = 20) -> list[Tensor]:
-    """Kernels of linear primitives, each ``[channels, size, size]`` of unit energy in every channel.
-
-    Channels in which they happen to depend on each other are drawn again.
-
-    :raises UserError: If they still do after ``tries`` draws.
-    """
-    kernels = _draw(names, channels, generator)
-    for _ in range(tries):
-        dependent = dependent_channels(names, kernels)
-        if not dependent.any():
-            return kernels
-        for kernel, again in zip(kernels, _draw(names, channels, generator), strict=True):
-            kernel[dependent] = again[dependent]
-    raise UserError(
-        f"the kernels of the bank {'+'.join(names)} depend on each other, so that learned weights are wasted: "
-        "leave one of its primitives out."
-    )
-
-
-def dependent_channels(names: Sequence[str], kernels: Sequence[Tensor]) -> Tensor:
-    """In which channels some kernel is a combination of the others, ``[channels]``, bool."""
-    if not kernels:
-        return torch.zeros(0, dtype=torch.bool)
-    field = torch.zeros(kernels[0].shape[0], len(kernels), 5, 5, dtype=torch.float64)
-    for place, (name, kernel) in enumerate(zip(names, kernels, strict=True)):
-        reach = PRIMITIVES.get(name).dilation * (kernel.shape[-1] // 2)
-        step = PRIMITIVES.get(name).dilation
-        field[:, place, 2 - reach : 3 + reach : step, 2 - reach : 3 + reach : step] = kernel
-    smallest = torch.linalg.svdvals(field.flatten(2))[:, -1] if len(kernels) <= 25 else torch.zeros(len(field))
-    return smallest < INDEPENDENCE
-
-
-def _draw(names: Sequence[str], channels: int, generator: Generator) -> list[Tensor]:
-    drawn: dict[str, list[Tensor]] = {}
-    for name in dict.fromkeys(names):
-        kernels = PRIMITIVES.get(name)().kernels(names.count(name), channels, generator)
-        energy = kernels.square().sum(dim=(2, 3), keepdim=True).sqrt()
-        drawn[name] = list((kernels / energy).unbind(0))
-    return [drawn[name].pop(0) for name in names]

@@ -19,8 +19,10 @@ from torch import Generator, Tensor
 
 from mtl_search.errors import UserError
 from mtl_search.internal.registry import PRIMITIVES
+from mtl_search.networks.bank_inputs import check_bank_is_for
 from mtl_search.networks.geometry import GROUPS
-from mtl_search.networks.operators import INDEPENDENCE, Operator, check_bank_is_for, make_operator
+from mtl_search.networks.kernel_drawing import INDEPENDENCE
+from mtl_search.networks.operators import Operator, make_operator
 from mtl_search.networks.pointwise import pointwise
 from mtl_search.primitives import LinearVectorPrimitive, NonlinearVectorPrimitive, Primitive
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of

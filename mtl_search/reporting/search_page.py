@@ -19,7 +19,7 @@ from mtl_search.internal.files import write_json, write_text
 from mtl_search.metrics.pareto import direction_of
 from mtl_search.metrics.scores import headlines, is_share
 from mtl_search.reporting.comparison_page import comparison_data
-from mtl_search.reporting.drawing import layer_table, svg_drawing
+from mtl_search.reporting.drawing_svg import svg_drawing
 from mtl_search.reporting.figures import (
     conflicts_figure,
     cosines_figure,
@@ -36,6 +36,7 @@ from mtl_search.reporting.figures import (
     short_number,
     standings_figure,
 )
+from mtl_search.reporting.layer_table import layer_table
 from mtl_search.reporting.text import (
     as_pairs,
     augmentation_text,

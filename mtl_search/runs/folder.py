@@ -23,9 +23,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from mtl_search.characters import printable, quoted
 from mtl_search.errors import RunFolderError, UserError, existing_folder, reason_of, shown_path
 from mtl_search.internal.files import is_worked_in
@@ -37,7 +34,6 @@ from mtl_search.internal.layout import (
     EXPERIMENT,
     LOCK,
     NUMBER,
-    SPLITS,
     TRIALS,
     check_inside,
 )
@@ -68,10 +64,6 @@ COLUMNS = (
 
 EPOCH_COLUMNS = ("trial", "epoch", "seconds", "loss", "accuracy")
 """Columns of ``epochs.csv``; after them stand the scores, empty for epochs that were not scored."""
-
-
-SPLITS_LIMIT = 2**30
-"""Bytes of ``splits.csv``: sixty million rows."""
 
 
 @dataclass(frozen=True)
@@ -256,36 +248,6 @@ def check_free(path: str | Path) -> None:
         raise RunFolderError(f"{path}: the output folder must be new or empty, but it holds {what} already.")
     if folder.is_dir():
         check_inside(folder)
-
-
-def splits_text(rows: Mapping[str, Collection[Any]]) -> str:
-    """``splits.csv``: a line per row, with its split.
-
-    :param rows: Split -> its rows.
-    """
-    filled = {split: np.asarray(chosen) for split, chosen in rows.items() if len(chosen)}
-    row = np.concatenate(list(filled.values()))
-    split = np.repeat(list(filled), [len(chosen) for chosen in filled.values()])
-    return pd.DataFrame({"row": row, "split": split}).sort_values("row").to_csv(index=False, lineterminator="\n")
-
-
-def changed_splits(path: Path, rows: Mapping[str, Collection[Any]]) -> list[str]:
-    """In what the splits of a dataset are not those of a run's folder, each as ``what: before -> now``; the first one.
-
-    :param rows: Split -> its rows, of the dataset.
-    """
-    file = path / SPLITS
-    if not file.exists() or (rows and splits_text(rows).encode() == file.read_bytes()):
-        return []
-    before = {row["row"]: row["split"] for _, row in read_table(file, ["row", "split"], SPLITS_LIMIT).rows}
-    now = {str(row): split for split, chosen in rows.items() for row in chosen}
-    rows_of_both = list(dict.fromkeys([*before, *now]))
-    changed = [row for row in rows_of_both if before.get(row) != now.get(row)]
-    if not changed:
-        return []
-    first = changed[0]
-    more = f", and of {len(changed) - 1:,} more" if len(changed) > 1 else ""
-    return [f"the split of row {first}: {before.get(first, 'none')} -> {now.get(first, 'none')}{more}"]
 
 
 def _read_trials(folder: Path, experiment: Experiment) -> tuple[Trial, ...]:

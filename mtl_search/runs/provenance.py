@@ -11,7 +11,8 @@ from mtl_search.errors import ChangedError, FieldError, RunFolderError
 from mtl_search.internal.arrays import parts
 from mtl_search.internal.layout import ARCHITECTURES, EXPERIMENT
 from mtl_search.runs.environment import describe_environment
-from mtl_search.runs.folder import Run, changed_splits
+from mtl_search.runs.folder import Run
+from mtl_search.runs.splits import changed_splits
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import PATHS, Experiment
 

@@ -27,8 +27,9 @@ from mtl_search.internal.layout import (
     Layout,
     half_written,
 )
-from mtl_search.runs.folder import COLUMNS, EPOCH_COLUMNS, EpochRow, check_free, splits_text
+from mtl_search.runs.folder import COLUMNS, EPOCH_COLUMNS, EpochRow, check_free
 from mtl_search.runs.rows import csv_line, once, read_table
+from mtl_search.runs.splits import splits_text
 from mtl_search.runs.trial import Trial
 from mtl_search.runs.weights import save_checkpoint, save_weights
 from mtl_search.spaces.architecture import Architecture

@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._functorch import config as functorch_config
 from torch.optim import lr_scheduler
 
 from mtl_search import cost
 from mtl_search.balancing import make_balancing
 from mtl_search.datasets import Dataset
-from mtl_search.errors import CheckpointError, DatasetError, DivergedError, FieldError
+from mtl_search.errors import CheckpointError, DatasetError, DivergedError
 from mtl_search.internal.seeds import generator
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Targets, Task
 from mtl_search.training.augmentation import Augmentation
-from mtl_search.training.batches import LARGEST_BATCH, DeviceSplit, most_at_once
+from mtl_search.training.batches import DeviceSplit
+from mtl_search.training.devices import autocast, compiled, device_of
 from mtl_search.training.sample_order import drawn_order
 
 SCHEDULED = ("lr", "betas")
@@ -283,63 +283,6 @@ def restoring() -> Iterator[None]:
 
 
 Observer = Callable[[Trainer], None]
-
-
-@torch.no_grad()
-def scores_on(
-    model: nn.Module, tasks: tuple[Task, ...], dataset: Dataset, split: str, device: torch.device
-) -> dict[str, float]:
-    """``"<task>/<metric>"`` -> value, over a whole split, the model in evaluation mode.
-
-    :param split: Name of the split.
-    """
-    model.eval()
-    data = DeviceSplit(dataset.splits[split], dataset, device, tasks)
-
-    def totals_of(samples: slice) -> list[Tensor]:
-        inputs, targets = data.batch(samples)
-        with autocast(device):
-            outputs = model(inputs)
-        return data.groups.totals(outputs, targets)
-
-    most = most_at_once(dataset.input_shape, device)
-    parts = LARGEST_BATCH[device.type].parts(len(data), totals_of, most)
-    return data.groups.scores([torch.stack(of_group).sum(dim=0) for of_group in zip(*parts, strict=True)])
-
-
-def device_of(name: str) -> torch.device:
-    """The device of a setting: ``auto`` takes CUDA where there is one.
-
-    :raises FieldError: If CUDA is asked for and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise FieldError("training.device", "must be `cpu` or `auto` on a machine without CUDA", name)
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
-
-
-def compiled(model: nn.Module, input_shape: tuple[int, ...]) -> Callable[[Tensor], Mapping[str, Tensor]]:
-    """The forward pass of a network with its weights, compiled at the first call, and the backward pass with it.
-
-    On CUDA both are replayed as CUDA graphs, which spares small networks the time of their launches. One network at a
-    time: what was compiled before in this process is forgotten.
-
-    :param model: On its device.
-    :param input_shape: Of one sample.
-    """
-    device = next(model.parameters()).device
-    with torch.no_grad():  # what a network chooses when it is first used stays out of the graph
-        model.eval()(torch.zeros(1, *input_shape, device=device))
-    model.train()
-    torch.compiler.reset()  # or it gives up compiling after some networks, and keeps what they held
-    functorch_config.donated_buffer = False  # some balancings and methods go back through it several times
-    mode = "reduce-overhead" if device.type == "cuda" else "default"
-    forward: Callable[[Tensor], Mapping[str, Tensor]] = torch.compile(model, dynamic=False, mode=mode)
-    return forward
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 for convolutions and products on CUDA; nothing on the CPU."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
 def _optimiser(parameters: Sequence[nn.Parameter], own: Sequence[Group], settings: Training) -> torch.optim.Optimizer:

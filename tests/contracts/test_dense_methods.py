@@ -16,13 +16,14 @@ from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Problem, make_method
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.methods.interrogate import prune
-from mtl_search.networks.gated import GatedNetwork, PrunedNetwork, kept_channels
+from mtl_search.networks.gated import GatedNetwork
 from mtl_search.networks.paths import PathNetwork, module_shapes, taps_of
+from mtl_search.networks.pruned import PrunedNetwork, kept_channels
 from mtl_search.networks.relaxed import RelaxedNetwork
 from mtl_search.spaces.architecture import Backbone, Kind, Stage
 from mtl_search.spaces.experiment import parse_experiment
 from mtl_search.tasks import Task
-from mtl_search.training.trainer import scores_on
+from mtl_search.training.scoring import scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

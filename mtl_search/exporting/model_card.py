@@ -1,0 +1,175 @@
+"""The card of a model file: what is known of it, as data for programs and as a page for people."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtl_search import __version__, cost
+from mtl_search.datasets import Dataset
+from mtl_search.errors import UserError
+from mtl_search.exporting.formats import CHECKED, input_name, input_type, output_names
+from mtl_search.exporting.trained import Trained
+from mtl_search.internal.layout import CARD, MODELS
+from mtl_search.internal.reading import read_json
+from mtl_search.reporting.text import count
+from mtl_search.runs.environment import now
+from mtl_search.runs.folder import Run
+
+UNITS = {"uint8": ": 0 to 255", "uint16": ": 0 to 65,535, and less where the files hold less"}
+"""Type of the data -> what the card adds about its units."""
+
+
+def other_files(folder: Path, made_from: Mapping[str, Any], written: str) -> dict[str, float]:
+    """Files of the same model in other formats that the folder holds already -> their largest difference.
+
+    :raises UserError: If it holds another model, or a card that is not ours.
+    """
+    path = folder / CARD
+    if not path.exists():
+        return {}
+    try:
+        before = read_json(path, follow=False)
+    except UserError:
+        before = {}
+    if not isinstance(before, dict) or before.get("made_from") != json.loads(json.dumps(made_from)):
+        raise UserError(f"{path}: is the card of another model; give another `--out`.")
+    noted = before.get("files")
+    files = {name: found for name, found in noted.items() if name in MODELS.values()} if isinstance(noted, dict) else {}
+    return {
+        name: float(difference)
+        for name, difference in files.items()
+        if name != written and isinstance(difference, int | float) and (folder / name).exists()
+    }
+
+
+def model_card(
+    run: Run, trained: Trained, dataset: Dataset, made_from: Mapping[str, Any], files: Mapping[str, float]
+) -> dict[str, Any]:
+    """What is known of a model.
+
+    :param made_from: Which run, which of its networks, and how that was made.
+    :param files: Name of each model file -> largest difference of its outputs from those of the trained network.
+    """
+    found = cost.measure(trained.network, dataset.input_shape)
+    units = UNITS.get(str(dataset.splits["train"].inputs.dtype), "")
+    return {
+        "title": f"{trained.title} of {run.path.resolve().name}",
+        "files": dict(files),
+        "made_by": f"mtl_search {__version__}",
+        "exported": now(),
+        "input": {
+            "name": input_name(dataset),
+            "shape": ["batch", *dataset.input_shape],
+            "type": str(input_type(dataset)).removeprefix("torch."),
+            "units": f"as in the data, before any normalisation{units}",
+            "normalisation_inside": {
+                **({} if dataset.centre is None else {"centre": dataset.centre.tolist()}),
+                "mean": dataset.mean.tolist(),
+                "std": dataset.std.tolist(),
+            },
+        },
+        "tasks": [
+            {
+                "name": task.name,
+                **task.describe(),
+                "onnx_output": output_names(dataset)[task.name],
+                "outputs": task.outputs,
+                "output_means": task.output_means,
+            }
+            for task in dataset.tasks
+        ],
+        "dataset": {"name": dataset.name, "options": dict(dataset.options), "found": dict(dataset.found)},
+        "metrics": {"split": trained.about["measured_on"], "values": dict(trained.scores)},
+        "cost": {
+            "learnable_parameters": found.learnable_parameters,
+            "fixed_parameters": found.fixed_parameters,
+            "macs": found.macs,
+        },
+        "made_from": dict(made_from),
+        "training": run.experiment.training.model_dump(mode="json"),
+        "checked_samples": min(CHECKED, len(dataset.splits["val"])),
+    }
+
+
+def card_page(card: Mapping[str, Any]) -> str:
+    """A card as Markdown, for people."""
+    made, read = card["made_from"], card["input"]
+    files = "\n".join(f"| `{name}` | {difference:.1e} |" for name, difference in card["files"].items())
+    tasks = "\n".join(
+        f"| {task['name']} | {task['kind']} | {task['outputs']} | {_meaning(task)} |" for task in card["tasks"]
+    )
+    metrics = "\n".join(f"| {name} | {value:.4f} |" for name, value in card["metrics"]["values"].items())
+    seeds = made.get("accuracy_of_all_seeds", {})
+    spread = (
+        f"\nMean accuracy of all seeds: {', '.join(f'{100 * one:.2f} %' for one in seeds.values())}.\n" if seeds else ""
+    )
+    choices = made.get("architecture") or {"options": made.get("options"), "balancing": made.get("balancing")}
+    return f"""# {card["title"]}
+
+Predicts {len(card["tasks"])} tasks from one input. Made by {card["made_by"]} on {card["exported"]}.
+
+| file | largest difference of its outputs from the trained network's, on {card["checked_samples"]} samples |
+|---|---|
+{files}
+
+## Use
+
+Input `{read["name"]}`: {read["type"]} `[{", ".join(map(str, read["shape"]))}]`, {read["units"]}. The
+normalisation is part of the model. Outputs are named as the tasks{_renamed(card["tasks"])}.{
+        _features(card["dataset"]["found"])
+    }
+
+| task | kind | outputs | an output is |
+|---|---|---|---|
+{tasks}
+
+## Measured on the split `{card["metrics"]["split"]}` of {card["dataset"]["name"]}
+
+| metric | value |
+|---|---|
+{metrics}
+{spread}
+Trained on {made["trained_on"]}, seed {made["seed"]}, for {count(card["training"]["epochs"], "epoch", "epochs")}.
+
+## Cost
+
+{card["cost"]["learnable_parameters"]:,} learnable parameters, {card["cost"]["fixed_parameters"]:,} fixed ones,
+{card["cost"]["macs"]:,} multiply-accumulates for a sample, before folding.
+
+## How it was made
+
+Method `{made["method"]}`.
+
+```json
+{json.dumps(choices, indent=2, ensure_ascii=False)}
+```
+"""
+
+
+def _renamed(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """Which outputs of an ONNX file are named otherwise than their tasks; empty where none is."""
+    others = [f"`{task['name']}` is `{task['onnx_output']}`" for task in tasks if task["onnx_output"] != task["name"]]
+    return f", but in an ONNX file {', '.join(others)}" if others else ""
+
+
+def _features(found: Mapping[str, Any]) -> str:
+    """Which columns of a table the input is made of; empty where it is no table."""
+    if "features" not in found:
+        return ""
+    names = ", ".join(f"`{name}`" for name in found["features"])
+    filled = "".join(f"\nAn empty `{name}` is {value:.7g}." for name, value in found.get("filled", {}).items())
+    rule = "`column=category` is 1 where the column holds that category, else 0."
+    return f"\n\nThe features, in this order: {names}.{f' {rule}' if '=' in names else ''}{filled}"
+
+
+def _meaning(task: Mapping[str, Any]) -> str:
+    """What an output is, with the names and the numbers that are needed to use it."""
+    names = [f"in this order: {', '.join(task['names'])}"] if task.get("names") else []
+    scales = [
+        f"`{name}` {', '.join(f'{value:.7g}' for value in task[name])}"
+        for name in ("mean", "deviation")
+        if task.get(name)
+    ]
+    told = [*names, *scales]
+    return f"{task['output_means']} ({'; '.join(told)})" if told else str(task["output_means"])

@@ -1,0 +1,128 @@
+"""A trained network of a run, put together from what the run's folder holds of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mtl_search.comparison.results import Comparison, load_comparison, outcome_folder
+from mtl_search.datasets import Dataset
+from mtl_search.errors import RunFolderError, UnknownNameError, UserError
+from mtl_search.evaluation import Entrant, entrant_of
+from mtl_search.internal.layout import DETAILS
+from mtl_search.methods import make_method
+from mtl_search.runs.folder import Run
+from mtl_search.runs.weights import has_weights, load_weights
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.settings import Training
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network of a run.
+
+    :param name: Of its folder: number of the trial, or entrant of the comparison and seed.
+    :param title: For people.
+    :param network: With its weights, in evaluation mode.
+    :param about: What the card says of how it was made: plain data.
+    :param scores: ``"<task>/<metric>"`` -> value, on the split and seed that ``about`` names.
+    """
+
+    name: str
+    title: str
+    network: nn.Module
+    about: Mapping[str, Any]
+    scores: Mapping[str, float]
+
+
+def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int = 0) -> Trained:
+    """A trained network of a run, with its weights.
+
+    :param which: As in :func:`~mtl_search.exporting.export.export`.
+    :raises UserError: If there is none of that name, or its weights were not kept.
+    """
+    if which is None:
+        if run.knee is None:
+            raise UserError(f"{run.path}: no trial of this run is complete, so there is nothing to export.")
+        which = run.knee.number
+    if str(which).isdecimal():
+        return _trained_trial(run, int(which), dataset)
+    return _trained_entrant(run, str(which), dataset, seed)
+
+
+def _trained_trial(run: Run, number: int, dataset: Dataset) -> Trained:
+    trial = run.trial(number)
+    if not has_weights(run.checkpoint(number)):
+        kept = ", ".join(str(one.number) for one in run.front if has_weights(run.checkpoint(one.number)))
+        raise UserError(
+            f"{run.path}: the weights of trial {number} were not kept, only those of the front ({kept or 'none here'})."
+        )
+    entrant = entrant_of(trial.architecture)
+    about = {
+        **_architecture(trial.architecture),
+        "seed": trial.seed,
+        "trained_on": "the training split",
+        "measured_on": "val",
+    }
+    network = _network(entrant, dataset, run.experiment.training, trial.seed, {}, run.checkpoint(number))
+    return Trained(str(number), f"Trial {number}", network, about, trial.scores)
+
+
+def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int) -> Trained:
+    comparison = load_comparison(run.path)
+    if comparison is None:
+        raise UserError(f"{run.path}: holds no comparison, so `{key}` must be the number of a trial.")
+    if key not in comparison.entrants:
+        raise UnknownNameError("entrant", key, comparison.entrants)
+    outcome = next((one for one in comparison.of(key) if one.seed == seed), None)
+    folder = outcome_folder(run.path, key, seed)
+    if outcome is None or not has_weights(folder):
+        seeds = [one.seed for one in comparison.of(key) if has_weights(outcome_folder(run.path, key, one.seed))]
+        found = f"those of seed {', '.join(map(str, seeds))}" if seeds else "none here"
+        raise UserError(f"{run.path}: the weights of {key}, seed {seed}, were not kept; {found}.")
+    about = next(one for one in comparison.asked["entrants"] if one["key"] == key)
+    training = Training.model_validate(comparison.asked["training"])
+    made: dict[str, Any]
+    if about.get("trial") is not None:
+        architecture = run.trial(about["trial"]).architecture
+        entrant, made = entrant_of(architecture), _architecture(architecture)
+    else:
+        method = make_method(about["method"], about["options"])
+        entrant = Entrant(method, run.experiment.backbone.build(), about["width_multiplier"])
+        made = {name: about[name] for name in ("method", "options", "balancing", "width_multiplier")}
+        made["backbone"] = asdict(entrant.backbone)
+    details = comparison.details(key, seed)
+    network = _network(entrant, dataset, training, seed, details, folder)
+    split = str(comparison.asked["split"])
+    trained_on = "the training and validation splits" if split == "test" else "the training split"
+    made |= {"seed": seed, "trained_on": trained_on, "measured_on": split, **_spread(comparison, key)}
+    return Trained(f"{key}-seed{seed}", f"{key}, seed {seed},", network, made, outcome.scores)
+
+
+def _network(
+    entrant: Entrant, dataset: Dataset, training: Training, seed: int, details: Mapping[str, Any], folder: Path
+) -> nn.Module:
+    try:
+        network = entrant.method.rebuild(entrant.problem(dataset, training, seed), details)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunFolderError(
+            f"{folder / DETAILS}: does not tell how the network of {entrant.method.name} is made: {error}. "
+            "Put it back from a copy."
+        ) from error
+    try:
+        network.load_state_dict(load_weights(folder))
+    except RuntimeError as error:
+        raise RunFolderError(f"{folder}: the weights do not fit the network that they are said to be of.") from error
+    return network.eval()
+
+
+def _architecture(architecture: Architecture) -> dict[str, Any]:
+    return {"method": "etr_nlp", "architecture": json.loads(architecture.to_json())}
+
+
+def _spread(comparison: Comparison, key: str) -> dict[str, Any]:
+    """The scores of all seeds, so that the card does not show one lucky one alone."""
+    return {"accuracy_of_all_seeds": {str(one.seed): one.accuracy for one in comparison.of(key)}}

@@ -1,0 +1,34 @@
+"""Relaxed networks on the backbone of a problem, and the paths that tasks choose between in them."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from mtl_search.methods import Problem
+from mtl_search.networks.paths import Path
+from mtl_search.networks.relaxed import RelaxedNetwork
+
+
+def relaxed_network(
+    problem: Problem, candidates: Sequence[Sequence[Path]], known: Mapping[str, Tensor] | None = None
+) -> RelaxedNetwork:
+    """The relaxed network on a problem's backbone; new modules start with the weights of the trunk.
+
+    :param candidates: For each task its paths.
+    :param known: Weights of an earlier network to go on from.
+    """
+    model = RelaxedNetwork(
+        problem.backbone, candidates, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier
+    )
+    model.start_from(known or {})
+    return model
+
+
+def leaving(task: int, place: int, places: int) -> Path:
+    """The trunk up to a place, and from there on the task's private modules."""
+    return (0,) * place + (task + 1,) * (places - place)
+
+
+def group_after(place: int, tasks: int) -> int:
+    """Number of the modules that those share who have the trunk in common up to a place, besides private ones."""
+    return tasks + 1 + place

@@ -1,0 +1,66 @@
+"""What is noted of a search for branch points, for the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtl_search.methods import Problem
+from mtl_search.networks.paths import Path
+from mtl_search.networks.relaxed import Place
+
+
+@dataclass
+class SearchLog:
+    """What the report shows of a search.
+
+    :param places: Names of the modules of the backbone.
+    """
+
+    places: Sequence[str]
+    alpha: list[list[list[float]]] = field(default_factory=list)
+    conflicts: list[dict[str, float]] = field(default_factory=list)
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    margins: dict[int, float] = field(default_factory=dict)
+    """Number of the task -> how far its largest share was above the second when it was decided."""
+
+    def epoch(self, shares: Sequence[Sequence[float]], conflicts: Mapping[Place, float]) -> None:
+        """Note an epoch.
+
+        :param shares: ``[task][candidate]``
+        :param conflicts: Of each shared module the share of steps with a conflict; empty where it is not looked for.
+        """
+        self.alpha.append([list(of_task) for of_task in shares])
+        self.conflicts.append({self._name(place): rate for place, rate in conflicts.items()})
+
+    def end(self) -> None:
+        """Note how clear the shares of the last epoch are, which decide."""
+        self.margins |= {task: _margin(shares) for task, shares in enumerate(self.alpha[-1]) if len(shares) > 1}
+
+    def stage(self, place: int, epochs: int, stayed: Sequence[str]) -> None:
+        """Note what one stage of the progressive search decided."""
+        self.stages.append({"place": self.places[place], "epochs": epochs, "stayed": list(stayed)})
+
+    def details(self, problem: Problem, paths: Sequence[Path]) -> dict[str, Any]:
+        """As plain data: shares and conflicts epoch by epoch, margins in the last, and what came out."""
+        return {
+            "places": list(self.places),
+            "alpha": self.alpha,
+            "margin": [self.margins[number] for number in range(len(problem.tasks))],
+            "largest_share": [of_task.index(max(of_task)) for of_task in self.alpha[-1]],
+            "conflicts": self.conflicts,
+            "stages": self.stages,
+            "branch_points": {
+                task.name: sum(number == 0 for number in path) for task, path in zip(problem.tasks, paths, strict=True)
+            },
+            "paths": {task.name: list(path) for task, path in zip(problem.tasks, paths, strict=True)},
+        }
+
+    def _name(self, place: Place) -> str:
+        name = self.places[place[0]]
+        return f"{name}, module {place[1]}" if place[1] else name
+
+
+def _margin(shares: Sequence[float]) -> float:
+    """How far the largest share is above the second."""
+    largest = sorted(shares, reverse=True)
+    return largest[0] - largest[1]

@@ -1,0 +1,127 @@
+"""The question that a comparison answers, its answer in sentences, and what is missing of it."""
+
+from collections.abc import Sequence
+
+from mtl_search.comparison.results import Comparison
+from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, difference, nearest_in_size, single_task
+from mtl_search.metrics.intervals import Interval
+from mtl_search.reporting.text import capitalised, count, signed
+
+
+def question(entrants: Sequence[Entrant]) -> str:
+    """What is compared, as a question."""
+    if any(entrant.is_pick for entrant in entrants):
+        return (
+            "Does an architecture that the search found beat hard sharing with as many learnable parameters, and how"
+            " near does it come to a network of its own for each task?"
+        )
+    return "How do these methods compare when all are trained from scratch with the same budget?"
+
+
+def answer(entrants: Sequence[Entrant], other: Entrant | None, split: str) -> list[str]:
+    """Two sentences, from the numbers alone.
+
+    :param other: The entrant that all others are compared with; ``None`` where nothing is trained.
+    :param split: That was scored, for reading.
+    """
+    if other is None:
+        return ["No training is complete yet, so there is no answer."]
+    if not other.is_pick:
+        return _answer_without_picks(entrants, other, split)
+    return [_against_hard_sharing(entrants, other, split), _against_single_task(entrants, other)]
+
+
+def _against_hard_sharing(entrants: Sequence[Entrant], best: Entrant, split: str) -> str:
+    pick, target = _even_match(entrants, best)
+    if target is None:
+        return f"{_reached(best, split)}. Hard sharing has no complete training here, so it is not compared with it."
+    return f"{_reached(pick, split)}, {_reached_too(target)}: {_verdict(difference(pick, target).points)}"
+
+
+def _even_match(entrants: Sequence[Entrant], best: Entrant) -> tuple[Entrant, Entrant | None]:
+    """A pick and the hard sharing that it was matched to; else the best pick and the one nearest to it in size."""
+    trained = [one for one in entrants if one.is_pick and one.outcomes]
+    for pick in trained:
+        targets = [target for key in pick.matched if (target := by_key(entrants, key))]
+        for target in targets:
+            if target.method == HARD_SHARING:
+                return pick, target
+    alike = [one for one in entrants if one.method == HARD_SHARING and one.balancing == best.balancing]
+    return best, nearest_in_size(best, alike)
+
+
+def _against_single_task(entrants: Sequence[Entrant], best: Entrant) -> str:
+    reference = single_task(entrants)
+    if reference is None:
+        return "Networks for one task each have no complete training here, so there is no Delta_m."
+    own = f"{_percent(best)} with {best.mean('learnable_parameters'):,.0f}"
+    return (
+        f"Networks for one task each reach {_percent(reference)} with {reference.mean('learnable_parameters'):,.0f}"
+        f" together; against them {best.label} ({own}) is at {_verdict(difference(best, reference).points)}"
+    )
+
+
+def _answer_without_picks(entrants: Sequence[Entrant], best: Entrant, split: str) -> list[str]:
+    trained = [one for one in entrants if one.outcomes]
+    sentences = [
+        f"Of {count(len(trained), 'entrant', 'entrants')}, {_reached(best, split, lead=False)}, the highest mean and"
+        " chosen by it."
+    ]
+    target = by_key(entrants, HARD_SHARING)
+    if target and target is not best:
+        points = difference(best, target).points
+        reached = (
+            f"{capitalised(target.label)} reaches {_percent(target)} with {target.mean('learnable_parameters'):,.0f}"
+        )
+        sentences.append(f"{reached}: {best.label} minus {target.label} is {_verdict(points)}")
+    return sentences
+
+
+def _reached(entrant: Entrant, split: str, lead: bool = True) -> str:
+    text = f"{entrant.label}{_chosen_as(entrant)} reaches {_percent(entrant)} mean accuracy on the {split} with"
+    return f"{capitalised(text) if lead else text} {entrant.mean('learnable_parameters'):,.0f} learnable parameters"
+
+
+def _reached_too(entrant: Entrant) -> str:
+    return f"{entrant.label} {_percent(entrant)} with {entrant.mean('learnable_parameters'):,.0f}"
+
+
+def _chosen_as(entrant: Entrant) -> str:
+    """What a pick was picked as, in brackets."""
+    names = pick_names(entrant.about.get("picks", []))
+    return f" ({', '.join(names)})" if names else ""
+
+
+def pick_names(picks: Sequence[str]) -> list[str]:
+    """What an architecture was picked as, for reading: ``knee``, ``matched to hard sharing``."""
+    names = [name.replace("matched:", "matched to ").replace("_", " ").replace("@", " ") for name in picks]
+    return [name for name in names if not name.isdecimal()]
+
+
+def _percent(entrant: Entrant) -> str:
+    return f"{entrant.accuracy.mean * 100:.1f}\N{NO-BREAK SPACE}%" if entrant.accuracy else "\N{EN DASH}"
+
+
+def _verdict(points: Interval | None) -> str:
+    """A difference in points, and what can be said of it."""
+    if points is None:
+        return "not known, as they have no seed in common."
+    if points.low is None or points.high is None:
+        return f"{signed(points.mean)} points in one seed. How much of that is chance is not known from one seed."
+    ends = f"95\N{NO-BREAK SPACE}% interval {signed(points.low)} to {signed(points.high)}, {points.count} seeds"
+    if points.excludes_zero:
+        return f"{signed(points.mean)} points ({ends}), {'better' if points.mean > 0 else 'worse'} in this comparison."
+    return f"{signed(points.mean)} points ({ends}). The interval includes 0: which of them is better stays open."
+
+
+def state(comparison: Comparison) -> str:
+    """What is missing; empty if nothing is."""
+    missing, asked = len(comparison.missing), sum(about["seeds"] for about in comparison.asked["entrants"])
+    if not missing:
+        return ""
+    failed = len({(one.entrant, one.seed) for one in comparison.failed} & set(comparison.missing))
+    kinds = [f"{failed} failed" if failed else "", f"{missing - failed} not trained yet" if missing > failed else ""]
+    return (
+        f"{missing} of {count(asked, 'training is', 'trainings are')} not complete:"
+        f" {', '.join(kind for kind in kinds if kind)}. Means are over the seeds that are complete."
+    )
