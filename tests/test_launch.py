@@ -32,7 +32,7 @@ def test_help_is_printed_without_loading_what_renders_it(option: str) -> None:
     code = f"import sys; sys.argv = ['mtl-search', '{option}']; from mtl_search.cli.launch import main; main()"
     code += "; heavy = {'typer', 'rich', 'torch', 'typing'} & set(sys.modules); assert not heavy, heavy"
     subprocess.run(
-        [sys.executable, "-S", "-X", "utf8", "-c", code], check=True, capture_output=True, cwd=HELP.parents[1]
+        [sys.executable, "-S", "-X", "utf8", "-c", code], check=True, capture_output=True, cwd=HELP.parents[2]
     )
 
 
