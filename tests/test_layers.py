@@ -25,7 +25,7 @@ ROOMS = (
     {"comparison"},
     {"reporting"},
     {"exporting"},
-    {"cli"},
+    {"cli", "testing"},
 )
 """What stands in the package, lowest first: what is on one floor does not import one another."""
 

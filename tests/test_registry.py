@@ -81,6 +81,17 @@ def test_added_is_found_by_its_name(registry: Registry) -> None:
     registry.check("my_primitive")
 
 
+def test_a_name_is_lent_for_a_while(registry: Registry) -> None:
+    before = registry.names()
+    with registry.lending(Doubled) as first, registry.lending(Doubled) as second:
+        assert registry.get(first) is registry.get(second) is Doubled
+        assert first != second
+        registry.check_use(first)
+    assert registry.names() == before
+    with pytest.raises(UnknownNameError):
+        registry.get(first)
+
+
 def test_a_name_is_given_once(registry: Registry) -> None:
     registry.add(Added)
     with pytest.raises(UserError, match="there already is a primitive `my_primitive`"):

@@ -43,7 +43,7 @@ def baseline_entry(baseline: Baseline, experiment: Experiment) -> Entry:
         "recipe": baseline.recipe,
         "variant": baseline.variant,
         "description": baseline.description,
-        "method": baseline.method.name,
+        "method": baseline.named,
         "options": dict(baseline.options),
         "balancing": (baseline.balancing or experiment.training.balancing).model_dump(mode="json"),
         "width_multiplier": baseline.width_multiplier,

@@ -91,6 +91,7 @@ class Baseline:
     :param variant: Name of the variant; empty where there are none.
     :param description: A line about it.
     :param curve: Whether it is a point of the curve that its recipe's variants make.
+    :param named: What its recipe names the method, by which it is found again.
     :param options: All options that were given.
     """
 
@@ -99,6 +100,7 @@ class Baseline:
     variant: str
     description: str
     curve: bool
+    named: str
     method: Method
     options: Mapping[str, Any]
     balancing: BalancingSettings | None
@@ -170,6 +172,7 @@ def _baseline(name: str, recipe: Recipe, variant: str, change: Variant) -> Basel
         variant=variant,
         description=recipe.description,
         curve=recipe.curve,
+        named=recipe.method,
         method=make_method(recipe.method, options),
         options=options,
         balancing=balancing,

@@ -9,13 +9,19 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import itertools
 import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any
 
 from mtl_search.errors import UnknownNameError, UserError
 from mtl_search.internal import own_code
+
+_NUMBERS = itertools.count()
+"""Of names that are given for a while."""
 
 
 class Registry:
@@ -51,6 +57,16 @@ class Registry:
             raise UserError(f"there already is a {self.kind} `{name}`.")
         self._added[name] = thing
         return thing
+
+    @contextmanager
+    def lending(self, thing: Any) -> Iterator[str]:
+        """While this holds a class has a name here, which it gives, and that no other class ever has."""
+        name = f"lent.{next(_NUMBERS)}"
+        self._added[name] = thing
+        try:
+            yield name
+        finally:
+            del self._added[name]
 
     def get(self, name: str) -> Any:
         """The class registered under ``name``, or the one at ``my_package.module:Name``, whose module is then run.

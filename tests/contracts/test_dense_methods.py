@@ -1,6 +1,6 @@
 """What holds for every method where tasks are dense: a decoder reads what its task has at every resolution."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from made_dense import ALL_MAPS, DEPTH, LARGE, MIXED, NORMALS, SEGMENTATION, SHAPE, made_squares
-from made_networks import made_inputs, single_threaded, weighted_sum
-from made_problems import TRAINING, Solved, made_backbone, solve
+from made_networks import made_inputs, single_threaded
+from made_problems import TRAINING, made_backbone
 from mtl_search import cost, load_run, search, write_report
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Problem, make_method
@@ -23,14 +23,11 @@ from mtl_search.networks.relaxed import RelaxedNetwork
 from mtl_search.spaces.architecture import Backbone, Kind, Stage
 from mtl_search.spaces.experiment import parse_experiment
 from mtl_search.tasks import Task
-from mtl_search.training.scoring import scores_on
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 
 every_method = pytest.mark.parametrize("name", METHODS.names())
 every_kind = pytest.mark.parametrize("kind", ["plain", "residual", "bottleneck"])
-PASSES = 12
-"""Forward passes over which gradients are added up: where modules are drawn by lot, one pass does not reach all."""
 
 
 def dense_problem(tasks: Sequence[Task] = MIXED, kind: Kind = "plain", stem: int = 4) -> Problem:
@@ -48,72 +45,6 @@ def generic(model: nn.Module) -> nn.Module:
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=lot))
     return model
-
-
-@pytest.fixture(scope="module")
-def solved() -> Callable[[str], Solved]:
-    """What a method did on the mixed problem, trained once."""
-    done: dict[str, Solved] = {}
-
-    def of(name: str) -> Solved:
-        if name not in done:
-            done[name] = solve(make_method(name, {}), dense_problem())
-        return done[name]
-
-    return of
-
-
-@every_method
-@every_kind
-def test_maps_have_the_size_of_the_input(name: str, kind: Kind) -> None:
-    problem = dense_problem(kind=kind)
-    outputs = make_method(name, {}).build(problem)(inputs())
-    assert [(task, tuple(output.shape)) for task, output in outputs.items()] == [
-        ("segmentation", (5, 3, 13, 15)),
-        ("large", (5, 2)),
-        ("depth", (5, 1, 13, 15)),
-        ("normals", (5, 3, 13, 15)),
-    ]
-
-
-@every_method
-@pytest.mark.parametrize("tasks", [MIXED, (SEGMENTATION, DEPTH)], ids=["mixed", "maps"])
-def test_every_parameter_learns(name: str, tasks: Sequence[Task]) -> None:
-    model = generic(make_method(name, {}).build(dense_problem(tasks, stem=8)))
-    for _ in range(PASSES):
-        weighted_sum(model(inputs())).backward()
-    learned = {name: one.grad for name, one in model.named_parameters() if one.requires_grad}
-    assert not [name for name, gradient in learned.items() if gradient is None or not gradient.any()]
-
-
-@pytest.mark.parametrize("name", [name for name in METHODS.names() if name != "etr_nlp"])
-def test_some_tasks_alone_are_the_same(name: str, solved: Callable[[str], Solved]) -> None:
-    model = solved(name).finished.model.eval()
-    with torch.no_grad():
-        together = model(inputs())
-        for wanted in (["depth"], ["large", "normals"]):
-            alone = model(inputs(), only=wanted)
-            assert list(alone) == wanted
-            for task in wanted:
-                torch.testing.assert_close(alone[task], together[task], rtol=1e-5, atol=1e-5)
-
-
-@every_method
-def test_a_method_trains_and_is_rebuilt(name: str, solved: Callable[[str], Solved]) -> None:
-    problem, method = dense_problem(), make_method(name, {})
-    epochs, finished = solved(name).epochs, solved(name).finished
-    last = [epoch.loss for epoch in epochs if epoch.phase == "training"]
-    assert last[-1] < last[0]
-    model = method.rebuild(problem, finished.details)
-    model.load_state_dict(finished.model.state_dict())
-    for network in (model, finished.model):
-        network.eval()
-    with torch.no_grad():
-        for task, output in finished.model(inputs()).items():
-            torch.testing.assert_close(model(inputs())[task], output)
-    scores = scores_on(model, problem.tasks, problem.dataset, "val", torch.device("cpu"))
-    assert set(scores) == set(problem.dataset.score_names)
-    assert 0 < method.macs_of_one_task(model, problem) < cost.count_macs(model, SHAPE)
 
 
 def test_taps_of_a_backbone_are_at_the_end_of_every_resolution() -> None:

@@ -12,10 +12,10 @@ from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.operators import Bank, make_operator
 from mtl_search.networks.vectors import check_independence
 from mtl_search.primitives import LinearPrimitive, NonlinearPrimitive, Primitive
-from mtl_search.spaces.banks import CONVOLUTION, primitives_of
+from mtl_search.spaces.banks import BANKS, CONVOLUTION, primitives_of
+from mtl_search.testing import check_bank, check_primitive
 
 CHANNELS = 6
-SIZES = ((12, 12), (7, 9), (5, 5), (13, 8))
 
 every_primitive = pytest.mark.parametrize("name", [name for name in PRIMITIVES.names() if name in IMAGE_BANKS])
 every_bank = pytest.mark.parametrize("bank", [name for name in IMAGE_BANKS if name != CONVOLUTION])
@@ -47,11 +47,6 @@ def drawn(name: str, seed: int) -> Tensor:
     return primitive.buffer(CHANNELS, seeded(seed))
 
 
-def linear_kernels(bank: Bank) -> list[Tensor]:
-    frozen = [bank.get_buffer(f"primitive{place}") for place in range(bank.taps)]
-    return [kernel for kernel, primitive in zip(frozen, bank.primitives, strict=True) if is_linear(primitive)]
-
-
 def is_linear(primitive: Primitive) -> bool:
     return isinstance(primitive, LinearPrimitive)
 
@@ -64,21 +59,18 @@ def impulse_responses(bank: Bank) -> Tensor:
     return torch.stack(made, dim=2)[0].flatten(2) if made else torch.zeros(CHANNELS, 0, 81)
 
 
-def assert_output_shape(bank: Bank, height: int, width: int, stride: int) -> None:
-    made = responses(bank, made_input(height, width), stride)
-    assert len(made) == bank.taps
-    for response in made:
-        assert response.shape == (2, CHANNELS, -(-height // stride), -(-width // stride))
-        assert response.isfinite().all()
-
-
-def assert_unit_energy(kernels: list[Tensor]) -> None:
-    for kernel in kernels:
-        torch.testing.assert_close(kernel.square().sum(dim=(1, 2)), torch.ones(CHANNELS))
-
-
 def assert_independent_in_every_channel(kernels: Tensor) -> None:
     assert torch.linalg.matrix_rank(kernels.double(), atol=1e-3).tolist() == [kernels.shape[1]] * len(kernels)
+
+
+@every_primitive
+def test_the_contract(name: str) -> None:
+    check_primitive(PRIMITIVES.get(name))
+
+
+@pytest.mark.parametrize("bank", [name for name in IMAGE_BANKS if name in BANKS])
+def test_the_contract_of_banks(bank: str) -> None:
+    check_bank(bank)
 
 
 @every_primitive
@@ -87,47 +79,9 @@ def test_a_primitive_is_named_as_its_file(name: str) -> None:
     assert PRIMITIVES.get(name).__module__ == f"mtl_search.primitives.{name}"
 
 
-@every_primitive
-def test_the_same_generator_draws_the_same(name: str) -> None:
-    assert torch.equal(drawn(name, 3), drawn(name, 3))
-
-
-@every_primitive
-def test_buffers_have_a_row_for_every_channel(name: str) -> None:
-    primitive = PRIMITIVES.get(name)
-    if issubclass(primitive, LinearPrimitive):
-        assert drawn(name, 0).shape == (2, CHANNELS, primitive.size, primitive.size)
-    else:
-        assert drawn(name, 0).shape[0] == CHANNELS
-
-
 def test_another_generator_draws_other_random_kernels() -> None:
     for name in ("random", "dilated_random", "shift", "sobel", "sparse_binary", "perturbation"):
         assert not torch.equal(drawn(name, 3), drawn(name, 4)), name
-
-
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@every_bank
-def test_output_shapes(bank: str, stride: int) -> None:
-    made = made_bank(bank)
-    for height, width in SIZES:
-        assert_output_shape(made, height, width, stride)
-
-
-@every_bank
-def test_a_stride_picks_every_stride_th_pixel(bank: str) -> None:
-    made, x = made_bank(bank), made_input()
-    for stride in (2, 3):
-        for strided, whole in zip(responses(made, x, stride), responses(made, x), strict=True):
-            torch.testing.assert_close(strided, whole[:, :, ::stride, ::stride])
-
-
-@every_bank
-def test_nothing_in_a_bank_is_learned(bank: str) -> None:
-    made = made_bank(bank)
-    assert not list(made.parameters())
-    assert not any(buffer.requires_grad for buffer in made.buffers())
-    assert made.fixed_parameters() == sum(buffer.numel() for buffer in made.buffers())
 
 
 @every_bank
@@ -135,17 +89,6 @@ def test_a_bank_holds_its_primitives_in_order(bank: str) -> None:
     made = made_bank(bank)
     assert tuple(primitive.name for primitive in made.primitives) == primitives_of(bank)
     assert made.taps == len(primitives_of(bank))
-
-
-@every_bank
-def test_linear_kernels_have_unit_energy(bank: str) -> None:
-    assert_unit_energy(linear_kernels(made_bank(bank)))
-
-
-@every_bank
-@pytest.mark.parametrize("seed", range(5))
-def test_linear_kernels_are_independent(bank: str, seed: int) -> None:
-    assert_independent_in_every_channel(impulse_responses(made_bank(bank, seed=seed)))
 
 
 @pytest.mark.parametrize(
@@ -170,32 +113,6 @@ def test_dependent_kernels_are_refused(bank: str) -> None:
 @pytest.mark.parametrize("bank", ["random*9", "sobel*2", "shift*8", "shift*3+identity", "random*3+dilated_random*3"])
 def test_independent_repeats_are_accepted(bank: str) -> None:
     assert_independent_in_every_channel(impulse_responses(made_bank(bank)))
-
-
-@every_bank
-def test_channels_do_not_mix(bank: str) -> None:
-    made, x = made_bank(bank), made_input()
-    changed = x.clone()
-    changed[:, 0] += 1 + torch.rand(changed[:, 0].shape, generator=seeded(6))
-    for before, after in zip(responses(made, x), responses(made, changed), strict=True):
-        assert not torch.equal(before[:, 0], after[:, 0])
-        torch.testing.assert_close(before[:, 1:], after[:, 1:])
-
-
-@every_bank
-def test_a_part_of_the_channels_gives_that_part_of_the_response(bank: str) -> None:
-    made, x = made_bank(bank), made_input()
-    part = slice(2, 5)
-    for some, everything in zip(made.responses(x[:, part], 1, part), responses(made, x), strict=True):
-        torch.testing.assert_close(some, everything[:, part])
-
-
-@every_bank
-def test_the_state_dict_restores_the_primitives(bank: str) -> None:
-    original, other, x = made_bank(bank, seed=1), made_bank(bank, seed=2), made_input()
-    other.load_state_dict(original.state_dict())
-    for expected, got in zip(responses(original, x), responses(other, x), strict=True):
-        assert torch.equal(expected, got)
 
 
 @pytest.mark.parametrize("size", [(4, 4), (8, 8), (9, 17), (33, 20)])

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import Generator, Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from made_networks import IMAGE_BANKS, VECTOR_BANKS, single_threaded
 from mtl_search.errors import UserError
@@ -12,6 +11,7 @@ from mtl_search.networks.operators import make_operator
 from mtl_search.networks.vectors import VectorBank, check_independence, make_vector_operator
 from mtl_search.primitives import LinearVectorPrimitive, NonlinearVectorPrimitive, Primitive
 from mtl_search.spaces.banks import BANKS, CONVOLUTION, primitives_of
+from mtl_search.testing import check_bank, check_primitive
 
 FEATURES, GROUPS, SAMPLES, STREAMS = 24, 8, 500, 3
 NAMES = [name for name in PRIMITIVES.names() if name in VECTOR_BANKS]
@@ -61,6 +61,16 @@ def rows_of_windows(bank: VectorBank) -> list[Tensor]:
 
 
 @every_primitive
+def test_the_contract(name: str) -> None:
+    check_primitive(PRIMITIVES.get(name))
+
+
+@pytest.mark.parametrize("bank", [name for name in VECTOR_BANKS if name in BANKS])
+def test_the_contract_of_banks(bank: str) -> None:
+    check_bank(bank)
+
+
+@every_primitive
 def test_a_primitive_is_named_as_its_file(name: str) -> None:
     assert PRIMITIVES.get(name).name == name
     assert PRIMITIVES.get(name).__module__ == f"mtl_search.primitives.{name}"
@@ -79,52 +89,11 @@ def test_the_same_generator_draws_the_same(name: str) -> None:
 
 @every_bank
 @every_size
-def test_output_shapes(bank: str, features: int, groups: int) -> None:
-    for streams in (1, STREAMS):
-        made = made_bank(bank, features, streams, groups)
-        x = made_rows(features, streams)
-        assert len(responses(made, x)) == made.taps == len(primitives_of(bank))
-        for response in responses(made, x):
-            assert response.shape == x.shape
-            assert response.isfinite().all()
-
-
-@pytest.mark.parametrize("name", LINEAR)
-def test_a_linear_primitive_is_its_matrix(name: str) -> None:
-    made, x = made_bank(name), made_rows()
-    (response,) = responses(made, x)
-    torch.testing.assert_close(response[:, :, 0, 0], x[:, :, 0, 0] @ made.matrices(0)[0].T)
-
-
-@pytest.mark.parametrize("name", NONLINEAR)
-def test_a_nonlinear_primitive_is_none(name: str) -> None:
-    made, x = made_bank(name), made_rows()
-    (one,), (twice,) = responses(made, x), responses(made, 2 * x)
-    assert (twice - 2 * one).abs().max() > 0.1
-
-
-@every_bank
-def test_responses_have_about_the_energy_of_normalised_inputs(bank: str) -> None:
-    for response in responses(made_bank(bank), made_rows()):
-        assert 0.3 < response.square().mean() < 2
-
-
-@every_bank
-@every_size
 def test_windows_are_of_equal_size_and_hold_every_feature(bank: str, features: int, groups: int) -> None:
     made = made_bank(bank, features, groups=groups)
     windows = [range(features)[made.window(group, features)] for group in range(groups)]
     assert {len(window) for window in windows} == {made.reach(features)} == {-(-features // groups)}
     assert {number for window in windows for number in window} == set(range(features))
-
-
-@every_bank
-@pytest.mark.parametrize("features", [16, 24, 61, 64])
-@pytest.mark.parametrize("seed", range(3))
-def test_the_rows_that_an_output_reads_are_independent(bank: str, features: int, seed: int) -> None:
-    for rows in rows_of_windows(made_bank(bank, features, seed=seed)):
-        assert torch.linalg.matrix_rank(rows.double(), atol=1e-3) == len(rows)
-        torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
 
 
 @pytest.mark.parametrize("bank", ["permutation*3+identity", "permutation*2"])
@@ -160,31 +129,6 @@ def test_images_and_vectors_have_primitives_of_their_own() -> None:
 
 
 @every_bank
-def test_nothing_in_a_bank_is_learned(bank: str) -> None:
-    made = made_bank(bank)
-    assert not list(made.parameters())
-    assert not any(buffer.requires_grad for buffer in made.buffers())
-
-
-@pytest.mark.parametrize("name", LINEAR)
-@pytest.mark.parametrize("features", [7, 24])
-def test_frozen_values_are_those_that_are_not_0(name: str, features: int) -> None:
-    made = made_bank(f"{name}*2" if name != "identity" else name, features, STREAMS, groups=4)
-    expected = PRIMITIVES.get(name)().frozen_values(features)
-    assert made.fixed_parameters() == expected * made.taps * STREAMS
-    assert int(drawn(name, 0)[0].count_nonzero()) == PRIMITIVES.get(name)().frozen_values(FEATURES)
-
-
-@pytest.mark.parametrize("name", NONLINEAR)
-@pytest.mark.parametrize("features", [7, 24])
-def test_a_nonlinear_primitive_says_its_products(name: str, features: int) -> None:
-    made, x = made_bank(name, features, groups=4), made_rows(features)
-    with FlopCounterMode(display=False) as counter:
-        responses(made, x)
-    assert counter.get_total_flops() == 2 * SAMPLES * PRIMITIVES.get(name)().macs(features)
-
-
-@every_bank
 def test_streams_do_not_mix_and_have_values_of_their_own(bank: str) -> None:
     made, x = made_bank(bank, streams=STREAMS), made_rows(streams=STREAMS)
     changed = x.clone()
@@ -196,34 +140,6 @@ def test_streams_do_not_mix_and_have_values_of_their_own(bank: str) -> None:
         torch.testing.assert_close(before[:, FEATURES:], after[:, FEATURES:])
         first, second = of_same[:, :FEATURES], of_same[:, FEATURES : 2 * FEATURES]
         assert torch.equal(first, second) is (name == "identity")
-
-
-@every_bank
-def test_one_stream_alone_gives_its_part_of_the_response(bank: str) -> None:
-    made, x = made_bank(bank, streams=STREAMS), made_rows(streams=STREAMS)
-    part = slice(FEATURES, 2 * FEATURES)
-    for some, everything in zip(made.responses(x[:, part], 1, part), responses(made, x), strict=True):
-        torch.testing.assert_close(some, everything[:, part])
-
-
-@every_bank
-def test_frozen_values_of_one_stream_serve_any_number(bank: str) -> None:
-    made, x = made_bank(bank), made_rows(streams=STREAMS)
-    for response in responses(made, x):
-        alone = [torch.cat(responses(made, part)) for part in x.split(FEATURES, dim=1)]
-        assert len(alone) == STREAMS
-        assert response.shape == x.shape
-    together = torch.cat(responses(made, x)).split(FEATURES, dim=1)
-    for one, other in zip(together, alone, strict=True):
-        torch.testing.assert_close(one, other)
-
-
-@every_bank
-def test_the_state_dict_restores_the_primitives(bank: str) -> None:
-    original, other, x = made_bank(bank, seed=1), made_bank(bank, seed=2), made_rows()
-    other.load_state_dict(original.state_dict())
-    for expected, got in zip(responses(original, x), responses(other, x), strict=True):
-        assert torch.equal(expected, got)
 
 
 def test_responses_by_hand() -> None:
