@@ -199,9 +199,7 @@ def test_a_search_with_own_code_can_be_looked_at_without_it(
 
 def test_workers_find_code_of_the_current_folder(folder: Path) -> None:
     """In a process of its own, as a user calls it."""
-    code = (
-        "import sys; sys.path.remove(''); sys.argv[0] = 'mtl-search'; from mtl_search.cli.commands import main; main()"
-    )
+    code = "import sys; sys.path.remove(''); sys.argv[0] = 'mtl-search'; from mtl_search.cli import commands; commands.main()"
     arguments = ["search", write(folder, "hostile_waves:waves", workers=1), "--out", "run"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

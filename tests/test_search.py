@@ -400,16 +400,7 @@ def test_an_interrupted_search_leaves_a_readable_folder_and_no_process(tmp_path:
     folder, mark = tmp_path / "run", uuid.uuid4().hex
     settings = ["--trials", "200", "--workers", "2", "--epochs", "3", "--out", str(folder)]
     driver = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "mtl_search.cli.commands",
-            "search",
-            "quickstart",
-            *settings,
-            "--set",
-            "dataset.train=2000",
-        ],
+        [sys.executable, "-m", "mtl_search.cli", "search", "quickstart", *settings, "--set", "dataset.train=2000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -434,9 +425,7 @@ def test_an_interrupted_search_leaves_a_readable_folder_and_no_process(tmp_path:
             os.kill(process, signal.SIGKILL)
     assert load_run(folder).complete
     status = subprocess.run(
-        [sys.executable, "-m", "mtl_search.cli", "status", str(folder), "--json"],
-        capture_output=True,
-        text=True,
+        [sys.executable, "-m", "mtl_search.cli", "status", str(folder), "--json"], capture_output=True, text=True
     )
     assert status.returncode == 0, status.stderr
     assert json.loads(status.stdout)["states"]["COMPLETE"] == len(load_run(folder).complete)

@@ -13,12 +13,7 @@ import pytest
 from mtl_search.errors import UserError
 from mtl_search.internal.temporary import LOCK, NAME, OLD, SHORT, clear_left_overs, temporary_folder
 
-HOLD = """
-from mtl_search.internal.temporary import temporary_folder
-with temporary_folder() as folder:
-    print(folder, flush=True)
-    input()
-"""
+HOLD = "import sys; from mtl_search.internal.temporary import temporary_folder\nwith temporary_folder() as f: print(f, flush=True); input()"
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.reporting.text import count
 from mtl_search.runs.environment import now
 from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.records import MOST_SEEDS
 from mtl_search.runs.weights import has_weights, load_weights
 from mtl_search.runs.writer import remove_half_written
 from mtl_search.searching.run import prepare
@@ -100,6 +101,8 @@ def export(
     """
     if format not in get_args(Format):
         raise FieldError("format", "must be `onnx` or `torch`", format)
+    if not 0 <= seed < MOST_SEEDS:
+        raise FieldError("seed", f"must be from 0 to {MOST_SEEDS - 1:,}", seed)
     _check_packages(format)
     loaded = run if isinstance(run, Run) else load_run(run)
     data = prepare(loaded.experiment, dataset)
