@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import pytest
 import ray
 from ray import _raylet
-from ray._private import node, ray_constants, utils, worker
+from ray._private import node, ray_constants, services, utils, worker
 from ray.job_config import JobConfig
 
 from mtl_search.errors import ClusterError
 from mtl_search.execution import guard
 from mtl_search.execution.ray_cluster import Cluster, OwnPath, local_cluster
+from mtl_search.internal.streams import foreign_output_hidden, say_last
 
 HIDING = "raise ImportError('the file of the user was imported')\n"
 
@@ -24,12 +26,15 @@ HIDING = "raise ImportError('the file of the user was imported')\n"
 @pytest.mark.parametrize(
     ("where", "name"),
     [
-        (worker, "connect"),
         (worker, "shutdown"),
         (worker, "_global_node"),
         (worker, "_worker_logs_enabled"),
         (utils, "set_sigterm_handler"),
+        (worker, "connect"),
         (ray_constants, "ENABLE_RAY_CLUSTER"),
+        (node, "wait_for_persisted_port"),
+        (services, "get_node"),
+        (services, "ConsolePopen"),
         (node.Node, "kill_all_processes"),
         (node.Node, "node_ip_address"),
         (node.Node, "node_manager_port"),
@@ -50,6 +55,29 @@ def test_ray_that_does_not_start_says_why() -> None:
     ):
         pass
     assert "RAY_AUTH_TOKEN_PATH" not in os.environ
+
+
+@pytest.mark.parametrize(("name", "place"), [("gcs_server", "GCS_SERVER_EXECUTABLE"), ("raylet", "RAYLET_EXECUTABLE")])
+def test_a_program_of_ray_that_ends_is_named(
+    name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray itself waits for half a minute, and tells of a file that did not come."""
+    program = tmp_path / name
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(services, place, str(program))
+    with pytest.raises(ClusterError) as raised, local_cluster(1, 0, 100 * 2**20):
+        pass
+    told = f"its program `{name}` ended with status 3; train in this process with `--workers 0`."
+    assert str(raised.value) == f"Ray does not start on this machine: {told}"
+
+
+def test_what_is_written_while_ray_starts_is_hidden_but_for_last_words(capfd: pytest.CaptureFixture[str]) -> None:
+    with foreign_output_hidden():
+        os.write(2, b"gcs_client.cc: failed")
+        say_last("interrupted")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "interrupted\nafter"
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +119,29 @@ def test_it_listens_on_the_loopback_alone(cluster: Cluster) -> None:
     found = listening()
     assert len(found) >= 3, "the head, the raylet and its agent"
     assert {address for address, _ in found} <= loopback
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="Linux tells of processes")
+def test_the_guard_knows_processes_whose_title_stands_where_the_token_stood(cluster: Cluster) -> None:
+    end = time.monotonic() + 60
+    while not (titled := [one for one in children_of("raylet/raylet", cluster.folder) if b"ray::" in command(one)]):
+        assert time.monotonic() < end, "no agent has begun"
+        time.sleep(0.1)
+    assert {*titled} <= {*guard.processes_of(cluster.folder)}
+
+
+def children_of(program: str, folder: Path) -> list[int]:
+    """Processes that a program of the cluster has started."""
+    parents = [one for one in guard.processes_of(folder) if program.encode() in command(one).split(b"\0")[0]]
+    listings = [Path(f"/proc/{one}/task/{one}/children").read_text().split() for one in parents]
+    return [int(child) for children in listings for child in children]
+
+
+def command(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 def test_nobody_else_can_read_what_belongs_to_it(cluster: Cluster) -> None:

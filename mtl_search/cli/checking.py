@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mtl_search.characters import cut, printable
 from mtl_search.datasets import Dataset
-from mtl_search.execution.capacity import bank_note, check_here
+from mtl_search.execution.capacity import bank_note, check_here, first_banks
 from mtl_search.internal.arrays import Array, parts
 from mtl_search.reporting.text import count
 from mtl_search.searching.cost_range import cost_ends
@@ -38,7 +38,7 @@ def check(experiment: Experiment) -> dict[str, Any]:
         "name": experiment.name,
         "dataset": dataset.name,
         "samples": {name: len(split) for name, split in dataset.splits.items()},
-        "inputs": _inputs(dataset, bank_note(experiment, dataset)),
+        "inputs": _inputs(dataset, bank_note(first_banks(experiment), dataset)),
         "tasks": [_task(task, dataset) for task in dataset.tasks],
         "architectures": experiment.search_space.size,
         **{name: [getattr(ends.low, name), getattr(ends.high, name)] for name, _ in COSTS},

@@ -26,7 +26,7 @@ from mtl_search.errors import (
     existing_folder,
 )
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
-from mtl_search.execution.capacity import check_here
+from mtl_search.execution.capacity import check_here, check_memory, first_banks
 from mtl_search.execution.engine import engine
 from mtl_search.execution.jobs import Work
 from mtl_search.internal.files import alone_in
@@ -121,6 +121,8 @@ def _compare(
         _check_data(run, data, "to compare")
     known = check_entries(entries, experiment, data)
     chosen = Picks(run, picks, {**_trained_sizes(run.path), **known}) if isinstance(run, Run) else Picks.none()
+    if chosen.names and address is None:
+        check_memory(first_banks(experiment), data)
     if not entries and not chosen.names:
         raise UserError("there is nothing to compare: give baselines, or picks of a run.")
     folder = run.path if isinstance(run, Run) else _new_folder(experiment, out)

@@ -10,6 +10,7 @@ from mtl_search.comparison.recipes import Baseline
 from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
 from mtl_search.evaluation import Entrant, entrant_of
+from mtl_search.execution.capacity import check_memory
 from mtl_search.runs.trial import Trial
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
@@ -86,6 +87,7 @@ def check_entries(entries: Sequence[Entry], experiment: Experiment, dataset: Dat
     for entry in entries:
         try:
             problem = entry.entrant.problem(dataset, experiment.training, seed=0)
+            check_memory(entry.entrant.method.first_banks(problem), dataset)
             model = entry.entrant.method.build(problem)
             balancing = make_balancing(problem.training.balancing.name, problem.training.balancing.options)
             balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)

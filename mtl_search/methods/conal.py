@@ -16,7 +16,7 @@ from mtl_search import cost
 from mtl_search.errors import UserError
 from mtl_search.internal.gradients import flat_gradient, write_gradient
 from mtl_search.internal.seeds import generator
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Epochs, Finished, Method, Problem
 from mtl_search.methods._conflicts import Conflict, conflicting_pairs, kept_tasks, mean_of
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.methods._relaxed import group_after, leaving, relaxed_network
@@ -89,7 +89,7 @@ class CoNAL(Method):
     on_conflict: Literal["zero", "skip"] = "zero"
     clip: Annotated[float, Field(gt=0)] | None = 5.0
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    search_epochs: Annotated[int, Field(ge=1)] | None = None
+    search_epochs: Epochs | None = None
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
     least_conflict: Annotated[float, Field(ge=0, le=1)] = 0.02
     progressive: bool = False

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.internal.seeds import generator
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Epochs, Finished, Method, Problem
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathNetwork
@@ -40,7 +40,7 @@ class LearningToBranch(Method):
 
     name = "learning_to_branch"
     measured_as_built = False
-    search_epochs: Annotated[int, Field(ge=1)] | None = None
+    search_epochs: Epochs | None = None
     first_temperature: Annotated[float, Field(gt=0)] = 5.0
     last_temperature: Annotated[float, Field(gt=0)] = 0.5
     rate: Annotated[float, Field(gt=0)] = 10.0

@@ -40,7 +40,7 @@ def describe_environment(seed: int) -> dict[str, Any]:
 def _command() -> str | None:
     """The command line, where this process is one of ours."""
     program = Path(sys.argv[0])
-    ours = "mtl-search" in program.name or program.parts[-3:-1] == ("mtl_search", "cli")
+    ours = "mtl-search" in program.name or program.parts[-2:] in (("mtl_search", "launch.py"), ("mtl_search", "cli.py"))
     return shlex.join(["mtl-search", *sys.argv[1:]]) if ours else None
 
 

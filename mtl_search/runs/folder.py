@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import printable, quoted
+from mtl_search.characters import printable
 from mtl_search.errors import RunFolderError, UserError, existing_folder, reason_of, shown_path
 from mtl_search.internal.files import is_worked_in
 from mtl_search.internal.layout import (
@@ -40,7 +40,7 @@ from mtl_search.internal.layout import (
 from mtl_search.internal.reading import read_json
 from mtl_search.metrics.pareto import COSTS, direction_of, front_mask, knee
 from mtl_search.runs.records import Environment, read_record
-from mtl_search.runs.rows import once, read_table, real, real_or_none, scores, whole
+from mtl_search.runs.rows import of_training, once, parsed, read_table, real, real_or_none, scores, state_of, whole
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, parse_experiment
@@ -252,13 +252,9 @@ def check_free(path: str | Path) -> None:
 
 def _read_trials(folder: Path, experiment: Experiment) -> tuple[Trial, ...]:
     """In the order in which they ended."""
-    path, trials = folder / TRIALS, []
-    for line, row in once(path, read_table(path, COLUMNS).rows, ["trial"]):
-        try:
-            trials.append(_trial(row, folder, experiment))
-        except ValueError as error:
-            raise RunFolderError(f"{path}: line {line}: {error}") from error
-    return tuple(trials)
+    path = folder / TRIALS
+    rows = once(path, read_table(path, COLUMNS).rows, ["trial"])
+    return tuple(parsed(path, rows, lambda row: _trial(row, folder, experiment)))
 
 
 def _read_under_way(folder: Path, ended: Collection[int]) -> dict[int, Architecture]:
@@ -287,13 +283,8 @@ def _read_architecture(folder: Path, number: int) -> Architecture:
 
 def _read_epochs(run: Run) -> Iterator[EpochRow]:
     path = run.path / EPOCHS
-    if not path.exists():
-        return
-    for line, row in read_table(path, EPOCH_COLUMNS).rows:
-        try:
-            yield _epoch(row, run.qualities)
-        except ValueError as error:
-            raise RunFolderError(f"{path}: line {line}: {error}") from error
+    if path.exists():
+        yield from parsed(path, read_table(path, EPOCH_COLUMNS).rows, lambda row: _epoch(row, run.qualities))
 
 
 def _epoch(row: Mapping[str, str], qualities: Sequence[str]) -> EpochRow:
@@ -306,9 +297,7 @@ def _epoch(row: Mapping[str, str], qualities: Sequence[str]) -> EpochRow:
 
 
 def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Trial:
-    number = whole(row, "trial")
-    if row["state"] not in list(State):
-        raise ValueError(f"`state` must be one of {', '.join(State)}, but got {quoted(row['state'])}.")
+    number, state = whole(row, "trial"), state_of(row, list(State))
     try:
         architecture = _read_architecture(folder, number)
     except UserError as error:
@@ -316,21 +305,11 @@ def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Tria
             f"{error} Put it back from a copy, or remove the line to do without trial {number}."
         ) from error
     trial = Trial(
+        **of_training(row),
         number=number,
-        state=State(row["state"]),
+        state=state,
         architecture=architecture,
-        method=printable(row["method"]),
-        seed=whole(row, "seed"),
-        epochs=whole(row, "epochs"),
-        seconds=real(row, "seconds", least=0),
-        accuracy=real_or_none(row, "accuracy"),
-        delta_m=real_or_none(row, "delta_m"),
-        learnable_parameters=whole(row, "learnable_parameters"),
-        fixed_parameters=whole(row, "fixed_parameters"),
-        macs=whole(row, "macs"),
         latency_ms=real_or_none(row, "latency_ms"),
-        error=printable(row["error"]),
-        scores=scores(row),
     )
     values, limits = ("accuracy", *experiment.objectives), tuple(experiment.constraints.limits())
     needed = {State.COMPLETE: values, State.STOPPED: values, State.INFEASIBLE: limits, State.FAILED: ()}

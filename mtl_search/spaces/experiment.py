@@ -6,6 +6,7 @@ unknown name the nearest valid one.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from pydantic import (
 from mtl_search.characters import cut, printable
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError
 from mtl_search.internal.messages import explain
+from mtl_search.internal.options import check_numbers
 from mtl_search.internal.reading import DEPTH
 from mtl_search.internal.registry import BALANCINGS, DATASETS
 from mtl_search.internal.yaml_text import as_yaml, parse_yaml
@@ -171,11 +173,14 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     """
     path = find_yaml("search_spaces", "experiment", name)
     data = read_yaml(path)
-    if path not in experiment_names().values():
-        _anchor(data.get("dataset"), path.parent)
-    for change in changes:
-        _apply(data, change)
-    _anchor(data.get("dataset"), Path())
+    try:
+        if path not in experiment_names().values():
+            _anchor(data.get("dataset"), path.parent)
+        for change in changes:
+            _apply(data, change)
+        _anchor(data.get("dataset"), Path())
+    except FieldError as error:
+        raise ExperimentError(f"{printable(str(path))}: {error}") from error
     experiment = parse_experiment({"name": path.stem, **data}, str(path))
     try:
         _check_use(experiment)
@@ -185,7 +190,9 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
 
 
 def _check_use(experiment: Experiment) -> None:
-    """Refuse code that may not be loaded at once, before what takes seconds to load."""
+    """Refuse at once what may not be loaded and options that are too large, before what takes seconds to load."""
+    check_numbers(experiment.dataset.options, "dataset")
+    check_numbers(experiment.training.balancing.options, "training.balancing")
     DATASETS.check_use(experiment.dataset.name)
     BALANCINGS.check_use(experiment.training.balancing.name)
     for layer in experiment.search_space.layers:
@@ -263,16 +270,26 @@ LONGEST_INDEX = 9
 PATHS = ("file", "root", "cache")
 """Keys of a dataset, or of a part of one, that name a file or a folder."""
 
+ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"
+"""How the address of a file on the web, in a store of a cloud (``s3://``), or of this machine (``file://``) begins."""
 
-def _anchor(dataset: Any, folder: Path) -> None:
-    """Write the paths of a dataset in full, so that a run can go on from wherever it is called."""
+
+def _anchor(dataset: Any, folder: Path, place: str = "dataset") -> None:
+    """Write the paths of a dataset in full, so that a run can go on from wherever it is called.
+
+    :param place: Where it stands, for messages.
+    :raises FieldError: For an address, from which nothing is fetched.
+    """
     if not isinstance(dataset, dict):
         return
     for key, value in dataset.items():
         if key in PATHS and isinstance(value, str) and value:
+            if re.match(ADDRESS, value):
+                rule = "must be a path on this machine: fetch what lies elsewhere first, and give the path of it here"
+                raise FieldError(f"{place}.{key}", rule, value)
             dataset[key] = os.path.normpath(Path.cwd() / folder / Path(value).expanduser())
         else:
-            _anchor(value, folder)
+            _anchor(value, folder, f"{place}.{key}")
 
 
 def _apply(data: dict[str, Any], change: str) -> None:

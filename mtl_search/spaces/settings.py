@@ -2,8 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
+from mtl_search.internal.options import is_switch_for_number
 from mtl_search.internal.registry import BALANCINGS, DATASETS
 from mtl_search.spaces.architecture import (
     DECODER,
@@ -54,6 +63,14 @@ class Section(BaseModel):
     """A part of an experiment: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _a_switch_is_no_number(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        found = check(value)
+        if is_switch_for_number(value, found):
+            raise ValueError("must be a number")
+        return found
 
 
 class StageSettings(Section):

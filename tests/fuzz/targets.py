@@ -24,6 +24,7 @@ from watch import Refused, command
 from made_comparisons import made_comparison
 from made_images import write_folder
 from made_runs import made_run
+from mtl_search.characters import printable
 from mtl_search.cli.checking import check, check_text
 from mtl_search.comparison.recipes import load_baselines
 from mtl_search.errors import MTLSearchError
@@ -141,7 +142,7 @@ def write_recipes(folder: Path) -> None:
 
 def read_recipes(folder: Path) -> str:
     found = load_baselines([str(path) for path in sorted(folder.glob("*.yaml"))])
-    return "\n".join(f"{one.key}: {one.description}" for one in found)
+    return "\n".join(f"{one.key}: {printable(one.description)}" for one in found)
 
 
 # Runs
