@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -39,6 +40,7 @@ from mtl_search.banks import check_bank, check_use, default_bank
 from mtl_search.characters import cut, printable
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError, no_such_file, suggestion
 from mtl_search.messages import explain, short
+from mtl_search.options import is_switch_for_number
 from mtl_search.pareto import COSTS
 from mtl_search.reading import DEPTH, read_text
 from mtl_search.registry import BALANCINGS, DATASETS
@@ -80,6 +82,14 @@ class Section(BaseModel):
     """A part of an experiment: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _a_switch_is_no_number(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        found = check(value)
+        if is_switch_for_number(value, found):
+            raise ValueError("must be a number")
+        return found
 
 
 class StageSettings(Section):
