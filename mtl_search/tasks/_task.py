@@ -165,6 +165,10 @@ class Task(ABC):
         """The targets as they are computed on, ``[samples, ...]``. Done once, as they are loaded."""
         return targets
 
+    def undefined(self, targets: Array) -> list[str]:
+        """Names of the metrics that such targets leave undefined, whatever a network puts out; by default none."""
+        return []
+
     # What all kinds have in common
 
     @property
