@@ -28,12 +28,7 @@ def build(cls: type[Built], options: Mapping[str, Any], key: str, owner: str) ->
         if option not in valid:
             shown = printable(cut(str(option)))
             raise UserError(f"`{key}.{shown}` is no option of `{owner}`.{_valid(option, valid)}")
-    for option, value in options.items():
-        for number in _leaves(value):
-            if isinstance(number, int | float) and not -MOST <= number <= MOST:
-                raise UserError(
-                    f"`{key}.{option}` must be a finite number of at most {MOST:,}, but got {cut(repr(number))}."
-                )
+    check_numbers(options, key)
     try:
         built = TypeAdapter(cls).validate_python(dict(options))
     except ValidationError as error:
@@ -50,6 +45,19 @@ def build(cls: type[Built], options: Mapping[str, Any], key: str, owner: str) ->
         if is_switch_for_number(value, getattr(built, option)):
             raise UserError(f"`{key}.{option}` must be a number, but got {cut(repr(value))}.")
     return built
+
+
+def check_numbers(options: Mapping[str, Any], key: str) -> None:
+    """Check the numbers in options, wherever they stand in lists and mappings; needs not know what they are for.
+
+    :param key: As for :func:`build`.
+    :raises UserError: If one is not finite, or above :data:`MOST`.
+    """
+    for option, value in options.items():
+        for number in _leaves(value):
+            if isinstance(number, int | float) and not -MOST <= number <= MOST:
+                shown = f"{key}.{printable(cut(str(option)))}"
+                raise UserError(f"`{shown}` must be a finite number of at most {MOST:,}, but got {cut(repr(number))}.")
 
 
 def is_switch_for_number(given: Any, found: Any) -> bool:

@@ -13,7 +13,7 @@ from mtl_search import cost
 from mtl_search.augmentation import check_augmentation
 from mtl_search.balancing import make_balancing
 from mtl_search.campaign import Campaign
-from mtl_search.capacity import check_here, check_memory, this_machine
+from mtl_search.capacity import check_here, check_memory, first_banks, this_machine
 from mtl_search.cost_ends import cost_ends
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.engine import Source, Work, engine, room
@@ -93,7 +93,7 @@ def search(
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
         dataset = prepare(experiment, dataset).without("test")
         if address is None:
-            check_memory(experiment, dataset)
+            check_memory(first_banks(experiment), dataset)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             make_folder(folder)
             advise(f"go on with: mtl-search resume {folder}")
@@ -145,6 +145,8 @@ def resume(
         if address is None:
             check_here(experiment.search, changeable=False)
         dataset = prepare(experiment, dataset).without("test")
+        if address is None:
+            check_memory(first_banks(experiment), dataset)
         environment = resumed_environment(run, experiment, dataset, allow_changes)
         if show_progress:
             _say_what_is_overridden(environment["sessions"][-1]["changes"])

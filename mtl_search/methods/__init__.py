@@ -137,6 +137,10 @@ class Method(ABC):
         """Whether a training that was cut off can go on from a checkpoint: where the common loop is all of it."""
         return type(self).train is Method.train
 
+    def first_banks(self, problem: Problem) -> set[str]:
+        """The banks of primitives that its networks may read the inputs by; by default none."""
+        return set()
+
     def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
         """MACs of a forward pass of the finished network for one task alone, one sample; the mean over tasks.
 
