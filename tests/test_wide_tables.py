@@ -58,8 +58,8 @@ def test_a_table_of_20000_columns_is_checked_in_less_than_1_gb(tmp_path: Path) -
     # identity, permutation and projection; identity, projection, perturbation and fourier (half as many rows)
     assert fixed == [2 * COLUMNS + COLUMNS**2, 2 * COLUMNS + COLUMNS**2 + COLUMNS**2 // 2]
     assert peak < MOST_MEGABYTES
-    # ten matrices of 4 bytes a number for each of the three linear primitives
-    assert notes[-1].startswith("the bank of the first layer takes about 44.7 GiB of memory for 20,000 features")
+    # fifteen matrices of 4 bytes a number for each of the three linear primitives
+    assert notes[-1].startswith("the bank of the first layer takes about 67.1 GiB of memory for 20,000 features")
 
 
 def test_a_search_says_what_a_bank_takes_before_memory_goes(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_search_says_what_a_bank_takes_before_memory_goes(tmp_path: Path) -> N
     np.savez(tmp_path / "data.npz", x=inputs, y=np.arange(20) % 2)
     text = EXPERIMENT.replace("name: table, file: data.csv", f"name: arrays, file: {tmp_path}/data.npz, inputs: x")
     (tmp_path / "my.yaml").write_text(text.replace("batch_size: 16", "batch_size: 8"), encoding="utf-8")
-    with pytest.raises(UserError, match=r"takes about 4,470\.3 GiB .*`backbone\.stem: 64`.* GiB are there"):
+    with pytest.raises(UserError, match=r"takes about 6,705\.5 GiB .*`backbone\.stem: 64`.* GiB are there"):
         search(load_experiment(tmp_path / "my.yaml"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
