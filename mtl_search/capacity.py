@@ -1,6 +1,6 @@
 """Whether what a trial asks for is there: processors and GPUs of one machine, memory for the bank of a wide table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
@@ -16,30 +16,34 @@ from mtl_search.registry import PRIMITIVES
 KINDS = (("GPU", "gpus", "GPU", "GPUs"), ("CPU", "cpus", "processor", "processors"))
 """What Ray counts, the key of the experiment, and the words for one and for several."""
 
-DRAWN = 10
-"""Matrices of all features by all features that are held while one of a bank is drawn and looked at: 7 to 11 were
-measured."""
+DRAWN = 15
+"""Matrices of all features by all features that a search holds at its peak, for each linear primitive of the bank: 7 to
+14 were measured for 1,000 to 4,000 features, most of them while the bank is drawn and looked at."""
 WORTH_SAYING = 2**30
 """Bytes of a bank from which on they are told."""
 
 
-def bank_bytes(experiment: Experiment, dataset: Dataset) -> int:
-    """Memory that drawing the bank of the first layer takes, where that reads the features of a table; else 0.
+def first_banks(experiment: Experiment) -> set[str]:
+    """The banks that may stand in the first layer of an experiment's architectures, where that reads the inputs."""
+    space = experiment.search_space
+    return set() if space.backbone.stem else {choice.bank for choice in space.layers[0].choices()}
+
+
+def bank_bytes(banks: Collection[str], dataset: Dataset) -> int:
+    """Memory that drawing the largest of some banks takes, where it reads the features of a table; else 0.
 
     A linear primitive on vectors is a matrix of all features by all features, in float32.
     """
-    space = experiment.search_space
-    if len(dataset.input_shape) == 3 or space.backbone.stem:
+    if len(dataset.input_shape) == 3:
         return 0
-    banks = {choice.bank for choice in space.layers[0].choices()} - {CONVOLUTION}
-    kinds = [[PRIMITIVES.get(name) for name in primitives_of(bank)] for bank in banks]
+    kinds = [[PRIMITIVES.get(name) for name in primitives_of(bank)] for bank in set(banks) - {CONVOLUTION}]
     most = max((sum(issubclass(kind, LinearVectorPrimitive) for kind in those) for those in kinds), default=0)
     return 4 * DRAWN * most * dataset.input_shape[0] ** 2
 
 
-def bank_note(experiment: Experiment, dataset: Dataset) -> str | None:
-    """How much memory the bank takes, as a sentence, where it is much."""
-    taken = bank_bytes(experiment, dataset)
+def bank_note(banks: Collection[str], dataset: Dataset) -> str | None:
+    """How much memory the largest of some banks takes, as a sentence, where it is much."""
+    taken = bank_bytes(banks, dataset)
     if taken < WORTH_SAYING:
         return None
     return (
@@ -48,14 +52,14 @@ def bank_note(experiment: Experiment, dataset: Dataset) -> str | None:
     )
 
 
-def check_memory(experiment: Experiment, dataset: Dataset) -> None:
-    """Check that the bank of the first layer finds room on this machine.
+def check_memory(banks: Collection[str], dataset: Dataset) -> None:
+    """Check that banks of the first layer find room on this machine, one at a time.
 
-    :raises UserError: If it does not.
+    :raises UserError: If one does not.
     """
     there = available_bytes()
-    if bank_bytes(experiment, dataset) > there:
-        raise UserError(f"{bank_note(experiment, dataset)}; {there / 2**30:,.1f} GiB are there.")
+    if bank_bytes(banks, dataset) > there:
+        raise UserError(f"{bank_note(banks, dataset)}; {there / 2**30:,.1f} GiB are there.")
 
 
 def this_machine() -> Mapping[str, float]:

@@ -1,5 +1,8 @@
 """Characters that others chose, made fit to be shown: a terminal obeys some, and cannot show others."""
 
+FORMULA = "=+-@"
+"""What the cell of a formula begins with: a spreadsheet would run it."""
+
 
 def is_broken(text: str) -> bool:
     """Whether a text holds a surrogate: half of a pair of characters, which no file and no terminal takes."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.arrays import Array, parts
-from mtl_search.capacity import bank_note, check_here
+from mtl_search.capacity import bank_note, check_here, first_banks
 from mtl_search.characters import cut, printable
 from mtl_search.cost_ends import cost_ends
 from mtl_search.datasets import Dataset
@@ -38,7 +38,7 @@ def check(experiment: Experiment) -> dict[str, Any]:
         "name": experiment.name,
         "dataset": dataset.name,
         "samples": {name: len(split) for name, split in dataset.splits.items()},
-        "inputs": _inputs(dataset, bank_note(experiment, dataset)),
+        "inputs": _inputs(dataset, bank_note(first_banks(experiment), dataset)),
         "tasks": [_task(task, dataset) for task in dataset.tasks],
         "architectures": experiment.search_space.size,
         **{name: [getattr(ends.low, name), getattr(ends.high, name)] for name, _ in COSTS},

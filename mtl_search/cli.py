@@ -543,7 +543,7 @@ def _print_cost(trial: "Trial | None", tasks: int) -> None:
         return
     _say(
         f"cost: {trial.learnable_parameters:,} learnable parameters, {trial.fixed_parameters:,} fixed, "
-        f"{trial.macs:,} MACs for all {tasks} tasks"
+        f"{trial.macs:,} MACs for {'its task' if tasks == 1 else f'all {tasks} tasks'}"
     )
 
 

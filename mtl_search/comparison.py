@@ -17,7 +17,7 @@ from rich.console import Console
 from mtl_search import cost
 from mtl_search.architecture import Architecture
 from mtl_search.balancing import make_balancing
-from mtl_search.capacity import check_here
+from mtl_search.capacity import check_here, check_memory, first_banks
 from mtl_search.datasets import Dataset
 from mtl_search.engine import Job, Wait, Work, engine
 from mtl_search.environment import describe_environment, now
@@ -170,6 +170,8 @@ def _compare(
         _check_data(run, data, "to compare")
     known = _check_entries(entries, experiment, data)
     chosen = Picks(run, picks, {**_trained_sizes(run.path), **known}) if isinstance(run, Run) else Picks.none()
+    if chosen.names and address is None:
+        check_memory(first_banks(experiment), data)
     if not entries and not chosen.names:
         raise UserError("there is nothing to compare: give baselines, or picks of a run.")
     folder = run.path if isinstance(run, Run) else _new_folder(experiment, out)
@@ -322,6 +324,7 @@ def _check_entries(entries: Sequence[Entry], experiment: Experiment, dataset: Da
     for entry in entries:
         try:
             problem = entry.entrant.problem(dataset, experiment.training, seed=0)
+            check_memory(entry.entrant.method.first_banks(problem), dataset)
             model = entry.entrant.method.build(problem)
             balancing = make_balancing(problem.training.balancing.name, problem.training.balancing.options)
             balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)

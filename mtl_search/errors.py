@@ -29,6 +29,8 @@ from mtl_search.characters import cut, printable
 
 MOST = 200
 """Characters of a name or a value in a message; of a longer one only the beginning helps."""
+LISTED = 50
+"""Valid names in a message: all that come with the package, and of the columns of a wide table the first ones."""
 
 
 class MTLSearchError(Exception):
@@ -159,11 +161,12 @@ def reason_of(error: BaseException) -> str:
 
 
 def suggestion(name: object, valid: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest valid one, and all of them."""
+    """The end of a message about an unknown name: the nearest valid one, and all of them, of many the first."""
     names = sorted(valid)
     nearest = difflib.get_close_matches(str(name)[:MOST], names, n=1, cutoff=0.5)
-    hint = f" Did you mean `{printable(nearest[0])}`?" if nearest else ""
-    return f"{hint} Valid: {printable(', '.join(names))}."
+    hint = f" Did you mean `{cut(printable(nearest[0]), MOST)}`?" if nearest else ""
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return f"{hint} Valid: {', '.join(cut(printable(one)) for one in names[:LISTED])}{more}."
 
 
 def no_such_file(path: Path) -> str:

@@ -6,6 +6,7 @@ unknown name the nearest valid one.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -39,6 +41,7 @@ from mtl_search.banks import check_bank, check_use, default_bank
 from mtl_search.characters import cut, printable
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError, no_such_file, suggestion
 from mtl_search.messages import explain, short
+from mtl_search.options import check_numbers, is_switch_for_number
 from mtl_search.pareto import COSTS
 from mtl_search.reading import DEPTH, read_text
 from mtl_search.registry import BALANCINGS, DATASETS
@@ -80,6 +83,14 @@ class Section(BaseModel):
     """A part of an experiment: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _a_switch_is_no_number(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        found = check(value)
+        if is_switch_for_number(value, found):
+            raise ValueError("must be a number")
+        return found
 
 
 class StageSettings(Section):
@@ -464,11 +475,14 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     """
     path = find_yaml("search_spaces", "experiment", name)
     data = read_yaml(path)
-    if path not in experiment_names().values():
-        _anchor(data.get("dataset"), path.parent)
-    for change in changes:
-        _apply(data, change)
-    _anchor(data.get("dataset"), Path())
+    try:
+        if path not in experiment_names().values():
+            _anchor(data.get("dataset"), path.parent)
+        for change in changes:
+            _apply(data, change)
+        _anchor(data.get("dataset"), Path())
+    except FieldError as error:
+        raise ExperimentError(f"{printable(str(path))}: {error}") from error
     experiment = parse_experiment({"name": path.stem, **data}, str(path))
     try:
         _check_use(experiment)
@@ -478,7 +492,9 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
 
 
 def _check_use(experiment: Experiment) -> None:
-    """Refuse code that may not be loaded at once, before what takes seconds to load."""
+    """Refuse at once what may not be loaded and options that are too large, before what takes seconds to load."""
+    check_numbers(experiment.dataset.options, "dataset")
+    check_numbers(experiment.training.balancing.options, "training.balancing")
     DATASETS.check_use(experiment.dataset.name)
     BALANCINGS.check_use(experiment.training.balancing.name)
     for layer in experiment.search_space.layers:
@@ -598,16 +614,26 @@ LONGEST_INDEX = 9
 PATHS = ("file", "root", "cache")
 """Keys of a dataset, or of a part of one, that name a file or a folder."""
 
+ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"
+"""How the address of a file on the web, in a store of a cloud (``s3://``), or of this machine (``file://``) begins."""
 
-def _anchor(dataset: Any, folder: Path) -> None:
-    """Write the paths of a dataset in full, so that a run can go on from wherever it is called."""
+
+def _anchor(dataset: Any, folder: Path, place: str = "dataset") -> None:
+    """Write the paths of a dataset in full, so that a run can go on from wherever it is called.
+
+    :param place: Where it stands, for messages.
+    :raises FieldError: For an address, from which nothing is fetched.
+    """
     if not isinstance(dataset, dict):
         return
     for key, value in dataset.items():
         if key in PATHS and isinstance(value, str) and value:
+            if re.match(ADDRESS, value):
+                rule = "must be a path on this machine: fetch what lies elsewhere first, and give the path of it here"
+                raise FieldError(f"{place}.{key}", rule, value)
             dataset[key] = os.path.normpath(Path.cwd() / folder / Path(value).expanduser())
         else:
-            _anchor(value, folder)
+            _anchor(value, folder, f"{place}.{key}")
 
 
 def _apply(data: dict[str, Any], change: str) -> None:

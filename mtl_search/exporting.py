@@ -34,6 +34,7 @@ from mtl_search.methods import make_method
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.outcomes import Comparison, load_comparison, outcome_folder
 from mtl_search.reading import read_json
+from mtl_search.records import MOST_SEEDS
 from mtl_search.run_folder import Run, load_run
 from mtl_search.run_writer import remove_half_written
 from mtl_search.runner import prepare
@@ -100,6 +101,8 @@ def export(
     """
     if format not in get_args(Format):
         raise FieldError("format", "must be `onnx` or `torch`", format)
+    if not 0 <= seed < MOST_SEEDS:
+        raise FieldError("seed", f"must be from 0 to {MOST_SEEDS - 1:,}", seed)
     _check_packages(format)
     loaded = run if isinstance(run, Run) else load_run(run)
     data = prepare(loaded.experiment, dataset)

@@ -14,14 +14,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import printable, quoted
-from mtl_search.errors import RunFolderError
+from mtl_search.characters import printable
 from mtl_search.experiment import Training
 from mtl_search.files import write_json, write_text
 from mtl_search.layout import COMPARISON, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
 from mtl_search.metrics import delta_m
 from mtl_search.records import Asked, BranchDetails, Details, check_record, read_record
-from mtl_search.rows import csv_line, once, read_table, real, real_or_none, scores, whole
+from mtl_search.rows import csv_line, of_training, once, parsed, read_table, state_of, whole
 from mtl_search.run_folder import COLUMNS
 from mtl_search.scores import headlines, is_error, is_optional
 from mtl_search.trial import State
@@ -158,13 +157,8 @@ def load_comparison(path: str | Path) -> Comparison | None:
 def _read_outcomes(path: Path) -> tuple[Outcome, ...]:
     if not path.exists():
         return ()
-    outcomes = []
-    for line, row in once(path, read_table(path, (*COLUMNS, *OWN_COLUMNS)).rows, ["entrant", "seed"]):
-        try:
-            outcomes.append(_outcome(row))
-        except ValueError as error:
-            raise RunFolderError(f"{path}: line {line}: {error}") from error
-    return tuple(outcomes)
+    rows = once(path, read_table(path, (*COLUMNS, *OWN_COLUMNS)).rows, ["entrant", "seed"])
+    return tuple(parsed(path, rows, _outcome))
 
 
 def write_asked(path: Path, asked: Mapping[str, Any]) -> None:
@@ -221,30 +215,19 @@ def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
 
 
 def _outcome(row: Mapping[str, str]) -> Outcome:
-    if row["state"] not in (State.COMPLETE, State.FAILED):
-        raise ValueError(f"`state` must be COMPLETE or FAILED, but got {quoted(row['state'])}.")
+    state = state_of(row, (State.COMPLETE, State.FAILED))
     needed = ["accuracy", *(name for name in row if "/" in name and not is_optional(name))]
-    empty = [name for name in needed if row["state"] == State.COMPLETE and row[name] == ""]
+    empty = [name for name in needed if state is State.COMPLETE and row[name] == ""]
     if empty:
         raise ValueError(f"a complete training has no value in column `{empty[0]}`.")
     return Outcome(
+        **of_training(row),
         entrant=printable(row["entrant"]),
-        state=State(row["state"]),
-        method=printable(row["method"]),
-        seed=whole(row, "seed"),
+        state=state,
         split=printable(row["split"]),
         trial=whole(row, "trial") if row["trial"] else None,
         balancing=printable(row["balancing"]),
-        epochs=whole(row, "epochs"),
-        seconds=real(row, "seconds", least=0),
-        accuracy=real_or_none(row, "accuracy"),
-        delta_m=real_or_none(row, "delta_m"),
-        learnable_parameters=whole(row, "learnable_parameters"),
-        fixed_parameters=whole(row, "fixed_parameters"),
-        macs=whole(row, "macs"),
         macs_of_one_task=whole(row, "macs_of_one_task"),
         training_samples=whole(row, "training_samples"),
         training_macs=whole(row, "training_macs"),
-        error=printable(row["error"]),
-        scores=scores(row),
     )

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from mtl_search.architecture import Backbone
 from mtl_search.balancing import make_balancing
+from mtl_search.characters import FORMULA
 from mtl_search.errors import ExperimentError, UnknownNameError, UserError
 from mtl_search.evaluation import Entrant
 from mtl_search.experiment import LONGEST_TEXT, BalancingSettings, Section, by_name, find_yaml, read_yaml, yaml_files
@@ -141,8 +142,10 @@ def _check_name(path: Path, first: Path) -> None:
     for other in (first, shipped):
         if other.resolve() != path.resolve():
             raise ExperimentError(f"{path}: there is another recipe `{path.stem}`: give the file a name of its own.")
-    if not re.fullmatch(NAME, path.stem) or path.stem.startswith("trial-"):
-        raise ExperimentError(f"{path}: the name of a recipe must be {NAME_RULE}, and not begin with `trial-`.")
+    if not re.fullmatch(NAME, path.stem) or path.stem.startswith(("trial-", *FORMULA)):
+        raise ExperimentError(
+            f"{path}: the name of a recipe must be {NAME_RULE}, and not begin with `trial-`, `+` or `-`."
+        )
 
 
 def _read(path: Path) -> list[Baseline]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mtl_search.characters import printable
+from mtl_search.characters import FORMULA, printable
 from mtl_search.errors import RunFolderError, UserError
 from mtl_search.experiment import Training
 from mtl_search.layout import FORMAT
@@ -29,6 +29,8 @@ def _is_a_time(text: str) -> str:
 def _names_one_folder(text: str) -> str:
     if text.startswith(".") or "/" in text or "\0" in text or not text.strip():
         raise ValueError("must be the name of one folder")
+    if text.startswith(tuple(FORMULA)):
+        raise ValueError(f"must not begin with one of {FORMULA}")
     return text
 
 

@@ -3,14 +3,17 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from mtl_search.characters import printable, quoted
+from mtl_search.characters import FORMULA, printable, quoted
 from mtl_search.errors import RunFolderError, UserError
 from mtl_search.reading import JSON_LIMIT, read_text
+from mtl_search.trial import State
+
+Row = TypeVar("Row")
 
 LARGEST = 1e30
 """Largest magnitude of a number: sums and squares of such are still finite."""
@@ -19,10 +22,23 @@ DIGITS = 24
 
 
 def csv_line(values: Sequence[Any]) -> str:
-    """A line of a CSV file."""
+    """A line of a CSV file, in which no text is a formula: an apostrophe stands before one that would be."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
+    csv.writer(text, lineterminator="\n").writerow([f"'{one}" if _is_formula(one) else one for one in values])
     return text.getvalue()
+
+
+def _is_formula(value: Any) -> bool:
+    """Whether a spreadsheet would calculate with a text, or run what it names; a number is none."""
+    return isinstance(value, str) and value.startswith((*FORMULA, "\t")) and not _is_number(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -86,6 +102,48 @@ def once(
                 "Remove the line that is wrong."
             )
     return list(found.values())
+
+
+def parsed(
+    path: Path, rows: Iterable[tuple[int, dict[str, str]]], parse: Callable[[dict[str, str]], Row]
+) -> Iterator[Row]:
+    """What ``parse`` makes of each row.
+
+    :raises RunFolderError: If it raises a :class:`ValueError`; the message has the file, the line and the rule.
+    """
+    for line, row in rows:
+        try:
+            yield parse(row)
+        except ValueError as error:
+            raise RunFolderError(f"{path}: line {line}: {error}") from error
+
+
+def of_training(row: Mapping[str, str]) -> dict[str, Any]:
+    """What a row of ``trials.csv`` and one of ``baselines.csv`` both tell of a training, by the names of its fields."""
+    return {
+        "method": printable(row["method"]),
+        "seed": whole(row, "seed"),
+        "epochs": whole(row, "epochs"),
+        "seconds": real(row, "seconds", least=0),
+        "accuracy": real_or_none(row, "accuracy"),
+        "delta_m": real_or_none(row, "delta_m"),
+        "learnable_parameters": whole(row, "learnable_parameters"),
+        "fixed_parameters": whole(row, "fixed_parameters"),
+        "macs": whole(row, "macs"),
+        "error": printable(row["error"]),
+        "scores": scores(row),
+    }
+
+
+def state_of(row: Mapping[str, str], states: Sequence[State]) -> State:
+    """The state in a row.
+
+    :param states: Those that it may be.
+    :raises ValueError: If it is none of them.
+    """
+    if row["state"] not in states:
+        raise ValueError(f"`state` must be one of {', '.join(states)}, but got {quoted(row['state'])}.")
+    return State(row["state"])
 
 
 def whole(row: Mapping[str, str], column: str) -> int:

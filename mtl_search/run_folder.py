@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from mtl_search.architecture import Architecture
-from mtl_search.characters import printable, quoted
+from mtl_search.characters import printable
 from mtl_search.errors import RunFolderError, UserError, existing_folder, reason_of, shown_path
 from mtl_search.experiment import Experiment, parse_experiment, read_yaml
 from mtl_search.files import is_worked_in
@@ -46,7 +46,7 @@ from mtl_search.layout import (
 from mtl_search.pareto import COSTS, direction_of, front_mask, knee
 from mtl_search.reading import read_json
 from mtl_search.records import Environment, read_record
-from mtl_search.rows import once, read_table, real, real_or_none, scores, whole
+from mtl_search.rows import of_training, once, parsed, read_table, real, real_or_none, scores, state_of, whole
 from mtl_search.trial import State, Trial
 
 COLUMNS = (
@@ -289,13 +289,9 @@ def changed_splits(path: Path, rows: Mapping[str, Collection[Any]]) -> list[str]
 
 def _read_trials(folder: Path, experiment: Experiment) -> tuple[Trial, ...]:
     """In the order in which they ended."""
-    path, trials = folder / TRIALS, []
-    for line, row in once(path, read_table(path, COLUMNS).rows, ["trial"]):
-        try:
-            trials.append(_trial(row, folder, experiment))
-        except ValueError as error:
-            raise RunFolderError(f"{path}: line {line}: {error}") from error
-    return tuple(trials)
+    path = folder / TRIALS
+    rows = once(path, read_table(path, COLUMNS).rows, ["trial"])
+    return tuple(parsed(path, rows, lambda row: _trial(row, folder, experiment)))
 
 
 def _read_under_way(folder: Path, ended: Collection[int]) -> dict[int, Architecture]:
@@ -324,13 +320,8 @@ def _read_architecture(folder: Path, number: int) -> Architecture:
 
 def _read_epochs(run: Run) -> Iterator[EpochRow]:
     path = run.path / EPOCHS
-    if not path.exists():
-        return
-    for line, row in read_table(path, EPOCH_COLUMNS).rows:
-        try:
-            yield _epoch(row, run.qualities)
-        except ValueError as error:
-            raise RunFolderError(f"{path}: line {line}: {error}") from error
+    if path.exists():
+        yield from parsed(path, read_table(path, EPOCH_COLUMNS).rows, lambda row: _epoch(row, run.qualities))
 
 
 def _epoch(row: Mapping[str, str], qualities: Sequence[str]) -> EpochRow:
@@ -343,9 +334,7 @@ def _epoch(row: Mapping[str, str], qualities: Sequence[str]) -> EpochRow:
 
 
 def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Trial:
-    number = whole(row, "trial")
-    if row["state"] not in list(State):
-        raise ValueError(f"`state` must be one of {', '.join(State)}, but got {quoted(row['state'])}.")
+    number, state = whole(row, "trial"), state_of(row, list(State))
     try:
         architecture = _read_architecture(folder, number)
     except UserError as error:
@@ -353,21 +342,11 @@ def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Tria
             f"{error} Put it back from a copy, or remove the line to do without trial {number}."
         ) from error
     trial = Trial(
+        **of_training(row),
         number=number,
-        state=State(row["state"]),
+        state=state,
         architecture=architecture,
-        method=printable(row["method"]),
-        seed=whole(row, "seed"),
-        epochs=whole(row, "epochs"),
-        seconds=real(row, "seconds", least=0),
-        accuracy=real_or_none(row, "accuracy"),
-        delta_m=real_or_none(row, "delta_m"),
-        learnable_parameters=whole(row, "learnable_parameters"),
-        fixed_parameters=whole(row, "fixed_parameters"),
-        macs=whole(row, "macs"),
         latency_ms=real_or_none(row, "latency_ms"),
-        error=printable(row["error"]),
-        scores=scores(row),
     )
     values, limits = ("accuracy", *experiment.objectives), tuple(experiment.constraints.limits())
     needed = {State.COMPLETE: values, State.STOPPED: values, State.INFEASIBLE: limits, State.FAILED: ()}

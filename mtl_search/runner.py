@@ -13,7 +13,7 @@ from mtl_search import cost
 from mtl_search.augmentation import check_augmentation
 from mtl_search.balancing import make_balancing
 from mtl_search.campaign import Campaign
-from mtl_search.capacity import check_here, check_memory, this_machine
+from mtl_search.capacity import check_here, check_memory, first_banks, this_machine
 from mtl_search.cost_ends import cost_ends
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.engine import Source, Work, engine, room
@@ -93,7 +93,7 @@ def search(
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
         dataset = prepare(experiment, dataset).without("test")
         if address is None:
-            check_memory(experiment, dataset)
+            check_memory(first_banks(experiment), dataset)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             make_folder(folder)
             advise(f"go on with: mtl-search resume {folder}")
@@ -145,6 +145,8 @@ def resume(
         if address is None:
             check_here(experiment.search, changeable=False)
         dataset = prepare(experiment, dataset).without("test")
+        if address is None:
+            check_memory(first_banks(experiment), dataset)
         environment = resumed_environment(run, experiment, dataset, allow_changes)
         if show_progress:
             _say_what_is_overridden(environment["sessions"][-1]["changes"])
@@ -287,8 +289,8 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
 
     :raises UserError: For an unknown option of the balancing, a task that it does not find or a library that it lacks,
         an augmentation that does not fit the inputs, a sampling of parts that the dataset has not, dependent kernels,
-        an objective or a target that the dataset does not measure, a training split of less than a batch, or
-        constraints that no architecture keeps.
+        an objective or a target that the dataset does not measure or leaves undefined, a training split of less than
+        a batch, or constraints that no architecture keeps.
     """
     balancing = make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
     check_augmentation(experiment.training.augmentation, dataset.input_shape)
@@ -301,14 +303,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     check_weights(ends.high.learnable_parameters)
     model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))
     balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
-    for objective in experiment.objectives:
-        if "/" in objective and objective not in dataset.score_names:
-            raise UnknownNameError("objective", objective, dataset.score_names)
-    target = experiment.search.target
-    if target is not None and target.metric not in ("accuracy", *dataset.score_names):
-        raise UnknownNameError("metric for `search.target`", target.metric, ["accuracy", *dataset.score_names])
-    if target is not None and target.metric == "accuracy" and target.value > 1:
-        raise ExperimentError(f"`search.target.value` must be at most 1 for the accuracy, but got {target.value:g}.")
+    _check_metrics(experiment, dataset)
     samples = len(dataset.splits["train"])
     if samples < experiment.training.batch_size:
         raise DatasetError(
@@ -321,6 +316,29 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
                 f"`constraints.{name}` must leave something to search, but got {limit:,}: "
                 f"the cheapest architecture found in the space has {getattr(ends.low, name):,}."
             )
+
+
+def _check_metrics(experiment: Experiment, dataset: Dataset) -> None:
+    """
+    :raises UserError: If an objective or the target is not measured, or is undefined on what the search chooses by.
+    """
+    for objective in experiment.objectives:
+        if "/" in objective and objective not in dataset.score_names:
+            raise UnknownNameError("objective", objective, dataset.score_names)
+    target = experiment.search.target
+    if target is not None and target.metric not in ("accuracy", *dataset.score_names):
+        raise UnknownNameError("metric for `search.target`", target.metric, ["accuracy", *dataset.score_names])
+    if target is not None and target.metric == "accuracy" and target.value > 1:
+        raise ExperimentError(f"`search.target.value` must be at most 1 for the accuracy, but got {target.value:g}.")
+    wanted = {"objectives": experiment.objectives, "search.target.metric": [target.metric] if target else []}
+    for key, metrics in wanted.items():
+        for task in dataset.tasks:
+            lacking = {f"{task.name}/{one}" for one in task.undefined(dataset.splits["val"].targets[task.name])}
+            for metric in lacking.intersection(metrics):
+                raise ExperimentError(
+                    f"`{key}` must not hold `{metric}`, which is undefined on the split `val`: all targets of task "
+                    f"`{task.name}` there are the same, or there is only one. Take `{task.name}/{task.headline.name}`."
+                )
 
 
 def worker_count(experiment: Experiment, joins: bool = False) -> int | None:

@@ -320,3 +320,9 @@ def test_tasks_may_be_named_as_what_is_inside_of_an_onnx_file(run: Run, tmp_path
     for found, task in zip(compute(x), dataset.tasks, strict=True):
         np.testing.assert_allclose(found, expected[task.name].numpy(), atol=1e-5)
     assert [one.name for one in onnxruntime.InferenceSession(path).get_outputs()] == list(names)
+
+
+@pytest.mark.parametrize("seed", [-1, 10**30])
+def test_a_seed_that_no_training_has(seed: int, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"`seed` must be from 0 to 9,999, but got {seed}\."):
+        export(tmp_path, "0", format="torch", seed=seed)

@@ -1,6 +1,7 @@
 """What would take all memory or all day is refused at the door, by one message with the limit, and nothing is built."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from mtl_search import Architecture, Backbone, LayerChoice, LayerSpace, Stage, build_model, compare, load_experiment
 from mtl_search.banks import primitives_of
 from mtl_search.cli import main
+from mtl_search.datasets import load_dataset
 from mtl_search.errors import FieldError, UserError, no_such_file
 from mtl_search.experiment import parse_experiment
 from mtl_search.methods import make_method
@@ -55,6 +57,16 @@ SETTINGS = {
     f"name={'x' * 500}": "must have at most 100 characters, but got 'xxxx",
     'name="a\\x1b[2Jb"': r"must hold no control characters, but got 'a\x1b[2Jb'.",
     'name="abc\\u202etxt"': r"must hold no control characters, but got 'abc\u202etxt'.",
+    "dataset.train=10000000000000": "`dataset.train` must be a finite number of at most 4,294,967,296, but got 1000",
+    "training.balancing={name: dwa, temperature: 1.0e+300}": "`training.balancing.temperature` must be a finite number",
+    "dataset.root=https://example.org/data": "must be a path on this machine: fetch what lies elsewhere first",
+    "dataset={name: table, file: s3://bucket/a.csv, tasks: [a]}": "`dataset.file` must be a path on this machine:",
+    "dataset={name: table, file: file:///a.csv, tasks: [a]}": "and give the path of it here, but got 'file:///a.csv'.",
+    "dataset={name: union, parts: {a: {name: table, file: http://a/b}}}": "`dataset.parts.a.file` must be a path on",
+    "training.epochs=true": "`training.epochs` must be a number, but got True.",
+    "search.workers=true": "`search.workers` must be a number, but got True.",
+    "space.shared_ratio=[true, 0.5]": "`space.shared_ratio` must be a number, but got [True, 0.5].",
+    "backbone.stages.0.width=true": "`backbone.stages.0.width` must be a number, but got True.",
     f"a{'.a' * 3000}=1": "must be `dotted.key=value`.",
 }
 
@@ -243,3 +255,48 @@ def test_trainings_of_a_comparison_are_limited(options: dict[str, int], message:
 
 def test_what_is_in_the_place_of_a_file_is_not_called_missing() -> None:
     assert no_such_file(Path("/dev/zero")) == "it is no ordinary file."
+
+
+OPTIONS = [
+    (
+        "conal",
+        {"alpha_rate": 1e308},
+        "`options.alpha_rate` must be a finite number of at most 4,294,967,296, but got 1e",
+    ),
+    (
+        "conal",
+        {"alpha_rate": math.inf},
+        "`options.alpha_rate` must be a finite number of at most 4,294,967,296, but got i",
+    ),
+    ("conal", {"clip": math.nan}, "`options.clip` must be a finite number of at most 4,294,967,296, but got nan."),
+    ("conal", {"alpha_decay": True}, "`options.alpha_decay` must be a number, but got True."),
+    (
+        "recon",
+        {"counting_epochs": 10**7},
+        "`options.counting_epochs` must be less than or equal to 1000000, but got 10",
+    ),
+    ("recon", {"layers": 10**400}, "`options.layers` must be a finite number of at most 4,294,967,296, but got 10000"),
+    (
+        "interrogate",
+        {"target": {"a": 0.1, "b": True}},
+        "`options.target` must be a number, but got {'a': 0.1, 'b': True}.",
+    ),
+]
+"""Method, its options, and how the message begins."""
+
+
+@pytest.mark.parametrize(("method", "options", "message"), OPTIONS, ids=[str(one[1])[:30] for one in OPTIONS])
+def test_an_option_that_is_no_number_of_use(method: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        make_method(method, options)
+    assert str(refused.value).startswith(message)
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("size", [[10**9, 8], [8, 4097], [True, 8]])
+def test_the_size_of_pictures_is_limited(size: list[Any], tmp_path: Path) -> None:
+    options = {"root": str(tmp_path), "tasks": ["a"], "size": size}
+    with pytest.raises(
+        UserError, match=r"`dataset\.size(\.\d)?` must be (less than or equal to 4096|a number), but got"
+    ):
+        load_dataset("images", **options)

@@ -46,3 +46,12 @@ def test_the_drawing_names_the_tasks_of_the_run(run: Run, capsys: pytest.Capture
     (run.path / "environment.json").write_text(json.dumps(run.environment), encoding="utf-8")
     show(str(run.path))
     assert "2 tasks: weather, season" in capsys.readouterr().out
+
+
+def test_a_run_of_one_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = made_run(tmp_path / "run", tasks=["left"])
+    show(f"{made.path}:{made.front[0].number}")
+    shown = capsys.readouterr().out
+    assert f"{made.front[0].macs:,} MACs for its task\n" in shown
+    assert "1 task: left" in shown
+    assert "1 tasks" not in shown

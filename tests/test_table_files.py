@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import json
 import lzma
 import zipfile
 from collections.abc import Callable
@@ -297,3 +298,26 @@ def test_an_index_that_is_a_task_or_the_split_is_not_left_out(tmp_path: Path) ->
     found = loaded(tmp_path / "data.parquet", split="part")
     assert "notes" not in found.found
     assert found.rows["val"].tolist() == list(range(1, 30, 3))
+
+
+@pytest.mark.parametrize("noted", [b"{", b"\xa0", b"[]", b"{}x", b'{"index_columns": 7}', b"[" * 10_000])
+def test_a_damaged_note_of_pandas_is_said(noted: bytes, tmp_path: Path) -> None:
+    table = pa.table({"a": [1, 2]}).replace_schema_metadata({b"pandas": noted})
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DatasetError, match=r"a\.parquet: what pandas has noted in it is damaged: write"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_a_note_of_pandas_names_the_index(tmp_path: Path) -> None:
+    noted = json.dumps({"index_columns": ["a", {"kind": "range"}]}).encode()
+    table = pa.table({"a": [1, 2], "b": [1, 2]}).replace_schema_metadata({b"pandas": noted})
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet").index == ("a",)
+
+
+def test_a_column_that_is_not_there_among_many_long_ones(tmp_path: Path) -> None:
+    names = [f"{number}{'x' * 5000}" for number in range(60)]
+    (tmp_path / "a.csv").write_text(f"{','.join(names)}\n{','.join('1' * 60)}\n")
+    with pytest.raises(DatasetError, match=r"has no column `good`.* Valid: 0x.*\.\.\. and 10 more\.$") as refused:
+        read_table(tmp_path / "a.csv").column("good", "inputs")
+    assert len(str(refused.value)) < 5_000

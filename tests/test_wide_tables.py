@@ -3,20 +3,27 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from made_networks import made_architecture
-from mtl_search import search
+from made_problems import made_problem
+from mtl_search import compare, resume, search
+from mtl_search.architecture import Backbone, Stage
 from mtl_search.banks import BANKS
+from mtl_search.comparison import train_alone
 from mtl_search.cost import estimate, measure
 from mtl_search.errors import UserError
 from mtl_search.experiment import load_experiment
+from mtl_search.methods import make_method
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import banks_for
 from mtl_search.networks.vectors import NOMINAL, nominal
+from mtl_search.run_folder import load_run
 from mtl_search.tasks import Classification
 
 COLUMNS = 20_000
@@ -51,8 +58,8 @@ def test_a_table_of_20000_columns_is_checked_in_less_than_1_gb(tmp_path: Path) -
     # identity, permutation and projection; identity, projection, perturbation and fourier (half as many rows)
     assert fixed == [2 * COLUMNS + COLUMNS**2, 2 * COLUMNS + COLUMNS**2 + COLUMNS**2 // 2]
     assert peak < MOST_MEGABYTES
-    # ten matrices of 4 bytes a number for each of the three linear primitives
-    assert notes[-1].startswith("the bank of the first layer takes about 44.7 GiB of memory for 20,000 features")
+    # fifteen matrices of 4 bytes a number for each of the three linear primitives
+    assert notes[-1].startswith("the bank of the first layer takes about 67.1 GiB of memory for 20,000 features")
 
 
 def test_a_search_says_what_a_bank_takes_before_memory_goes(tmp_path: Path) -> None:
@@ -61,7 +68,7 @@ def test_a_search_says_what_a_bank_takes_before_memory_goes(tmp_path: Path) -> N
     np.savez(tmp_path / "data.npz", x=inputs, y=np.arange(20) % 2)
     text = EXPERIMENT.replace("name: table, file: data.csv", f"name: arrays, file: {tmp_path}/data.npz, inputs: x")
     (tmp_path / "my.yaml").write_text(text.replace("batch_size: 16", "batch_size: 8"), encoding="utf-8")
-    with pytest.raises(UserError, match=r"takes about 4,470\.3 GiB .*`backbone\.stem: 64`.* GiB are there"):
+    with pytest.raises(UserError, match=r"takes about 6,705\.5 GiB .*`backbone\.stem: 64`.* GiB are there"):
         search(load_experiment(tmp_path / "my.yaml"), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -82,3 +89,38 @@ def test_a_network_that_is_only_looked_at_is_narrow() -> None:
         (NOMINAL,),
         (3, 8, 9),
     ]
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """An experiment on ten times as many columns as find room, and a run of it on one column."""
+    text = EXPERIMENT.replace("name: table, file: data.csv", f"name: arrays, file: {tmp_path}/data.npz, inputs: x")
+    (tmp_path / "my.yaml").write_text(text.replace("batch_size: 16", "batch_size: 8"), encoding="utf-8")
+    np.savez(tmp_path / "data.npz", x=np.arange(40, dtype=np.float32)[:, None], y=np.arange(40) % 2)
+    search(load_experiment(tmp_path / "my.yaml"), out=tmp_path / "run")
+    inputs = np.zeros((40, 10 * COLUMNS), np.float32)
+    inputs[:, 0] = np.arange(40)
+    np.savez(tmp_path / "data.npz", x=inputs, y=np.arange(40) % 2)
+    return tmp_path
+
+
+def test_every_command_that_trains_says_what_a_bank_takes(wide: Path) -> None:
+    run, experiment = wide / "run", load_experiment(wide / "my.yaml")
+    calls: list[Callable[[], object]] = [
+        lambda: resume(run, trials=2, allow_changes=True),
+        lambda: compare(experiment, baselines=["etr_nlp"], seeds=1, workers=0, out=wide / "out"),
+        lambda: train_alone("etr_nlp", experiment),
+        lambda: train_alone(load_run(run).trial(0).architecture, experiment),
+    ]
+    for call in calls:
+        with pytest.raises(UserError, match=r"takes about [\d,.]+ GiB .*`backbone\.stem: 64`.* GiB are there"):
+            call()
+    assert not (wide / "out").exists()
+    assert len(load_run(run).trials) == 1
+
+
+def test_which_banks_a_method_reads_the_inputs_by() -> None:
+    problem, with_stem = (replace(made_problem(), backbone=Backbone((Stage(8),), "vector", stem)) for stem in (0, 4))
+    assert make_method("hard_sharing", {}).first_banks(problem) == set()
+    assert make_method("etr_nlp", {}).first_banks(problem) == {"vector"}
+    assert make_method("etr_nlp", {}).first_banks(with_stem) == set()

@@ -28,6 +28,8 @@ INPUTS, BITS = "inputs", "bits"
 """Arrays in the cache: the pictures, and how many bits the numbers of each have in its file."""
 LEVELS = 2**16
 """Numbers of 16 bits."""
+Side = Annotated[int, Field(ge=1, le=4096)]
+"""Pixels: a batch of two pictures of 4,096 x 4,096 takes 400 MB before a network has begun."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Images(DatasetSource):
     tasks: list[Any] | dict[Any, Any]
     table: str = "labels.csv"
     image: str = "image"
-    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    size: tuple[Side, Side] | None = None
     split: Any = None
     missing: tuple[str, ...] = ()
     separator: str | None = None

@@ -48,7 +48,7 @@ def layout(title: str, height: int = HEIGHT, wrap: int = 42) -> dict[str, Any]:
     :param title: Wrapped after ``wrap`` characters, so that it fits on a phone.
     :param height: Pixels.
     """
-    lines = textwrap.wrap(html.escape(title), wrap)
+    lines = wrapped(title, wrap)
     return {
         "template": "none",
         "height": height,
@@ -63,6 +63,11 @@ def layout(title: str, height: int = HEIGHT, wrap: int = 42) -> dict[str, Any]:
         "hovermode": "closest",
         "dragmode": False,
     }
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A text in lines of at most ``width`` characters, what plotly would take for markup escaped in each."""
+    return [html.escape(line) for line in textwrap.wrap(text, width)]
 
 
 def axis_title(text: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import html
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from mtl_search.figures._style import AXIS, NOTE_COLOR, axis_title, layout
+from mtl_search.figures._style import AXIS, NOTE_COLOR, axis_title, layout, wrapped
 from mtl_search.figures.standings import COLORS, interval_data
 from mtl_search.standings import Entrant, difference_of
 from mtl_search.statistics import interval
@@ -148,7 +147,7 @@ def _path(data: Mapping[str, Any], task: int, place: int, choice: str) -> go.Sca
         mode="lines",
         line={"color": COLORS[place % len(COLORS)], "width": 2, "dash": dashes[place // len(COLORS) % len(dashes)]},
         name=html.escape(choice),
-        legendgroup=choice,
+        legendgroup=str(place),
         showlegend=task == 0,
     )
 
@@ -294,4 +293,4 @@ def _rows_axis(figure: go.Figure, labels: Sequence[str]) -> None:
 
 
 def _wrapped(text: str) -> str:
-    return "<br>".join(textwrap.wrap(html.escape(text), 18))
+    return "<br>".join(wrapped(text, 18))

@@ -1,7 +1,6 @@
 """How a search went: hypervolume over trials and over time, and which choices mattered."""
 
 import html
-import textwrap
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mtl_search.architecture import Architecture
-from mtl_search.figures._style import AXIS, FAINT_COLOR, FRONT_COLOR, NOTE_COLOR, axis_title, layout
+from mtl_search.figures._style import AXIS, FAINT_COLOR, FRONT_COLOR, NOTE_COLOR, axis_title, layout, wrapped
 from mtl_search.figures.pareto import is_percent, objective_label
 from mtl_search.pareto import COSTS, axis_value, direction_of, hypervolume
 from mtl_search.run_folder import Run
@@ -183,7 +182,7 @@ def importance_figure(data: Mapping[str, Any]) -> go.Figure:
     figure.update_layout(
         layout(f"part of the variance of {data['label']} that one choice explains", 150 + 26 * len(rows))
     )
-    labels = ["<br>".join(textwrap.wrap(html.escape(row["choice"]), 22)) for row in rows]
+    labels = ["<br>".join(wrapped(row["choice"], 22)) for row in rows]
     figure.update_xaxes(AXIS, ticksuffix=" %", nticks=5)
     figure.update_yaxes(AXIS, tickvals=places, ticktext=labels, range=[len(rows) - 0.4, -0.6], showgrid=False)
     return figure

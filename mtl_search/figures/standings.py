@@ -1,7 +1,6 @@
 """How the entrants of a comparison stand: accuracy against parameters, and differences to one of them."""
 
 import html
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +16,7 @@ from mtl_search.figures._style import (
     NOTE_COLOR,
     cost_axis,
     layout,
+    wrapped,
 )
 from mtl_search.standings import Difference, Entrant
 from mtl_search.statistics import Interval
@@ -121,7 +121,7 @@ def _traces(group: Mapping[str, Any], number: int) -> list[tuple[Sequence[Mappin
     }
     markers = {
         "name": html.escape(group["name"]),
-        "legendgroup": group["name"],
+        "legendgroup": str(number),
         "mode": "markers+text" if group["line"] else "markers",
         "text": [html.escape(point["variant"]) for point in group["points"]] if group["line"] else None,
         "textposition": "top left",
@@ -135,7 +135,7 @@ def _traces(group: Mapping[str, Any], number: int) -> list[tuple[Sequence[Mappin
     line = {
         "mode": "lines",
         "line": {"color": color, "width": 1.6},
-        "legendgroup": group["name"],
+        "legendgroup": str(number),
         "showlegend": False,
         "hoverinfo": "skip",
     }
@@ -241,7 +241,7 @@ def differences_figure(data: Mapping[str, Any]) -> go.Figure:
     title = f"points of mean accuracy, entrant minus {data['other']['label']}: to the right is better than it"
     figure.update_layout(layout(title, 120 + 34 * len(rows)), showlegend=True)
     figure.update_xaxes(AXIS, nticks=6)
-    labels = ["<br>".join(textwrap.wrap(html.escape(row["label"]), 16)) for row in rows]
+    labels = ["<br>".join(wrapped(row["label"], 16)) for row in rows]
     places = list(range(len(rows)))
     figure.update_yaxes(AXIS, tickvals=places, ticktext=labels, range=[len(rows) - 0.4, -0.6], showgrid=False)
     return figure

@@ -8,20 +8,23 @@ budget for all methods; what the other phases cost is counted and reported.
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from mtl_search import cost
 from mtl_search.architecture import Backbone
 from mtl_search.datasets import Dataset
-from mtl_search.experiment import Training
+from mtl_search.experiment import MOST, Training
 from mtl_search.networks.paths import ModuleShape, Path, PathNetwork, module_shapes
 from mtl_search.options import build
 from mtl_search.registry import METHODS
 from mtl_search.tasks import Task
 from mtl_search.training import Checkpoint, Epoch, Observer, Trainer
+
+Epochs = Annotated[int, Field(ge=1, le=MOST)]
+"""Of a phase that a method has besides the training."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,10 @@ class Method(ABC):
     def goes_on(self) -> bool:
         """Whether a training that was cut off can go on from a checkpoint: where the common loop is all of it."""
         return type(self).train is Method.train
+
+    def first_banks(self, problem: Problem) -> set[str]:
+        """The banks of primitives that its networks may read the inputs by; by default none."""
+        return set()
 
     def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
         """MACs of a forward pass of the finished network for one task alone, one sample; the mean over tasks.

@@ -20,6 +20,9 @@ class Candidate(Method):
     name = "etr_nlp"
     architecture: Architecture
 
+    def first_banks(self, problem: Problem) -> set[str]:
+        return set() if self.architecture.backbone.stem else {self.architecture.layers[0].bank}
+
     def build(self, problem: Problem) -> MultiTaskNetwork:
         return build_model(self.architecture, problem.tasks, problem.input_shape, problem.seed)
 

@@ -18,7 +18,7 @@ from mtl_search.batches import Batch, DeviceSplit
 from mtl_search.datasets import Dataset, Split
 from mtl_search.errors import UserError
 from mtl_search.experiment import BalancingSettings, Training
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Epochs, Finished, Method, Problem
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.networks.relaxed import Place, RelaxedNetwork
 from mtl_search.seeds import generator
@@ -84,7 +84,7 @@ class CoNAL(Method):
     on_conflict: Literal["zero", "skip"] = "zero"
     clip: Annotated[float, Field(gt=0)] | None = 5.0
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    search_epochs: Annotated[int, Field(ge=1)] | None = None
+    search_epochs: Epochs | None = None
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
     least_conflict: Annotated[float, Field(ge=0, le=1)] = 0.02
     progressive: bool = False

@@ -32,6 +32,9 @@ class ETRNLP(Method):
     specific: Specific = "nlp"
     routing: Routing = "strict"
 
+    def first_banks(self, problem: Problem) -> set[str]:
+        return self._candidate(problem).first_banks(problem)
+
     def build(self, problem: Problem) -> MultiTaskNetwork:
         return self._candidate(problem).build(problem)
 

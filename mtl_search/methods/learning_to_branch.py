@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mtl_search.architecture import Backbone
 from mtl_search.experiment import BalancingSettings
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Epochs, Finished, Method, Problem
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.seeds import generator
@@ -39,7 +39,7 @@ class LearningToBranch(Method):
 
     name = "learning_to_branch"
     measured_as_built = False
-    search_epochs: Annotated[int, Field(ge=1)] | None = None
+    search_epochs: Epochs | None = None
     first_temperature: Annotated[float, Field(gt=0)] = 5.0
     last_temperature: Annotated[float, Field(gt=0)] = 0.5
     rate: Annotated[float, Field(gt=0)] = 10.0

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mtl_search import cost
 from mtl_search.gradients import task_gradients
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Epochs, Finished, Method, Problem
 from mtl_search.networks.paths import PathNetwork
 from mtl_search.training import BACKWARD_MACS, Epoch, Trainer
 
@@ -39,7 +39,7 @@ class Recon(Method):
     measured_as_built = False
     threshold: Annotated[float, Field(ge=-1, le=1)] = -0.1
     layers: Annotated[int, Field(ge=1)] | None = None
-    counting_epochs: Annotated[int, Field(ge=1)] | None = None
+    counting_epochs: Epochs | None = None
 
     def build(self, problem: Problem) -> PathNetwork:
         return problem.path_network([(0,) * len(problem.shapes) for _ in problem.tasks])

@@ -12,13 +12,12 @@ from pydantic import ConfigDict
 from torch import Tensor
 
 from mtl_search.arrays import Array, parts
+from mtl_search.characters import FORMULA
 from mtl_search.errors import DatasetError, FieldError, UserError
 from mtl_search.scores import Metric
 
 MOST_OUTPUTS = 1_000_000
 """Numbers that the head of a task puts out. The largest classifications in the literature have 22,000 classes."""
-FORMULA = "=+-@"
-"""What the cell of a formula begins with: a spreadsheet would run it, and names of tasks are columns of tables."""
 LONGEST_NAME = 100
 """Characters of the name of a task: file systems take 255 bytes."""
 INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
@@ -165,6 +164,10 @@ class Task(ABC):
     def prepared(self, targets: Tensor) -> Tensor:
         """The targets as they are computed on, ``[samples, ...]``. Done once, as they are loaded."""
         return targets
+
+    def undefined(self, targets: Array) -> list[str]:
+        """Names of the metrics that such targets leave undefined, whatever a network puts out; by default none."""
+        return []
 
     # What all kinds have in common
 

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -92,6 +93,10 @@ class Regression(Elementwise):
                     f"{what} {found}, from row 0 to row {len(targets) - 1}, so there is nothing to learn"
                 )
         return replace(self, mean=tuple(means.tolist()), deviation=tuple(deviations.tolist()))
+
+    def undefined(self, targets: Array) -> list[str]:
+        wanted = self.prepared(torch.from_numpy(np.array(targets)))
+        return [] if "r2" in self.scores(self.totals(torch.zeros_like(wanted), wanted)) else ["r2"]
 
     def prepared(self, targets: Tensor) -> Tensor:
         """Scaled, ``[samples, size]``."""

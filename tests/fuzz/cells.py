@@ -110,8 +110,7 @@ CHANGES: tuple[Callable[[Rows, Random], None], ...] = (
 def changed_lines(data: bytes, other: bytes, random: Random) -> bytes:
     """Lines of JSON, some of them changed."""
     lines = data.decode(errors="replace").splitlines()
-    for _ in range(random.choice((1, 1, 3))):
-        place = random.randrange(len(lines))
+    for place in random.sample(range(len(lines)), min(len(lines), random.choice((1, 1, 3)))):
         lines[place] = random.choice((_odd_line, _odd_value, _twice, _half))(lines[place], random)
     return "\n".join(lines).encode(errors="replace") + b"\n"
 

@@ -24,6 +24,7 @@ from watch import Refused, command
 from made_comparisons import made_comparison
 from made_images import write_folder
 from made_runs import made_run
+from mtl_search.characters import printable
 from mtl_search.checking import check, check_text
 from mtl_search.errors import MTLSearchError
 from mtl_search.experiment import experiment_names, load_experiment, parse_experiment, yaml_files
@@ -140,7 +141,7 @@ def write_recipes(folder: Path) -> None:
 
 def read_recipes(folder: Path) -> str:
     found = load_baselines([str(path) for path in sorted(folder.glob("*.yaml"))])
-    return "\n".join(f"{one.key}: {one.description}" for one in found)
+    return "\n".join(f"{one.key}: {printable(one.description)}" for one in found)
 
 
 # Runs

@@ -1,5 +1,6 @@
 """Tables in files: CSV, JSON lines, Parquet or Feather, as columns of numbers or of texts. The only home of pyarrow."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def read_table(
     _check_names(path, columns)
     if not cells.num_rows:
         raise DatasetError(f"{path}: has a header and no rows.")
-    return Table(path, columns, _index(cells, columns), cells, tuple(missing), notation, source, separator)
+    return Table(path, columns, _index(path, cells, columns), cells, tuple(missing), notation, source, separator)
 
 
 def _is_binary(path: Path) -> bool:
@@ -161,8 +162,17 @@ def _check_names(path: Path, columns: Sequence[str]) -> None:
             )
 
 
-def _index(cells: pa.Table, columns: Sequence[str]) -> tuple[str, ...]:
-    """The columns that hold an index of pandas, as the file says, or a name that only pandas gives."""
-    told = (cells.schema.pandas_metadata or {}).get("index_columns", [])
-    named = {name for name in told if isinstance(name, str)}
+def _index(path: Path, cells: pa.Table, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that hold an index of pandas, as the file says, or a name that only pandas gives.
+
+    :raises DatasetError: If what pandas has noted in it is damaged.
+    """
+    noted = (cells.schema.metadata or {}).get(b"pandas", b"{}")
+    try:
+        told = json.loads(noted).get("index_columns", [])
+        named = {name for name in told if isinstance(name, str)}
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: what pandas has noted in it is damaged: write the table again, or put it back from a copy."
+        ) from error
     return tuple(name for name in columns if name in named or name.startswith(INDEX))
