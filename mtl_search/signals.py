@@ -10,10 +10,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from mtl_search.characters import printable
+from mtl_search.streams import say_last
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 INTERRUPTED = 130
@@ -100,19 +101,28 @@ def signals_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def signals_wait() -> Iterator[None]:
-    """Block signals where a library sets its own answers to them; ours are set again at the end."""
+def signals_wait() -> Iterator[set[int | signal.Signals]]:
+    """Block signals where a library sets its own answers to them; ours are set again at the end.
+
+    Threads that start within never get them. Yields what was blocked before: programs that start are to block no more.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield signal.pthread_sigmask(signal.SIG_BLOCK, [])
         return
     answers = {number: signal.getsignal(number) for number in ENDING}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
-        yield
+        yield before
     finally:
         for number, handler in answers.items():
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with(text: str, status: int) -> NoReturn:
+    """End this process at once, from any thread: nothing is cleaned up."""
+    say_last(text)
+    os._exit(status)
 
 
 def interrupt_run() -> None:
@@ -153,9 +163,7 @@ def _end(number: int, frame: Any) -> None:
         if _Interruption.last - before < TOGETHER:
             return
         raise KeyboardInterrupt
-    with suppress(OSError):  # where nobody reads it
-        os.write(2, f"{interrupted()}\n".encode(errors="replace"))
-    os._exit(INTERRUPTED)
+    end_with(interrupted(), INTERRUPTED)
 
 
 def _loads_a_module(frame: Any) -> bool:
