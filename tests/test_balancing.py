@@ -374,7 +374,7 @@ def test_weights_for_an_unknown_task_are_refused() -> None:
 def test_a_training_that_diverges_says_so(name: str) -> None:
     dataset = digits()
     model = build_model(made_architecture(), dataset.tasks, dataset.input_shape, 0)
-    settings = Training(epochs=1, batch_size=20, learning_rate=1e30, balancing=BalancingSettings(name=name))
+    settings = Training(epochs=1, batch_size=20, learning_rate=1e6, balancing=BalancingSettings(name=name))
     with pytest.raises(DivergedError, match=r"not finite at step \d+"):
         list(Trainer(model, dataset.tasks, dataset, settings, 0).epochs())
 
