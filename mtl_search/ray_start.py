@@ -1,7 +1,7 @@
 """How Ray starts: what is changed about it meanwhile, and what ends a start that comes to nothing.
 
-Ray waits in vain, for half a minute or for ever, for a program of its own that has ended, and so do signals: its core
-answers them below Python, with a dump of its stack.
+Ray waits in vain, for half a minute or for ever, for a program of its own that has ended. Signals it answers below
+Python, with a dump of its stack.
 """
 
 import functools
@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ray._private import node, ray_constants, services, utils
+from ray._private import node, ray_constants, services, utils, worker
 
-from mtl_search.signals import ENDING, INTERRUPTED, end_with, interrupted, signals_wait
+from mtl_search.signals import end_with, signals_wait
 from mtl_search.streams import foreign_output_hidden
 
 NODE: Any = node.Node
 NODE_MODULE: Any = node
 SERVICES: Any = services
+WORKER: Any = worker
 """What Ray does not show to the outside, without types."""
 
 NEEDED = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
@@ -27,8 +28,6 @@ NEEDED = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYL
 LOOK_SECONDS = 0.1
 DEAD_SECONDS = 1.0
 """For Ray to notice that its program has ended, in Python; its core ends this process some 2 seconds after it."""
-SIGNAL_SECONDS = 10.0
-"""That a signal waits for a start, which takes 3 seconds on a machine that does nothing else."""
 
 
 class ProgramEndedError(Exception):
@@ -37,7 +36,7 @@ class ProgramEndedError(Exception):
 
 @contextmanager
 def ray_starts(known: list[node.Node], told: Callable[[str], str]) -> Iterator[None]:
-    """Within, Ray may be started: signals wait, and nothing is shown.
+    """Within, Ray may be started: our answers to signals stay, and nothing of its own is shown.
 
     :param known: Takes the nodes that Ray makes, each before its first program.
     :param told: What to say at the end of this process, which is all that is left where Ray's core waits for a program
@@ -45,10 +44,9 @@ def ray_starts(known: list[node.Node], told: Callable[[str], str]) -> Iterator[N
     :raises ProgramEndedError: If a program of it ends while Ray waits for it in Python.
     """
     with (
-        signals_wait() as before,
         foreign_output_hidden(),
-        _no_answers_to_signals(),
-        _own_groups(before),
+        _answers_kept(),
+        _own_groups(),
         _known_nodes(known),
         _waits_end(known),
         _watched(known, told),
@@ -67,36 +65,30 @@ def loopback() -> Iterator[None]:
 
 
 @contextmanager
-def _no_answers_to_signals() -> Iterator[None]:
-    before, utils.set_sigterm_handler = utils.set_sigterm_handler, lambda handler: None
+def _answers_kept() -> Iterator[None]:
+    """Our answers to signals stay: Python's, and the ones that Ray's core sets below Python."""
+    connect, set_handler = WORKER.connect, utils.set_sigterm_handler
+
+    def connect_without_signals(*arguments: Any, **options: Any) -> None:
+        with signals_wait():
+            connect(*arguments, **options)
+
+    WORKER.connect, utils.set_sigterm_handler = connect_without_signals, lambda handler: None
     try:
         yield
     finally:
-        utils.set_sigterm_handler = before
+        WORKER.connect, utils.set_sigterm_handler = connect, set_handler
 
 
 @contextmanager
-def _own_groups(mask: set[int | signal.Signals]) -> Iterator[None]:
-    """Ray's processes start in groups of their own: a signal to ours, as a terminal sends it, is for us to answer.
-
-    :param mask: Signals that they block; what waits here does not wait there.
-    """
-    before = SERVICES.ConsolePopen
-    SERVICES.ConsolePopen = functools.partial(_started, before, mask)
+def _own_groups() -> Iterator[None]:
+    """Ray's processes start in groups of their own: a signal to ours, as a terminal sends it, is for us to answer."""
+    start = SERVICES.ConsolePopen
+    SERVICES.ConsolePopen = functools.partial(start, process_group=0)
     try:
         yield
     finally:
-        SERVICES.ConsolePopen = before
-
-
-def _started(make: Callable[..., Any], mask: set[int | signal.Signals], command: list[str], **options: Any) -> Any:
-    prepare = options.pop("preexec_fn")
-
-    def prepare_with_mask() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        prepare()
-
-    return make(command, preexec_fn=prepare_with_mask, process_group=0, **options)
+        SERVICES.ConsolePopen = start
 
 
 @contextmanager
@@ -154,16 +146,13 @@ def _watched(known: list[node.Node], told: Callable[[str], str]) -> Iterator[Non
 
 
 def _watch(known: list[node.Node], told: Callable[[str], str], over: threading.Event) -> None:
-    died = asked = float("inf")
+    died = float("inf")
     while not over.wait(LOOK_SECONDS):
         now = time.monotonic()
         ended = _ended(known)
         died = min(died, now) if ended else died
-        asked = min(asked, now) if signal.sigpending() & set(ENDING) else asked
         if now - died > DEAD_SECONDS:
             end_with(told(ended), 1)
-        if now - asked > SIGNAL_SECONDS:
-            end_with(interrupted(), INTERRUPTED)
 
 
 def _check(known: list[node.Node]) -> None:

@@ -101,18 +101,15 @@ def signals_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def signals_wait() -> Iterator[set[int | signal.Signals]]:
-    """Block signals where a library sets its own answers to them; ours are set again at the end.
-
-    Threads that start within never get them. Yields what was blocked before: programs that start are to block no more.
-    """
+def signals_wait() -> Iterator[None]:
+    """Block signals where a library sets its own answers to them; ours are set again at the end."""
     if threading.current_thread() is not threading.main_thread():
-        yield signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        yield
         return
     answers = {number: signal.getsignal(number) for number in ENDING}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
-        yield before
+        yield
     finally:
         for number, handler in answers.items():
             signal.signal(number, handler)

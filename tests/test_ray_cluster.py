@@ -29,6 +29,7 @@ HIDING = "raise ImportError('the file of the user was imported')\n"
         (worker, "_global_node"),
         (worker, "_worker_logs_enabled"),
         (utils, "set_sigterm_handler"),
+        (worker, "connect"),
         (ray_constants, "ENABLE_RAY_CLUSTER"),
         (node, "wait_for_persisted_port"),
         (services, "get_node"),
