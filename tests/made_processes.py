@@ -18,6 +18,7 @@ class Driver:
         self, arguments: Sequence[str], environment: Mapping[str, str] | None = None, folder: Path | None = None
     ) -> None:
         self.mark = uuid.uuid4().hex
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests themselves are to outlive a terminal
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mtl_search.launch", *arguments],
             stdout=subprocess.PIPE,

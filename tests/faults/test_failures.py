@@ -130,7 +130,7 @@ def test_a_worker_that_ray_ends_for_its_memory_is_a_failure(
 
 def test_a_loss_that_is_not_finite_is_a_failure(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    wild = ["--set", "training.learning_rate=1e6", "--trials", "3"]
+    wild = ["--set", "training.learning_rate=1e6", "--set", "training.weight_decay=1e6", "--trials", "3"]
     status, shown = made_processes.run([*SEARCH, *wild, "--workers", "0", "--out", str(folder)])
     assert status == 1
     assert "3 of 3 trials failed: 0, 1, 2" in shown
