@@ -12,6 +12,8 @@ from pathlib import Path
 
 PATIENCE = 5.0
 """Seconds for processes that are killed to be gone."""
+QUIET = 0.5
+"""Seconds for which there must be none: one that is just being started does not show yet whose it is."""
 
 
 def main() -> None:
@@ -19,9 +21,11 @@ def main() -> None:
     folder = Path(sys.argv[1])
     sys.stdin.buffer.read()
     end = time.monotonic() + PATIENCE
-    while (left := processes_of(folder)) and time.monotonic() < end:
-        for process in left:
+    last = time.monotonic()
+    while time.monotonic() < min(end, last + QUIET):
+        for process in processes_of(folder):
             _kill(process)
+            last = time.monotonic()
         time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,9 +1,9 @@
 """The Ray cluster that trainings run on: one of our own on this machine, or a running one that is joined."""
 
 import atexit
-import functools
 import logging
 import os
+import re
 import secrets
 import select
 import socket
@@ -20,20 +20,20 @@ import mtl_search.ray_settings
 # isort: split
 import ray
 from ray import _raylet
-from ray._private import node, ray_constants, services, utils, worker
+from ray._private import node, worker
 from ray.job_config import JobConfig
 
 from mtl_search import guard
 from mtl_search.errors import ClusterError, UserError, reason_of
+from mtl_search.ray_start import ProgramEndedError, loopback, ray_starts
 from mtl_search.signals import interrupt_run, signals_wait
 from mtl_search.temporary import temporary_folder
+from mtl_search.worker_starts import failed_start
 
 assert mtl_search.ray_settings.RAY_SETTINGS
 
 WORKER: Any = worker
 RAYLET: Any = _raylet
-NODE: Any = node.Node
-SERVICES: Any = services
 """What Ray does not show to the outside, without types."""
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
@@ -43,6 +43,8 @@ PROBE_SECONDS, PROBES = 1.0, 3
 
 Ray's core ends this process some 2 seconds after Ray on this machine has died, without a word.
 """
+PROGRESS = re.compile(r"\[[^]]* I \d")
+"""How lines of Ray's logs begin that tell of nothing wrong."""
 ANSWER_SECONDS = 3.0
 """Within which a machine of the cluster must answer."""
 
@@ -60,11 +62,11 @@ class Cluster:
         """What this process started, also of a start that failed half-way, which Ray itself knows nothing of."""
         self.doors: dict[str, tuple[str, int]] = {}
         self.over = threading.Event()
-        self.lost = ""
+        self.lost = self.unable = ""
 
     def start(self, **options: Any) -> None:
-        """Start it, or join the one at an address, with our answers to signals."""
-        with _answers_kept(), _known_nodes(self.nodes), _out_of_our_group():
+        """Start it, or join the one at an address."""
+        with ray_starts(self.nodes, self.told):
             ray.init(job_config=OwnPath(), **options, **QUIET)
         head, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         here = WORKER._global_node
@@ -72,6 +74,10 @@ class Cluster:
             f"its head at {head}:{port} does not answer": (head.strip("[]"), int(port)),
             "Ray on this machine does not answer": (here.node_ip_address, here.node_manager_port),
         }
+
+    def told(self, reason: str) -> str:
+        """What the command says that ends because Ray does not start."""
+        return f"error: {_not_started(reason, self)}"
 
     def shut_down(self) -> None:
         """Leave it, and end what was started. Of one that is lost Ray must not be asked: that ends this process."""
@@ -87,13 +93,15 @@ class Cluster:
     def watched(self) -> Iterator[None]:
         """Interrupt the run once the cluster is lost; what Ray does by itself is to wait for a minute.
 
-        :raises ClusterError: If it is lost. Ray may then end this process at any time.
+        :raises ClusterError: If it is lost, and Ray may end this process at any time, or if no worker of it can start.
         """
         watch = threading.Thread(target=self._watch, name="mtl-search-watch", daemon=True)
         watch.start()
         try:
             yield
         except (Exception, KeyboardInterrupt) as error:
+            if self.unable:
+                raise ClusterError(f"a worker cannot start: {self.unable}") from error
             self.lost = self.lost or self._missing()
             if self.lost:
                 raise ClusterError(f"the Ray cluster {self.where} is lost: {self.lost}") from error
@@ -109,11 +117,11 @@ class Cluster:
                 found = [_opened(door) for door in self.doors.values()]
                 held_open = [held.enter_context(one) for one in found if one is not None]
                 closed = len(held_open) < len(found)
-                while not closed and not self.over.is_set() and not self._missing():
+                while not closed and not self.over.is_set() and not self._missing() and not self._unable():
                     closed = _wait_for_an_end(held_open, PROBE_SECONDS)
-            missing = self._missing()
+            missing, self.unable = self._missing(), self._unable()
             missed = missed + 1 if missing else 0
-            if missed == PROBES or (closed and missing):
+            if missed == PROBES or (closed and missing) or self.unable:
                 self.lost = missing
                 interrupt_run()
                 return
@@ -125,6 +133,10 @@ class Cluster:
             if one is not None:
                 one.close()
         return next((what for what, one in found.items() if one is None), "")
+
+    def _unable(self) -> str:
+        """Why its workers cannot start; empty where nothing is known of it."""
+        return next((why for logs in self.folder.glob("r/session_*/logs") if (why := failed_start(logs))), "")
 
 
 @contextmanager
@@ -178,11 +190,13 @@ def machines() -> list[Mapping[str, float]]:
 
 def _start(cluster: Cluster, **options: Any) -> None:
     try:
-        with _loopback():
+        with loopback():
             folder = str(cluster.folder / "r")  # Ray lets everybody read it, but nobody else comes so far
             cluster.start(address="local", include_dashboard=False, _temp_dir=folder, **options)
+    except ProgramEndedError as error:
+        raise ClusterError(_not_started(str(error), cluster)) from error
     except Exception as error:
-        raise ClusterError(f"Ray does not start on this machine: {_cause(error, cluster)}; {HERE}.") from error
+        raise ClusterError(_not_started(reason_of(error), cluster)) from error
 
 
 def _join(cluster: Cluster, address: str) -> None:
@@ -193,59 +207,6 @@ def _join(cluster: Cluster, address: str) -> None:
         cluster.start(address=address)
     except (OSError, ValueError, ConnectionError, RuntimeError) as error:
         raise UserError(f"--address {address}: there is no Ray cluster to join: {reason_of(error)}.") from error
-
-
-@contextmanager
-def _answers_kept() -> Iterator[None]:
-    """Our answers to signals stay while Ray starts: Python's, and the ones that its core sets below Python."""
-    connect, set_handler = WORKER.connect, utils.set_sigterm_handler
-
-    def connect_without_signals(*arguments: Any, **options: Any) -> None:
-        with signals_wait():
-            connect(*arguments, **options)
-
-    WORKER.connect, utils.set_sigterm_handler = connect_without_signals, lambda handler: None
-    try:
-        yield
-    finally:
-        WORKER.connect, utils.set_sigterm_handler = connect, set_handler
-
-
-@contextmanager
-def _loopback() -> Iterator[None]:
-    """A cluster of one machine needs no address that others reach; Ray does so by itself on macOS."""
-    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-@contextmanager
-def _out_of_our_group() -> Iterator[None]:
-    """Ray's processes start in groups of their own: a signal to ours, as a terminal sends it, is for us to answer."""
-    start = SERVICES.ConsolePopen
-    SERVICES.ConsolePopen = functools.partial(start, process_group=0)
-    try:
-        yield
-    finally:
-        SERVICES.ConsolePopen = start
-
-
-@contextmanager
-def _known_nodes(known: list[node.Node]) -> Iterator[None]:
-    """Take down the nodes that Ray makes meanwhile, each before it starts its first process."""
-    initialise = NODE.__init__
-
-    def noted(self: node.Node, *arguments: Any, **options: Any) -> None:
-        known.append(self)
-        initialise(self, *arguments, **options)
-
-    NODE.__init__ = noted
-    try:
-        yield
-    finally:
-        NODE.__init__ = initialise
 
 
 @contextmanager
@@ -261,7 +222,8 @@ def _environment(folder: Path) -> Iterator[None]:
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if os.pathsep not in path)
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
-    os.environ.pop("RAY_REDIS_ADDRESS", None)
+    for name in ("RAY_REDIS_ADDRESS", "RAY_BACKEND_LOG_LEVEL"):  # its logs tell which workers were started
+        os.environ.pop(name, None)
     RAYLET.AuthenticationTokenLoader.instance().reset_cache()
     try:
         yield
@@ -285,11 +247,13 @@ def _guarded(folder: Path) -> Iterator[None]:
                 process.communicate()
 
 
-def _cause(error: Exception, cluster: Cluster) -> str:
+def _not_started(reason: str, cluster: Cluster) -> str:
     """Why Ray did not start, and what its programs said last where Ray only waited for them in vain."""
     logs = sorted(cluster.folder.glob("r/session_*/logs/*.err"))
-    said = [line for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line]
-    return f"{reason_of(error)} ({said[-1].strip()[:300]})" if said else reason_of(error)
+    lines = [line for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    said = [line for line in lines if line and not PROGRESS.match(line)]
+    why = f"{reason} ({said[-1].strip()[:300]})" if said else reason
+    return f"Ray does not start on this machine: {why}; {HERE}."
 
 
 def _opened(door: tuple[str, int]) -> socket.socket | None:

@@ -10,10 +10,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from mtl_search.characters import printable
+from mtl_search.streams import say_last
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 INTERRUPTED = 130
@@ -115,6 +116,12 @@ def signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def end_with(text: str, status: int) -> NoReturn:
+    """End this process at once, from any thread: nothing is cleaned up."""
+    say_last(text)
+    os._exit(status)
+
+
 def interrupt_run() -> None:
     """Interrupt the run from another thread, as a signal does; one that is not in the main thread a little later."""
     main = threading.main_thread().ident
@@ -153,9 +160,7 @@ def _end(number: int, frame: Any) -> None:
         if _Interruption.last - before < TOGETHER:
             return
         raise KeyboardInterrupt
-    with suppress(OSError):  # where nobody reads it
-        os.write(2, f"{interrupted()}\n".encode(errors="replace"))
-    os._exit(INTERRUPTED)
+    end_with(interrupted(), INTERRUPTED)
 
 
 def _loads_a_module(frame: Any) -> bool:

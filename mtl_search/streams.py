@@ -4,11 +4,19 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from mtl_search.errors import StreamError
 
 GONE = {errno.EPIPE, errno.EIO, errno.ENXIO}
 """What the system says when nobody reads any more: the end of a pipe, or a terminal that was closed."""
+
+
+class _StandardError:
+    """``descriptor``: of what this process was given, also while others are kept from writing there."""
+
+    descriptor = 2
 
 
 class _Outlet(io.FileIO):
@@ -42,6 +50,28 @@ def open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
     sys.stdout = _opened(1, sys.stdout)
     sys.stderr = _opened(2, sys.stderr)
+
+
+def say_last(text: str) -> None:
+    """Write a line to standard error where the process ends at once, whatever is hidden."""
+    with suppress(OSError):  # where nobody reads it
+        os.write(_StandardError.descriptor, f"{text}\n".encode(errors="replace"))
+
+
+@contextmanager
+def foreign_output_hidden() -> Iterator[None]:
+    """What is written to standard error goes nowhere: from C, too, and by programs that are started meanwhile."""
+    before = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        _StandardError.descriptor = before
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        _StandardError.descriptor = 2
+        os.close(before)
+        os.close(nowhere)
 
 
 def _opened(descriptor: int, before: object) -> io.TextIOWrapper:

@@ -23,8 +23,8 @@ LAYERS = (
     "control_groups",
     "processors",
     "memory",
-    "signals",
     "streams",
+    "signals",
     "temporary",
     "registry",
     "banks",
@@ -82,8 +82,10 @@ LAYERS = (
     "progress",
     "capacity",
     "worker_deaths",
+    "worker_starts",
     "ray_settings",
     "guard",
+    "ray_start",
     "ray_cluster",
     "engine",
     "campaign",
@@ -106,7 +108,7 @@ LAYERS = (
 """Lowest first. The modules of a folder that stands here as a whole are one layer."""
 
 HOMES = {
-    "ray": ("engine", "ray_cluster"),
+    "ray": ("engine", "ray_cluster", "ray_start"),
     "optuna": "samplers",
     "plotly": "figures",
     "yaml": "yaml_text",

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import ray
 from ray import _raylet
-from ray._private import node, ray_constants, utils, worker
+from ray._private import node, ray_constants, services, utils, worker
 from ray.job_config import JobConfig
 
 from mtl_search import guard
 from mtl_search.errors import ClusterError
 from mtl_search.ray_cluster import Cluster, OwnPath, local_cluster
+from mtl_search.streams import foreign_output_hidden, say_last
 
 HIDING = "raise ImportError('the file of the user was imported')\n"
 
@@ -24,12 +25,15 @@ HIDING = "raise ImportError('the file of the user was imported')\n"
 @pytest.mark.parametrize(
     ("where", "name"),
     [
-        (worker, "connect"),
         (worker, "shutdown"),
         (worker, "_global_node"),
         (worker, "_worker_logs_enabled"),
         (utils, "set_sigterm_handler"),
+        (worker, "connect"),
         (ray_constants, "ENABLE_RAY_CLUSTER"),
+        (node, "wait_for_persisted_port"),
+        (services, "get_node"),
+        (services, "ConsolePopen"),
         (node.Node, "kill_all_processes"),
         (node.Node, "node_ip_address"),
         (node.Node, "node_manager_port"),
@@ -50,6 +54,29 @@ def test_ray_that_does_not_start_says_why() -> None:
     ):
         pass
     assert "RAY_AUTH_TOKEN_PATH" not in os.environ
+
+
+@pytest.mark.parametrize(("name", "place"), [("gcs_server", "GCS_SERVER_EXECUTABLE"), ("raylet", "RAYLET_EXECUTABLE")])
+def test_a_program_of_ray_that_ends_is_named(
+    name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray itself waits for half a minute, and tells of a file that did not come."""
+    program = tmp_path / name
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(services, place, str(program))
+    with pytest.raises(ClusterError) as raised, local_cluster(1, 0, 100 * 2**20):
+        pass
+    told = f"its program `{name}` ended with status 3; train in this process with `--workers 0`."
+    assert str(raised.value) == f"Ray does not start on this machine: {told}"
+
+
+def test_what_is_written_while_ray_starts_is_hidden_but_for_last_words(capfd: pytest.CaptureFixture[str]) -> None:
+    with foreign_output_hidden():
+        os.write(2, b"gcs_client.cc: failed")
+        say_last("interrupted")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "interrupted\nafter"
 
 
 @pytest.fixture(scope="module")

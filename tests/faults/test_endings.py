@@ -110,7 +110,7 @@ def test_a_cluster_that_is_lost_ends_it_with_one_message(program: str, tmp_path:
             if program in command_of(pid):
                 os.kill(pid, signal.SIGKILL)
         status, shown = search.end(seconds=60)
-        assert search.wait_until_all_are_gone(seconds=10)
+        assert search.wait_until_all_are_gone(seconds=10), [command_of(pid) for pid in search.processes()]
     assert status == 1, shown
     told = shown.strip().splitlines()[-1]
     assert told.startswith("error: the Ray cluster on this machine is lost: ")
