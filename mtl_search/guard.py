@@ -31,17 +31,26 @@ def main() -> None:
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Processes that were started with the token in a folder; systems without ``/proc`` tell of none."""
+    """Processes that were started with the token in a folder. Systems without ``/proc`` tell of none."""
+    places = Path("/proc").glob("[0-9]*")
+    return [int(place.name) for place in places if _has_token(place, folder) or _is_titled_and_there(place, folder)]
+
+
+def _has_token(place: Path, folder: Path) -> bool:
     mark = f"RAY_AUTH_TOKEN_PATH={folder}/".encode()
-    places = Path("/proc").glob("[0-9]*/environ")
-    return [int(place.parent.name) for place in places if any(one.startswith(mark) for one in _environment(place))]
-
-
-def _environment(place: Path) -> list[bytes]:
     try:
-        return place.read_bytes().split(b"\0")
+        return any(one.startswith(mark) for one in (place / "environ").read_bytes().split(b"\0"))
     except OSError:  # another user's, or gone
-        return []
+        return False
+
+
+def _is_titled_and_there(place: Path, folder: Path) -> bool:
+    """Whether a process of Ray, whose title stands where the token stood, has a file open in the folder."""
+    try:
+        titled = (place / "cmdline").read_bytes().startswith(b"ray::")
+        return titled and any(os.readlink(one).startswith(f"{folder}/") for one in (place / "fd").iterdir())
+    except OSError:  # another user's, or gone, or a file of it is
+        return False
 
 
 def _kill(process: int) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,29 @@ def test_it_listens_on_the_loopback_alone(cluster: Cluster) -> None:
     found = listening()
     assert len(found) >= 3, "the head, the raylet and its agent"
     assert {address for address, _ in found} <= loopback
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="Linux tells of processes")
+def test_the_guard_knows_processes_whose_title_stands_where_the_token_stood(cluster: Cluster) -> None:
+    end = time.monotonic() + 60
+    while not (titled := [one for one in children_of("raylet/raylet", cluster.folder) if b"ray::" in command(one)]):
+        assert time.monotonic() < end, "no agent has begun"
+        time.sleep(0.1)
+    assert {*titled} <= {*guard.processes_of(cluster.folder)}
+
+
+def children_of(program: str, folder: Path) -> list[int]:
+    """Processes that a program of the cluster has started."""
+    parents = [one for one in guard.processes_of(folder) if program.encode() in command(one).split(b"\0")[0]]
+    listings = [Path(f"/proc/{one}/task/{one}/children").read_text().split() for one in parents]
+    return [int(child) for children in listings for child in children]
+
+
+def command(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 def test_nobody_else_can_read_what_belongs_to_it(cluster: Cluster) -> None:
