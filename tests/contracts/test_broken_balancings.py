@@ -90,6 +90,29 @@ def grows(self: Any, losses: Tensor, present: Tensor | None) -> Tensor:
     return -BySize.combine(self, losses, present)
 
 
+def gone_for_good(self: Any, losses: Tensor, present: Tensor | None) -> Tensor:
+    if present is not None and bool(present.any()) and not bool(present.all()):
+        self.kept = present
+    return BySize.combine(self, losses, getattr(self, "kept", present))
+
+
+def none_ends_it(self: Any, losses: Tensor, present: Tensor | None) -> Tensor:
+    if present is not None and not bool(present.any()):
+        raise ValueError("no task")
+    return BySize.combine(self, losses, present)
+
+
+def doubled_if_single(self: Any, losses: Tensor, present: Tensor | None = None) -> None:
+    BySize.backward(self, losses * (2 if len(losses) == 1 else 1), present)
+
+
+def longer_where_shared(self: Any, losses: Tensor, present: Tensor | None = None) -> None:
+    Largest.backward(self, losses, present)
+    tasks = len(losses) if present is None else int(present.sum())
+    if tasks > 1 and self.trained[0].ndim > 1:
+        self.trained[0].grad = 1.5 * self.trained[0].grad
+
+
 BROKEN: dict[str, tuple[type[Balancing], str]] = {
     "name": (changed(BySize, name=""), "has a name that is a word"),
     "no gradient": (changed(BySize, backward=without_the_last), "writes the gradient of every parameter"),
@@ -112,6 +135,14 @@ BROKEN: dict[str, tuple[type[Balancing], str]] = {
         changed(BySize, end_epoch=lambda self, losses, present=None: BySize.end_epoch(self, losses / losses, None)),
         "The steps with an absent task are|comes back",
     ),
+    "comes back": (combine(gone_for_good), "A task that was absent from the first step on comes back"),
+    "none": (combine(none_ends_it), "A step with one task is its own; .*no task|A step with one task.*ValueError"),
+    "single": (changed(BySize, backward=doubled_if_single), "A single task, and tasks that share nothing"),
+    "all present": (
+        combine(lambda self, losses, present: BySize.combine(self, losses, present) * (1 if present is None else 2)),
+        "To say that all tasks are present is to say nothing",
+    ),
+    "shared": (changed(Largest, backward=longer_where_shared), "is what `aggregate` makes of their gradients"),
     "passes": (changed(Largest, passes=1), "Backward passes are counted"),
     "an error": (combine(raises_if_not_finite), "gives gradients that are not finite, and no error"),
     "finite": (changed(BySize, backward=mended), "no error: .*; with a loss of inf, found finite gradients"),

@@ -9,6 +9,7 @@ import pytest
 
 from mtl_search import Split, dataset_function, make_dataset, make_task
 from mtl_search.datasets import Dataset
+from mtl_search.tasks import Regression
 from mtl_search.testing import check_dataset
 
 TASKS = (make_task("binary", "rising"), make_task("regression", "height"))
@@ -51,6 +52,13 @@ def mixed_up(targets: dict[str, Any]) -> dict[str, Any]:
     return {"rising": targets["rising"].astype(np.float32), "height": targets["height"]}
 
 
+class Endless(Regression):
+    """Its loss is no number."""
+
+    def loss(self, output: Any, target: Any, label_smoothing: float = 0.0) -> Any:
+        return super().loss(output, target, label_smoothing) * float("inf")
+
+
 BROKEN: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing": (lambda: None, "A dataset loads with its options"),
     "two splits": (lambda: whole().without("test"), "There are the splits train, val and test"),
@@ -65,6 +73,10 @@ BROKEN: dict[str, tuple[Callable[[], Any], str]] = {
     "seed": (lambda: (TASKS, splits(None)), "The same options give the same data"),
     "global generator": (lambda: (TASKS, from_the_global_generator()), "The same options give the same data"),
     "leak": (lambda: (TASKS, same_samples()), "100% of its samples in the training split"),
+    "cannot be trained": (
+        lambda: ((TASKS[0], Endless("height")), splits()),
+        "A network is trained on the training split and measured",
+    ),
     "one sample": (lambda: (TASKS, splits(samples=1)), "breaks a rule"),
 }
 

@@ -106,6 +106,28 @@ def rebuilt_with_another_seed(self: Any, problem: Problem, details: Mapping[str,
     )
 
 
+def ends_if(condition: Any) -> Any:
+    """A training that ends with an error for some problems."""
+
+    def train(self: Any, problem: Problem) -> Generator[Epoch, None, Finished]:
+        if condition(problem):
+            raise ValueError("not for this")
+        return (yield from HardSharing.train(self, problem))
+
+    return train
+
+
+def idle_with_maps(self: Any, problem: Problem) -> nn.Module:
+    return (with_idle_weights if any(task.dense for task in problem.tasks) else HardSharing.build)(self, problem)
+
+
+def scaled_with_maps(self: Any, problem: Problem) -> nn.Module:
+    model = HardSharing.build(self, problem)
+    if not any(task.dense for task in problem.tasks):
+        return model
+    return Wrapped(model, lambda found: {name: one * len(found) for name, one in found.items()})
+
+
 BROKEN: dict[str, tuple[type[Method], str]] = {
     "order of tasks": (outputs(backwards), "in the order of the tasks; with 2 tasks on a plain backbone"),
     "shape": (outputs(lambda found: {name: one[:, :2] for name, one in found.items()}), "one output for each task"),
@@ -141,6 +163,11 @@ BROKEN: dict[str, tuple[type[Method], str]] = {
         "The output of a dense task is a map as large as the input",
     ),
     "rebuilt": (changed(rebuild=rebuilt_with_another_seed), "`rebuild` gives the network from the details"),
+    "three tasks": (changed(train=ends_if(lambda one: not one.backbone.stem)), "Any number of tasks can be trained"),
+    "missing labels": (changed(train=ends_if(lambda one: one.training.batch_size == 8)), "Where labels are missing"),
+    "idle with maps": (changed(build=idle_with_maps), "With dense tasks, too, every parameter"),
+    "maps alone": (changed(build=scaled_with_maps), "With dense tasks, too, a network that takes `only`"),
+    "rows": (changed(train=ends_if(lambda one: one.backbone.kind == "vector")), "on the rows of a table, and rebuilt"),
     "one task of several": (
         changed(build=lambda self, problem: HardSharing.build(self, problem) if len(problem.tasks) > 1 else 1 / 0),
         "ZeroDivisionError",

@@ -83,6 +83,11 @@ def scaled_in_place(x: Tensor, buffer: Tensor) -> Tensor:
     return x.relu_() if not x.requires_grad else x.relu()
 
 
+def kept_aside(self: Any, count: int, generator: Generator) -> Tensor:
+    self.aside = 1 + torch.rand(1, generator=generator)
+    return torch.zeros(count, 1, 1)
+
+
 LEARNED = nn.Parameter(torch.ones(1))
 GLOBAL = "The same generator draws the same"
 SHAPE = r"Responses are finite and of the shape .*; with pictures \[2, 6, 12, 12\] and the stride"
@@ -120,6 +125,18 @@ BROKEN: dict[str, tuple[type, str]] = {
     "type": (work(lambda x, b: x.relu().float()), "Responses have the type of the input"),
     "mixes channels": (work(lambda x, b: x.relu() + x.mean(dim=1, keepdim=True)), "Every channel is treated by itself"),
     "reads nothing": (work(lambda x, b: 0 * x + b), "Every channel is treated .*, found the same response of"),
+    "a part of the channels": (work(lambda x, b: x.relu() / x.shape[1]), "A part of the channels has that part"),
+    "state": (
+        changed(Root, buffer=kept_aside, work=lambda self, x, b: self.aside * x.relu()),
+        "Everything that is drawn is in the state",
+    ),
+    "one stream": (apply(lambda x, frozen: x.tanh() * (1 + 0.1 * len(x))), "One stream alone has its part"),
+    "state of rows": (
+        changed(
+            Bend, drawn=kept_aside, apply=lambda self, x, frozen: self.aside * x.tanh(), frozen_values=lambda self, f: f
+        ),
+        "is in the state, .* the same responses to rows",
+    ),
     "shape of matrices": (matrices(lambda n, f, g: torch.eye(f)), "draws matrices .count, features, features"),
     "linear on rows, with an operation": (changed(Turn, apply=lambda self, x, frozen: x), "and nothing else"),
     "frozen values": (changed(Turn, frozen_values=lambda self, features: 1), "says how many values of one matrix"),

@@ -80,6 +80,18 @@ class Unlike(Task):
         each = [Huber.loss(tasks[0], output, target) for output, target in zip(outputs, targets, strict=True)]
         return torch.stack(each).flip(0)
 
+    @classmethod
+    def all_losses(cls, tasks: Any, outputs: Tensor, targets: Tensor, *more: Any, **others: Any) -> Tensor:
+        there = targets == targets
+        errors = outputs[..., 0] - targets.where(there, 0)
+        each = torch.nn.functional.huber_loss(errors, torch.zeros_like(errors), reduction="none")
+        return each.where(there, 0).sum(dim=1) / there.sum(dim=1).clamp(min=1)
+
+    @classmethod
+    def mixed_totals(cls, tasks: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+        both = zip(tasks, outputs, targets, strict=True)
+        return torch.stack([task.totals(output, target) for task, output, target in both]).flip(0)
+
     alike: ClassVar[str] = "all"  # type: ignore[assignment]
 
 
@@ -101,6 +113,10 @@ BROKEN: dict[str, tuple[type[Task], str]] = {
     "order of losses": (
         dataclass(frozen=True)(type("Changed", (Huber,), {"alike": "all", "stacked_losses": Unlike.stacked_losses})),
         "computed at once, and their gradients, are those of each",
+    ),
+    "order of scores": (
+        changed(alike="all", stacked_losses=Unlike.all_losses, stacked_totals=Unlike.mixed_totals),
+        "The metrics of several tasks that are computed at once",
     ),
     "operations": (changed(alike="all"), "the losses of forty are as many operations as those of two"),
     "plain data": (changed(describe=lambda self: {"kind": object()}), "is plain data for JSON"),
