@@ -19,9 +19,11 @@ def main() -> None:
         with open(HELP, encoding="utf-8") as file:
             sys.stdout.write(file.read())
     else:
-        from mtl_search.internal.signals import end_on_signals
+        from mtl_search.internal.signals import advise, end_on_signals
 
         end_on_signals()
+        if {"resume", "compare"} & set(sys.argv[1:3]):
+            advise("the same command goes on")
         from mtl_search.cli import commands as cli
 
         try:

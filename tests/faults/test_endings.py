@@ -89,6 +89,15 @@ def test_a_signal_while_resuming_starts_says_how_to_go_on(number: int, undisturb
     assert timeless(load_run(folder)) == before
 
 
+def test_a_signal_while_resuming_loads_libraries_says_how_to_go_on(undisturbed: Run, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(undisturbed.path, tmp_path / "run"))
+    with driver(["resume", str(folder), *HERE, "--trials", str(TRIALS + 1)]) as search:
+        time.sleep(0.5)
+        search.signal(signal.SIGTERM)
+        status, shown = search.end()
+    assert (status, shown) == (130, "interrupted; the same command goes on\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("seconds", [0.5, 2])
 def test_signals_while_libraries_are_loaded_end_it_at_once(seconds: float, number: int, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ JSON = (
     '{"a":' * DEEP + "1" + "}" * DEEP,
     "[" * 100_000 + "]" * 100_000,
     "[" + "1," * 30_000 + "1]",
-    "{" + ",".join(f'"k{number}": {number}' for number in range(30_000)) + "}",
+    "{" + ",".join(f'"k{number}": {number}' for number in range(20_000)) + "}",
     "[1, 2",
     "01",
     "'single'",

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
-from watch import Refused, command
+from watch import Refused, command, start_clock
 
 from made_comparisons import made_comparison
 from made_images import write_folder
@@ -190,6 +190,7 @@ def _all_of(calls: Sequence[Callable[[], str]]) -> str:
     """Make all calls, and refuse if one refuses: each for itself has to end well."""
     shown, refused = [], None
     for call in calls:
+        start_clock()
         try:
             shown.append(call())
         except (Refused, MTLSearchError) as error:

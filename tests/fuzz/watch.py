@@ -98,6 +98,11 @@ def watched(call: Callable[[], str], guard: Guard) -> Failure | None:
     return failure
 
 
+def start_clock() -> None:
+    """Count the time of the processor anew: for the next of several commands."""
+    signal.setitimer(signal.ITIMER_PROF, CPU_S)
+
+
 def command(*arguments: object) -> str:
     """Run a command line in this process, the way that a user's goes.
 
@@ -163,7 +168,7 @@ def _limits(wall_s: float) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + ADDRESSES, most[1]))
     signal.signal(signal.SIGPROF, ended)
     signal.signal(signal.SIGALRM, ended)
-    signal.setitimer(signal.ITIMER_PROF, CPU_S)
+    start_clock()
     signal.setitimer(signal.ITIMER_REAL, wall_s)
     try:
         yield
