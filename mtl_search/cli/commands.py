@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mtl_search.cli.application import JsonOption, NoCodeOption, RunArgument, SetOption, app
 from mtl_search.cli.printing import (
     end,
     exit_if_short,
@@ -46,42 +47,6 @@ RARELY = 50_000, 20, 20
 """Thresholds of the garbage collector: imports make a million objects that stay, through which it goes again and again.
 At the end it would go through them once more, so they are taken from it then. Both together are 3 seconds."""
 
-app = typer.Typer(
-    name="mtl-search",
-    help="Multi-task architecture search: how much should the tasks share, layer by layer?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-NO_CODE = "Load no code of your own: what a file names as my_package.module:Name is refused."
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the experiment: training.epochs=3. Repeatable."),
-]
-
-
-def _refuse_own_code(context: typer.Context, refused: bool) -> None:
-    """While the command runs."""
-    if refused:
-        from mtl_search.internal.own_code import own_code_allowed
-
-        context.with_resource(own_code_allowed(False))
-
-
-NoCodeOption = Annotated[
-    bool,
-    typer.Option(
-        "--no-code",
-        callback=_refuse_own_code,
-        expose_value=False,
-        help=NO_CODE,
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
-
 
 def program() -> None:
     """Run the command that this process is for: signals end it with their own status, its streams take everything."""
@@ -116,23 +81,6 @@ def main() -> None:
         os._exit(1)  # Ray is left as it is: it would be asked about what is lost, for a minute
     except MTLSearchError as error:
         end(f"error: {error}", 1)
-
-
-@app.callback(invoke_without_command=True)
-def _begin(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    no_code: Annotated[bool, typer.Option("--no-code", help=NO_CODE)] = False,
-) -> None:
-    """What comes before the command: own code is looked for in the current folder, too."""
-    from mtl_search.internal.own_code import own_code_allowed
-
-    context.with_resource(own_code_allowed(not no_code, here=True))
-    if version:
-        import mtl_search
-
-        say(mtl_search.__version__)
-        raise typer.Exit
 
 
 @app.command()
