@@ -48,6 +48,8 @@ def test_example_runs(
         if language:
             assert name is not None
             (tmp_path / name[1]).write_text(block, encoding="utf-8")
+            monkeypatch.setitem(sys.modules, name[1].removesuffix(".py"), None)  # forgotten again after the test
+            del sys.modules[name[1].removesuffix(".py")]
         else:
             commands += block
     for line in commands.splitlines():

@@ -104,7 +104,7 @@ import sys
 
 class Broken:
     def find_spec(self, name, path=None, target=None):
-        if name == "moocore" and sys.argv[0].endswith("default_worker.py"):
+        if name == "pydantic" and sys.argv[0].endswith("default_worker.py"):
             raise ImportError("libbroken.so.3: cannot open shared object file")
 
 sys.meta_path.insert(0, Broken())

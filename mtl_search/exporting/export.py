@@ -28,6 +28,7 @@ from mtl_search.internal.files import alone_in, write_bytes, write_json, write_t
 from mtl_search.internal.layout import CARD, CARD_PAGE, EXPORT, EXPORTS, MODELS
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.records import MOST_SEEDS
 from mtl_search.runs.writer import remove_half_written
 from mtl_search.searching.run import prepare
 
@@ -61,6 +62,8 @@ def export(
     """
     if format not in get_args(Format):
         raise FieldError("format", "must be `onnx` or `torch`", format)
+    if not 0 <= seed < MOST_SEEDS:
+        raise FieldError("seed", f"must be from 0 to {MOST_SEEDS - 1:,}", seed)
     check_packages(format)
     loaded = run if isinstance(run, Run) else load_run(run)
     data = prepare(loaded.experiment, dataset)

@@ -131,7 +131,7 @@ def test_a_failure_has_its_innermost_place_in_the_package(guard: Guard) -> None:
     assert failure.kind == "AttributeError"
     failure = watched(lambda: str(sys.modules["mtl_search.internal.files"].write_json(Path("a"), {"a": {1}})), guard)
     assert failure is not None
-    assert failure.place.startswith("files.py:")
+    assert failure.place.startswith("internal/files.py:")
     assert failure.place.endswith(" write_json")
 
 

@@ -99,8 +99,9 @@ def watched(call: Callable[[], str], guard: Guard) -> Failure | None:
 
 
 def start_clock() -> None:
-    """Count the time of the processor anew: for the next of several commands."""
-    signal.setitimer(signal.ITIMER_PROF, CPU_S)
+    """Count the time of the processor anew, where it is counted: for the next of several commands."""
+    if signal.getitimer(signal.ITIMER_PROF)[0]:
+        signal.setitimer(signal.ITIMER_PROF, CPU_S)
 
 
 def command(*arguments: object) -> str:
@@ -168,7 +169,7 @@ def _limits(wall_s: float) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + ADDRESSES, most[1]))
     signal.signal(signal.SIGPROF, ended)
     signal.signal(signal.SIGALRM, ended)
-    start_clock()
+    signal.setitimer(signal.ITIMER_PROF, CPU_S)
     signal.setitimer(signal.ITIMER_REAL, wall_s)
     try:
         yield
