@@ -1,7 +1,6 @@
 """Small problems for methods to solve: random pictures with random targets, in a second or less."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,11 +8,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from made_networks import made_tasks
 from mtl_search.datasets import Dataset, Split, make_dataset
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Problem
 from mtl_search.spaces.architecture import Backbone, Kind, Stage
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Classification
-from mtl_search.training.trainer import Epoch
+from mtl_search.testing._problems import Solved as Solved
+from mtl_search.testing._problems import solve as solve
 
 TRAINING = Training(epochs=2, batch_size=16, device="cpu")
 SIZES = {"train": 72, "val": 32}
@@ -41,24 +41,6 @@ def made_problem(tasks: int = 2, kind: Kind = "plain", stem: int = 4, seed: int 
     """
     settings = TRAINING.model_copy(update=training)
     return Problem(made_backbone(kind, stem), made_dataset(made_tasks(tasks)), settings, seed)
-
-
-@dataclass(frozen=True)
-class Solved:
-    """What a method did: its epochs, and what it ended with."""
-
-    epochs: list[Epoch]
-    finished: Finished
-
-
-def solve(method: Method, problem: Problem) -> Solved:
-    """Train to the end."""
-    training, epochs = method.train(problem), []
-    while True:
-        try:
-            epochs.append(next(training))
-        except StopIteration as end:
-            return Solved(epochs, end.value)
 
 
 def operators_of(work: Callable[[], object]) -> list[str]:
