@@ -19,6 +19,7 @@ from mtl_search.methods._candidate import Candidate
 from mtl_search.metrics.scores import is_optional
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture, Backbone
+from mtl_search.spaces.proposal import Proposal
 from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Task
 from mtl_search.training.devices import device_of
@@ -36,6 +37,7 @@ class Entrant:
     :param method: With its options.
     :param backbone: Stages, widths and strides.
     :param width_multiplier: Factor on every width of the backbone.
+    :param training: Training settings of its own, instead of those that all share.
     :param balancing: Instead of the one that the training settings name.
     :param given: Weights that the method may start from.
     :param cosines: Whether to follow the cosines between the tasks' gradients, layer by layer.
@@ -44,12 +46,14 @@ class Entrant:
     method: Method
     backbone: Backbone
     width_multiplier: float = 1.0
+    training: Mapping[str, Any] = field(default_factory=dict)
     balancing: BalancingSettings | None = None
     given: Mapping[str, Tensor] = field(default_factory=dict)
     cosines: bool = False
 
     def problem(self, dataset: Dataset, training: Training, seed: int) -> Problem:
         """What its method has to solve."""
+        training = training.changed(self.training)
         if self.balancing is not None:
             training = training.model_copy(update={"balancing": self.balancing})
         return Problem(self.backbone, dataset, training, seed, self.width_multiplier, self.given)
@@ -134,9 +138,12 @@ Evaluate = Callable[[Architecture | Entrant, Dataset, Training, int, Course], It
 """Trains with a seed and reports after every epoch, then once more, ``done``, with the scores."""
 
 
-def entrant_of(what: Architecture | Entrant) -> Entrant:
-    """An architecture as an entrant; an entrant as it is."""
-    return Entrant(Candidate(what), what.backbone) if isinstance(what, Architecture) else what
+def entrant_of(what: Architecture | Proposal | Entrant) -> Entrant:
+    """An architecture or a proposal as an entrant; an entrant as it is."""
+    if isinstance(what, Entrant):
+        return what
+    architecture, values = (what, {}) if isinstance(what, Architecture) else (what.architecture, what.training)
+    return Entrant(Candidate(architecture), architecture.backbone, training=values)
 
 
 def evaluate_by_epoch(

@@ -196,7 +196,8 @@ def show(
     if as_json:
         print_json(architecture_data(architecture, trial))
     else:
-        say(f"{architecture.id}  {architecture}\n\n{text_drawing(architecture, tasks)}".removesuffix("\n"))
+        named = trial.proposal if trial else architecture
+        say(f"{architecture.id}  {named}\n\n{text_drawing(architecture, tasks)}".removesuffix("\n"))
         print_cost(trial, len(tasks))
 
 

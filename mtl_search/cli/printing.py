@@ -90,7 +90,7 @@ def print_run(run: "Run") -> None:
     for trial in run.front:
         knee = "  <- knee" if trial is run.knee else ""
         quality = f"{trial.accuracy:8.2%}  {trial.learnable_parameters:>10,}"
-        say(f"  {trial.number:>5}  {quality}  {trial.architecture}{knee}")
+        say(f"  {trial.number:>5}  {quality}  {trial.proposal}{knee}")
 
 
 def _print_under_way(data: dict[str, Any]) -> None:

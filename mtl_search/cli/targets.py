@@ -53,7 +53,8 @@ def trained(
         run, trial = of_run(target)
         architecture = trial.architecture if trial else architecture_of(target)
         if run is not None and dataset is None and like is None:
-            return architecture, with_epochs(run.experiment, epochs), run
+            assert trial is not None
+            return architecture, with_epochs(run.experiment.changed({"training": trial.training}), epochs), run
     else:
         architecture = None
     if dataset is None and like is None:
@@ -100,5 +101,7 @@ def architecture_data(architecture: "Architecture", trial: "Trial | None") -> di
     data["channels"] = [asdict(row) for row in layer_table(architecture)]
     if trial is not None:
         names = ("learnable_parameters", "fixed_parameters", "macs")
+        if trial.training:
+            data["training"] = dict(trial.training)
         data["cost"] = {name: getattr(trial, name) for name in names}
     return data

@@ -74,7 +74,7 @@ def trial_entry(trial: Trial, names: Sequence[str], experiment: Experiment) -> E
         "method": "etr_nlp",
         "balancing": experiment.training.balancing.model_dump(mode="json"),
     }
-    entrant = replace(entrant_of(trial.architecture), cosines=True)
+    entrant = replace(entrant_of(trial.proposal), cosines=True)
     return Entry(f"trial-{trial.number}", entrant, about, trial.number)
 
 

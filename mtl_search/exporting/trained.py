@@ -60,7 +60,7 @@ def _trained_trial(run: Run, number: int, dataset: Dataset) -> Trained:
         raise UserError(
             f"{run.path}: the weights of trial {number} were not kept, only those of the front ({kept or 'none here'})."
         )
-    entrant = entrant_of(trial.architecture)
+    entrant = entrant_of(trial.proposal)
     about = {
         **_architecture(trial.architecture),
         "seed": trial.seed,

@@ -237,7 +237,7 @@ def _pick(run: Run, entrant: Entrant) -> dict[str, Any]:
         "validation_accuracy": trial.accuracy,
         "accuracy": interval_data(entrant.accuracy),
         "learnable_parameters": trial.learnable_parameters,
-        "summary": str(trial.architecture),
+        "summary": str(trial.proposal),
         "architecture": trial.architecture.to_dict(),
         "tasks": list(dict.fromkeys(name.partition("/")[0] for name in trial.scores)),
     }

@@ -53,6 +53,7 @@ from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
+from mtl_search.spaces.ranges import offer_text
 
 PAGE = "pareto.html"
 COMPARISON_PAGE = "report.html"
@@ -264,8 +265,9 @@ def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
         "macs": trial.macs,
         "seconds": trial.seconds,
         "seed": trial.seed,
+        "training": dict(trial.training),
         "id": trial.architecture.id,
-        "summary": str(trial.architecture),
+        "summary": str(trial.proposal),
         "architecture": trial.architecture.to_dict(),
         "layers": [asdict(row) for row in layer_table(trial.architecture)],
         "commands": _commands(run, trial),
@@ -286,7 +288,7 @@ def _commands(run: Run, trial: Trial) -> list[dict[str, str]]:
 
 def _not_complete(trial: Trial) -> dict[str, Any]:
     reason = trial.error or f"stopped after {count(trial.epochs, 'epoch', 'epochs')}"
-    summary = str(trial.architecture)
+    summary = str(trial.proposal)
     return {"trial": trial.number, "state": trial.state.value, "reason": reason, "architecture": summary}
 
 
@@ -309,7 +311,8 @@ def _made_by_experiment(run: Run) -> dict[str, str]:
         "Trained": f"once each, {count(training.epochs, 'epoch', 'epochs')}, batches of {training.batch_size}, AdamW,"
         f" learning rate up to {training.learning_rate:g} ({training.schedule.replace('_', ' ')}), weight decay"
         f" {training.weight_decay:g}{augmentation_text(training.model_dump()['augmentation'])}",
-        "Searched": f"{experiment.search_space.size:,} architectures with the sampler {search.sampler},"
+        "Searched": f"{experiment.search_space.size:,} architectures{_open_settings(experiment)} with the sampler"
+        f" {search.sampler},"
         f" workers: {search.workers}, seed {search.seed}",
         "Early stopping": _early_stopping(experiment),
         "Mean accuracy": quality_text(_score_columns(run)),
@@ -319,6 +322,12 @@ def _made_by_experiment(run: Run) -> dict[str, str]:
         "Training time": f"{seconds:,.0f} s, all trials and workers added up",
         "Sessions": _sessions(run.environment.get("sessions", [])),
     }
+
+
+def _open_settings(experiment: Experiment) -> str:
+    """The training settings that the search chose, as a further part of a sentence; empty where there are none."""
+    told = [f"{name.replace('_', ' ')} {offer_text(offer)}" for name, offer in experiment.space.training.items()]
+    return f" and their {', '.join(told)}" if told else ""
 
 
 def _early_stopping(experiment: Experiment) -> str:

@@ -9,6 +9,7 @@
     splits.csv           the split of every row, of data in a file of the user's own
     journal.log          Optuna's journal
     architectures/<trial>.json
+    architectures/<trial>.training.json          the training values of the trial, where the search chooses some
     checkpoints/<trial>/weights.safetensors      of the trials on the front
     checkpoints/<trial>/training.safetensors     of the trials under way: what they go on from
     .lock                while a process works in it
@@ -23,7 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import printable
+from mtl_search.characters import printable, quoted
 from mtl_search.errors import RunFolderError, UserError, existing_folder, reason_of, shown_path
 from mtl_search.internal.files import is_worked_in
 from mtl_search.internal.layout import (
@@ -35,6 +36,7 @@ from mtl_search.internal.layout import (
     LOCK,
     NUMBER,
     TRIALS,
+    VALUES,
     check_inside,
 )
 from mtl_search.internal.reading import read_json
@@ -44,6 +46,8 @@ from mtl_search.runs.rows import of_training, once, parsed, read_table, real, re
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, parse_experiment
+from mtl_search.spaces.proposal import TRAINING, Proposal
+from mtl_search.spaces.ranges import Range, is_offered
 from mtl_search.spaces.yaml_files import read_yaml
 
 COLUMNS = (
@@ -99,7 +103,7 @@ class Run:
     :param environment: Versions, hardware, seed, times.
     :param trials: Every trial that ended, in the order of their numbers.
     :param ended: Their numbers in the order in which they ended.
-    :param under_way: Architectures of the trials that began and have not ended, by their numbers.
+    :param under_way: What the trials train that began and have not ended, by their numbers.
     """
 
     path: Path
@@ -107,7 +111,7 @@ class Run:
     environment: Mapping[str, Any]
     trials: tuple[Trial, ...]
     ended: tuple[int, ...] = ()
-    under_way: Mapping[int, Architecture] = field(default_factory=dict)
+    under_way: Mapping[int, Proposal] = field(default_factory=dict)
 
     @property
     def is_running(self) -> bool:
@@ -222,7 +226,7 @@ def load_run(path: str | Path) -> Run:
         environment,
         tuple(sorted(trials, key=lambda trial: trial.number)),
         ended,
-        _read_under_way(folder, set(ended)),
+        _read_under_way(folder, set(ended), experiment),
     )
 
 
@@ -257,7 +261,7 @@ def _read_trials(folder: Path, experiment: Experiment) -> tuple[Trial, ...]:
     return tuple(parsed(path, rows, lambda row: _trial(row, folder, experiment)))
 
 
-def _read_under_way(folder: Path, ended: Collection[int]) -> dict[int, Architecture]:
+def _read_under_way(folder: Path, ended: Collection[int], experiment: Experiment) -> dict[int, Proposal]:
     """The trials whose architecture was written and whose row was not."""
     names = [path.name for path in (folder / ARCHITECTURES).glob("*.json")]
     numbers = sorted(int(name[: -len(".json")]) for name in names if re.fullmatch(rf"({NUMBER})\.json", name))
@@ -265,7 +269,8 @@ def _read_under_way(folder: Path, ended: Collection[int]) -> dict[int, Architect
     for number in numbers:
         if number not in ended:
             try:
-                found[number] = _read_architecture(folder, number)
+                values = _read_values(folder, number, experiment)
+                found[number] = Proposal(_read_architecture(folder, number), values)
             except UserError as error:
                 again = "Put it back from a copy, or remove it: the search then goes on without this trial."
                 raise RunFolderError(f"{error} {again}") from error
@@ -279,6 +284,19 @@ def _read_architecture(folder: Path, number: int) -> Architecture:
         return Architecture.from_dict(data)
     except UserError as error:
         raise RunFolderError(f"{path}: {error}") from error
+
+
+def _read_values(folder: Path, number: int, experiment: Experiment) -> tuple[tuple[str, Any], ...]:
+    """The training values of a trial, in the order of the space."""
+    offers = experiment.space.training
+    if not offers:
+        return ()
+    path = folder / ARCHITECTURES / f"{number}{VALUES}"
+    data = read_json(path, follow=False)
+    wrong = [name for name, offer in offers.items() if not is_offered(offer, data.get(name))]
+    if wrong:
+        raise RunFolderError(f"{path}: `{wrong[0]}` must be a value that `space.training` offers.")
+    return tuple((name, data[name]) for name in offers)
 
 
 def _read_epochs(run: Run) -> Iterator[EpochRow]:
@@ -309,6 +327,7 @@ def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Tria
         number=number,
         state=state,
         architecture=architecture,
+        training={name: _value_in(row, name, offer) for name, offer in experiment.space.training.items()},
         latency_ms=real_or_none(row, "latency_ms"),
     )
     values, limits = ("accuracy", *experiment.objectives), tuple(experiment.constraints.limits())
@@ -317,3 +336,16 @@ def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Tria
     if missing:
         raise ValueError(f"a {trial.state.value} trial must have a value in column `{missing[0]}`, but it is empty.")
     return trial
+
+
+def _value_in(row: Mapping[str, str], name: str, offer: Any) -> Any:
+    """The value of a training setting in a row of ``trials.csv``.
+
+    :raises ValueError: If there is none that the space offers.
+    """
+    column = TRAINING + name
+    cell = row.get(column, "")
+    found = [real(row, column)] if isinstance(offer, Range) and cell else [one for one in offer if str(one) == cell]
+    if not found or not is_offered(offer, found[0]):
+        raise ValueError(f"`{column}` must be a value that `space.training` offers, but got {quoted(cell)}.")
+    return found[0]

@@ -47,7 +47,7 @@ def ended_because(run: Run) -> str:
         return f"the target is reached: {settings.target.metric} {settings.target.value:g}"
     if settings.hours is not None and hours_spent(run) >= settings.hours - 1e-3:
         return f"the {settings.hours:g} hours are over"
-    if len(run.trials) == run.experiment.search_space.size:
+    if len(run.trials) == run.experiment.proposal_space.size:
         return f"the space holds {len(run.trials)} architectures: all were tried"
     return ""
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.proposal import Proposal
 
 
 class State(StrEnum):
@@ -26,6 +28,7 @@ class Trial:
     :param number: Its number in the run, from 0.
     :param state: How it ended.
     :param architecture: What was trained.
+    :param training: Training setting -> value, of those that the search chose; the others are the experiment's.
     :param method: Name of the method.
     :param seed: Seed of the initial weights, the primitives and the order of the data.
     :param epochs: Epochs trained.
@@ -44,6 +47,7 @@ class Trial:
     number: int
     state: State
     architecture: Architecture
+    training: dict[str, Any] = field(default_factory=dict)
     method: str = "etr_nlp"
     seed: int = 0
     epochs: int = 0
@@ -56,6 +60,11 @@ class Trial:
     latency_ms: float | None = None
     error: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def proposal(self) -> Proposal:
+        """What the search chose: architecture and training."""
+        return Proposal(self.architecture, tuple(self.training.items()))
 
     @property
     def total_parameters(self) -> int:

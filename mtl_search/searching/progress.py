@@ -120,6 +120,6 @@ class Progress(Display):
         table.add_column("architecture", overflow="ellipsis", no_wrap=True)
         for trial in self.front:
             accuracy = "" if trial.accuracy is None else f"{trial.accuracy:.1%}"
-            cells = (str(trial.number), accuracy, f"{trial.learnable_parameters:,}", str(trial.architecture))
+            cells = (str(trial.number), accuracy, f"{trial.learnable_parameters:,}", str(trial.proposal))
             table.add_row(*(escape(cell) for cell in cells))
         return table

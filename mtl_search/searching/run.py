@@ -42,6 +42,8 @@ from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.loop import Campaign
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment, experiment_of
+from mtl_search.spaces.proposal import TRAINING
+from mtl_search.spaces.ranges import Range
 from mtl_search.spaces.settings import Training
 from mtl_search.spaces.space import SearchSpace
 from mtl_search.training.augmentation import check_augmentation
@@ -200,12 +202,13 @@ def _engine(
 
 
 def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment, dataset: Dataset) -> RunWriter:
-    measured = ["latency_ms"] if experiment.measures_latency else []
-    return RunWriter(folder, environment, dataset.score_names, measured, dataset.rows)
+    own = ["latency_ms"] if experiment.measures_latency else []
+    own += [TRAINING + name for name in experiment.space.training]
+    return RunWriter(folder, environment, dataset.score_names, own, dataset.rows)
 
 
 def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Proposals:
-    space, settings = experiment.search_space, experiment.search
+    space, settings = experiment.proposal_space, experiment.search
     return Proposals(
         space,
         experiment.objectives,
@@ -294,9 +297,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
         an objective or a target that the dataset does not measure or leaves undefined, a training split of less than
         a batch, or constraints that no architecture keeps.
     """
-    balancing = make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
     check_augmentation(experiment.training.augmentation, dataset.input_shape)
-    check_sampling(experiment.training.sampling, dataset.splits["train"])
     space = experiment.search_space
     check_inputs(space.backbone, dataset.input_shape)
     for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
@@ -304,20 +305,30 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     ends = cost_ends(space, tuple(dataset.tasks), dataset.input_shape)
     check_weights(ends.high.learnable_parameters)
     model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))
-    balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
+    for training in _trainings(experiment):
+        balancing = make_balancing(training.balancing.name, training.balancing.options)
+        balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
+        check_sampling(training.sampling, dataset.splits["train"])
+        samples = len(dataset.splits["train"])
+        if samples < training.batch_size:
+            raise DatasetError(
+                f"`training.batch_size` must be at most the number of training samples, {samples}, "
+                f"but got {training.batch_size}."
+            )
     _check_metrics(experiment, dataset)
-    samples = len(dataset.splits["train"])
-    if samples < experiment.training.batch_size:
-        raise DatasetError(
-            f"`training.batch_size` must be at most the number of training samples, {samples}, "
-            f"but got {experiment.training.batch_size}."
-        )
     for name, limit in experiment.constraints.limits().items():
         if name != "latency_ms" and getattr(ends.low, name) > limit:
             raise ExperimentError(
                 f"`constraints.{name}` must leave something to search, but got {limit:,}: "
                 f"the cheapest architecture found in the space has {getattr(ends.low, name):,}."
             )
+
+
+def _trainings(experiment: Experiment) -> list[Training]:
+    """The experiment's own training, and with every value that is on offer for one of its settings."""
+    offers = {name: offer for name, offer in experiment.space.training.items() if not isinstance(offer, Range)}
+    own = experiment.training
+    return [own, *(own.changed({name: value}) for name, offer in offers.items() for value in offer)]
 
 
 def _check_metrics(experiment: Experiment, dataset: Dataset) -> None:

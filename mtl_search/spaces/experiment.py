@@ -29,11 +29,13 @@ from mtl_search.internal.registry import BALANCINGS, DATASETS
 from mtl_search.internal.yaml_text import as_yaml, parse_yaml
 from mtl_search.metrics.pareto import COSTS
 from mtl_search.spaces.banks import check_use
+from mtl_search.spaces.proposal import ProposalSpace
 from mtl_search.spaces.settings import (
     LONGEST_NAME,
     LONGEST_TEXT,
     MOST_OBJECTIVES,
     BackboneSettings,
+    BalancingSettings,
     Constraints,
     DatasetSettings,
     Search,
@@ -93,7 +95,7 @@ class Experiment(Section):
             if not 0 <= number < layers:
                 raise FieldError("space.layers", f"must use layer numbers from 0 to {layers - 1}", number)
         try:
-            space = self.search_space
+            space = self.proposal_space
         except FieldError as error:
             raise FieldError(f"space.{error.field}", error.rule, error.found) from error
         if space.size == 1:
@@ -136,6 +138,17 @@ class Experiment(Section):
     def search_space(self) -> SearchSpace:
         """What is left to choose, over the backbone."""
         return self.space.build(self.backbone.build())
+
+    @property
+    def proposal_space(self) -> ProposalSpace:
+        """What is left to choose of architecture and training."""
+        usual = {name: self.setting(name) for name in self.space.training}
+        return ProposalSpace(self.search_space, self.space.training, usual)
+
+    def setting(self, name: str) -> Any:
+        """The value of a setting of ``training``; of a balancing its name."""
+        value = getattr(self.training, name)
+        return value.name if isinstance(value, BalancingSettings) else value
 
     def changed(self, sections: Mapping[str, Mapping[str, Any]]) -> "Experiment":
         """A copy with other values, section by section, checked. A dataset of another name replaces the section.

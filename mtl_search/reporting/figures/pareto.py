@@ -101,7 +101,7 @@ def _point(trial: Trial, quality: str, cost: str, on_front: bool, is_knee: bool)
         "fixed_parameters": trial.fixed_parameters,
         "macs": trial.macs,
         "seconds": trial.seconds,
-        "architecture": str(trial.architecture),
+        "architecture": str(trial.proposal),
         "width_multiplier": trial.architecture.width_multiplier,
         "layers": [str(layer) for layer in trial.architecture.layers],
         "on_front": on_front,
