@@ -72,7 +72,8 @@ def trial_entry(trial: Trial, names: Sequence[str], experiment: Experiment) -> E
         "trial": trial.number,
         "picks": list(names),
         "method": "etr_nlp",
-        "balancing": experiment.training.balancing.model_dump(mode="json"),
+        "balancing": experiment.training.changed(trial.training).balancing.model_dump(mode="json"),
+        "training": dict(trial.training),
     }
     entrant = replace(entrant_of(trial.proposal), cosines=True)
     return Entry(f"trial-{trial.number}", entrant, about, trial.number)

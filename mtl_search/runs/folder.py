@@ -345,7 +345,10 @@ def _value_in(row: Mapping[str, str], name: str, offer: Any) -> Any:
     """
     column = TRAINING + name
     cell = row.get(column, "")
-    found = [real(row, column)] if isinstance(offer, Range) and cell else [one for one in offer if str(one) == cell]
+    if isinstance(offer, Range):
+        found = [real(row, column)] if cell else []
+    else:
+        found = [option for option in offer if str(option) == cell]
     if not found or not is_offered(offer, found[0]):
         raise ValueError(f"`{column}` must be a value that `space.training` offers, but got {quoted(cell)}.")
     return found[0]
