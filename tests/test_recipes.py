@@ -102,7 +102,7 @@ def test_what_methods_have_to_tune_is_tunable() -> None:
         ("method: recon\ntunable: {layers: {low: 1, high: 3}}", ["`tunable.layers`", "integer", "but got 1.8"]),
         ("method: recon\ntunable: {threshold: [0]}", ["`tunable.threshold` must be a range, or 2 to 100 values"]),
         ("method: recon\ntunable: {threshold: [0, 0]}", ["`tunable.threshold`", "none of them twice, but got [0, 0]"]),
-        ("method: recon\ntunable: {threshold: 0}", ["`tunable.threshold`", "but got 0"]),
+        ("method: recon\ntunable: {threshold: 0}", ["`tunable.threshold` must be a range, or", "but got 0"]),
         ("method: recon\ntunable: [threshold]", ["`tunable` must be a mapping"]),
         ("method: mtan\ntunable: {depth: [1, 2]}", ["`tunable.depth` is no option of `mtan`. It has none."]),
         (

@@ -65,7 +65,7 @@ class Recipe(Section):
     balancing: Balanced | None = None
     width_multiplier: Width = 1.0
     curve: bool = False
-    tunable: dict[str, dict[str, Any] | list[Any]] = Field(default_factory=dict)
+    tunable: dict[str, Any] = Field(default_factory=dict)
     variants: dict[str, Variant] = Field(default_factory=dict, max_length=MOST_VARIANTS)
 
     @field_validator("method")
@@ -199,7 +199,9 @@ def _offer(recipe: Recipe, option: str, changed: Mapping[str, Any]) -> Offer:
     :raises UserError: If it is no range and no list of values, or one of them is none of the method's.
     """
     given, key = recipe.tunable[option], f"tunable.{option}"
-    offer: Offer = build(Range, given, key, "range") if isinstance(given, dict) else tuple(given)
+    offer: Offer = tuple(given) if isinstance(given, list) else ()
+    if isinstance(given, dict):
+        offer = build(Range, given, key, "range")
     if option in changed:
         raise FieldError(key, "must be an option that variants do not change", changed[option])
     if isinstance(offer, Range):
