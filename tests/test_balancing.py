@@ -382,7 +382,7 @@ def test_a_training_that_diverges_says_so(name: str) -> None:
 @pytest.mark.parametrize(
     ("libraries", "needing"),
     [
-        (["torchjd"], ["aligned_mtl", "cagrad", "graddrop", "imtl_g", "mgda", "pcgrad", "upgrad"]),
+        (["torchjd"], ["aligned_mtl", "cagrad", "graddrop", "imtl_g", "pcgrad", "upgrad"]),
         (["cvxpy", "quadprog"], ["cagrad", "upgrad"]),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 from mtl_search.comparison.recipes import load_baselines
 from mtl_search.errors import ExperimentError, UnknownNameError
 from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.ranges import Range
 from mtl_search.spaces.yaml_files import yaml_files
 
 BACKBONE = Backbone((Stage(8),))
@@ -40,6 +41,32 @@ def test_a_variant_changes_its_recipe(tmp_path: Path) -> None:
     assert [each.entrant(BACKBONE).width_multiplier for each in (one, two)] == [0.5, 2]
 
 
+def test_a_recipe_says_what_is_tunable(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "method: recon\noptions: {threshold: -0.3}\n"
+        "tunable: {threshold: {low: -0.2, high: 0}, layers: [null, 1, 2]}\nvariants: {a: {}, b: {}}\n",
+        encoding="utf-8",
+    )
+    for one in load_baselines([str(path)]):
+        assert one.tunable == {"threshold": Range(-0.2, 0), "layers": (None, 1, 2)}
+        assert one.options == {"threshold": -0.3}
+
+
+def test_what_methods_have_to_tune_is_tunable() -> None:
+    tunable = {one.recipe: set(one.tunable) for one in load_baselines(["all"])}
+    assert tunable["interrogate"] == {"gate_rate", "sparsity_weight"}
+    assert tunable["conal"] >= {"alpha_rate", "least_conflict"}
+    assert {name for name, options in tunable.items() if not options} == {
+        "balanced",
+        "etr_nlp",
+        "hard_sharing",
+        "hard_sharing_widths",
+        "mtan",
+        "single_task",
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "fragments"),
     [
@@ -58,6 +85,30 @@ def test_a_variant_changes_its_recipe(tmp_path: Path) -> None:
         ("method: mtan\nvariants: {../up: {}}", ["`variants`", "letters, digits"]),
         ("method: mtan\nvariants: {'a,b': {}}", ["`variants`", "letters, digits"]),
         ("method: [", ["is not YAML"]),
+        (
+            "method: recon\ntunable: {treshold: {low: -0.2, high: 0}}",
+            ["`tunable.treshold` is no option of `recon`", "Did you mean `threshold`?"],
+        ),
+        (
+            "method: recon\ntunable: {threshold: {low: -0.2, hi: 0}}",
+            ["`tunable.threshold.hi` is no option of `range`", "Did you mean `high`?"],
+        ),
+        (
+            "method: recon\ntunable: {threshold: {low: 0, high: -1}}",
+            ["`tunable.threshold`", "above `low`, 0", "got -1"],
+        ),
+        ("method: recon\ntunable: {threshold: {low: 0}}", ["`tunable.threshold.high` is missing"]),
+        ("method: recon\ntunable: {threshold: {low: 0, high: 2}}", ["`tunable.threshold`", "equal to 1, but got 2"]),
+        ("method: recon\ntunable: {layers: {low: 1, high: 3}}", ["`tunable.layers`", "integer", "but got 1.8"]),
+        ("method: recon\ntunable: {threshold: [0]}", ["`tunable.threshold` must be a range, or 2 to 100 values"]),
+        ("method: recon\ntunable: {threshold: [0, 0]}", ["`tunable.threshold`", "none of them twice, but got [0, 0]"]),
+        ("method: recon\ntunable: {threshold: 0}", ["`tunable.threshold` must be a range, or", "but got 0"]),
+        ("method: recon\ntunable: [threshold]", ["`tunable` must be a mapping"]),
+        ("method: mtan\ntunable: {depth: [1, 2]}", ["`tunable.depth` is no option of `mtan`. It has none."]),
+        (
+            "method: recon\ntunable: {layers: [1, 2]}\nvariants: {a: {options: {layers: 3}}}",
+            ["`tunable.layers` must be an option that variants do not change, but got 3"],
+        ),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_file_key_and_rule(tmp_path: Path, text: str, fragments: list[str]) -> None:

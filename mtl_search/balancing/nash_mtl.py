@@ -25,8 +25,9 @@ class NashMTL(GramianBalancing):
     some task loses by. We minimise ``weights @ gramian @ weights / 2 - sum(log(weights))``, which is convex, and whose
     derivative is zero there and only there: by damped Newton, without a memory of earlier steps.
 
-    The paper's weights make a step of the same length whatever the gradients. Like the authors' code, we have them for
-    a Gramian divided by its Frobenius norm: tasks that agree then take the step that they take without balancing.
+    The paper's weights make a step whose length is the root of the number of tasks, whatever the gradients. So does the
+    authors' code: it divides the Gramian by its Frobenius norm for its solver, and puts the scale back. Here it is not
+    put back (ours): tasks that agree then take the step that they take without balancing, at the same learning rate.
 
     :param max_norm: Longest step at what is shared; the authors' code has 1. 0 for no limit, as in the paper.
     """

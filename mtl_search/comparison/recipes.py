@@ -6,7 +6,7 @@ behind an ``@`` where there are several: ``hard_sharing``, ``interrogate@0.3``.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,13 +14,16 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from mtl_search.balancing import make_balancing
 from mtl_search.characters import FORMULA
-from mtl_search.errors import ExperimentError, UnknownNameError, UserError
+from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError
 from mtl_search.evaluation import Entrant
 from mtl_search.internal.messages import explain
+from mtl_search.internal.options import build
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Method, make_method
 from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.ranges import Offer, Range
 from mtl_search.spaces.settings import LONGEST_TEXT, BalancingSettings, Section, by_name
+from mtl_search.spaces.space import MOST_OPTIONS
 from mtl_search.spaces.yaml_files import find_yaml, read_yaml, yaml_files
 
 ALL = "all"
@@ -51,6 +54,8 @@ class Recipe(Section):
     :param balancing: Of the tasks; that of the experiment if left out.
     :param width_multiplier: Factor on every width of the backbone.
     :param curve: Whether the variants are points of one curve.
+    :param tunable: Option of the method -> what may be tried for it where methods are tuned: the ends of a range, or a
+        list of values. Variants share what is found, and cannot change it.
     :param variants: Name -> what it changes.
     """
 
@@ -60,6 +65,7 @@ class Recipe(Section):
     balancing: Balanced | None = None
     width_multiplier: Width = 1.0
     curve: bool = False
+    tunable: dict[str, Any] = Field(default_factory=dict)
     variants: dict[str, Variant] = Field(default_factory=dict, max_length=MOST_VARIANTS)
 
     @field_validator("method")
@@ -94,6 +100,7 @@ class Baseline:
     :param curve: Whether it is a point of the curve that its recipe's variants make.
     :param named: What its recipe names the method, by which it is found again.
     :param options: All options that were given.
+    :param tunable: Option of the method -> what may be tried for it.
     """
 
     key: str
@@ -106,6 +113,7 @@ class Baseline:
     options: Mapping[str, Any]
     balancing: BalancingSettings | None
     width_multiplier: float
+    tunable: Mapping[str, Offer] = field(default_factory=dict)
 
     def entrant(self, backbone: Backbone) -> Entrant:
         """The baseline on a backbone, ready to be trained."""
@@ -180,4 +188,28 @@ def _baseline(name: str, recipe: Recipe, variant: str, change: Variant) -> Basel
         options=options,
         balancing=balancing,
         width_multiplier=change.width_multiplier or recipe.width_multiplier,
+        tunable={option: _offer(recipe, option, change.options) for option in recipe.tunable},
     )
+
+
+def _offer(recipe: Recipe, option: str, changed: Mapping[str, Any]) -> Offer:
+    """What a recipe lets be tried for an option of its method.
+
+    :param changed: Options that the variant changes.
+    :raises UserError: If it is no range and no list of values, or one of them is none of the method's.
+    """
+    given, key = recipe.tunable[option], f"tunable.{option}"
+    offer: Offer = tuple(given) if isinstance(given, list) else ()
+    if isinstance(given, dict):
+        offer = build(Range, given, key, "range")
+    if option in changed:
+        raise FieldError(key, "must be an option that variants do not change", changed[option])
+    if isinstance(offer, Range):
+        tried: Sequence[Any] = (offer.low, offer.at(0.4), offer.high)
+    elif not 2 <= len(offer) <= MOST_OPTIONS or any(value in offer[:number] for number, value in enumerate(offer)):
+        raise FieldError(key, f"must be a range, or 2 to {MOST_OPTIONS} values, none of them twice", given)
+    else:
+        tried = offer
+    for value in tried:
+        build(METHODS.get(recipe.method), {**recipe.options, **changed, option: value}, "tunable", recipe.method)
+    return offer

@@ -15,14 +15,18 @@ from mtl_search.spaces.banks import default_bank
 
 @dataclass(frozen=True)
 class ETRNLP(Method):
-    """The paper's fixed architecture: one sharing ratio and one bank of non-learnable primitives in all layers.
+    """A fixed architecture: one sharing ratio and one bank of non-learnable primitives in all layers.
+
+    Our reading: the paper's code was never published. Of two independent re-implementations both have an ordinary
+    convolution in the tasks' branches, and a pass for each task.
 
     :param shared_ratio: Shared channels / all channels, gamma in the paper.
-    :param bank: The primitives. Those of the paper's figures, as re-implementations agree on them, are ``paper``. They
-        are for images: on the rows of a table ``vector`` takes their place.
+    :param bank: The primitives. ``paper`` is our reading: which ones the paper has is not known to us. Random kernels,
+        average pooling and perturbation are in both re-implementations, shift in one, dilated kernels in the other.
+        They are for images: on the rows of a table ``vector`` takes their place.
     :param branch_depth: Learned sub-layers in each task's branch.
     :param specific: What the branches are made of: ``nlp`` (the paper's wording) or ``conv`` (as re-implemented).
-    :param routing: ``strict``, or ``mixed`` as re-implemented: a pass for each task.
+    :param routing: ``strict`` (ours), or ``mixed`` (as re-implemented): a pass for each task.
     """
 
     name = "etr_nlp"
