@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mtl_search.errors import RunFolderError, UnknownNameError, UserError
-from mtl_search.internal.layout import COMPARISON
+from mtl_search.internal.layout import COMPARISON, TUNING
 from mtl_search.metrics.pareto import direction_of
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import State, Trial
@@ -22,7 +22,7 @@ class Picks:
     """
 
     def __init__(self, run: Run, names: Sequence[str] | None, known: Mapping[str, int]) -> None:
-        only_compared = not run.trials and (run.path / COMPARISON).exists()
+        only_compared = not run.trials and any((run.path / name).exists() for name in (COMPARISON, TUNING))
         self.run = run
         self.names = list(names if names is not None else () if only_compared else PICKS)
         self.chosen: dict[int, list[str]] = {}

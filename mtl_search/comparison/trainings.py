@@ -41,6 +41,7 @@ class ComparisonTrainings:
     :param path: The run's folder.
     :param dataset: With all its splits.
     :param split: ``test``: trained on training and validation samples; ``val``: on the training samples.
+    :param tuning: What ``comparison.json`` says of how settings were chosen; ``None`` where they were not.
     :raises UserError: If a pick waits for a baseline that does not take part, or the folder holds a comparison that was
         made in another way.
     """
@@ -54,7 +55,9 @@ class ComparisonTrainings:
         picks: Picks,
         seeds: int,
         split: FinalSplit,
+        tuning: Mapping[str, Any] | None = None,
     ) -> None:
+        self.tuning = tuning
         self.path, self.training, self.picks, self.split = path, training, picks, split
         self.folder: Callable[[], AbstractContextManager[None]] = nullcontext
         self.advice = "the same command goes on"
@@ -187,8 +190,8 @@ class ComparisonTrainings:
     def _changed(self, about: Mapping[str, Any]) -> list[str]:
         """What of an entrant of an earlier call is different now."""
         entry = self.entries.get(about["key"])
-        same = ("method", "options", "balancing", "width_multiplier", "trial")
-        return [name for name in same if entry and about.get(name) != entry.about.get(name)]
+        same = ("method", "options", "balancing", "width_multiplier", "trial", "training")
+        return [name for name in same if entry and (about.get(name) or None) != (entry.about.get(name) or None)]
 
     def _forget_what_changed(self, before: Comparison) -> None:
         """Trainings that failed say nothing of a recipe that was mended since."""
@@ -216,6 +219,7 @@ class ComparisonTrainings:
             "unresolved": {**unresolved, **self.picks.unresolved},
             "environment": self.environment,
             "revisions": self._revisions(),
+            **({"tuning": dict(self.tuning)} if self.tuning else {}),
         }
 
     def _revisions(self) -> list[Any]:
@@ -283,7 +287,7 @@ class ComparisonTrainings:
         self.outcomes[outcome.entrant, outcome.seed] = outcome
         with self._writing():
             write_outcomes(self.path, list(self.outcomes.values()), self.data.score_names)
-        self.progress.end(number, outcome)
+        self.progress.end(number, f"{outcome.entrant}, seed {outcome.seed}", outcome.accuracy, outcome.error)
         self._resolve_waiting()
 
     def _resolve_waiting(self) -> None:

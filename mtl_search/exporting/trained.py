@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int) -> Trained
         entrant = Entrant(method, run.experiment.backbone.build(), about["width_multiplier"])
         made = {name: about[name] for name in ("method", "options", "balancing", "width_multiplier")}
         made["backbone"] = asdict(entrant.backbone)
+    entrant = replace(entrant, training=about.get("training") or {})
     details = comparison.details(key, seed)
     network = _network(entrant, dataset, training, seed, details, folder)
     split = str(comparison.asked["split"])

@@ -29,6 +29,7 @@ WEIGHTS = "weights.safetensors"
 CHECKPOINT = "training.safetensors"
 COMPARISON = "comparison.json"
 OUTCOMES = "baselines.csv"
+TUNING = "tuning.csv"
 TRAININGS = "comparison"
 DETAILS = "details.json"
 EXPORTS = "exports"
@@ -71,7 +72,7 @@ EXPORT = Layout(_any_of(LOCK, *MODELS.values(), *(f".writing-{name}" for name in
 TRAINING = Layout(_any_of(WEIGHTS, DETAILS))
 ANY_NAME = r"[^.].*"
 RUN = Layout(
-    _any_of(LOCK, EXPERIMENT, ENVIRONMENT, TRIALS, EPOCHS, SPLITS, JOURNAL, COMPARISON, OUTCOMES, *PAGES),
+    _any_of(LOCK, EXPERIMENT, ENVIRONMENT, TRIALS, EPOCHS, SPLITS, JOURNAL, COMPARISON, OUTCOMES, TUNING, *PAGES),
     {
         ARCHITECTURES: Layout(rf"({NUMBER})(\.training)?\.json"),
         CHECKPOINTS: Layout(folders={NUMBER: Layout(_any_of(WEIGHTS, CHECKPOINT))}),

@@ -1,7 +1,7 @@
 """Runs searches: new ones, and those that go on."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -25,8 +25,8 @@ from mtl_search.errors import (
 )
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.execution.capacity import check_here, check_memory, first_banks, this_machine
-from mtl_search.execution.engine import engine, room
-from mtl_search.execution.jobs import Source, Work
+from mtl_search.execution.engine import RunJobs, engine, room
+from mtl_search.execution.jobs import Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import JOURNAL
 from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
@@ -195,7 +195,7 @@ def _say(text: str) -> None:
 
 def _engine(
     experiment: Experiment, dataset: Dataset, address: str | None, evaluate: Evaluate
-) -> AbstractContextManager[Callable[[Source], None]]:
+) -> AbstractContextManager[RunJobs]:
     """What does the trainings; it is started before anything is written."""
     work = Work(evaluate, dataset, experiment.training, experiment.search.cpus)
     return engine(work, experiment.search, worker_count(experiment, joins=address is not None), address)
@@ -226,7 +226,7 @@ def _progress(experiment: Experiment, shown: bool) -> Progress:
     return Progress(experiment.search.trials, experiment.training.epochs, console)
 
 
-def _conduct(campaign: Campaign, run_jobs: Callable[[Source], None], before: Run | None = None) -> None:
+def _conduct(campaign: Campaign, run_jobs: RunJobs, before: Run | None = None) -> None:
     """Do the trainings of a campaign; whatever ends it is written down.
 
     :param before: The run that is gone on with.
