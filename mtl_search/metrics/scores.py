@@ -16,6 +16,10 @@ SHARES = ("accuracy", "f_score", "iou")
 """Ends of the names of metrics that are shares of 1, shown in percent."""
 OPTIONAL = ("r2",)
 """Ends of the names of metrics that may be undefined, of targets that are all the same: their cells stay empty then."""
+WORST_TASK = "worst_task"
+"""Name of the quality of the task that is done worst: a share of 1, as the mean quality ``accuracy`` is."""
+MEANS = ("accuracy", WORST_TASK)
+"""Names of qualities that are of all tasks together: the mean over tasks, and the worst."""
 WITHIN = "within_"
 """So begin others that are: the share of errors below a limit."""
 
@@ -50,9 +54,9 @@ def is_optional(score: str) -> bool:
 
 
 def is_share(score: str) -> bool:
-    """Whether its values are shares of 1; the mean quality over tasks, ``accuracy``, counts as one."""
+    """Whether its values are shares of 1; ``accuracy`` and ``worst_task``, of tasks of any kind, count as such."""
     metric = score.rpartition("/")[2]
-    return metric.endswith(SHARES) or metric.startswith(WITHIN)
+    return score == WORST_TASK or metric.endswith(SHARES) or metric.startswith(WITHIN)
 
 
 def headlines(scores: Iterable[str]) -> list[str]:
