@@ -21,8 +21,8 @@ COSTS = ("learnable_parameters", "fixed_parameters", "total_parameters", "macs",
 
 LEAST_BEND = 0.1
 """How much a front must bend to have a knee, in parts of its extent. A training of the example on Multi-Fashion has a
-standard deviation of 0.5 points on a front of 7, which is 0.07: what bends less may be straight. In the middle of a front
-that bends so much, an equal step in cost buys 1.5 times as much before the knee as after it, (1.1 / 0.9) ** 2."""
+standard deviation of 0.5 points on a front of 7, which is 0.07: what bends less may be straight. Where a front bends so
+much in its middle, an equal step in cost buys 1.5 times as much before the knee as after it, (1.1 / 0.9) ** 2."""
 
 
 def direction_of(objective: str) -> Direction:
@@ -69,34 +69,48 @@ def hypervolume(points: ArrayLike, reference_point: ArrayLike, directions: Seque
     return float(moocore.hypervolume(losses, ref=reference)) if len(losses) else 0.0
 
 
-def knee(points: ArrayLike, directions: Sequence[Direction], least_bend: float = LEAST_BEND) -> int | None:
-    """The index of the point at which the front bends: after it, giving up more of one objective stops to pay.
+def knee(points: ArrayLike, directions: Sequence[Direction]) -> int:
+    """The index of the point where giving up a little of one objective stops to pay in the others.
 
-    Every objective is scaled to 0..1 over the points of the front, from its best to its worst. The knee is the point
-    with the smallest sum of these losses; for two objectives the one farthest from the line between the two ends of the
-    front (Das, 1999). How far its sum is below that of the ends is how much the front bends: 0 where it is straight,
-    below 1. The ends are the points that are best in one objective. That a front may have no knee is our own.
+    Every objective is scaled to 0..1 over the points of the front; the knee is the point with the smallest sum of
+    losses, which for two objectives is the one farthest from the line between the two ends (Das, 1999). There is such a
+    point on every front; :func:`bend` says whether the front bends there at all.
 
-    Points are taken as they are: a cost whose axis is logarithmic is given as :func:`axis_value` has it. On linear axes
-    most fronts bend near their cheap end, where a network learns almost nothing.
+    Points are taken as they are: a cost whose axis is logarithmic is given as :func:`axis_value` has it. On a linear
+    axis most fronts bend near their cheap end, where a network has learned little.
 
     :param points: ``[points, objectives]``, finite; at least one.
     :param directions: One per objective.
-    :param least_bend: How much the front must bend to have a knee.
-    :returns: ``None`` where there is none: the front has fewer than three different points, is straight, or bends the
-        other way.
     :raises FieldError: As :func:`front_mask`, and if there are no points.
     """
+    front, scaled = _scaled_front(points, directions)
+    return int(front[scaled.sum(axis=1).argmin()])
+
+
+def bend(points: ArrayLike, directions: Sequence[Direction]) -> float:
+    """How much a front bends at its :func:`knee`: how far its sum of scaled losses is below that of the ends.
+
+    The ends are the points that are best in one objective; for two objectives their sums are 1.
+
+    :param points: ``[points, objectives]``, finite; at least one.
+    :param directions: One per objective.
+    :returns: Below 1; 0 where the front has fewer than three different points, is straight, or bends the other way.
+    :raises FieldError: As :func:`knee`.
+    """
+    _, scaled = _scaled_front(points, directions)
+    sums = scaled.sum(axis=1)
+    ends = sums[(scaled == 0).any(axis=1)]
+    return float(ends.min() - sums.min())
+
+
+def _scaled_front(points: ArrayLike, directions: Sequence[Direction]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The indices of the points on the front, and their losses, 0 the best of each objective and 1 the worst."""
     losses = _as_losses(points, directions)
     if len(losses) == 0:
         raise FieldError("points", "must hold at least one point", points)
     front = np.flatnonzero(front_mask(points, directions))
     low, high = losses[front].min(axis=0), losses[front].max(axis=0)
-    scaled = (losses[front] - low) / np.where(high > low, high - low, 1.0)
-    sums = scaled.sum(axis=1)
-    ends = sums[(scaled == 0).any(axis=1)].min()
-    place = int(sums.argmin())
-    return int(front[place]) if ends - sums[place] >= least_bend else None
+    return front, (losses[front] - low) / np.where(high > low, high - low, 1.0)
 
 
 def best_first(points: ArrayLike, directions: Sequence[Direction]) -> list[int]:

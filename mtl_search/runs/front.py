@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mtl_search.metrics.pareto import COSTS, axis_value, direction_of, front_mask, knee
+from mtl_search.metrics.pareto import COSTS, LEAST_BEND, axis_value, bend, direction_of, front_mask, knee
 from mtl_search.runs.trial import Trial
 
 MOST_LOST = 0.5
@@ -43,8 +43,7 @@ def knee_of(front: Sequence[Trial], objectives: Sequence[str]) -> Trial | None:
     Of several qualities the mean counts, and so of several costs, each scaled to 0..1 over the front.
 
     :param front: At least one trial.
-    :returns: ``None`` where the front has no knee (:func:`~mtl_search.metrics.pareto.knee`) in the upper half of its
-        qualities.
+    :returns: ``None`` where the front bends less than ``LEAST_BEND`` in the upper half of its qualities.
     """
     losses = np.array([_losses(trial, objectives) for trial in front])
     low, high = losses.min(axis=0), losses.max(axis=0)
@@ -52,8 +51,9 @@ def knee_of(front: Sequence[Trial], objectives: Sequence[str]) -> Trial | None:
     is_cost = np.array([name in COSTS for name in objectives])
     points = np.stack([scaled[:, ~is_cost].mean(axis=1), scaled[:, is_cost].mean(axis=1)], axis=1)
     looked_at = np.flatnonzero((points[:, 0] <= MOST_LOST) | (points == 0).any(axis=1))  # the ends say how it bends
-    found = knee(points[looked_at], ["minimize", "minimize"])
-    return None if found is None else front[looked_at[found]]
+    if bend(points[looked_at], ["minimize", "minimize"]) < LEAST_BEND:
+        return None
+    return front[looked_at[knee(points[looked_at], ["minimize", "minimize"])]]
 
 
 def best_of(front: Sequence[Trial], objectives: Sequence[str]) -> Trial:

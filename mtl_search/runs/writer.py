@@ -27,6 +27,7 @@ from mtl_search.internal.layout import (
     Layout,
     half_written,
 )
+from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.runs.folder import COLUMNS, EPOCH_COLUMNS, EpochRow, check_free
 from mtl_search.runs.rows import csv_line, once, read_table
 from mtl_search.runs.splits import splits_text
@@ -48,6 +49,7 @@ class RunWriter:
     :param scores: The names ``<task>/<metric>`` that trials will report.
     :param measured: Costs with a column of their own: ``latency_ms``, where something depends on it.
     :param rows: Split -> its rows, of data in a file of the user's own.
+    :param qualities: Qualities with a column of their own: ``worst_task``, where something depends on it.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class RunWriter:
         scores: Sequence[str],
         measured: Sequence[str] = (),
         rows: Mapping[str, Collection[Any]] | None = None,
+        qualities: Sequence[str] = (),
     ) -> None:
         self.path = Path(path).absolute()
         self.environment, self.rows = {"format": FORMAT, **environment}, rows
         self.began = self.noted = time.monotonic()
-        self.columns, self.epoch_columns = [*COLUMNS, *measured, *scores], [*EPOCH_COLUMNS, *scores]
+        self.columns = [*COLUMNS, *measured, *qualities, *scores]
+        self.epoch_columns = [*EPOCH_COLUMNS, *qualities, *scores]
 
     def begin(self, experiment: Experiment) -> None:
         """Make the folder of a new run; the experiment comes last, so that a folder that has one has all.
@@ -231,7 +235,7 @@ def _row(trial: Trial, columns: Sequence[str]) -> list[Any]:
     values: dict[str, Any] = {"trial": trial.number, "state": trial.state.value, **trial.scores}
     values["error"] = " ".join(trial.error.split())
     values["seconds"] = round(trial.seconds, 3)
-    values["latency_ms"] = trial.latency_ms
+    values |= {"latency_ms": trial.latency_ms, WORST_TASK: trial.worst_task}
     for name in COLUMNS:
         values.setdefault(name, getattr(trial, name, None))
     return [values.get(column) for column in columns]

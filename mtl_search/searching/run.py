@@ -19,7 +19,6 @@ from mtl_search.errors import (
     ExperimentError,
     FieldError,
     SearchInterruptedError,
-    UnknownNameError,
     UserError,
     existing_folder,
 )
@@ -30,6 +29,7 @@ from mtl_search.execution.jobs import Source, Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import JOURNAL
 from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
+from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.networks.geometry import check_inputs, check_weights
 from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import check_independence, nominal
@@ -40,6 +40,7 @@ from mtl_search.runs.writer import RunWriter, make_folder
 from mtl_search.samplers.study import Proposals
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.loop import Campaign
+from mtl_search.searching.objectives import check_metrics
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment, experiment_of
 from mtl_search.spaces.settings import Training
@@ -201,7 +202,8 @@ def _engine(
 
 def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment, dataset: Dataset) -> RunWriter:
     measured = ["latency_ms"] if experiment.measures_latency else []
-    return RunWriter(folder, environment, dataset.score_names, measured, dataset.rows)
+    qualities = [WORST_TASK] if experiment.measures_worst_task else []
+    return RunWriter(folder, environment, dataset.score_names, measured, dataset.rows, qualities)
 
 
 def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Proposals:
@@ -291,8 +293,8 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
 
     :raises UserError: For an unknown option of the balancing, a task that it does not find or a library that it lacks,
         an augmentation that does not fit the inputs, a sampling of parts that the dataset has not, dependent kernels,
-        an objective or a target that the dataset does not measure or leaves undefined, a training split of less than
-        a batch, or constraints that no architecture keeps.
+        an objective, a limit or a target that the dataset does not measure or leaves undefined, a weight of a task
+        that is not there, a training split of less than a batch, or constraints that no architecture keeps.
     """
     balancing = make_balancing(experiment.training.balancing.name, experiment.training.balancing.options)
     check_augmentation(experiment.training.augmentation, dataset.input_shape)
@@ -305,7 +307,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     check_weights(ends.high.learnable_parameters)
     model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))
     balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
-    _check_metrics(experiment, dataset)
+    check_metrics(experiment, dataset)
     samples = len(dataset.splits["train"])
     if samples < experiment.training.batch_size:
         raise DatasetError(
@@ -318,29 +320,6 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
                 f"`constraints.{name}` must leave something to search, but got {limit:,}: "
                 f"the cheapest architecture found in the space has {getattr(ends.low, name):,}."
             )
-
-
-def _check_metrics(experiment: Experiment, dataset: Dataset) -> None:
-    """
-    :raises UserError: If an objective or the target is not measured, or is undefined on what the search chooses by.
-    """
-    for objective in experiment.objectives:
-        if "/" in objective and objective not in dataset.score_names:
-            raise UnknownNameError("objective", objective, dataset.score_names)
-    target = experiment.search.target
-    if target is not None and target.metric not in ("accuracy", *dataset.score_names):
-        raise UnknownNameError("metric for `search.target`", target.metric, ["accuracy", *dataset.score_names])
-    if target is not None and target.metric == "accuracy" and target.value > 1:
-        raise ExperimentError(f"`search.target.value` must be at most 1 for the accuracy, but got {target.value:g}.")
-    wanted = {"objectives": experiment.objectives, "search.target.metric": [target.metric] if target else []}
-    for key, metrics in wanted.items():
-        for task in dataset.tasks:
-            lacking = {f"{task.name}/{one}" for one in task.undefined(dataset.splits["val"].targets[task.name])}
-            for metric in lacking.intersection(metrics):
-                raise ExperimentError(
-                    f"`{key}` must not hold `{metric}`, which is undefined on the split `val`: all targets of task "
-                    f"`{task.name}` there are the same, or there is only one. Take `{task.name}/{task.headline.name}`."
-                )
 
 
 def worker_count(experiment: Experiment, joins: bool = False) -> int | None:

@@ -12,10 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.errors import UnknownNameError
 from mtl_search.internal.options import is_switch_for_number
 from mtl_search.internal.registry import BALANCINGS, DATASETS
-from mtl_search.metrics.scores import MEANS
 from mtl_search.spaces.architecture import (
     DECODER,
     MOST_CHANNELS,
@@ -249,51 +247,6 @@ class Training(Section):
     sampling: Literal["by_size", "evenly"] = "by_size"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compile: bool = False
-
-
-def _no_switch(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
-LeastQuality = Annotated[float, BeforeValidator(_no_switch), Field(ge=-MOST_RATE, le=MOST_RATE)]
-
-
-class Constraints(Section):
-    """Limits on costs and on qualities. ``null`` is no limit.
-
-    Those on costs are upper limits, checked before anything is trained. Other keys are qualities: ``accuracy``,
-    ``worst_task`` or ``<task>/<metric>`` -> the least that it must be, of an error the largest. They are known after a
-    training: the front is of the trials that keep them, and of all where none does.
-
-    :param latency_ms: Of a forward pass for one sample on the machine that runs the search, measured; the others are
-        computed.
-    """
-
-    learnable_parameters: int | None = Field(None, ge=1)
-    total_parameters: int | None = Field(None, ge=1)
-    macs: int | None = Field(None, ge=1)
-    latency_ms: float | None = Field(None, gt=0)
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, LeastQuality | None] = Field(init=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _names_costs_and_qualities(cls, given: Any) -> Any:
-        for name in given if isinstance(given, dict) else ():
-            if name not in cls.model_fields and name not in MEANS and "/" not in str(name):
-                raise UnknownNameError("cost or quality", name, [*cls.model_fields, *MEANS, "<task>/<metric>"])
-        return given
-
-    def limits(self) -> dict[str, float]:
-        """Name of the cost -> its limit, without those that have none."""
-        return {name: limit for name in type(self).model_fields if (limit := getattr(self, name)) is not None}
-
-    def qualities(self) -> dict[str, float]:
-        """Name of the quality -> the least that it must be, of an error the largest; without those that have none."""
-        return {name: limit for name, limit in (self.model_extra or {}).items() if limit is not None}
 
 
 class EarlyStopping(Section):
