@@ -6,7 +6,7 @@ from mtl_search.errors import RunFolderError, UnknownNameError, UserError
 from mtl_search.internal.layout import COMPARISON
 from mtl_search.runs.folder import Run
 from mtl_search.runs.front import best_of
-from mtl_search.runs.picks import PICKS, Pick, pick
+from mtl_search.runs.picks import PICKS, Pick, pick, pick_text
 from mtl_search.runs.trial import State, Trial
 
 MATCHED = "matched:"
@@ -63,9 +63,13 @@ class Picks:
         self._take(found)
         return found.trial
 
-    def reasons(self, number: int) -> list[str]:
-        """Why a trial was chosen, once for each of its names."""
-        return [one.reason for one in self.picked if one.trial.number == number]
+    def reasons(self, number: int) -> dict[str, str]:
+        """What a trial was chosen as -> why."""
+        return {one.name: one.reason for one in self.picked if one.trial.number == number}
+
+    def texts(self) -> list[str]:
+        """What was chosen, a sentence each."""
+        return [pick_text(self.run, one) for one in self.picked]
 
     def _choose(self, name: str, known: Mapping[str, int]) -> None:
         if name.startswith(MATCHED) and name.removeprefix(MATCHED) not in known:

@@ -49,9 +49,9 @@ def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int 
     :raises UserError: If there is none of that name, or its weights were not kept.
     """
     found = chosen(run, which)
-    return (
-        _trained_entrant(run, found, dataset, seed) if isinstance(found, str) else _trained_trial(run, found, dataset)
-    )
+    if isinstance(found, str):
+        return _trained_entrant(run, found, dataset, seed)
+    return _trained_trial(run, found, dataset)
 
 
 def chosen(run: Run, which: str | int | None) -> Pick | str:
