@@ -39,7 +39,7 @@ from mtl_search.internal.layout import (
 )
 from mtl_search.internal.reading import read_json
 from mtl_search.metrics.pareto import COSTS
-from mtl_search.metrics.scores import WORST_TASK
+from mtl_search.metrics.scores import WORST_TASK, headline_word
 from mtl_search.runs.front import best_of, front_of, keeps, knee_of
 from mtl_search.runs.records import Environment, read_record
 from mtl_search.runs.rows import of_training, once, parsed, read_table, real, real_or_none, scores, state_of, whole
@@ -194,6 +194,12 @@ class Run:
         """As the run says; if it does not, those that have scores; empty before a trial of such a run is complete."""
         told = [printable(task["name"]) for task in self.environment.get("tasks", [])]
         return told or list(dict.fromkeys(name.partition("/")[0] for trial in self.complete for name in trial.scores))
+
+    @cached_property
+    def mean_name(self) -> str:
+        """What ``accuracy`` is called in text: ``mean accuracy``, ``weighted mean quality``."""
+        weighted = "weighted " if self.experiment.task_weights else ""
+        return f"{weighted}mean {headline_word(name for trial in self.trials for name in trial.scores)}"
 
     @property
     def qualities(self) -> list[str]:

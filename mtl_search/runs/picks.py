@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtl_search.errors import RunFolderError, UnknownNameError
-from mtl_search.metrics.pareto import COSTS
-from mtl_search.metrics.scores import MEANS, WORST_TASK, headline_word, is_share
+from mtl_search.metrics.pareto import COSTS, direction_of
+from mtl_search.metrics.scores import MEANS, WORST_TASK, is_share
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import State, Trial
 
@@ -81,12 +81,25 @@ def scores_text(run: Run, trial: Trial) -> list[str]:
     """The qualities of a trial for reading: the mean, and what else the search had as an objective or a limit."""
     names = dict.fromkeys(["accuracy", *run.experiment.objectives, *run.experiment.constraints.qualities()])
     values = {name: value for name in names if name not in COSTS and (value := trial.value(name)) is not None}
-    return [_quality_text(name, value, headline_word(trial.scores)) for name, value in values.items()]
+    return [_quality_text(name, value, run.mean_name.removeprefix("mean ")) for name, value in values.items()]
+
+
+def limit_texts(run: Run) -> list[str]:
+    """The limits on qualities for reading: ``left/accuracy at least 90.0 %``."""
+    names = {"accuracy": run.mean_name, WORST_TASK: "the worst task"}
+    return [
+        f"{names.get(name, name)} {'at least' if direction_of(name) == 'maximize' else 'at most'} {_shown(name, limit)}"
+        for name, limit in run.experiment.constraints.qualities().items()
+    ]
 
 
 def _quality_text(name: str, value: float, word: str) -> str:
-    shown = f"{100 * value:.1f} %" if name in MEANS or is_share(name) else f"{value:.4g}"
-    return f"{shown} {({'accuracy': word, WORST_TASK: 'in the worst task'}).get(name, name)}"
+    names = {"accuracy": word, WORST_TASK: "in the worst task"}
+    return f"{_shown(name, value)} {names.get(name, name)}"
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name in MEANS or is_share(name) else f"{value:.4g}"
 
 
 def _numbered(run: Run, number: int) -> Pick:

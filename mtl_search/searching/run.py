@@ -29,7 +29,7 @@ from mtl_search.execution.jobs import Source, Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import JOURNAL
 from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
-from mtl_search.metrics.scores import WORST_TASK
+from mtl_search.metrics.scores import WORST_TASK, headline_word
 from mtl_search.networks.geometry import check_inputs, check_weights
 from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import check_independence, nominal
@@ -105,7 +105,7 @@ def search(
                 with uninterrupted():
                     writer.begin(experiment)
                     proposals = _proposals(experiment, dataset, folder)
-                progress = _progress(experiment, show_progress)
+                progress = _progress(experiment, dataset, show_progress)
                 _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
     return load_run(folder)
 
@@ -159,7 +159,7 @@ def resume(
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
             proposals = _proposals(experiment, dataset, run.path)
-            progress = _progress(experiment, show_progress)
+            progress = _progress(experiment, dataset, show_progress)
             campaign = Campaign(experiment, dataset, writer, proposals, progress, hours_spent(run))
             _conduct(campaign, run_jobs, run)
     return load_run(path)
@@ -220,9 +220,9 @@ def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Propos
     )
 
 
-def _progress(experiment: Experiment, shown: bool) -> Progress:
-    console = Console(stderr=True) if shown else None
-    return Progress(experiment.search.trials, experiment.training.epochs, console)
+def _progress(experiment: Experiment, dataset: Dataset, shown: bool) -> Progress:
+    console, word = Console(stderr=True) if shown else None, headline_word(dataset.score_names)
+    return Progress(experiment.search.trials, experiment.training.epochs, console, word)
 
 
 def _conduct(campaign: Campaign, run_jobs: Callable[[Source], None], before: Run | None = None) -> None:
