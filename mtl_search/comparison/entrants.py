@@ -76,11 +76,11 @@ def architecture_entry(architecture: Architecture, experiment: Experiment) -> En
 
 
 def trial_entry(
-    trial: Trial, names: Sequence[str], experiment: Experiment, training: Mapping[str, Any] | None = None
+    trial: Trial, reasons: Mapping[str, str], experiment: Experiment, training: Mapping[str, Any] | None = None
 ) -> Entry:
     """A trial of a search, from scratch.
 
-    :param names: What it was picked as.
+    :param reasons: What it was picked as -> why.
     :param training: Training settings of its own; those that the search chose if left out.
     """
     training = dict(trial.training) if training is None else dict(training)
@@ -88,7 +88,8 @@ def trial_entry(
         "key": f"trial-{trial.number}",
         "kind": "pick",
         "trial": trial.number,
-        "picks": list(names),
+        "picks": list(reasons),
+        "reasons": dict(reasons),
         "method": "etr_nlp",
         "balancing": experiment.training.changed(training).balancing.model_dump(mode="json"),
         "training": training,
