@@ -216,6 +216,9 @@ def compare(
         typer.Option(help="knee, best, smallest, matched:BASELINE or numbers of trials, with commas; none."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 3,
+    tune: Annotated[
+        int | None, typer.Option(help="Before that, trainings of each to choose its own learning rate and options.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Trainings at the same time; 0: in this process.")] = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Without a run: on this dataset, and its backbone.")] = None,
@@ -247,6 +250,7 @@ def compare(
         baselines=names_in(baselines),
         picks=None if pick is None else names_in(pick),
         seeds=seeds,
+        tune=tune,
         workers=workers,
         out=out,
         address=address,

@@ -105,6 +105,27 @@ def divided(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return parts
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning chose.
+
+    :param trainings: That each subject had.
+    :param seed: Of all of them.
+    :param subjects: What ``comparison.json`` says of each: plain data with ``key``, ``entrants``, ``trained`` (which of
+        them), ``offers`` as they were in the end, ``grown`` (whose range grew), ``usual``, ``chosen``, ``at_end``
+        (setting -> ``low`` or ``high``), and what it took.
+    """
+
+    trainings: int
+    seed: int
+    subjects: Sequence[Mapping[str, Any]]
+
+    @property
+    def found(self) -> dict[str, Mapping[str, Any]]:
+        """Subject -> the chosen values."""
+        return {about["key"]: about["chosen"] for about in self.subjects}
+
+
 EntrantOf = Callable[[Subject, Mapping[str, Any]], Entrant]
 """What to train of a subject with given values."""
 
@@ -120,6 +141,7 @@ class TuningTrainings:
     :param entrant_of: What to train: (subject, values) -> entrant.
     :param trainings: Of each subject.
     :param seed: Of the experiment; those of tuning are derived from it.
+    :param weights: Task -> how much it counts in the mean quality; 1 where it is not named.
     :raises RunFolderError: If ``tuning.csv`` cannot be read.
     """
 
@@ -131,12 +153,13 @@ class TuningTrainings:
         entrant_of: EntrantOf,
         trainings: int,
         seed: int,
-        command: str | None = "compare",
+        weights: Mapping[str, float],
     ) -> None:
-        self.path, self.data, self.entrant_of, self.command = path, dataset.without("test"), entrant_of, command
+        self.path, self.data, self.entrant_of, self.weights = path, dataset.without("test"), entrant_of, weights
         self.subjects = {subject.key: subject for subject in subjects}
         self.tuners = {subject.key: subject.tuner(trainings, seed) for subject in subjects}
         self.seed = derived_seed(seed, "tuning") % 2**31
+        self.trainings = trainings
         self.ended = load_tuning(path)
         self.open: dict[int, TuningTraining] = {}
         self.numbers = 0
@@ -149,6 +172,10 @@ class TuningTrainings:
 
     def told(self, key: str) -> list[Told]:
         return [Told(one.values, one.accuracy) for one in self.of(key)]
+
+    def begin(self) -> None:
+        """Write the table, so that whoever goes on knows that there is one."""
+        self._write()
 
     def ask(self) -> Job | Wait | None:
         """The next training of a subject none of whose trainings is under way."""
@@ -179,16 +206,15 @@ class TuningTrainings:
         begun = self.open.pop(number)
         self._add(number, TuningTraining(**{**_fields(begun), "error": " ".join(reason.split())}))
 
-    def found(self) -> dict[str, dict[str, Any]]:
-        """Subject -> the chosen values; the usual ones where no training is complete."""
-        return {
-            key: self.tuners[key].chosen(self.told(key)) or dict(subject.usual)
-            for key, subject in self.subjects.items()
-        }
+    @property
+    def missing(self) -> int:
+        """Trainings that are not done."""
+        return self.progress.asked - self.progress.done
 
-    def described(self) -> list[dict[str, Any]]:
-        """What ``comparison.json`` says of the tuning of each subject: plain data."""
-        return [self._described(subject) for subject in self.subjects.values()]
+    def found(self) -> Tuned:
+        """What was chosen."""
+        described = [self._described(subject) for subject in self.subjects.values()]
+        return Tuned(self.trainings, self.seed, described)
 
     def _described(self, subject: Subject) -> dict[str, Any]:
         tuner, told, trainings = self.tuners[subject.key], self.told(subject.key), self.of(subject.key)
@@ -215,21 +241,23 @@ class TuningTrainings:
             "state": State.COMPLETE,
             "epochs": report.epoch,
             "seconds": report.seconds,
-            "accuracy": mean_quality(self.data.tasks, report.scores),
+            "accuracy": mean_quality(self.data.tasks, report.scores, self.weights),
             "training_macs": report.training_macs,
         }
         self._add(number, TuningTraining(**{**_fields(begun), **found}))
 
     def _add(self, number: int, training: TuningTraining) -> None:
         self.ended.append(training)
+        self._write()
+        shown = ", ".join(f"{name.partition('.')[2]} {_shown(value)}" for name, value in training.values.items())
+        name = f"{training.subject}, tuning {training.number} ({shown})"
+        self.progress.end(number, name, training.accuracy, training.error)
+
+    def _write(self) -> None:
         try:
             write_text(self.path / TUNING, "".join(map(csv_line, [COLUMNS, *map(_row, self.ended)])))
         except OSError as error:
-            raise StorageError(self.path, error, self.command) from error
-        shown = ", ".join(f"{name.partition('.')[2]} {_shown(value)}" for name, value in training.values.items())
-        self.progress.end(
-            number, f"{training.subject}, tuning {training.number} ({shown})", training.accuracy, training.error
-        )
+            raise StorageError(self.path, error, "compare") from error
 
 
 def load_tuning(path: Path) -> list[TuningTraining]:
