@@ -9,7 +9,7 @@ import torch
 
 from mtl_search.comparison.compare import compare
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.errors import ExperimentError, UserError
+from mtl_search.errors import ExperimentError, RunFolderError, UserError
 from mtl_search.evaluation import Course, Report, mean_quality, worst_quality
 from mtl_search.internal.layout import EPOCHS, TRIALS
 from mtl_search.metrics.pareto import direction_of
@@ -169,3 +169,11 @@ def test_a_comparison_weighs_the_tasks_as_the_search_did(dataset: Dataset, tmp_p
     left, right = outcome.scores["left/accuracy"], outcome.scores["right/accuracy"]
     assert outcome.accuracy == pytest.approx((3 * left + right) / 4)
     assert left != right
+
+
+def test_what_was_measured_of_all_trials_cannot_change_on_the_way(dataset: Dataset, tmp_path: Path) -> None:
+    run = searched(tmp_path / "run", dataset, "task_weights={left: 3}")
+    file = run.path / "experiment.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("left: 3.0", "left: 1.0"), encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"task_weights.left: 3.0 -> 1.0: what all trials have in common"):
+        resume(run.path, dataset, trials=4, allow_changes=True)
