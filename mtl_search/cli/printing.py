@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mtl_search.characters import printable
-from mtl_search.metrics.scores import headline_word
+from mtl_search.metrics.scores import headline_word, is_share
 
 if TYPE_CHECKING:
     from mtl_search.comparison.results import Comparison
@@ -88,11 +88,19 @@ def print_run(run: "Run") -> None:
     if run.front:
         _print_constraints(run)
         say(f"front ({len(run.front)}), cheapest first:")
-        say(f"  {'trial':>5}  {run.mean_name.split()[-1]:>8}  {'learnable':>10}  architecture")
+        others = "".join(f"  {name:>8}" for name in run.wanted if name != "accuracy")
+        say(f"  {'trial':>5}  {run.mean_name.split()[-1]:>8}{others}  {'learnable':>10}  architecture")
     for trial in run.front:
         mark = "" if trial is not run.pick else "  <- knee" if run.knee else "  <- best (no knee)"
-        quality = f"{trial.accuracy:8.2%}  {trial.learnable_parameters:>10,}"
+        others = "".join(_cell(name, trial.value(name)) for name in run.wanted if name != "accuracy")
+        quality = f"{trial.accuracy:8.2%}{others}  {trial.learnable_parameters:>10,}"
         say(f"  {trial.number:>5}  {quality}  {trial.proposal}{mark}")
+
+
+def _cell(name: str, value: float | None) -> str:
+    """A quality under its name in a table."""
+    shown = "-" if value is None else f"{value:.2%}" if is_share(name) else f"{value:.4g}"
+    return f"  {shown:>{max(8, len(name))}}"
 
 
 def _print_constraints(run: "Run") -> None:

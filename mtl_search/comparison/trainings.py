@@ -206,8 +206,11 @@ class ComparisonTrainings:
         for key, about in entrants.items():
             kept = [name for name in earlier.get(key, {}).get("picks", []) if name not in picked_now]
             own = self.entries[key].about.get("picks", []) if key in self.entries else []
+            reasons = {**earlier.get(key, {}).get("reasons", {}), **about.get("reasons", {})}
             seeds = max(earlier.get(key, {}).get("seeds", 0), self.seeds if key in self.entries else 0)
             entrants[key] = {**about, "seeds": seeds, **({"picks": [*kept, *own]} if "picks" in about else {})}
+            if "reasons" in about:
+                entrants[key]["reasons"] = {name: reasons[name] for name in entrants[key]["picks"] if name in reasons}
         unresolved = dict(self.before.asked["unresolved"]) if self.before else {}
         unresolved = {name: reason for name, reason in unresolved.items() if name not in picked_now}
         return {

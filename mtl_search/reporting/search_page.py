@@ -253,7 +253,7 @@ def _made_by_experiment(run: Run) -> dict[str, str]:
         f" workers: {search.workers}, seed {search.seed}",
         "Early stopping": _early_stopping(experiment),
         capitalised(run.mean_name): quality_text(_score_columns(run)),
-        "Weights of tasks": ", ".join(as_pairs(experiment.task_weights)),
+        "Weights of tasks": ", ".join(f"{name} {weight:g}" for name, weight in experiment.task_weights.items()),
         "Objectives": "; ".join(_objective(name, run.mean_name) for name in experiment.objectives),
         "Constraints": "; ".join(limits) or "none",
         "Trials": f"{len(run.trials):,} of {search.trials:,} asked for: {states_text(run)}",

@@ -206,6 +206,11 @@ class Run:
         return f"{weighted}mean {headline_word(name for trial in self.trials for name in trial.scores)}"
 
     @property
+    def wanted(self) -> list[str]:
+        """The qualities that are an objective or have a limit."""
+        return list(dict.fromkeys([*self.qualities, *self.experiment.constraints.qualities()]))
+
+    @property
     def qualities(self) -> list[str]:
         """The objectives that are no costs; at least one."""
         return [name for name in self.experiment.objectives if name not in COSTS]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtl_search.errors import RunFolderError, UnknownNameError
-from mtl_search.metrics.pareto import COSTS, direction_of
+from mtl_search.metrics.pareto import direction_of
 from mtl_search.metrics.scores import MEANS, WORST_TASK, is_share
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import State, Trial
@@ -79,8 +79,8 @@ def pick_text(run: Run, found: Pick) -> str:
 
 def scores_text(run: Run, trial: Trial) -> list[str]:
     """The qualities of a trial for reading: the mean, and what else the search had as an objective or a limit."""
-    names = dict.fromkeys(["accuracy", *run.experiment.objectives, *run.experiment.constraints.qualities()])
-    values = {name: value for name in names if name not in COSTS and (value := trial.value(name)) is not None}
+    names = dict.fromkeys(["accuracy", *run.wanted])
+    values = {name: value for name in names if (value := trial.value(name)) is not None}
     return [_quality_text(name, value, run.mean_name.removeprefix("mean ")) for name, value in values.items()]
 
 

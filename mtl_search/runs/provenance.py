@@ -34,7 +34,11 @@ def begin_environment(experiment: Experiment, dataset: Dataset) -> dict[str, Any
     }
 
 
-OF_ALL_TRIALS = tuple(f"experiment.yaml: {section}" for section in ("space.", "backbone.", "objectives"))
+OF_ALL_TRIALS = tuple(
+    f"experiment.yaml: {section}"
+    for section in ("space.", "backbone.", "objectives", "task_weights", "constraints.worst_task")
+)
+"""What all trials of a run must have in common: what they are drawn from, and what is measured of them."""
 
 
 def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allow_changes: bool) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
     for difference in found:
         if difference.startswith(OF_ALL_TRIALS):
             raise RunFolderError(
-                f"{run.path}: {difference}: what all trials are drawn from cannot change on the way, "
+                f"{run.path}: {difference}: what all trials have in common cannot change on the way, "
                 "not with `--allow-changes` either. Start another search; `search.points` can name what this one found."
             )
     _check_proposals(run)
