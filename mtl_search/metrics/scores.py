@@ -6,6 +6,7 @@ stands first. So a table is read right wherever it was written, by kinds of task
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from mtl_search.errors import FieldError
 
@@ -60,3 +61,11 @@ def headlines(scores: Iterable[str]) -> list[str]:
     for score in scores:
         first.setdefault(score.partition("/")[0], score)
     return list(first.values())
+
+
+def headline_word(score_names: Iterable[str]) -> Literal["accuracy", "quality"]:
+    """What the mean over tasks is called in text: ``accuracy`` where every task's headline is one, else ``quality``.
+
+    :param score_names: ``<task>/<metric>``, a task's headline first: all columns of a table, or the headlines alone.
+    """
+    return "accuracy" if all(name.endswith("/accuracy") for name in headlines(score_names)) else "quality"
