@@ -188,9 +188,9 @@ def with_delta_m(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The same outcomes with Delta_m over the single-task networks, seed by seed.
 
     Each training is measured against the single-task networks of its own seed, so that what varies over an entrant's
-    seeds has the spread of both in it, and an interval over them the reference's, too. It covers what it should
-    whatever the two have in common in a seed: 95 % in ``benchmarks/delta_m_coverage.py``, where an interval over a mean
-    reference covers 54 to 97 %.
+    seeds has the spread of both in it, and so has an interval over them. It covers what it should whatever the two have
+    in common in a seed: 95 to 96 % in ``benchmarks/delta_m_coverage.py``, where the reference's mean taken as known
+    gives 53 to 99 %.
 
     One metric stands for each task, its headline, higher or lower is better. A seed that single task was not trained
     with has no Delta_m; the networks for one task each have 0 by definition. None has any where a headline of single

@@ -61,9 +61,9 @@ class Interval:
     def count_to_decide(self) -> int | None:
         """With how many values the interval would exclude 0 if mean and spread stayed as they are.
 
-        A rough figure, as both are estimates from few values. :func:`deviations_to_each_side` has the t factor, so
-        that this is the least number that the interval itself would need; with it, by the same values, about half of
-        all repetitions would come out open again.
+        The t factor shrinks with the number, too, see :func:`deviations_to_each_side`. A rough figure, as mean and
+        spread are estimates from few values; and even if they are right, about half of all repetitions with just so
+        many would come out open.
 
         :returns: ``None`` for fewer than three values, or where more than 100 would be needed.
         """

@@ -40,7 +40,7 @@ def _what_rows_are(data: Mapping[str, Any], other: Entrant) -> list[str]:
     ]
     return [
         f"Each row is an entrant minus {other.label}, on the same seed, averaged over seeds. {chosen}",
-        "The interval is the 95 % interval of Student's t distribution for the mean of these differences."
+        "Below the points stands the 95 % interval of Student's t distribution for the mean of these differences."
         + (f" It is wide: {'; '.join(widths)}." if widths else " With fewer than three seeds there is none."),
     ]
 
@@ -59,6 +59,7 @@ def _what_follows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if plain < len(tested):
         notes.append(
             "Seeds to decide: with so many the interval would exclude 0, if mean and spread stayed as they are. A rough"
-            " figure, as both are known from few seeds."
+            " figure: both are known from few seeds, and even if they are right, about every second repetition with"
+            " just so many would end open."
         )
     return notes

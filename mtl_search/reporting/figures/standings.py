@@ -270,8 +270,8 @@ def _verdict(mean: float, p: float | None) -> str:
 
 
 DECIDED = {
-    "both": ("better or worse, after Holm's correction too", FRONT_COLOR, "square"),
-    "plain": ("better or worse by itself alone", FRONT_COLOR, "square-open"),
+    "both": ("decided, also after Holm", FRONT_COLOR, "square"),
+    "plain": ("decided by itself alone", FRONT_COLOR, "square-open"),
     "open": ("open", FAINT_COLOR, "square-open"),
 }
 """What is said of a difference -> its words in the legend, colour and symbol."""
