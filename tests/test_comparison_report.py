@@ -177,9 +177,9 @@ def test_intervals_end_where_scores_do(run: Run) -> None:
     data = comparison_data(run, write_comparison(run, list(map(made_baseline, values)), outcomes))
     found = row(data, "hard_sharing")
     assert found["accuracy"]["high"] == 1
-    assert found["accuracy"]["low"] == pytest.approx(
-        stats.ttest_1samp(values["hard_sharing"], 0).confidence_interval().low
-    )
+    ends = stats.ttest_1samp(values["hard_sharing"], 0).confidence_interval()
+    assert ends.high > 1
+    assert found["accuracy"]["low"] == pytest.approx(ends.low)
     assert found["delta_m"]["high"] == pytest.approx(sum(100 * (1 / one - 1) for one in values["single_task"]) / 3)
     trace = next(trace for trace in standings_figure(data["standings"]).data if trace.name == "hard sharing")
     assert trace.error_y.array[0] == pytest.approx(100 * (1 - found["accuracy"]["mean"]), abs=1e-3)
@@ -344,12 +344,12 @@ def test_differences_are_paired_and_marked(data: dict[str, Any], comparison: Com
 
 
 def test_differences_are_judged_by_themselves_and_after_holm(run: Run) -> None:
-    """Three of them against the pick: p is 0.002, 0.03 and above 0.05."""
+    """Three of them against the pick: p is 0.001, 0.03 and above 0.05."""
     pick = [0.850, 0.852, 0.849]
     keys = ("hard_sharing", "recon", "conal")
     values = {
         "hard_sharing": [one + gain for one, gain in zip(pick, (0.010, 0.011, 0.0105), strict=True)],
-        "recon": [one - loss for one, loss in zip(pick, (0.010, 0.013, 0.017), strict=True)],
+        "recon": [one - loss for one, loss in zip(pick, (0.010, 0.013, 0.018), strict=True)],
         "conal": [one + gain for one, gain in zip(pick, (0.010, -0.004, 0.003), strict=True)],
     }
     best = run.front[-1].number
@@ -363,7 +363,7 @@ def test_differences_are_judged_by_themselves_and_after_holm(run: Run) -> None:
     assert [rows[key]["p_holm"] for key in keys] == pytest.approx([3 * p["hard_sharing"], 2 * p["recon"], p["conal"]])
     assert [rows[key]["verdict"] for key in keys] == ["better", "worse", "open"]
     assert [rows[key]["verdict_holm"] for key in keys] == ["better", "open", "open"]
-    assert [rows[key]["seeds_to_decide"] for key in keys] == [None, None, 25]
+    assert [rows[key]["seeds_to_decide"] for key in keys] == [None, None, 24]
     assert [trace.name for trace in differences_figure(differences).data] == [
         "decided, also after Holm",
         "decided by itself alone",
@@ -371,10 +371,11 @@ def test_differences_are_judged_by_themselves_and_after_holm(run: Run) -> None:
     ]
     assert "By itself 2 of 3 differences are decided" in differences["notes"][2]
     assert "After Holm's correction for their number it is 1" in differences["notes"][2]
-    assert "about 25" in Page(write_report(run)).text
+    assert "about 24" in Page(write_report(run)).text
 
 
-def test_the_mean_over_tasks_is_called_quality_where_a_headline_is_none(run: Run) -> None:
+def test_the_mean_over_tasks_is_called_quality_where_a_headline_is_none(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "none", 0)
     outcomes = [
         replace(one, scores={"left/accuracy": 0.8 + 0.01 * one.seed, "right/rmse": 0.2 + 0.01 * one.seed})
         for one in made_outcomes(["single_task", "hard_sharing"], {}, run, 3)

@@ -75,7 +75,7 @@ def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
         "shares": shares_data(entrants),
         "branch_points": [data for data in map(branch_points_data, entrants) if data],
         "cosines": _cosines(entrants, other),
-        "hypervolume": _hypervolume(run),
+        "hypervolume": _hypervolume(run, word),
         "importance": importance_data(run),
         "notes": _notes(entrants, scores),
         "made": _made(run, comparison, entrants),
@@ -174,11 +174,11 @@ def _interference(change: Mapping[str, Any] | None) -> str:
     )
 
 
-def _hypervolume(run: Run) -> dict[str, Any] | None:
+def _hypervolume(run: Run, word: str) -> dict[str, Any] | None:
     data = hypervolume_data(run)
     if data is None:
         return None
-    reference, ideal = (_place(data["objectives"], data[name]) for name in ("reference_point", "ideal_point"))
+    reference, ideal = (_place(data["objectives"], data[name], word) for name in ("reference_point", "ideal_point"))
     note = (
         "The part of the objectives that the trials of the search dominate, on the validation split. 0 % is the"
         f" reference point ({reference}), the same for the whole search: of a cost its limit, where it has one,"
@@ -188,8 +188,9 @@ def _hypervolume(run: Run) -> dict[str, Any] | None:
     return {**data, "note": note}
 
 
-def _place(objectives: Sequence[str], values: Sequence[float]) -> str:
-    labels = [objective_label(name).removesuffix(", in percent") for name in objectives]
+def _place(objectives: Sequence[str], values: Sequence[float], word: str) -> str:
+    means = {"accuracy": f"mean {word} over tasks"}
+    labels = [means.get(name) or objective_label(name).removesuffix(", in percent") for name in objectives]
     texts = [
         cost_text(v, name) if name in PLAIN_COSTS else score_text(v, name)
         for name, v in zip(objectives, values, strict=True)
