@@ -207,6 +207,18 @@ def test_a_headline_that_is_0_in_a_seed_leaves_no_delta_m(run: Run) -> None:
     assert any("no Delta_m" in note for note in data["notes"])
 
 
+@pytest.mark.parametrize(("single", "points"), [([0.5, 0.6, 0.4], "4.0"), ([0.5, 0.51, 0.49], None)])
+def test_gains_over_an_uneven_reference_are_said_to_be_off(run: Run, single: list[float], points: str | None) -> None:
+    values = {"single_task": single, "hard_sharing": [0.55, 0.53, 0.54]}
+    outcomes = outcomes_with(values, {"single_task": 90_000, "hard_sharing": 50_000})
+    data = comparison_data(run, write_comparison(run, list(map(made_baseline, values)), outcomes))
+    told = [note for note in data["notes"] if "are off by about" in note]
+    assert len(told) == (points is not None)
+    if points:
+        assert "vary by up to 20\N{NO-BREAK SPACE}% of their mean" in told[0]
+        assert f"are off by about {points} points" in told[0]
+
+
 def test_tables_of_older_versions_get_their_delta_m_by_seed(run: Run) -> None:
     made_comparison(run)
     path = run.path / "baselines.csv"

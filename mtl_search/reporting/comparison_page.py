@@ -14,9 +14,10 @@ from mtl_search.comparison.summary import (
 )
 from mtl_search.metrics.intervals import Interval
 from mtl_search.metrics.pareto import COSTS as PLAIN_COSTS
-from mtl_search.metrics.scores import headline_word, is_error
+from mtl_search.metrics.scores import headline_word
 from mtl_search.reporting.comparison_answer import answer, pick_names, question, seeds_to_decide, state
 from mtl_search.reporting.comparison_differences import differences_with_notes
+from mtl_search.reporting.comparison_notes import table_notes
 from mtl_search.reporting.figures import (
     branch_points_data,
     cosines_data,
@@ -33,7 +34,6 @@ from mtl_search.reporting.text import (
     cost_text,
     count,
     made_by_machine,
-    quality_text,
     rounded,
     score_text,
     share_text,
@@ -77,7 +77,7 @@ def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
         "cosines": _cosines(entrants, other),
         "hypervolume": _hypervolume(run, word),
         "importance": importance_data(run),
-        "notes": _notes(entrants, scores),
+        "notes": table_notes(entrants, scores),
         "made": _made(run, comparison, entrants),
     }
 
@@ -215,46 +215,6 @@ def _pick(run: Run, entrant: Entrant) -> dict[str, Any]:
 
 
 # How the numbers were made
-
-
-def _notes(entrants: Sequence[Entrant], scores: Sequence[str]) -> list[str]:
-    """What to know about the table."""
-    notes = [
-        "Below each mean stands its 95 % interval over seeds (Student's t), where it has three or more, cut off where a"
-        " score cannot be. It tells how the mean would move with other seeds, on the same data.",
-        *_delta_m_notes(entrants),
-        "Fixed parameters are frozen values, such as the kernels of primitives. MACs are multiply-accumulates for one"
-        " sample; for one task, the mean over tasks.",
-    ]
-    quality = quality_text(scores)
-    if quality:
-        notes.append(f"Mean {headline_word(scores)} is {quality}")
-    errors = [name for name in scores if is_error(name)]
-    if errors:
-        notes.append(f"Lower is better in {', '.join(errors)}.")
-    if by_key(entrants, HARD_SHARING):
-        notes.append(
-            "The cost of training is told in multiples of hard sharing's, every phase counted. Seconds depend on what"
-            " else the machine did."
-        )
-    return notes
-
-
-def _delta_m_notes(entrants: Sequence[Entrant]) -> list[str]:
-    """How Delta_m was computed, and of whom it lacks seeds."""
-    gains = [(entrant, entrant.delta_m) for entrant in entrants if entrant.outcomes]
-    if all(gain is None for _, gain in gains):
-        return ["There is no Delta_m: it is over single-task networks that are trained and above 0 in every task."]
-    notes = [
-        "Delta_m is the mean relative gain over tasks against the single-task networks of the same seed, averaged over"
-        " seeds, so that their spread is in its interval; they themselves are at 0 by definition."
-    ]
-    short = [one.label for one, gain in gains if gain is None or gain.count < len(one.outcomes)]
-    if short:
-        notes.append(
-            f"Single-task networks were not trained with all seeds of {', '.join(short)}: Delta_m is over the others."
-        )
-    return notes
 
 
 def _made(run: Run, comparison: Comparison, entrants: Sequence[Entrant]) -> list[dict[str, str]]:
