@@ -69,6 +69,6 @@ def _uneven_reference(reference: Entrant) -> list[str]:
         return []
     return [
         f"The headlines of single task vary by up to {share_text(max(parts))} of their mean over seeds. Gains over such"
-        f" a reference are off by about {points:.1f} points on average: too high where higher scores are better, too low"
-        " of errors."
+        f" a reference are off by about {points:.1f} points on average: too high where higher scores are better, too"
+        " low of errors."
     ]
