@@ -199,8 +199,9 @@ def test_delta_m_is_over_the_seeds_that_single_task_has(run: Run) -> None:
     )
 
 
-def test_a_headline_that_is_0_in_a_seed_leaves_no_delta_m(run: Run) -> None:
-    values = {"single_task": [0.5, 0.0, 0.51], "hard_sharing": [0.55, 0.53, 0.54]}
+@pytest.mark.parametrize("headline", [0.0, -0.2, 1e-320])
+def test_a_headline_that_is_not_above_0_in_a_seed_leaves_no_delta_m(run: Run, headline: float) -> None:
+    values = {"single_task": [0.5, headline, 0.51], "hard_sharing": [0.55, 0.53, 0.54]}
     outcomes = outcomes_with(values, {"single_task": 90_000, "hard_sharing": 50_000})
     data = comparison_data(run, write_comparison(run, list(map(made_baseline, values)), outcomes))
     assert {one["delta_m"] for one in data["entrants"]} == {None}

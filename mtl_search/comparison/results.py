@@ -21,7 +21,7 @@ from mtl_search.metrics.relative_gain import delta_m
 from mtl_search.metrics.scores import headlines, is_error, is_optional
 from mtl_search.runs.folder import COLUMNS
 from mtl_search.runs.records import Asked, BranchDetails, Details, check_record, read_record
-from mtl_search.runs.rows import csv_line, of_training, once, parsed, read_table, state_of, whole
+from mtl_search.runs.rows import LARGEST, csv_line, of_training, once, parsed, read_table, state_of, whole
 from mtl_search.runs.trial import State
 from mtl_search.spaces.settings import Training
 
@@ -204,11 +204,11 @@ def with_delta_m(outcomes: Sequence[Outcome]) -> list[Outcome]:
 def reference_headlines(outcomes: Sequence[Outcome]) -> dict[int, dict[str, float]]:
     """Seed -> headline of each task, ``<task>/<metric>`` -> value, of the single-task networks that are trained.
 
-    Empty where a headline is not above 0 in some seed.
+    Empty where a headline is not above 0 in some seed; less than 1e-30 counts as 0, so that gains are finite.
     """
     trained = [one for one in outcomes if one.entrant == REFERENCE and one.state is State.COMPLETE]
     found = {one.seed: {name: one.scores[name] for name in headlines(one.scores)} for one in trained}
-    return found if all(value > 0 for scores in found.values() for value in scores.values()) else {}
+    return found if all(value >= 1 / LARGEST for scores in found.values() for value in scores.values()) else {}
 
 
 def _gain(outcome: Outcome, references: Mapping[int, Mapping[str, float]]) -> float | None:
