@@ -59,6 +59,26 @@ def is_share(score: str) -> bool:
     return score == WORST_TASK or metric.endswith(SHARES) or metric.startswith(WITHIN)
 
 
+def bounds(score: str) -> tuple[float | None, float | None]:
+    """The least and the most that a score can be; ``None`` where its name does not tell.
+
+    A share lies from 0 to 1, an error is at least 0 (a loss may be below it), R squared at most 1.
+    """
+    if is_share(score):
+        return 0.0, 1.0
+    if is_error(score):
+        return (None if score.endswith("loss") else 0.0), None
+    return None, (1.0 if score.endswith("r2") else None)
+
+
+def quality_bounds(score_names: Iterable[str]) -> tuple[float | None, float | None]:
+    """The same of the mean quality over tasks: 1 is perfect, and where all headlines are shares it is at least 0.
+
+    :param score_names: ``<task>/<metric>``, a task's headline first.
+    """
+    return (0.0 if all(map(is_share, headlines(score_names))) else None), 1.0
+
+
 def headlines(scores: Iterable[str]) -> list[str]:
     """Of names in the order of a table the first of each task."""
     first: dict[str, str] = {}
