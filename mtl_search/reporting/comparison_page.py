@@ -18,6 +18,7 @@ from mtl_search.metrics.scores import headline_word
 from mtl_search.reporting.comparison_answer import answer, pick_names, question, seeds_to_decide, state
 from mtl_search.reporting.comparison_differences import differences_with_notes
 from mtl_search.reporting.comparison_notes import table_notes
+from mtl_search.reporting.comparison_tuning import tuning_data
 from mtl_search.reporting.figures import (
     branch_points_data,
     cosines_data,
@@ -72,6 +73,7 @@ def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
         "failed": [_failed(entrants, comparison, key, seed) for key, seed in comparison.missing],
         "unresolved": dict(comparison.asked.get("unresolved", {})),
         "picks": [_pick(run, entrant) for entrant in entrants if entrant.is_pick],
+        "tuning": tuning_data(comparison),
         "shares": shares_data(entrants),
         "branch_points": [data for data in map(branch_points_data, entrants) if data],
         "cosines": _cosines(entrants, other),
@@ -224,8 +226,7 @@ def _made(run: Run, comparison: Comparison, entrants: Sequence[Entrant]) -> list
         "Dataset": ", ".join([dataset.name, *as_pairs(dataset.options)]),
         "Splits": _splits(asked["split"], bool(run.trials)),
         "Budget": _budget(asked["training"]),
-        "Equal for all": "samples, number of epochs, optimiser, learning rates and batch size of the phase `training`;"
-        " and for each seed the order of the samples in it.",
+        "Equal for all": _equal_for_all(asked.get("tuning")),
         "Spent besides": _spent_besides(entrants),
         "Seeds": f"{asked['seeds']} for each entrant: of initial weights, primitives, and order of the samples.",
         "Better is": "higher for the mean over tasks and Delta_m; lower for parameters, MACs and the cost of training.",
@@ -237,6 +238,16 @@ def _made(run: Run, comparison: Comparison, entrants: Sequence[Entrant]) -> list
         else "none; only baselines are compared.",
     }
     return [{"name": name, "text": text} for name, text in pairs.items() if text]
+
+
+def _equal_for_all(tuning: Mapping[str, Any] | None) -> str:
+    same = "samples, number of epochs, optimiser"
+    if tuning is None:
+        return (
+            f"{same}, learning rates and batch size of the phase `training`; and for each seed the order of the samples"
+            " in it."
+        )
+    return f"{same} of the phase `training`, and {count(tuning['trainings'], 'training', 'trainings')} to tune each."
 
 
 def _splits(split: str, searched: bool) -> str:
