@@ -231,10 +231,9 @@ class ComparisonTrainings:
 
     def _all_tuned(self, tuning: Tuned) -> dict[str, Any]:
         """What ``comparison.json`` says of the tuning: of entrants of earlier calls, too."""
-        now_tuned = {about["key"] for about in tuning.subjects}
         earlier = (self.before.asked.get("tuning") or {"subjects": []})["subjects"] if self.before else []
-        kept = [about for about in earlier if about["key"] not in now_tuned]
-        return {"trainings": tuning.trainings, "seed": tuning.seed, "subjects": [*kept, *tuning.subjects]}
+        subjects = {about["key"]: about for about in (*earlier, *tuning.subjects)}
+        return {"trainings": tuning.trainings, "seed": tuning.seed, "subjects": list(subjects.values())}
 
     def _revisions(self) -> list[Any]:
         """The source revisions that trainings were made with, oldest first."""

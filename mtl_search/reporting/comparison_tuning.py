@@ -38,8 +38,8 @@ def _note(told: Mapping[str, Any], rows: list[dict[str, Any]]) -> str:
     ends = sum(bool(row["at_end"]) for row in rows)
     if not ends:
         return text
-    values = count(ends, "chosen value lies", "chosen values lie")
-    return f"{text} {values} at an end of a range that had grown or could not: a better one may lie beyond."
+    values = count(ends, "chosen value lies at the end of its range", "chosen values lie at the end of their range")
+    return f"{text} {values}: a better one may lie beyond."
 
 
 def _rows(about: Mapping[str, Any]) -> list[dict[str, Any]]:
