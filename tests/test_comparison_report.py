@@ -293,6 +293,14 @@ def test_margins_and_frozen_steps_are_shown_epoch_by_epoch(run: Run, data: dict[
     assert f"did not learn in {share} % of the steps of the last epoch, in {share} % in that with the most" in text
 
 
+def test_choices_on_ties_are_told(run: Run) -> None:
+    outcomes = made_outcomes(["conal"], {}, run, 2)
+    write_comparison(run, [made_baseline("conal")], outcomes, seeds=2)
+    write_details(run.path, outcomes[1], {**made_details(outcomes[1]), "ties": ["layer 1 of left", "heads of <b>"]})
+    text = " ".join(Page(write_report(run)).text.split())
+    assert "in 1 of 2 trainings: layer 1 of left, heads of <b>. Another seed" in text
+
+
 def test_branch_points_of_an_earlier_version_are_shown(run: Run) -> None:
     (outcome,) = made_outcomes(["conal"], {}, run, 1)
     write_comparison(run, [made_baseline("conal")], [outcome], seeds=1)

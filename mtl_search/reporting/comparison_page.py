@@ -270,7 +270,16 @@ def _notes(entrants: Sequence[Entrant], scores: Sequence[str]) -> list[str]:
     if any(entrant.delta_m is None for entrant in entrants if entrant.outcomes):
         notes = [note for note in notes if not note.startswith("Delta_m")]
         notes.append("There is no Delta_m: it is over single-task networks that are trained and above 0 in every task.")
-    return notes
+    return notes + [_ties(entrant) for entrant in entrants if any(details.get("ties") for details in entrant.details)]
+
+
+def _ties(entrant: Entrant) -> str:
+    """Of a method that chooses between parents, which of its choices were none."""
+    told = [", ".join(details["ties"]) for details in entrant.details if details.get("ties")]
+    return (
+        f"{entrant.label} chose on ties, with less than 10 points between the likeliest two, in {len(told)} of"
+        f" {len(entrant.details)} trainings: {'; '.join(told)}. Another seed may choose otherwise there."
+    )
 
 
 def _made(run: Run, comparison: Comparison, entrants: Sequence[Entrant]) -> list[dict[str, str]]:

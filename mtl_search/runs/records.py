@@ -169,6 +169,7 @@ class Details(Record):
     phases: dict[str, PhaseRecord]
     share: dict[str, dict[str, Share]] = {}
     cosines: list[dict[str, Cosine | None]] = []
+    ties: list[str] = []
 
 
 class BranchDetails(Details):
