@@ -198,14 +198,14 @@ def _dataset(names: Sequence[str]) -> Dataset:
 def replay(setting: Setting, seed: int, world: World) -> list[Point]:
     """A search in simulated time: where it stands whenever a trial is complete."""
     experiment = _experiment(setting, seed, world)
-    space, epochs = experiment.search_space, experiment.training.epochs
+    space, epochs = experiment.proposal_space, experiment.training.epochs
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         writer = RunWriter(Path(folder) / "run", describe_environment(seed), world.dataset.score_names)
         writer.begin(experiment)
         proposals = Proposals(
             space, experiment.objectives, world.cost_of, setting.sampler, seed, None, stopped=setting.told
         )
-        progress = Progress(space.size, epochs, None)
+        progress = Progress(len(world.scores), epochs, None)
         campaign = Campaign(experiment, world.dataset, writer, proposals, progress)
         found: list[list[float]] = []
         points, spent = [Point(0.0, 0.0, 0.0)], 0.0

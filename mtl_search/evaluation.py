@@ -19,6 +19,7 @@ from mtl_search.methods._candidate import Candidate
 from mtl_search.metrics.scores import is_optional
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture, Backbone
+from mtl_search.spaces.proposal import Proposal
 from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Task
 from mtl_search.training.devices import device_of
@@ -36,6 +37,7 @@ class Entrant:
     :param method: With its options.
     :param backbone: Stages, widths and strides.
     :param width_multiplier: Factor on every width of the backbone.
+    :param training: Training settings of its own, instead of those that all share.
     :param balancing: Instead of the one that the training settings name.
     :param given: Weights that the method may start from.
     :param cosines: Whether to follow the cosines between the tasks' gradients, layer by layer.
@@ -44,12 +46,14 @@ class Entrant:
     method: Method
     backbone: Backbone
     width_multiplier: float = 1.0
+    training: Mapping[str, Any] = field(default_factory=dict)
     balancing: BalancingSettings | None = None
     given: Mapping[str, Tensor] = field(default_factory=dict)
     cosines: bool = False
 
     def problem(self, dataset: Dataset, training: Training, seed: int) -> Problem:
         """What its method has to solve."""
+        training = training.changed(self.training)
         if self.balancing is not None:
             training = training.model_copy(update={"balancing": self.balancing})
         return Problem(self.backbone, dataset, training, seed, self.width_multiplier, self.given)
@@ -134,9 +138,12 @@ Evaluate = Callable[[Architecture | Entrant, Dataset, Training, int, Course], It
 """Trains with a seed and reports after every epoch, then once more, ``done``, with the scores."""
 
 
-def entrant_of(what: Architecture | Entrant) -> Entrant:
-    """An architecture as an entrant; an entrant as it is."""
-    return Entrant(Candidate(what), what.backbone) if isinstance(what, Architecture) else what
+def entrant_of(what: Architecture | Proposal | Entrant) -> Entrant:
+    """An architecture or a proposal as an entrant; an entrant as it is."""
+    if isinstance(what, Entrant):
+        return what
+    architecture, values = (what, {}) if isinstance(what, Architecture) else (what.architecture, what.training)
+    return Entrant(Candidate(architecture), architecture.backbone, training=values)
 
 
 def evaluate_by_epoch(
@@ -227,19 +234,41 @@ def evaluate(
         learnable_parameters=last.cost.learnable_parameters,
         fixed_parameters=last.cost.fixed_parameters,
         macs=last.cost.macs,
+        worst_task=worst_quality(dataset.tasks, last.scores),
         scores=dict(last.scores),
     )
 
 
-def mean_quality(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
+def mean_quality(
+    tasks: tuple[Task, ...], scores: Mapping[str, float], weights: Mapping[str, float] | None = None
+) -> float:
     """Mean over tasks of each task's quality, the objective ``accuracy``; see :meth:`~mtl_search.tasks.Task.quality`.
 
+    :param weights: Task -> how much it counts; 1 for those that are not named.
     :raises DatasetError: If a task has no headline: no target of the split is there.
+    """
+    weighed = [(weights or {}).get(task.name, 1.0) for task in tasks]
+    products = zip(weighed, task_qualities(tasks, scores), strict=True)
+    return sum(weight * quality for weight, quality in products) / sum(weighed)
+
+
+def worst_quality(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
+    """The quality of the task that is done worst, the objective ``worst_task``.
+
+    :raises DatasetError: As :func:`mean_quality`.
+    """
+    return min(task_qualities(tasks, scores))
+
+
+def task_qualities(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[float]:
+    """The quality of each task, 1 is perfect.
+
+    :raises DatasetError: As :func:`mean_quality`.
     """
     missing = missing_scores(tasks, scores)
     if missing:
         raise DatasetError(f"there is no score {', '.join(missing)}: has the split any target for it?")
-    return sum(task.quality(_of_task(task, scores)) for task in tasks) / len(tasks)
+    return [task.quality(_of_task(task, scores)) for task in tasks]
 
 
 def missing_scores(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[str]:

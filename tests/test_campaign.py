@@ -41,7 +41,9 @@ def campaign_in(folder: Path, experiment: Experiment, dataset: Dataset) -> Campa
     writer = RunWriter(folder, begin_environment(experiment, dataset), dataset.score_names, measured)
     (writer.go_on if goes_on else writer.begin)(experiment)
     cost_of = functools.partial(estimate, tasks=dataset.tasks, input_shape=dataset.input_shape)
-    proposals = Proposals(experiment.search_space, experiment.objectives, cost_of, "random", 0, folder / "journal.log")
+    proposals = Proposals(
+        experiment.proposal_space, experiment.objectives, cost_of, "random", 0, folder / "journal.log"
+    )
     campaign = Campaign(experiment, dataset, writer, proposals, Progress(experiment.search.trials, EPOCHS, None))
     if goes_on:
         campaign.take_up(load_run(folder))

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -129,14 +128,22 @@ def test_the_test_split_is_all_that_is_measured_on_and_not_trained_on(run: Run) 
     assert seen == [{"train": 400, "test": 50}] * 2
 
 
-def test_delta_m_is_over_the_mean_of_the_single_task_networks(run: Run) -> None:
+def test_delta_m_is_over_the_single_task_networks_of_the_same_seed(run: Run) -> None:
     found = compare(run, baselines=["single_task", "hard_sharing"], picks=[], seeds=3, workers=0, evaluate=succeed)
-    singles = [one.accuracy for one in found.of("single_task")]
-    reference = float(np.mean([value for value in singles if value is not None]))
-    for one in found.outcomes:
+    references = {one.seed: one.accuracy for one in found.of("single_task")}
+    for one in found.of("hard_sharing"):
+        reference = references[one.seed]
         assert one.accuracy is not None
-        assert one.delta_m == pytest.approx(delta_m([one.accuracy] * 2, [reference] * 2, [True] * 2), abs=1e-5)
-    assert sum(one.delta_m or 0 for one in found.of("single_task")) == pytest.approx(0, abs=1e-5)
+        assert reference is not None
+        assert one.delta_m == pytest.approx(delta_m([one.accuracy] * 2, [reference] * 2, [True] * 2))
+    assert len({one.delta_m for one in found.of("hard_sharing")}) == 3
+    assert [one.delta_m for one in found.of("single_task")] == [0, 0, 0]
+
+
+def test_a_seed_without_single_task_networks_has_no_delta_m(run: Run) -> None:
+    compare(run, baselines=["single_task"], picks=[], seeds=2, workers=0, evaluate=succeed)
+    found = compare(run, baselines=["hard_sharing"], picks=[], seeds=3, workers=0, evaluate=succeed)
+    assert [one.delta_m is None for one in found.of("hard_sharing")] == [False, False, True]
 
 
 def test_without_single_task_networks_there_is_no_delta_m(run: Run) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -20,8 +21,9 @@ from made_comparisons import (
     write_comparison,
 )
 from made_runs import made_run
-from mtl_search.comparison.results import Comparison, Outcome, write_details
+from mtl_search.comparison.results import Comparison, Outcome, load_comparison, with_delta_m, write_details
 from mtl_search.errors import RunFolderError
+from mtl_search.metrics.intervals import interval
 from mtl_search.reporting.comparison_page import comparison_data
 from mtl_search.reporting.figures import (
     conflicts_figure,
@@ -101,7 +103,12 @@ def test_answer_says_better_where_the_interval_excludes_zero(run: Run) -> None:
 
 def test_answer_stays_open_where_the_interval_includes_zero(run: Run) -> None:
     first, _ = answer_to(run, [0.86, 0.87, 0.85], [0.85, 0.85, 0.865])
-    assert first.endswith("The interval includes 0: which of them is better stays open.")
+    assert first.endswith(
+        "The interval includes 0: which of them is better stays open; if mean and spread stay as they are, about 53"
+        " seeds would decide it."
+    )
+    first, _ = answer_to(run, [0.86, 0.87, 0.851], [0.85, 0.864, 0.866])
+    assert first.endswith("more than 100 seeds would decide it.")
 
 
 def test_answer_from_one_seed_says_so(run: Run) -> None:
@@ -111,8 +118,14 @@ def test_answer_from_one_seed_says_so(run: Run) -> None:
 
 
 def test_answer_uses_common_seeds_only(run: Run) -> None:
-    first, _ = answer_to(run, [0.86, 0.87, 0.865], [0.85, 0.859])
-    assert ", 2 seeds)" in first
+    first, _ = answer_to(run, [0.86, 0.87, 0.865, 0.99], [0.85, 0.859, 0.856], seeds=4)
+    assert "+1.00 points" in first
+    assert ", 3 seeds)" in first
+
+
+def test_answer_from_two_seeds_has_no_interval(run: Run) -> None:
+    first, _ = answer_to(run, [0.86, 0.87], [0.85, 0.859], seeds=2)
+    assert first.endswith("+1.05 points in 2 seeds. How much of that is chance is not known from 2 seeds.")
 
 
 def test_answer_takes_the_nearest_in_size_where_nothing_was_matched(run: Run) -> None:
@@ -148,7 +161,98 @@ def test_intervals_are_over_seeds(data: dict[str, Any], comparison: Comparison) 
     assert found["delta_m"]["mean"] == pytest.approx(
         sum(one.delta_m or 0 for one in comparison.of("recon")) / 3, abs=1e-9
     )
-    assert row(data, "single_task")["delta_m"]["mean"] == pytest.approx(0, abs=1e-5)
+    gains = [one.delta_m for one in comparison.of("recon")]
+    ends = stats.ttest_1samp(gains, 0).confidence_interval(0.95)
+    assert (found["delta_m"]["low"], found["delta_m"]["high"]) == pytest.approx((ends.low, ends.high))
+
+
+def test_single_task_is_at_0_without_an_interval(data: dict[str, Any]) -> None:
+    found = row(data, "single_task")["delta_m"]
+    assert (found["mean"], found["low"], found["high"], found["count"]) == (0, None, None, 3)
+
+
+def test_intervals_end_where_scores_do(run: Run) -> None:
+    values = {"single_task": [0.5, 0.52, 0.51], "hard_sharing": [0.999, 0.95, 0.9]}
+    outcomes = outcomes_with(values, {"single_task": 90_000, "hard_sharing": 50_000})
+    data = comparison_data(run, write_comparison(run, list(map(made_baseline, values)), outcomes))
+    found = row(data, "hard_sharing")
+    assert found["accuracy"]["high"] == 1
+    ends = stats.ttest_1samp(values["hard_sharing"], 0).confidence_interval()
+    assert ends.high > 1
+    assert found["accuracy"]["low"] == pytest.approx(ends.low)
+    assert found["delta_m"]["high"] == pytest.approx(sum(100 * (1 / one - 1) for one in values["single_task"]) / 3)
+    trace = next(trace for trace in standings_figure(data["standings"]).data if trace.name == "hard sharing")
+    assert trace.error_y.array[0] == pytest.approx(100 * (1 - found["accuracy"]["mean"]), abs=1e-3)
+    assert trace.error_y.arrayminus[0] > trace.error_y.array[0]
+
+
+def test_delta_m_is_over_the_seeds_that_single_task_has(run: Run) -> None:
+    values = {"single_task": [0.5, 0.52, 0.51], "hard_sharing": [0.55, 0.53, 0.54, 0.9]}
+    outcomes = outcomes_with(values, {"single_task": 90_000, "hard_sharing": 50_000})
+    data = comparison_data(run, write_comparison(run, list(map(made_baseline, values)), outcomes, 4))
+    found = row(data, "hard_sharing")
+    assert (found["accuracy"]["count"], found["delta_m"]["count"]) == (4, 3)
+    assert found["delta_m"]["mean"] == pytest.approx(100 * (0.55 / 0.5 + 0.53 / 0.52 + 0.54 / 0.51 - 3) / 3)
+    assert (
+        "Single-task networks were not trained with all seeds of hard sharing: Delta_m is over the others."
+        in (data["notes"])
+    )
+
+
+@pytest.mark.parametrize("headline", [0.0, -0.2, 1e-320])
+def test_a_headline_that_is_not_above_0_in_a_seed_leaves_no_delta_m(run: Run, headline: float) -> None:
+    values = {"single_task": [0.5, headline, 0.51], "hard_sharing": [0.55, 0.53, 0.54]}
+    outcomes = outcomes_with(values, {"single_task": 90_000, "hard_sharing": 50_000})
+    data = comparison_data(run, write_comparison(run, list(map(made_baseline, values)), outcomes))
+    assert {one["delta_m"] for one in data["entrants"]} == {None}
+    assert any("no Delta_m" in note for note in data["notes"])
+
+
+@pytest.mark.parametrize(("single", "points"), [([0.5, 0.6, 0.4], "4.0"), ([0.5, 0.51, 0.49], None)])
+def test_gains_over_an_uneven_reference_are_said_to_be_off(run: Run, single: list[float], points: str | None) -> None:
+    values = {"single_task": single, "hard_sharing": [0.55, 0.53, 0.54]}
+    outcomes = outcomes_with(values, {"single_task": 90_000, "hard_sharing": 50_000})
+    data = comparison_data(run, write_comparison(run, list(map(made_baseline, values)), outcomes))
+    told = [note for note in data["notes"] if "are off by about" in note]
+    assert len(told) == (points is not None)
+    if points:
+        assert "vary by up to 20\N{NO-BREAK SPACE}% of their mean" in told[0]
+        assert f"are off by about {points} points" in told[0]
+
+
+def test_tables_of_older_versions_get_their_delta_m_by_seed(run: Run) -> None:
+    made_comparison(run)
+    path = run.path / "baselines.csv"
+    lines = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+    place = lines[0].index("delta_m")
+    older = [lines[0], *([*line[:place], "7.5", *line[place + 1 :]] for line in lines[1:])]
+    path.write_text("".join(",".join(line) + "\n" for line in older), encoding="utf-8")
+    found = load_comparison(run.path)
+    assert found is not None
+    assert [one.delta_m for one in found.of("single_task")] == [0, 0, 0]
+    assert all(one.delta_m != 7.5 for one in found.outcomes)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("correlation", [0.0, 0.5])
+def test_intervals_of_delta_m_hold_the_true_gain_in_95_of_100_cases(seeds: int, correlation: float) -> None:
+    """The spread of single task is in them; 3000 made comparisons tell the share to 0.4 points."""
+    generator, held = np.random.default_rng(0), 0
+    for _ in range(3000):
+        common, rest = generator.standard_normal((2, seeds, 2))
+        reference = 0.8 * (1 + 0.005 * common)
+        own = 0.8 * 1.02 * (1 + 0.005 * (correlation * common + (1 - correlation**2) ** 0.5 * rest))
+        outcomes = [
+            Outcome(key, State.COMPLETE, key, seed, "test", scores={"left/accuracy": left, "right/accuracy": right})
+            for key, scores in (("single_task", reference), ("recon", own))
+            for seed, (left, right) in enumerate(scores.tolist())
+        ]
+        gains = [one.delta_m for one in with_delta_m(outcomes) if one.entrant == "recon" and one.delta_m is not None]
+        found = interval(gains)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 2 <= found.high
+    assert 0.93 <= held / 3000 <= 0.97
 
 
 def test_cost_of_training_counts_every_phase_in_multiples_of_hard_sharing(data: dict[str, Any]) -> None:
@@ -246,9 +350,58 @@ def test_differences_are_paired_and_marked(data: dict[str, Any], comparison: Com
         ends = expected.confidence_interval(0.95)
         assert (found["points"]["low"], found["points"]["high"]) == pytest.approx((ends.low, ends.high))
         assert found["excludes_zero"] is bool(expected.pvalue < 0.05)
+        assert found["p"] == pytest.approx(expected.pvalue)
     figure = differences_figure(data["differences"])
     assert sum(len(trace.x) for trace in figure.data) == len(means)
     assert len(figure.layout.yaxis.ticktext) == len(means)
+
+
+def test_differences_are_judged_by_themselves_and_after_holm(run: Run) -> None:
+    """Three of them against the pick: p is 0.001, 0.03 and above 0.05."""
+    pick = [0.850, 0.852, 0.849]
+    keys = ("hard_sharing", "recon", "conal")
+    values = {
+        "hard_sharing": [one + gain for one, gain in zip(pick, (0.010, 0.011, 0.0105), strict=True)],
+        "recon": [one - loss for one, loss in zip(pick, (0.010, 0.013, 0.018), strict=True)],
+        "conal": [one + gain for one, gain in zip(pick, (0.010, -0.004, 0.003), strict=True)],
+    }
+    best = run.front[-1].number
+    values[f"trial-{best}"] = pick
+    outcomes = outcomes_with(values, dict.fromkeys(values, 50_000))
+    entrants = [*map(made_baseline, keys), made_pick(best, ["best"])]
+    differences = comparison_data(run, write_comparison(run, entrants, outcomes))["differences"]
+    rows = {one["entrant"]: one for one in differences["rows"]}
+    p = {key: stats.ttest_rel(values[key], pick).pvalue for key in keys}
+    assert p["hard_sharing"] < 0.05 / 3 < 0.025 < p["recon"] < 0.05 < p["conal"]
+    assert [rows[key]["p_holm"] for key in keys] == pytest.approx([3 * p["hard_sharing"], 2 * p["recon"], p["conal"]])
+    assert [rows[key]["verdict"] for key in keys] == ["better", "worse", "open"]
+    assert [rows[key]["verdict_holm"] for key in keys] == ["better", "open", "open"]
+    assert [rows[key]["seeds_to_decide"] for key in keys] == [None, None, 24]
+    assert [trace.name for trace in differences_figure(differences).data] == [
+        "decided, also after Holm",
+        "decided by itself alone",
+        "open",
+    ]
+    assert "By itself 2 of 3 differences are decided" in differences["notes"][2]
+    assert "After Holm's correction for their number it is 1" in differences["notes"][2]
+    assert "about 24" in Page(write_report(run)).text
+
+
+def test_the_mean_over_tasks_is_called_quality_where_a_headline_is_none(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "none", 0)
+    outcomes = [
+        replace(one, scores={"left/accuracy": 0.8 + 0.01 * one.seed, "right/rmse": 0.2 + 0.01 * one.seed})
+        for one in made_outcomes(["single_task", "hard_sharing"], {}, run, 3)
+    ]
+    entrants = [made_baseline("single_task"), made_baseline("hard_sharing")]
+    data = comparison_data(run, write_comparison(run, entrants, outcomes))
+    assert data["word"] == "quality"
+    assert "mean quality on the test split" in data["answer"][0]
+    assert standings_figure(data["standings"]).layout.updatemenus[0].buttons[0].label == "quality"
+    assert "points of mean quality" in differences_figure(data["differences"]).layout.title.text.replace("<br>", " ")
+    text = Page(write_report(run)).text
+    assert "Quality against learnable parameters" in text
+    assert "ean accuracy" not in text
 
 
 def test_shares_are_means_over_seeds(data: dict[str, Any], comparison: Comparison) -> None:
@@ -460,6 +613,8 @@ def test_same_folder_gives_the_same_page(run: Run, comparison: Comparison) -> No
 
 def test_one_seed_has_no_intervals_to_count(run: Run) -> None:
     differences = comparison_data(run, made_comparison(run, 1))["differences"]
-    assert "With one seed there is none." in differences["notes"][1]
+    assert "With fewer than three seeds there is none." in differences["notes"][1]
+    assert {one["verdict"] for one in differences["rows"]} == {"open"}
+    assert {one["seeds_to_decide"] for one in differences["rows"]} == {None}
     assert len(differences["notes"]) == 2
     assert not any(trace.error_x.visible for trace in differences_figure(differences).data)

@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from mtl_search.errors import FieldError
-from mtl_search.metrics.relative_gain import delta_m, delta_m_by_task, delta_m_flat
+from mtl_search.metrics.relative_gain import delta_m, delta_m_bounds, delta_m_by_task, delta_m_flat
 
 SINGLE_TASK = (43.37, 52.24, 22.40)
 """Segmentation (higher is better), depth and normals (lower is better) of the single-task networks on NYUv2."""
@@ -25,6 +25,21 @@ def test_better_is_positive_in_both_directions() -> None:
     assert delta_m([0.9], [0.6], [True]) == pytest.approx(50)
     assert delta_m([0.3], [0.6], [False]) == pytest.approx(50)
     assert delta_m([0.9, 0.3], [0.6, 0.6], [True, True]) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("names", "reference", "ends"),
+    [
+        (["left/accuracy", "right/accuracy"], [0.8, 0.5], (-100, (25 + 100) / 2)),
+        (["left/rmse", "right/mae"], [0.8, 0.5], (None, 100)),
+        (["left/accuracy", "right/rmse"], [0.8, 0.5], (None, (25 + 100) / 2)),
+        (["left/accuracy", "right/loss"], [0.8, 0.5], (None, None)),
+    ],
+)
+def test_gains_end_at_perfect_scores(
+    names: list[str], reference: list[float], ends: tuple[float | None, float | None]
+) -> None:
+    assert delta_m_bounds(names, reference) == pytest.approx(ends)
 
 
 @pytest.mark.parametrize(

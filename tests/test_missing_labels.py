@@ -277,7 +277,7 @@ def test_tasks_of_many_kinds_are_searched_compared_reported_and_exported(tmp_pat
     assert "<th>place<br>rmse</th>" in page
     assert "<th>flag<br>accuracy<br>in %</th>" in page
     assert "Lower is better in place/rmse." in page
-    assert "Mean accuracy is the mean quality over tasks" in page
+    assert "Mean quality is the mean over tasks" in page
     assert f"<td>{pick.scores['place/rmse']:.4g}" in page
 
     model = export(run, best.number, format="torch")

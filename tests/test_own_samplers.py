@@ -13,7 +13,7 @@ from mtl_search.samplers.gaussian_process import GaussianProcess, Kernel, most_l
 from mtl_search.samplers.improvement import directions, expected_improvement, reached
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import load_experiment
-from mtl_search.spaces.space import SearchSpace
+from mtl_search.spaces.proposal import Proposal, ProposalSpace
 from mtl_search.tasks import Classification
 
 OBJECTIVES = ("accuracy", "learnable_parameters")
@@ -26,13 +26,13 @@ def cost_of(architecture: Architecture) -> Cost:
 
 
 @pytest.fixture(scope="module")
-def small() -> SearchSpace:
-    return load_experiment("quickstart", ["space.granularity=network", "space.branch_depth=[1, 2]"]).search_space
+def small() -> ProposalSpace:
+    return load_experiment("quickstart", ["space.granularity=network", "space.branch_depth=[1, 2]"]).proposal_space
 
 
 @pytest.fixture(scope="module")
-def large() -> SearchSpace:
-    return load_experiment("quickstart").search_space
+def large() -> ProposalSpace:
+    return load_experiment("quickstart").proposal_space
 
 
 def accuracy_of(architecture: Architecture) -> float:
@@ -46,22 +46,26 @@ def accuracy_of(architecture: Architecture) -> float:
     )
 
 
-def values_of(architecture: Architecture) -> list[float]:
-    return [accuracy_of(architecture), float(cost_of(architecture).learnable_parameters)]
+def parameters_of(proposal: Proposal) -> int:
+    return cost_of(proposal.architecture).learnable_parameters
 
 
-def made(space: SearchSpace, seed: int = 0, **limits: float) -> Bayesian:
+def values_of(proposal: Proposal) -> list[float]:
+    return [accuracy_of(proposal.architecture), float(parameters_of(proposal))]
+
+
+def made(space: ProposalSpace, seed: int = 0, **limits: float) -> Bayesian:
     return Bayesian(space, OBJECTIVES, cost_of, limits, seed)
 
 
-def suggested(sampler: Bayesian, count: int) -> list[Architecture]:
+def suggested(sampler: Bayesian, count: int) -> list[Proposal]:
     """Suggestions that are each trained before the next one."""
-    seen: dict[Architecture, None] = {}
+    seen: dict[Proposal, None] = {}
     for _ in range(count):
-        architecture = sampler.suggest(seen, ())
-        assert architecture is not None
-        seen[architecture] = None
-        sampler.learn(architecture, values_of(architecture))
+        proposal = sampler.suggest(seen, ())
+        assert proposal is not None
+        seen[proposal] = None
+        sampler.learn(proposal, values_of(proposal))
     return list(seen)
 
 
@@ -122,10 +126,10 @@ def test_the_most_likely_kernel_tells_signal_from_noise() -> None:
     assert most_likely_kernel(features, clean).noise < most_likely_kernel(features, noisy).noise
 
 
-def test_finds_the_front_with_fewer_trainings_than_chance(large: SearchSpace) -> None:
+def test_finds_the_front_with_fewer_trainings_than_chance(large: ProposalSpace) -> None:
     worst = [0.7, 100_000.0]
 
-    def volume(architectures: list[Architecture]) -> float:
+    def volume(architectures: list[Proposal]) -> float:
         points = [[values_of(one)[0], axis_value(OBJECTIVES[1], values_of(one)[1])] for one in architectures]
         return hypervolume(points, [worst[0], axis_value(OBJECTIVES[1], worst[1])], ["maximize", "minimize"])
 
@@ -133,14 +137,14 @@ def test_finds_the_front_with_fewer_trainings_than_chance(large: SearchSpace) ->
     assert volume(suggested(made(large), 30)) > volume(drawn)
 
 
-def test_suggests_nothing_that_breaks_a_known_limit(large: SearchSpace) -> None:
-    costs = [cost_of(architecture).learnable_parameters for architecture in suggested(made(large), 25)]
+def test_suggests_nothing_that_breaks_a_known_limit(large: ProposalSpace) -> None:
+    costs = [parameters_of(proposal) for proposal in suggested(made(large), 25)]
     limit = sorted(costs)[len(costs) // 3]
     kept = suggested(made(large, learnable_parameters=limit, latency_ms=0.1), 25)
-    assert max(cost_of(architecture).learnable_parameters for architecture in kept[FIRST:]) <= limit
+    assert max(parameters_of(proposal) for proposal in kept[FIRST:]) <= limit
 
 
-def test_what_is_under_way_promises_less(large: SearchSpace) -> None:
+def test_what_is_under_way_promises_less(large: ProposalSpace) -> None:
     sampler = made(large)
     seen = dict.fromkeys(suggested(sampler, 15))
     best = sampler.suggest(seen, ())
@@ -150,19 +154,19 @@ def test_what_is_under_way_promises_less(large: SearchSpace) -> None:
     assert float(after.sum()) < float(before.sum())
 
 
-def test_a_small_space_is_suggested_whole(small: SearchSpace) -> None:
-    found = suggested(made(small), small.size)
+def test_a_small_space_is_suggested_whole(small: ProposalSpace) -> None:
+    found = suggested(made(small), int(small.size))
     assert len(found) == small.size
-    mask = front_mask([values_of(one) for one in small.architectures()], ["maximize", "minimize"])
-    early = suggested(made(small), small.size // 2)
-    on_front = [one for one, on in zip(small.architectures(), mask, strict=True) if on]
+    mask = front_mask([values_of(one) for one in small.proposals()], ["maximize", "minimize"])
+    early = suggested(made(small), int(small.size) // 2)
+    on_front = [one for one, on in zip(small.proposals(), mask, strict=True) if on]
     assert len(set(early) & set(on_front)) > 0.7 * len(on_front)
 
 
-def test_the_dearest_architecture_is_worth_something(small: SearchSpace) -> None:
+def test_the_dearest_architecture_is_worth_something(small: ProposalSpace) -> None:
     sampler = made(small)
     suggested(sampler, 20)
-    dearest = max(small.architectures(), key=lambda one: cost_of(one).learnable_parameters)
+    dearest = max(small.proposals(), key=lambda one: parameters_of(one))
     assert sampler.improvements([dearest], ())[0] > 0
 
 
@@ -172,19 +176,19 @@ def test_where_all_cost_the_same_the_accurate_ones_are_found() -> None:
         "space.shared_ratio=[1.0]",
         "space.width_multiplier=[1.0]",
     ]
-    space = load_experiment("quickstart", changes).search_space
+    space = load_experiment("quickstart", changes).proposal_space
     sampler = Bayesian(space, OBJECTIVES, cost_of, {}, 0)
-    seen: list[Architecture] = []
+    seen: list[Proposal] = []
     for _ in range(30):
-        architecture = sampler.suggest(seen, ())
-        assert architecture is not None
-        seen.append(architecture)
-        sampler.learn(architecture, [fmean(layer.bank == "sparse" for layer in architecture.layers), 100.0])
-    assert len({cost_of(one).learnable_parameters for one in space.architectures()}) == 1
-    assert max(fmean(layer.bank == "sparse" for layer in one.layers) for one in seen) == 1
+        proposal = sampler.suggest(seen, ())
+        assert proposal is not None
+        seen.append(proposal)
+        sampler.learn(proposal, [fmean(layer.bank == "sparse" for layer in proposal.architecture.layers), 100.0])
+    assert len({parameters_of(one) for one in space.proposals()}) == 1
+    assert max(fmean(layer.bank == "sparse" for layer in one.architecture.layers) for one in seen) == 1
 
 
-def test_what_is_under_way_makes_nothing_else_surer(large: SearchSpace) -> None:
+def test_what_is_under_way_makes_nothing_else_surer(large: ProposalSpace) -> None:
     sampler = made(large)
     first = suggested(sampler, 10)[0]
     kernel = sampler._kernel()[0]
@@ -199,39 +203,39 @@ def test_what_is_under_way_makes_nothing_else_surer(large: SearchSpace) -> None:
 
 def infeasible_before(trained: int, limit: float, sampler: Bayesian) -> int:
     """Proposals that break a limit that is measured, before so many that keep it. Slow is what has many MACs."""
-    seen: list[Architecture] = []
+    seen: list[Proposal] = []
     broken = 0
     while len(seen) - broken < trained:
-        architecture = sampler.suggest(seen, ())
-        assert architecture is not None
-        seen.append(architecture)
-        if cost_of(architecture).macs > limit:
-            sampler.learn_infeasible(architecture, ["latency_ms"])
+        proposal = sampler.suggest(seen, ())
+        assert proposal is not None
+        seen.append(proposal)
+        if cost_of(proposal.architecture).macs > limit:
+            sampler.learn_infeasible(proposal, ["latency_ms"])
             broken += 1
         else:
-            sampler.learn(architecture, values_of(architecture))
+            sampler.learn(proposal, values_of(proposal))
     return broken
 
 
-def test_a_limit_that_is_measured_is_learned(large: SearchSpace) -> None:
-    macs = sorted(cost_of(large.sample(seed)).macs for seed in range(400))
+def test_a_limit_that_is_measured_is_learned(large: ProposalSpace) -> None:
+    macs = sorted(cost_of(large.sample(seed).architecture).macs for seed in range(400))
     assert infeasible_before(20, macs[40], made(large, latency_ms=1.0)) < 20, "by lot it were 180"
 
 
-def test_known_limits_are_kept_from_the_first_on(large: SearchSpace) -> None:
-    sizes = sorted(cost_of(large.sample(seed)).learnable_parameters for seed in range(400))
+def test_known_limits_are_kept_from_the_first_on(large: ProposalSpace) -> None:
+    sizes = sorted(cost_of(large.sample(seed).architecture).learnable_parameters for seed in range(400))
     limit = float(sizes[8])
-    for architecture in suggested(made(large, learnable_parameters=limit), 12):
-        assert cost_of(architecture).learnable_parameters <= limit
+    for proposal in suggested(made(large, learnable_parameters=limit), 12):
+        assert parameters_of(proposal) <= limit
 
 
-def test_a_space_of_which_nothing_keeps_the_limits_any_more_is_at_its_end(small: SearchSpace) -> None:
-    sizes = sorted(cost_of(one).learnable_parameters for one in small.architectures())
+def test_a_space_of_which_nothing_keeps_the_limits_any_more_is_at_its_end(small: ProposalSpace) -> None:
+    sizes = sorted(parameters_of(one) for one in small.proposals())
     sampler = made(small, learnable_parameters=float(sizes[9]))
     kept = suggested(sampler, sum(size <= sizes[9] for size in sizes))
     assert sampler.suggest(kept, ()) is None
 
 
-def test_seeds_draw_pools_of_their_own(large: SearchSpace) -> None:
-    first, second = ({one.architecture for one in made(large, seed)._pool()} for seed in (0, 1))
+def test_seeds_draw_pools_of_their_own(large: ProposalSpace) -> None:
+    first, second = ({one.proposal for one in made(large, seed)._pool()} for seed in (0, 1))
     assert len(first & second) < len(first) / 4

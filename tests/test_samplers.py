@@ -15,7 +15,7 @@ from mtl_search.samplers import study as samplers
 from mtl_search.samplers.study import POPULATION, Proposals
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import load_experiment
-from mtl_search.spaces.space import SearchSpace
+from mtl_search.spaces.proposal import Proposal, ProposalSpace
 from mtl_search.tasks import Classification
 
 SAMPLERS = ("bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution")
@@ -24,17 +24,17 @@ every_sampler = pytest.mark.parametrize("sampler", SAMPLERS)
 
 
 @pytest.fixture(scope="module")
-def space() -> SearchSpace:
-    return load_experiment("quickstart").search_space
+def space() -> ProposalSpace:
+    return load_experiment("quickstart").proposal_space
 
 
 @pytest.fixture(scope="module")
-def small() -> SearchSpace:
+def small() -> ProposalSpace:
     changes = ["space.granularity=network", "space.bank=[linear]", "space.branch_depth=[1]"]
-    return load_experiment("quickstart", changes).search_space
+    return load_experiment("quickstart", changes).proposal_space
 
 
-def made(space: SearchSpace, sampler: str, journal: Path | None = None, seed: int = 0) -> Proposals:
+def made(space: ProposalSpace, sampler: str, journal: Path | None = None, seed: int = 0) -> Proposals:
     return Proposals(space, OBJECTIVES, cost_of, sampler, seed, journal)
 
 
@@ -45,52 +45,53 @@ def cost_of(architecture: Architecture) -> Cost:
     return estimate(architecture, TASKS, (1, 36, 36))
 
 
-def values_of(architecture: Architecture) -> list[float]:
+def values_of(proposal: Proposal) -> list[float]:
     """A made-up truth: wide networks that share half of their channels are accurate, and dear."""
+    architecture = proposal.architecture
     ratios = [layer.shared_ratio for layer in architecture.layers]
     cost = 1000 * architecture.width_multiplier * (4 - sum(ratios))
     return [math.log(cost) / 10 - sum(abs(ratio - 0.5) for ratio in ratios) / 5, cost]
 
 
-def end(proposals: Proposals, number: int, architecture: Architecture) -> None:
+def end(proposals: Proposals, number: int, proposal: Proposal) -> None:
     """Each kind of end in turn."""
     if number % 6 == 2:
-        proposals.tell_failed(architecture, "no luck")
+        proposals.tell_failed(proposal, "no luck")
     elif number % 6 == 3:
-        proposals.tell_infeasible(architecture, {"macs": 5.0})
+        proposals.tell_infeasible(proposal, {"macs": 5.0})
     elif number % 6 == 4:
-        proposals.tell_stopped(architecture, values_of(architecture))
+        proposals.tell_stopped(proposal, values_of(proposal))
     else:
-        proposals.tell(architecture, values_of(architecture))
+        proposals.tell(proposal, values_of(proposal))
 
 
-def proposed(proposals: Proposals, count: int, first: int = 0) -> list[Architecture]:
+def proposed(proposals: Proposals, count: int, first: int = 0) -> list[Proposal]:
     found = []
     for number in range(first, first + count):
-        architecture = proposals.ask()
-        assert architecture is not None
-        end(proposals, number, architecture)
-        found.append(architecture)
+        proposal = proposals.ask()
+        assert proposal is not None
+        end(proposals, number, proposal)
+        found.append(proposal)
     return found
 
 
 @every_sampler
-def test_proposals_are_different_architectures_of_the_space(sampler: str, space: SearchSpace) -> None:
+def test_proposals_are_different_architectures_of_the_space(sampler: str, space: ProposalSpace) -> None:
     found = proposed(made(space, sampler), 60)
     assert len(set(found)) == 60
-    assert all(space.contains(architecture) for architecture in found)
+    assert all(space.contains(proposal) for proposal in found)
 
 
 @every_sampler
-def test_a_small_space_is_proposed_whole(sampler: str, small: SearchSpace) -> None:
+def test_a_small_space_is_proposed_whole(sampler: str, small: ProposalSpace) -> None:
     proposals = made(small, sampler)
-    found = proposed(proposals, small.size)
-    assert set(found) == set(small.architectures())
+    found = proposed(proposals, int(small.size))
+    assert set(found) == set(small.proposals())
     assert proposals.ask() is None
 
 
 @every_sampler
-def test_same_seed_same_proposals(sampler: str, space: SearchSpace) -> None:
+def test_same_seed_same_proposals(sampler: str, space: ProposalSpace) -> None:
     assert proposed(made(space, sampler), 30) == proposed(made(space, sampler), 30)
     assert proposed(made(space, sampler), 30) != proposed(made(space, sampler, seed=1), 30)
 
@@ -98,7 +99,7 @@ def test_same_seed_same_proposals(sampler: str, space: SearchSpace) -> None:
 @every_sampler
 @pytest.mark.parametrize("cut", [1, 14, 26])
 def test_a_search_that_was_cut_off_is_gone_on_with_alike(
-    sampler: str, cut: int, space: SearchSpace, tmp_path: Path
+    sampler: str, cut: int, space: ProposalSpace, tmp_path: Path
 ) -> None:
     """With a proposal open, which stays open, and one that the last process did not come to."""
     whole = proposed(made(space, sampler, tmp_path / "whole.log"), 36)
@@ -108,16 +109,16 @@ def test_a_search_that_was_cut_off_is_gone_on_with_alike(
     assert open_one == whole[cut]
     after = made(space, sampler, tmp_path / "cut.log")
     assert after.remember(ended, [open_one]) == []
-    for number, architecture in enumerate(ended):
+    for number, proposal in enumerate(ended):
         if number % 6 == 4:
-            after.remember_stopped(architecture, values_of(architecture))
+            after.remember_stopped(proposal, values_of(proposal))
         elif number % 6 not in (2, 3):
-            after.remember_values(architecture, values_of(architecture))
+            after.remember_values(proposal, values_of(proposal))
     end(after, cut, open_one)
     assert [*ended, open_one, *proposed(after, 36 - cut - 1, first=cut + 1)] == whole
 
 
-def test_an_end_that_the_study_was_not_told_is_found(space: SearchSpace, tmp_path: Path) -> None:
+def test_an_end_that_the_study_was_not_told_is_found(space: ProposalSpace, tmp_path: Path) -> None:
     before = made(space, "tpe", tmp_path / "journal.log")
     ended = proposed(before, 3)
     untold, lost = before.ask(), before.ask()
@@ -129,21 +130,21 @@ def test_an_end_that_the_study_was_not_told_is_found(space: SearchSpace, tmp_pat
     assert after.ask() == lost, "what was never begun is proposed again"
 
 
-def test_points_come_first(space: SearchSpace) -> None:
+def test_points_come_first(space: ProposalSpace) -> None:
     points = [space.point({"shared_ratio": 1.0}), space.point({"width_multiplier": 1.5, "layer1.shared_ratio": 0.25})]
     proposals = Proposals(space, OBJECTIVES, cost_of, "tpe", 0, None, points)
     assert proposed(proposals, 2) == points
     assert proposed(proposals, 5)[0] not in points
 
 
-def test_a_point_answers_for_all_layers_or_for_one(space: SearchSpace) -> None:
-    point = space.point({"bank": "linear", "shared_ratio": 0.5, "layer1.shared_ratio": 1.0, "branch_depth": 2})
+def test_a_point_answers_for_all_layers_or_for_one(space: ProposalSpace) -> None:
+    point = space.space.point({"bank": "linear", "shared_ratio": 0.5, "layer1.shared_ratio": 1.0, "branch_depth": 2})
     assert [layer.bank for layer in point.layers] == ["linear"] * 3
     assert [(layer.shared_ratio, layer.branch_depth) for layer in point.layers] == [(0.5, 2), (1.0, 0), (0.5, 2)]
-    assert point.width_multiplier == space.width_multiplier[0]
+    assert point.width_multiplier == space.space.width_multiplier[0]
 
 
-def test_a_point_outside_the_space_is_refused(space: SearchSpace) -> None:
+def test_a_point_outside_the_space_is_refused(space: ProposalSpace) -> None:
     with pytest.raises(FieldError, match=r"`shared_ratio` must be one of \[1.0, 0.75, 0.5, 0.25\] for layer0"):
         space.point({"shared_ratio": 0.9})
     with pytest.raises(UnknownNameError, match="Did you mean `shared_ratio`"):
@@ -151,17 +152,17 @@ def test_a_point_outside_the_space_is_refused(space: SearchSpace) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "evolution"])
-def test_a_sampler_that_learns_finds_more_than_chance(sampler: str, space: SearchSpace) -> None:
+def test_a_sampler_that_learns_finds_more_than_chance(sampler: str, space: ProposalSpace) -> None:
     """On a truth without noise: more of the best of all that both have tried."""
 
     def tried(name: str, seed: int) -> list[list[float]]:
         proposals = made(space, name, seed=seed)
         found = []
         for _ in range(80):
-            architecture = proposals.ask()
-            assert architecture is not None
-            proposals.tell(architecture, values_of(architecture))
-            found.append(values_of(architecture))
+            proposal = proposals.ask()
+            assert proposal is not None
+            proposals.tell(proposal, values_of(proposal))
+            found.append(values_of(proposal))
         return found
 
     wins = 0
@@ -172,7 +173,7 @@ def test_a_sampler_that_learns_finds_more_than_chance(sampler: str, space: Searc
     assert wins >= 2
 
 
-def test_evolution_steps_from_its_population(space: SearchSpace) -> None:
+def test_evolution_steps_from_its_population(space: ProposalSpace) -> None:
     proposals = made(space, "evolution")
     parents = proposed(proposals, 2 * POPULATION)
     child = proposals.ask()
@@ -201,7 +202,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, "missing"])
-def test_a_damaged_journal_is_made_again_from_what_ended(damage: str, space: SearchSpace, tmp_path: Path) -> None:
+def test_a_damaged_journal_is_made_again_from_what_ended(damage: str, space: ProposalSpace, tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     before = made(space, "tpe", path)
     first, second, third = proposed(before, 3)
@@ -216,8 +217,8 @@ def test_a_damaged_journal_is_made_again_from_what_ended(damage: str, space: Sea
     after = made(space, "tpe", path)
     untold = after.remember([first, second, third], [open_one])
     assert untold == [first, second, third]
-    for architecture in untold:
-        after.tell(architecture, values_of(architecture))
+    for proposal in untold:
+        after.tell(proposal, values_of(proposal))
     (remark,) = after.remarks
     assert remark.startswith("journal.log: ")
     assert remark.endswith("; it was made again from trials.csv and architectures.")
@@ -226,12 +227,12 @@ def test_a_damaged_journal_is_made_again_from_what_ended(damage: str, space: Sea
     assert again.remarks == [], "what was mended once is whole"
     held = {trial.user_attrs["architecture"]: trial for trial in again.study.trials}
     assert held[open_one.id].state is TrialState.RUNNING
-    for architecture in (first, second, third):
-        assert held[architecture.id].values == list(values_of(architecture))
+    for proposal in (first, second, third):
+        assert held[proposal.id].values == list(values_of(proposal))
     assert again.ask() not in (first, second, third, open_one, None)
 
 
-def test_a_journal_that_knows_more_than_the_table_is_made_again(space: SearchSpace, tmp_path: Path) -> None:
+def test_a_journal_that_knows_more_than_the_table_is_made_again(space: ProposalSpace, tmp_path: Path) -> None:
     """The last row of the table is lost: its trial is trained again, and the sampler must not know its values."""
     path = tmp_path / "journal.log"
     first, second = proposed(made(space, "random", path), 2)
@@ -248,24 +249,24 @@ def test_a_journal_that_knows_more_than_the_table_is_made_again(space: SearchSpa
 @pytest.mark.parametrize(
     ("told", "state"), [("extrapolated", "COMPLETE"), ("infeasible", "PRUNED"), ("nothing", "FAIL")]
 )
-def test_what_a_sampler_is_told_of_stopped_trials(told: str, state: str, space: SearchSpace) -> None:
+def test_what_a_sampler_is_told_of_stopped_trials(told: str, state: str, space: ProposalSpace) -> None:
     proposals = Proposals(space, OBJECTIVES, cost_of, "tpe", 0, None, stopped=told)  # type: ignore[arg-type]
-    architecture = proposals.ask()
-    assert architecture is not None
-    proposals.tell_stopped(architecture, values_of(architecture))
+    proposal = proposals.ask()
+    assert proposal is not None
+    proposals.tell_stopped(proposal, values_of(proposal))
     assert [trial.state.name for trial in proposals.study.trials] == [state]
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
 def test_the_latest_trials_tell_the_generation_that_all_trials_do(
-    sampler: str, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+    sampler: str, space: ProposalSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def generations(count: int = 6 * POPULATION, workers: int = 3) -> list[tuple[Architecture, object]]:
+    def generations(count: int = 6 * POPULATION, workers: int = 3) -> list[tuple[object, object]]:
         proposals, under_way = made(space, sampler), []
         for number in range(count):
-            architecture = proposals.ask()
-            assert architecture is not None
-            under_way.append(architecture)
+            proposal = proposals.ask()
+            assert proposal is not None
+            under_way.append(proposal)
             if len(under_way) == workers:
                 end(proposals, number, under_way.pop(number % workers))
         trials = proposals.study.get_trials(deepcopy=False)
@@ -280,6 +281,6 @@ def test_the_latest_trials_tell_the_generation_that_all_trials_do(
 @pytest.mark.parametrize("sampler", ["random", "tpe", "bayesian"])
 @pytest.mark.parametrize("ratios", [[1.0, 0.7, 0.4, 0.1], [0.9, 0.8, 0.7], [1.0, 0.5, 0.1]])
 def test_every_option_is_drawn_whatever_the_decimals(sampler: str, ratios: list[float]) -> None:
-    space = load_experiment("quickstart", [f"space.shared_ratio={ratios}"]).search_space
+    space = load_experiment("quickstart", [f"space.shared_ratio={ratios}"]).proposal_space
     found = proposed(made(space, sampler), 25)
-    assert {layer.shared_ratio for architecture in found for layer in architecture.layers} == set(ratios)
+    assert {layer.shared_ratio for proposal in found for layer in proposal.architecture.layers} == set(ratios)

@@ -1,7 +1,11 @@
+from dataclasses import astuple
+
+import numpy as np
 import pytest
 from scipy import stats
 
 from mtl_search.errors import FieldError
+from mtl_search.metrics.holm import holm
 from mtl_search.metrics.intervals import (
     chance_share,
     deviations_to_each_side,
@@ -14,7 +18,7 @@ FIRST = [0.871, 0.864, 0.869, 0.858]
 SECOND = [0.862, 0.861, 0.871, 0.85]
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("count", [3, 4])
 def test_interval_is_that_of_a_t_test(count: int) -> None:
     values = FIRST[:count]
     found = interval(values)
@@ -24,17 +28,67 @@ def test_interval_is_that_of_a_t_test(count: int) -> None:
     assert found.count == count
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("count", [3, 4])
 def test_paired_difference_is_that_of_a_paired_t_test(count: int) -> None:
     found = paired_difference(FIRST[:count], SECOND[:count])
-    expected = stats.ttest_rel(FIRST[:count], SECOND[:count]).confidence_interval(0.95)
+    test = stats.ttest_rel(FIRST[:count], SECOND[:count])
+    expected = test.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert found.p_value == pytest.approx(test.pvalue, rel=1e-9)
 
 
-def test_one_value_has_no_interval() -> None:
-    found = interval([0.5])
-    assert (found.mean, found.low, found.high, found.count) == (0.5, None, None, 1)
+@pytest.mark.parametrize(("values", "spread"), [([0.5], None), ([0.4, 0.6], 0.02**0.5)])
+def test_fewer_than_three_values_have_no_interval(values: list[float], spread: float | None) -> None:
+    found = interval(values)
+    assert (found.low, found.high, found.count, found.p_value) == (None, None, len(values), None)
+    assert (found.mean, found.spread) == pytest.approx((0.5, spread))
     assert not found.excludes_zero
+    assert found.count_to_decide is None
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds", "ends"),
+    [
+        ([0.9, 0.99, 0.96], (0.0, 1.0), (0.836, 1.0)),
+        ([0.1, 0.01, 0.04], (0.0, 1.0), (0.0, 0.164)),
+        ([0.1, 0.01, 0.04], (None, 1.0), (-0.064, 0.164)),
+        ([1.0, 1.0, 1.0], (0.0, 1.0), (1.0, 1.0)),
+    ],
+)
+def test_no_interval_reaches_beyond_what_is_possible(
+    values: list[float], bounds: tuple[float | None, float | None], ends: tuple[float, float]
+) -> None:
+    found = interval(values, bounds)
+    assert (found.low, found.high) == pytest.approx(ends, abs=1e-3)
+
+
+def test_equal_differences_leave_nothing_to_chance() -> None:
+    assert interval([0.5, 0.5, 0.5]).p_value == 0
+    assert interval([0.0, 0.0, 0.0]).p_value == 1
+
+
+@pytest.mark.parametrize(("mean", "count"), [(1.0, 7), (0.3, 46), (0.2, 99), (0.19, None), (0.0, None)])
+def test_how_many_values_would_decide(mean: float, count: int | None) -> None:
+    found = interval([mean - 1, mean, mean + 1])
+    assert found.spread == pytest.approx(1)
+    assert found.count_to_decide == count
+    if count:
+        reaches = [stats.t.ppf(0.975, n - 1) / n**0.5 for n in (count - 1, count)]
+        assert reaches[0] > mean > reaches[1]
+
+
+def test_holm_multiplies_by_what_is_left_and_never_falls() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_holm_is_seldom_wrong_about_any_where_nothing_differs() -> None:
+    p_values = np.random.default_rng(0).random((4000, 8))
+    plain = np.mean([min(row) < 0.05 for row in p_values])
+    corrected = np.mean([min(holm(row)) < 0.05 for row in p_values])
+    assert plain == pytest.approx(1 - 0.95**8, abs=0.02)
+    assert corrected == pytest.approx(0.05, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +100,7 @@ def test_an_interval_on_one_side_excludes_zero(values: list[float], excludes: bo
 
 def test_scaling_changes_the_unit() -> None:
     found, direct = interval(FIRST).scaled(100), interval([100 * value for value in FIRST])
-    assert (found.mean, found.low, found.high) == pytest.approx((direct.mean, direct.low, direct.high))
+    assert astuple(found) == pytest.approx(astuple(direct))
 
 
 def test_width_with_three_values() -> None:

@@ -34,7 +34,7 @@ def written(folder: Path, trials: list[Trial], asked: int, seconds_ago: float = 
     writer.begin(experiment)
     rows = [(trial.number, epoch) for trial in trials for epoch in range(1, trial.epochs + 1)]
     for trial in trials:
-        writer.start(trial.number, trial.architecture)
+        writer.start(trial.number, trial.proposal)
     writer.start(len(trials), experiment.search_space.sample(99))
     for number, epoch in [*rows, (len(trials), 1), (len(trials), 2)]:
         writer.add_epoch(EpochRow(number, epoch, 1.0, 1.0, None, {}), None)

@@ -15,6 +15,7 @@ from mtl_search.reporting.text import count
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.run import prepare
 from mtl_search.spaces.experiment import Experiment
+from mtl_search.spaces.ranges import offer_text
 from mtl_search.tasks import Binary, Classification, MultiLabel, Task, class_counts
 
 WIDTH = 80
@@ -41,6 +42,7 @@ def check(experiment: Experiment) -> dict[str, Any]:
         "inputs": _inputs(dataset, bank_note(first_banks(experiment), dataset)),
         "tasks": [_task(task, dataset) for task in dataset.tasks],
         "architectures": experiment.search_space.size,
+        "training": {name: offer_text(offer) for name, offer in experiment.space.training.items()},
         **{name: [getattr(ends.low, name), getattr(ends.high, name)] for name, _ in COSTS},
         "costs_are_about": ends.about,
         "trials": experiment.search.trials,
@@ -113,6 +115,7 @@ def check_text(found: Mapping[str, Any]) -> str:
         *_entry("inputs", _inputs_text(found["inputs"])),
         *(line for text in _notes(found["inputs"]) for line in _entry("", text)),
         *_entry("architectures", f"{found['architectures']:,}"),
+        *(line for name, text in found["training"].items() for line in _entry(name.replace("_", " "), text)),
         *(line for name, title in COSTS for line in _entry(title, _range_text(found, name))),
         *_entry("search", f"{found['trials']} trials of {found['epochs']} epochs, {found['sampler']}"),
     ]

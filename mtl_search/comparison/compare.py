@@ -7,31 +7,29 @@ ended is kept: the same call again goes on where the last one stopped, and train
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from mtl_search.comparison.entrants import architecture_entry, baseline_entry, check_entries
+from mtl_search.comparison.entrants import check_entries
+from mtl_search.comparison.lineup import Lineup
 from mtl_search.comparison.picks import Picks
+from mtl_search.comparison.plan import Plan
 from mtl_search.comparison.recipes import load_baselines
 from mtl_search.comparison.results import Comparison, load_comparison
-from mtl_search.comparison.trainings import ComparisonTrainings, FinalSplit
+from mtl_search.comparison.trainings import FinalSplit
 from mtl_search.datasets import Dataset
 from mtl_search.errors import (
-    ClusterError,
     FieldError,
     RunFolderError,
-    SearchInterruptedError,
     UserError,
     existing_folder,
 )
-from mtl_search.evaluation import Evaluate, evaluate_by_epoch
+from mtl_search.evaluation import Evaluate
 from mtl_search.execution.capacity import check_here, check_memory, first_banks
-from mtl_search.execution.engine import engine
-from mtl_search.execution.jobs import Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.processors import processors
-from mtl_search.internal.signals import advise
 from mtl_search.internal.temporary import temporary_folder
 from mtl_search.runs.environment import describe_environment
 from mtl_search.runs.folder import Run, check_free, load_run
@@ -40,8 +38,10 @@ from mtl_search.runs.writer import RunWriter, make_folder, remove_half_written
 from mtl_search.searching.run import default_folder, prepare
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
-from mtl_search.spaces.settings import MOST_MACHINES, Search
+from mtl_search.spaces.settings import MOST_MACHINES
 
+MOST_TRAININGS = 1_000
+"""Of each entrant, to tune it."""
 MOST_SEEDS = 1_000
 """Trainings of each entrant. Comparisons of the literature have three to ten."""
 
@@ -53,6 +53,7 @@ def compare(
     baselines: Sequence[str] = ("all",),
     picks: Sequence[str] | None = None,
     seeds: int = 3,
+    tune: int | None = None,
     workers: int | None = None,
     out: str | Path | None = None,
     address: str | None = None,
@@ -67,9 +68,14 @@ def compare(
     :param run: A run or its folder; or an experiment, for its dataset, backbone and training, without any search.
     :param dataset: Loaded as the experiment says if left out.
     :param baselines: Names of recipes, ``<recipe>@<variant>``, paths of YAML files, or ``all``.
-    :param picks: ``knee``, ``best``, ``smallest``, ``matched:<baseline>`` (the best of the front with at most that
-        baseline's learnable parameters), or numbers of trials; the first three if left out.
+    :param picks: ``knee`` (the best where the front has none), ``best``, ``smallest`` or numbers of trials, as
+        everywhere (:func:`~mtl_search.runs.picks.pick`), or ``matched:<baseline>`` (the best of the front with at most
+        that baseline's learnable parameters); the first three if left out.
     :param seeds: Trainings of each, seeds 0 to ``seeds - 1``.
+    :param tune: Trainings of each baseline and pick, before, on training and validation samples, to choose its own
+        settings with: what the experiment leaves open of ``training``, or the learning rate, and the options that its
+        recipe names as tunable. Variants of a recipe share what is found. Not tuned if left out, or as the comparison
+        in the folder was.
     :param workers: Trainings at the same time; 0: in this process. The experiment's number if left out.
     :param out: Folder for a comparison without a search, new or empty; ``results/<name>-<time>`` if left out.
     :param address: Of a running Ray cluster.
@@ -79,11 +85,11 @@ def compare(
     :raises UserError: If something given is wrong; nothing is written then.
     :raises SearchInterruptedError: On SIGINT or SIGTERM. What had ended is in the folder; the same call goes on.
     """
-    _check_counts(seeds, workers)
+    _check_counts(seeds, workers, tune)
     if isinstance(run, Experiment):
-        return _compare(run, dataset, baselines, picks, seeds, workers, out, address, show_progress, evaluate)
+        return _compare(run, dataset, baselines, picks, seeds, tune, workers, out, address, show_progress, evaluate)
     with _held(run.path if isinstance(run, Run) else Path(run)) as held:
-        return _compare(held, dataset, baselines, picks, seeds, workers, out, address, show_progress, evaluate)
+        return _compare(held, dataset, baselines, picks, seeds, tune, workers, out, address, show_progress, evaluate)
 
 
 @contextmanager
@@ -102,6 +108,7 @@ def _compare(
     baselines: Sequence[str],
     picks: Sequence[str] | None,
     seeds: int,
+    tune: int | None,
     workers: int | None,
     out: str | Path | None,
     address: str | None,
@@ -115,10 +122,11 @@ def _compare(
     if address is None:
         at_once = {} if workers is None else {"workers": workers}
         check_here(experiment.search.model_copy(update=at_once), changeable=False)
-    entries = [baseline_entry(one, experiment) for one in load_baselines(baselines)]
+    named = load_baselines(baselines)
     data = prepare(experiment, dataset)
     if isinstance(run, Run):
         _check_data(run, data, "to compare")
+    entries = Lineup(experiment, named, Picks.none()).entries()
     known = check_entries(entries, experiment, data)
     chosen = Picks(run, picks, {**_trained_sizes(run.path), **known}) if isinstance(run, Run) else Picks.none()
     if chosen.names and address is None:
@@ -126,15 +134,15 @@ def _compare(
     if not entries and not chosen.names:
         raise UserError("there is nothing to compare: give baselines, or picks of a run.")
     folder = run.path if isinstance(run, Run) else _new_folder(experiment, out)
-    trainings = ComparisonTrainings(folder, data, experiment.training, entries, chosen, seeds, "test")
+    plan = Plan(folder, data, Lineup(experiment, named, chosen), seeds, "test", tune)
     if not isinstance(run, Run):
         environment = {**describe_environment(experiment.search.seed), **described(data)}
         writer = RunWriter(folder, environment, data.score_names, rows=data.rows)
-        trainings.folder = functools.partial(_begun, writer, experiment)
-        trainings.advice = f"`mtl-search compare {folder}` with the same baselines goes on"
-    trainings.progress.console = Console(stderr=True) if show_progress else None
-    count = _worker_count(experiment, workers, len(trainings.pending), joins=address is not None)
-    return _hold(trainings, experiment.search, count, address, evaluate)
+        advice = f"`mtl-search compare {folder}` with the same baselines goes on"
+        plan = replace(plan, hold=functools.partial(_begun, writer, experiment), advice=advice)
+    plan = replace(plan, console=Console(stderr=True) if show_progress else None)
+    count = _worker_count(experiment, workers, plan.trainings_asked, joins=address is not None)
+    return plan.carry_out(experiment.search, count, address, evaluate)
 
 
 def train_alone(
@@ -156,26 +164,21 @@ def train_alone(
     :raises UserError: If something given is wrong; nothing is written then.
     """
     _check_counts(seeds)
-    entries = (
-        [architecture_entry(what, experiment)]
-        if isinstance(what, Architecture)
-        else [baseline_entry(one, experiment) for one in load_baselines([what])]
-    )
+    named = [] if isinstance(what, Architecture) else load_baselines([what])
+    lineup = Lineup(experiment, named, Picks.none(), [what] if isinstance(what, Architecture) else [])
     data = prepare(experiment)
     if run is not None:
         _check_data(run, data, "to train on it, or say `--like EXPERIMENT`")
-    check_entries(entries, experiment, data)
+    check_entries(lineup.entries(), experiment, data)
     with temporary_folder() as scratch:
         folder = scratch / "kept" if out is None else Path(out)
         make_folder(folder)
         with alone_in(folder):
             check_free(folder)
-            trainings = ComparisonTrainings(folder, data, experiment.training, entries, Picks.none(), seeds, split)
-            trainings.progress.console = Console(stderr=True)
-            trainings.advice = "nothing is kept" if out is None else f"what ended is in {folder}"
-            trainings.command = None
+            advice = "nothing is kept" if out is None else f"what ended is in {folder}"
+            plan = Plan(folder, data, lineup, seeds, split, advice=advice, command=None, console=Console(stderr=True))
             settings = experiment.search.model_copy(update={"cpus": processors()})
-            return _hold(trainings, settings, workers=0)
+            return plan.carry_out(settings, workers=0)
 
 
 def _check_data(run: Run, data: Dataset, what_for: str) -> None:
@@ -184,39 +187,9 @@ def _check_data(run: Run, data: Dataset, what_for: str) -> None:
         raise RunFolderError(f"{run.path}: its data is not what the search saw: {changed[0]}. Restore it {what_for}.")
 
 
-def _hold(
-    trainings: ComparisonTrainings,
-    settings: Search,
-    workers: int | None,
-    address: str | None = None,
-    evaluate: Evaluate | None = None,
-) -> Comparison:
-    """Do the trainings of a comparison that are missing, in a folder that this process is alone in."""
-    work = Work(
-        evaluate or functools.partial(evaluate_by_epoch, split=trainings.split),
-        trainings.data,
-        trainings.training,
-        settings.cpus,
-    )
-    with engine(work, settings, workers, address) as run_jobs, trainings.folder():
-        advise(trainings.advice)
-        trainings.begin()
-        try:
-            with trainings.progress:
-                run_jobs(trainings)
-        except KeyboardInterrupt as error:
-            left = len(trainings.missing)
-            raise SearchInterruptedError(f"interrupted: {left} trainings are left; {trainings.advice}.") from error
-        except ClusterError as error:
-            raise ClusterError(f"{error}; {trainings.advice}") from error
-        finally:
-            trainings.finish()
-    found = load_comparison(trainings.path)
-    assert found is not None
-    return found
-
-
-def _check_counts(seeds: int, workers: int | None = None) -> None:
+def _check_counts(seeds: int, workers: int | None = None, tune: int | None = None) -> None:
+    if tune is not None and not 1 <= tune <= MOST_TRAININGS:
+        raise FieldError("tune", f"must be from 1 to {MOST_TRAININGS:,}", tune)
     if not 1 <= seeds <= MOST_SEEDS:
         raise FieldError("seeds", f"must be from 1 to {MOST_SEEDS:,}", seeds)
     if workers is not None and not 0 <= workers <= MOST_MACHINES:

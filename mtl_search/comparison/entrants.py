@@ -11,6 +11,7 @@ from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
 from mtl_search.evaluation import Entrant, entrant_of
 from mtl_search.execution.capacity import check_memory
+from mtl_search.methods import make_method
 from mtl_search.runs.trial import Trial
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
@@ -35,9 +36,21 @@ class Entry:
     trial: int | None = None
 
 
-def baseline_entry(baseline: Baseline, experiment: Experiment) -> Entry:
-    """A baseline on an experiment's backbone."""
-    entrant = replace(baseline.entrant(experiment.backbone.build()), cosines=baseline.key in COSINES)
+def baseline_entry(
+    baseline: Baseline,
+    experiment: Experiment,
+    training: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Entry:
+    """A baseline on an experiment's backbone.
+
+    :param training: Training settings of its own.
+    :param options: Options of its method, besides those of its recipe.
+    """
+    training, options = training or {}, {**baseline.options, **(options or {})}
+    baseline = replace(baseline, method=make_method(baseline.named, options))
+    entrant = baseline.entrant(experiment.backbone.build())
+    entrant = replace(entrant, training=training, cosines=baseline.key in COSINES)
     about = {
         "key": baseline.key,
         "kind": "baseline",
@@ -45,8 +58,9 @@ def baseline_entry(baseline: Baseline, experiment: Experiment) -> Entry:
         "variant": baseline.variant,
         "description": baseline.description,
         "method": baseline.named,
-        "options": dict(baseline.options),
-        "balancing": (baseline.balancing or experiment.training.balancing).model_dump(mode="json"),
+        "options": options,
+        "training": dict(training),
+        "balancing": (baseline.balancing or experiment.training.changed(training).balancing).model_dump(mode="json"),
         "width_multiplier": baseline.width_multiplier,
         "curve": baseline.curve,
     }
@@ -61,20 +75,26 @@ def architecture_entry(architecture: Architecture, experiment: Experiment) -> En
     return Entry(key, entrant_of(architecture), about)
 
 
-def trial_entry(trial: Trial, names: Sequence[str], experiment: Experiment) -> Entry:
+def trial_entry(
+    trial: Trial, reasons: Mapping[str, str], experiment: Experiment, training: Mapping[str, Any] | None = None
+) -> Entry:
     """A trial of a search, from scratch.
 
-    :param names: What it was picked as.
+    :param reasons: What it was picked as -> why.
+    :param training: Training settings of its own; those that the search chose if left out.
     """
+    training = dict(trial.training) if training is None else dict(training)
     about = {
         "key": f"trial-{trial.number}",
         "kind": "pick",
         "trial": trial.number,
-        "picks": list(names),
+        "picks": list(reasons),
+        "reasons": dict(reasons),
         "method": "etr_nlp",
-        "balancing": experiment.training.balancing.model_dump(mode="json"),
+        "balancing": experiment.training.changed(training).balancing.model_dump(mode="json"),
+        "training": training,
     }
-    entrant = replace(entrant_of(trial.architecture), cosines=True)
+    entrant = replace(entrant_of(trial.architecture), training=training, cosines=True)
     return Entry(f"trial-{trial.number}", entrant, about, trial.number)
 
 

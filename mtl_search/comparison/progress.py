@@ -8,7 +8,6 @@ from rich.markup import escape
 from rich.text import Text
 
 from mtl_search.characters import printable
-from mtl_search.comparison.results import Outcome
 from mtl_search.execution.display import Display, duration
 
 
@@ -34,19 +33,29 @@ class ComparisonProgress(Display):
         """A training starts."""
         self.running[number] = name
 
+    def say(self, remark: str) -> None:
+        """Show a sentence."""
+        if self.console is not None:
+            self.console.print(escape(printable(remark)), highlight=False, soft_wrap=True)
+
     def epoch(self, number: int, phase: str, epoch: int) -> None:
         """A training has trained an epoch more."""
         self.phases[number] = f"{phase}, epoch {epoch}"
 
-    def end(self, number: int, outcome: Outcome) -> None:
-        """A training has ended."""
+    def end(self, number: int, name: str, accuracy: float | None, error: str) -> None:
+        """A training has ended.
+
+        :param name: Of the training.
+        :param accuracy: Its mean quality; ``None`` if it failed.
+        :param error: Why it failed.
+        """
         self.running.pop(number, None)
         self.phases.pop(number, None)
         self.done += 1
         if self.console is None:
             return
-        found = f"FAILED: {outcome.error}" if outcome.accuracy is None else f"{outcome.accuracy:.2%}"
-        text = f"[{self.done}/{self.asked}] {outcome.entrant}, seed {outcome.seed}: {found}{self._left()}"
+        found = f"FAILED: {error}" if accuracy is None else f"{accuracy:.2%}"
+        text = f"[{self.done}/{self.asked}] {name}: {found}{self._left()}"
         self.console.print(escape(printable(text)), highlight=False, soft_wrap=True)
 
     def _left(self) -> str:

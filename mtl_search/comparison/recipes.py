@@ -117,7 +117,7 @@ class Baseline:
 
     def entrant(self, backbone: Backbone) -> Entrant:
         """The baseline on a backbone, ready to be trained."""
-        return Entrant(self.method, backbone, self.width_multiplier, self.balancing)
+        return Entrant(self.method, backbone, self.width_multiplier, balancing=self.balancing)
 
 
 def load_baselines(names: Sequence[str]) -> list[Baseline]:

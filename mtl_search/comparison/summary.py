@@ -6,11 +6,18 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from mtl_search.comparison.results import REFERENCE, Comparison, Outcome, outcome_folder
+from mtl_search.comparison.results import (
+    REFERENCE,
+    Comparison,
+    Outcome,
+    outcome_folder,
+    reference_headlines,
+)
 from mtl_search.errors import RunFolderError
 from mtl_search.internal.layout import DETAILS
-from mtl_search.metrics.intervals import Interval, interval, paired_difference
-from mtl_search.metrics.scores import headlines
+from mtl_search.metrics.intervals import Bounds, Interval, interval, paired_difference
+from mtl_search.metrics.relative_gain import delta_m_bounds
+from mtl_search.metrics.scores import bounds, headlines, quality_bounds
 from mtl_search.runs.folder import Run
 
 HARD_SHARING = "hard_sharing"
@@ -26,12 +33,14 @@ class Entrant:
     :param about: What stands there.
     :param outcomes: Its complete trainings, by seed.
     :param details: The details of each of them.
+    :param gain_bounds: Seed -> the least and the most that Delta_m can be over the single-task networks of that seed.
     """
 
     key: str
     about: Mapping[str, Any]
     outcomes: tuple[Outcome, ...]
     details: tuple[Mapping[str, Any], ...] = field(repr=False)
+    gain_bounds: Mapping[int, Bounds] = field(repr=False)
 
     @property
     def label(self) -> str:
@@ -63,22 +72,38 @@ class Entrant:
 
     @property
     def accuracy(self) -> Interval | None:
-        """Mean accuracy over tasks, 0 to 1; ``None`` without a complete training."""
-        return self.over_seeds([outcome.accuracy for outcome in self.outcomes])
+        """Mean quality over tasks, at most 1; ``None`` without a complete training."""
+        return self.over_seeds([outcome.accuracy for outcome in self.outcomes], self.quality_bounds)
+
+    @property
+    def quality_bounds(self) -> Bounds:
+        """The least and the most that its mean quality over tasks can be."""
+        return quality_bounds(self.outcomes[0].scores if self.outcomes else ())
 
     @property
     def delta_m(self) -> Interval | None:
-        """Gain over single-task networks in percent; ``None`` where these were not trained."""
-        return self.over_seeds([outcome.delta_m for outcome in self.outcomes])
+        """Gain over single-task networks in percent, of the seeds that these were trained with, too.
+
+        Seed by seed, so that the reference's own spread is in the interval; see
+        :func:`~mtl_search.comparison.results.with_delta_m`. The single-task networks themselves are at 0 by definition,
+        without an interval. ``None`` without a common seed.
+        """
+        values = {outcome.seed: outcome.delta_m for outcome in self.outcomes if outcome.delta_m is not None}
+        if not values:
+            return None
+        if self.key == REFERENCE:
+            return Interval(0.0, None, None, len(values))
+        least, most = zip(*(self.gain_bounds[seed] for seed in values), strict=True)
+        return interval(list(values.values()), (_mean_or_none(least), _mean_or_none(most)))
 
     def score(self, name: str) -> Interval | None:
         """One score, ``<task>/<metric>``."""
-        return self.over_seeds([outcome.scores.get(name) for outcome in self.outcomes])
+        return self.over_seeds([outcome.scores.get(name) for outcome in self.outcomes], bounds(name))
 
-    def over_seeds(self, values: Sequence[float | None]) -> Interval | None:
-        """Mean and interval, unless a value is missing."""
+    def over_seeds(self, values: Sequence[float | None], limits: Bounds = (None, None)) -> Interval | None:
+        """Mean and interval within these limits, unless a value is missing."""
         known = [value for value in values if value is not None]
-        return interval(known) if known and len(known) == len(values) else None
+        return interval(known, limits) if known and len(known) == len(values) else None
 
     def mean(self, cost: str) -> float:
         """Mean over seeds of a cost, a field of :class:`~.results.Outcome`; needs a complete training."""
@@ -99,10 +124,10 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Difference:
-    """How an entrant differs from another one in mean accuracy, on the same seeds.
+    """How an entrant differs from another one in mean quality, on the same seeds.
 
     :param entrant: The entrant.
-    :param points: Entrant minus the other, in points (hundredths of the accuracy); ``None`` without a common seed.
+    :param points: Entrant minus the other, in points (hundredths of the quality); ``None`` without a common seed.
     """
 
     entrant: Entrant
@@ -114,10 +139,17 @@ def entrants_of(comparison: Comparison) -> list[Entrant]:
 
     :raises RunFolderError: If the details of a complete training cannot be read.
     """
-    return [_entrant(comparison, about) for about in comparison.asked["entrants"]]
+    references = reference_headlines(comparison.outcomes)
+    gains = {seed: delta_m_bounds(list(scores), list(scores.values())) for seed, scores in references.items()}
+    return [_entrant(comparison, about, gains) for about in comparison.asked["entrants"]]
 
 
-def _entrant(comparison: Comparison, about: Mapping[str, Any]) -> Entrant:
+def _mean_or_none(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
+
+
+def _entrant(comparison: Comparison, about: Mapping[str, Any], gains: Mapping[int, Bounds]) -> Entrant:
     outcomes = comparison.of(about["key"])
     details = tuple(comparison.details(about["key"], outcome.seed) for outcome in outcomes)
     for outcome, own in zip(outcomes, details, strict=True):
@@ -127,7 +159,7 @@ def _entrant(comparison: Comparison, about: Mapping[str, Any]) -> Entrant:
                 f"{place}: tells of other tasks or layers than that of seed {outcomes[0].seed}. "
                 "Put it back from a copy."
             )
-    return Entrant(about["key"], about, outcomes, details)
+    return Entrant(about["key"], about, outcomes, details, gains)
 
 
 def _tells_of(details: Mapping[str, Any]) -> Any:
@@ -180,18 +212,25 @@ def nearest_in_size(entrant: Entrant, others: Sequence[Entrant]) -> Entrant | No
 
 def difference(entrant: Entrant, other: Entrant) -> Difference:
     """Entrant minus other, seed by seed, over the seeds that both completed."""
-    points = difference_of(_by_seed(entrant), _by_seed(other))
+    least, most = entrant.quality_bounds
+    limits = (None, None) if least is None or most is None else (least - most, most - least)
+    points = difference_of(_by_seed(entrant), _by_seed(other), limits)
     return Difference(entrant, points and points.scaled(100))
 
 
-def difference_of(own: Mapping[int, float], theirs: Mapping[int, float]) -> Interval | None:
+def difference_of(
+    own: Mapping[int, float], theirs: Mapping[int, float], limits: Bounds = (None, None)
+) -> Interval | None:
     """Mean and interval of own minus theirs over the seeds that both have; ``None`` without any.
 
     :param own: Seed -> value.
     :param theirs: Likewise.
+    :param limits: The least and the most that a difference can be.
     """
     seeds = sorted(own.keys() & theirs.keys())
-    return paired_difference([own[seed] for seed in seeds], [theirs[seed] for seed in seeds]) if seeds else None
+    if not seeds:
+        return None
+    return paired_difference([own[seed] for seed in seeds], [theirs[seed] for seed in seeds], limits)
 
 
 def _by_seed(entrant: Entrant) -> dict[int, float]:

@@ -1,14 +1,15 @@
 """The trainings of a comparison, and what is kept of each as it ends."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mtl_search.comparison.entrants import Entry, trial_entry
-from mtl_search.comparison.picks import MATCHED, Picks
+from mtl_search.comparison.entrants import Entry
+from mtl_search.comparison.lineup import Lineup
+from mtl_search.comparison.picks import MATCHED
 from mtl_search.comparison.progress import ComparisonProgress
 from mtl_search.comparison.results import (
     Comparison,
@@ -19,6 +20,7 @@ from mtl_search.comparison.results import (
     write_details,
     write_outcomes,
 )
+from mtl_search.comparison.tuning import Tuned
 from mtl_search.datasets import Dataset
 from mtl_search.errors import RunFolderError, StorageError, UserError
 from mtl_search.evaluation import Entrant, Phase, Report, mean_quality, missing_scores
@@ -27,7 +29,6 @@ from mtl_search.internal.layout import COMPARISON
 from mtl_search.runs.environment import describe_environment, now
 from mtl_search.runs.trial import State
 from mtl_search.runs.weights import check_weights, has_weights, load_weights, save_weights
-from mtl_search.spaces.settings import Training
 
 ALIKE = ("width_multiplier", "balancing")
 """What a baseline must have in common with the one whose trained weights it starts from; else it trains its own."""
@@ -40,7 +41,10 @@ class ComparisonTrainings:
 
     :param path: The run's folder.
     :param dataset: With all its splits.
+    :param lineup: Who takes part.
     :param split: ``test``: trained on training and validation samples; ``val``: on the training samples.
+    :param tuning: The settings that were chosen for each; ``None`` where they were not tuned.
+    :param command: That goes on, for messages; ``None`` where none does.
     :raises UserError: If a pick waits for a baseline that does not take part, or the folder holds a comparison that was
         made in another way.
     """
@@ -49,24 +53,23 @@ class ComparisonTrainings:
         self,
         path: Path,
         dataset: Dataset,
-        training: Training,
-        entries: Sequence[Entry],
-        picks: Picks,
+        lineup: Lineup,
         seeds: int,
         split: FinalSplit,
+        tuning: Tuned | None = None,
+        command: str | None = "compare",
     ) -> None:
-        self.path, self.training, self.picks, self.split = path, training, picks, split
-        self.folder: Callable[[], AbstractContextManager[None]] = nullcontext
-        self.advice = "the same command goes on"
-        self.command: str | None = "compare"
+        picks, self.lineup, self.tuning, self.command = lineup.picks, lineup, tuning, command
+        self.path, self.training, self.picks, self.split = path, lineup.experiment.training, picks, split
+        self.weights = lineup.experiment.task_weights
         self.data = dataset.merged() if split == "test" else dataset.without("test")
-        self.entries = {entry.key: entry for entry in entries}
+        self.entries = {entry.key: entry for entry in lineup.entries(self._tuned)}
         for missing in sorted(picks.baselines_needed() - set(self.entries)):
             raise UserError(
                 f"pick `{MATCHED}{missing}` needs the baseline `{missing}`: add it to those to compare with."
             )
-        for number, names in picks.chosen.items():
-            self._add(trial_entry(picks.run.trial(number), names, picks.run.experiment))
+        for number in picks.chosen:
+            self._add(lineup.pick(number, self._tuned))
         self.before = load_comparison(path)
         self.seeds = seeds
         self.outcomes: dict[tuple[str, int], Outcome] = {}
@@ -187,8 +190,8 @@ class ComparisonTrainings:
     def _changed(self, about: Mapping[str, Any]) -> list[str]:
         """What of an entrant of an earlier call is different now."""
         entry = self.entries.get(about["key"])
-        same = ("method", "options", "balancing", "width_multiplier", "trial")
-        return [name for name in same if entry and about.get(name) != entry.about.get(name)]
+        same = ("method", "options", "balancing", "width_multiplier", "trial", "training")
+        return [name for name in same if entry and (about.get(name) or None) != (entry.about.get(name) or None)]
 
     def _forget_what_changed(self, before: Comparison) -> None:
         """Trainings that failed say nothing of a recipe that was mended since."""
@@ -203,8 +206,11 @@ class ComparisonTrainings:
         for key, about in entrants.items():
             kept = [name for name in earlier.get(key, {}).get("picks", []) if name not in picked_now]
             own = self.entries[key].about.get("picks", []) if key in self.entries else []
+            reasons = {**earlier.get(key, {}).get("reasons", {}), **about.get("reasons", {})}
             seeds = max(earlier.get(key, {}).get("seeds", 0), self.seeds if key in self.entries else 0)
             entrants[key] = {**about, "seeds": seeds, **({"picks": [*kept, *own]} if "picks" in about else {})}
+            if "reasons" in about:
+                entrants[key]["reasons"] = {name: reasons[name] for name in entrants[key]["picks"] if name in reasons}
         unresolved = dict(self.before.asked["unresolved"]) if self.before else {}
         unresolved = {name: reason for name, reason in unresolved.items() if name not in picked_now}
         return {
@@ -216,7 +222,19 @@ class ComparisonTrainings:
             "unresolved": {**unresolved, **self.picks.unresolved},
             "environment": self.environment,
             "revisions": self._revisions(),
+            **({"tuning": self._all_tuned(self.tuning)} if self.tuning else {}),
         }
+
+    @property
+    def _tuned(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.tuning.found if self.tuning else {}
+
+    def _all_tuned(self, tuning: Tuned) -> dict[str, Any]:
+        """What ``comparison.json`` says of the tuning: of entrants of earlier calls, too."""
+        now_tuned = {about["key"] for about in tuning.subjects}
+        earlier = (self.before.asked.get("tuning") or {"subjects": []})["subjects"] if self.before else []
+        kept = [about for about in earlier if about["key"] not in now_tuned]
+        return {"trainings": tuning.trainings, "seed": tuning.seed, "subjects": [*kept, *tuning.subjects]}
 
     def _revisions(self) -> list[Any]:
         """The source revisions that trainings were made with, oldest first."""
@@ -268,7 +286,7 @@ class ComparisonTrainings:
             balancing=entry.about["balancing"]["name"],
             epochs=report.epoch,
             seconds=sum(phase.seconds for phase in phases.values()),
-            accuracy=mean_quality(self.data.tasks, report.scores),
+            accuracy=mean_quality(self.data.tasks, report.scores, self.weights),
             learnable_parameters=report.cost.learnable_parameters,
             fixed_parameters=report.cost.fixed_parameters,
             macs=report.cost.macs,
@@ -283,7 +301,7 @@ class ComparisonTrainings:
         self.outcomes[outcome.entrant, outcome.seed] = outcome
         with self._writing():
             write_outcomes(self.path, list(self.outcomes.values()), self.data.score_names)
-        self.progress.end(number, outcome)
+        self.progress.end(number, f"{outcome.entrant}, seed {outcome.seed}", outcome.accuracy, outcome.error)
         self._resolve_waiting()
 
     def _resolve_waiting(self) -> None:
@@ -296,7 +314,8 @@ class ComparisonTrainings:
             sizes = [one.learnable_parameters for one in found]
             trial = self.picks.resolve(baseline, round(sum(sizes) / len(sizes)) if sizes else None)
             if trial is not None:
-                entry = trial_entry(trial, self.picks.chosen[trial.number], self.picks.run.experiment)
+                self.progress.say(self.picks.texts()[-1])
+                entry = self.lineup.pick(trial.number)
                 self._add(entry)
                 new = [(entry.key, seed) for seed in range(self.seeds) if not self._done(entry.key, seed)]
                 self.pending += [one for one in new if one not in self.missing]

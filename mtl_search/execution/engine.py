@@ -1,7 +1,8 @@
 """Runs jobs one after the other in this process, or on Ray Tune workers."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 import torch
 
@@ -24,11 +25,20 @@ DATASET_ROOM = 3
 """The object store of a local cluster holds this many times the dataset, and the bytes above."""
 
 
+class RunJobs(Protocol):
+    """Does all jobs of a source."""
+
+    def __call__(self, source: Source, other: Work | None = None) -> None:
+        """
+        :param other: What is the same for all jobs, where that is not what the engine was made for.
+        """
+
+
 @contextmanager
-def engine(
-    work: Work, settings: Search, workers: int | None, address: str | None = None
-) -> Iterator[Callable[[Source], None]]:
+def engine(work: Work, settings: Search, workers: int | None, address: str | None = None) -> Iterator[RunJobs]:
     """What does all jobs of a source, ready to start: in this process with no workers, else on Ray Tune workers.
+
+    It may be used several times, with other work than this instead.
 
     :param settings: Processors and GPUs of each job, and how often one is done again after the death of its worker.
     :param workers: Jobs at the same time; as many as the cluster has room for with ``None``.
@@ -40,7 +50,7 @@ def engine(
     torch.set_num_threads(min(torch.get_num_threads(), processors()))
     with signals_interrupt():
         if workers == 0:
-            yield lambda source: run_here(source, work)
+            yield lambda source, other=None: run_here(source, other or work)
             return
         with (
             _cluster(work, settings, workers, address) as cluster,
@@ -48,7 +58,7 @@ def engine(
         ):
             check_capacity(settings, machines(), f"no machine of the cluster at {address}")
             count = workers or room(settings, ray.cluster_resources())  # type: ignore[no-untyped-call]
-            yield lambda source: run_on_ray(source, work, settings, count, cluster)
+            yield lambda source, other=None: run_on_ray(source, other or work, settings, count, cluster)
 
 
 def _cluster(work: Work, settings: Search, workers: int | None, address: str | None) -> AbstractContextManager[Cluster]:

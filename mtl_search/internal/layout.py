@@ -22,11 +22,14 @@ EPOCHS = "epochs.csv"
 SPLITS = "splits.csv"
 JOURNAL = "journal.log"
 ARCHITECTURES = "architectures"
+VALUES = ".training.json"
+"""End of the name of the file beside an architecture that holds the training values of the trial."""
 CHECKPOINTS = "checkpoints"
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "training.safetensors"
 COMPARISON = "comparison.json"
 OUTCOMES = "baselines.csv"
+TUNING = "tuning.csv"
 TRAININGS = "comparison"
 DETAILS = "details.json"
 EXPORTS = "exports"
@@ -69,9 +72,9 @@ EXPORT = Layout(_any_of(LOCK, *MODELS.values(), *(f".writing-{name}" for name in
 TRAINING = Layout(_any_of(WEIGHTS, DETAILS))
 ANY_NAME = r"[^.].*"
 RUN = Layout(
-    _any_of(LOCK, EXPERIMENT, ENVIRONMENT, TRIALS, EPOCHS, SPLITS, JOURNAL, COMPARISON, OUTCOMES, *PAGES),
+    _any_of(LOCK, EXPERIMENT, ENVIRONMENT, TRIALS, EPOCHS, SPLITS, JOURNAL, COMPARISON, OUTCOMES, TUNING, *PAGES),
     {
-        ARCHITECTURES: Layout(rf"({NUMBER})\.json"),
+        ARCHITECTURES: Layout(rf"({NUMBER})(\.training)?\.json"),
         CHECKPOINTS: Layout(folders={NUMBER: Layout(_any_of(WEIGHTS, CHECKPOINT))}),
         TRAININGS: Layout(folders={ANY_NAME: Layout(folders={f"seed({NUMBER})": TRAINING})}, beside=True),
         EXPORTS: Layout(folders={ANY_NAME: EXPORT}, beside=True),

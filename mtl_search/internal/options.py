@@ -62,8 +62,12 @@ def check_numbers(options: Mapping[str, Any], key: str) -> None:
 
 def is_switch_for_number(given: Any, found: Any) -> bool:
     """Whether ``true`` or ``false`` was given, or stands in a list or mapping, where ``found`` is a number."""
-    pairs = zip(_leaves(given), _leaves(found), strict=False)
-    return any(isinstance(one, bool) and type(other) in (int, float) for one, other in pairs)
+    if isinstance(given, Mapping) and isinstance(found, Mapping):
+        return any(is_switch_for_number(one, found[key]) for key, one in given.items() if key in found)
+    if isinstance(found, list | tuple):
+        pairs = zip(given if isinstance(given, list | tuple) else [given], found, strict=False)
+        return any(is_switch_for_number(one, other) for one, other in pairs)
+    return isinstance(given, bool) and type(found) in (int, float)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -7,12 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from mtl_search.errors import FieldError
 
 LEVEL = 0.95
 """Probability that an interval covers the mean, if what it is made from is normally distributed."""
+FEWEST = 3
+"""Values that an interval needs: from two it would reach 12.7 standard errors to each side, from three 4.3."""
+MOST = 100
+"""Values up to which :attr:`Interval.count_to_decide` counts: more trainings of one network hardly anybody pays for."""
+
+Bounds = tuple[float | None, float | None]
+"""The least and the most that a value can be; ``None`` where nothing bounds it."""
 
 
 @dataclass(frozen=True)
@@ -20,31 +27,65 @@ class Interval:
     """A mean with its interval.
 
     :param mean: In the unit of the values.
-    :param low: Lower end; ``None`` for a single value, whose spread is not known.
+    :param low: Lower end; ``None`` for fewer than three values, whose spread is hardly known.
     :param high: Upper end, likewise.
     :param count: Number of values.
+    :param spread: Standard deviation of the values; ``None`` for a single one.
     """
 
     mean: float
     low: float | None
     high: float | None
     count: int
+    spread: float | None = None
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether 0 lies outside; never for a single value."""
+        """Whether 0 lies outside; never for fewer than three values."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    @property
+    def p_value(self) -> float | None:
+        """Of the two-sided t test (Student, 1908) that the mean is 0; ``None`` for fewer than three values.
+
+        Of a :func:`paired_difference` it is that of the paired t test; below 0.05 exactly where 0 is excluded.
+        """
+        if self.spread is None or self.count < FEWEST:
+            return None
+        if self.spread == 0:
+            return 0.0 if self.mean else 1.0
+        statistic = abs(self.mean) / self.spread * math.sqrt(self.count)
+        return 2 * float(stdtr(self.count - 1, -statistic))
+
+    @property
+    def count_to_decide(self) -> int | None:
+        """With how many values the interval would exclude 0 if mean and spread stayed as they are.
+
+        The t factor shrinks with the number, too, see :func:`deviations_to_each_side`. A rough figure, as mean and
+        spread are estimates from few values; and even if they are right, about half of all repetitions with just so
+        many would come out open.
+
+        :returns: ``None`` for fewer than three values, or where more than 100 would be needed.
+        """
+        if self.spread is None or self.count < FEWEST:
+            return None
+        counts = range(FEWEST, MOST + 1)
+        return next((n for n in counts if deviations_to_each_side(n) * self.spread < abs(self.mean)), None)
 
     def scaled(self, factor: float) -> "Interval":
         """The same in another unit, ``factor`` (above 0) times as many of it."""
-        low, high = (None if end is None else end * factor for end in (self.low, self.high))
-        return Interval(self.mean * factor, low, high, self.count)
+        low, high, spread = (None if one is None else one * factor for one in (self.low, self.high, self.spread))
+        return Interval(self.mean * factor, low, high, self.count, spread)
 
 
-def interval(values: Sequence[float]) -> Interval:
+def interval(values: Sequence[float], bounds: Bounds = (None, None)) -> Interval:
     """Mean and 95 % interval of Student's t distribution with ``n - 1`` degrees of freedom.
 
+    There is no interval for fewer than three values. None reaches beyond ``bounds``: what lies there is cut off, which
+    takes nothing from its coverage, as the mean that it is about lies within them too.
+
     :param values: Finite; at least one.
+    :param bounds: The least and the most that a value can be.
     :raises FieldError: If there are none, or one is not finite.
     """
     if not values or not all(map(math.isfinite, values)):
@@ -52,8 +93,14 @@ def interval(values: Sequence[float]) -> Interval:
     mean = fmean(values)
     if len(values) == 1:
         return Interval(mean, None, None, 1)
-    half = deviations_to_each_side(len(values)) * stdev(values)
-    return Interval(mean, mean - half, mean + half, len(values))
+    spread = stdev(values)
+    if len(values) < FEWEST:
+        return Interval(mean, None, None, len(values), spread)
+    half = deviations_to_each_side(len(values)) * spread
+    least, most = bounds
+    low = mean - half if least is None else min(mean, max(mean - half, least))
+    high = mean + half if most is None else max(mean, min(mean + half, most))
+    return Interval(mean, low, high, len(values), spread)
 
 
 def deviations_to_each_side(count: int) -> float:
@@ -64,16 +111,17 @@ def deviations_to_each_side(count: int) -> float:
     return float(stdtrit(count - 1, (1 + LEVEL) / 2)) / math.sqrt(count)
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float]) -> Interval:
+def paired_difference(first: Sequence[float], second: Sequence[float], bounds: Bounds = (None, None)) -> Interval:
     """Mean and 95 % interval of ``first - second``, pair by pair: what both have from their pair drops out.
 
     :param first: One value per pair.
     :param second: Likewise.
+    :param bounds: The least and the most that a difference can be.
     :raises FieldError: If they differ in length, or as :func:`interval`.
     """
     if len(first) != len(second):
         raise FieldError("second", f"must hold {len(first)} values, one for each of `first`", len(second))
-    return interval([a - b for a, b in zip(first, second, strict=True)])
+    return interval([a - b for a, b in zip(first, second, strict=True)], bounds)
 
 
 def explained_share(groups: Sequence[Sequence[float]]) -> float | None:

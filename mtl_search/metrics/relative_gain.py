@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from mtl_search.errors import FieldError
+from mtl_search.metrics.scores import bounds, is_error
 
 
 def delta_m(scores: Sequence[float], reference: Sequence[float], higher_is_better: Sequence[bool]) -> float:
@@ -32,6 +33,26 @@ def delta_m(scores: Sequence[float], reference: Sequence[float], higher_is_bette
         for score, base, higher in zip(scores, reference, higher_is_better, strict=True)
     ]
     return 100 * sum(gains) / len(gains)
+
+
+def delta_m_bounds(names: Sequence[str], reference: Sequence[float]) -> tuple[float | None, float | None]:
+    """The least and the most that :func:`delta_m` can be, in percent: that of the worst and of the best scores.
+
+    :param names: ``<task>/<metric>``, one per task.
+    :param reference: ``B``, likewise; above 0.
+    :returns: ``None`` where the name of a score does not bound it.
+    """
+    ends = [bounds(name)[::-1] if is_error(name) else bounds(name) for name in names]
+    worst, best = zip(*ends, strict=True)
+    higher = [not is_error(name) for name in names]
+    return _delta_m_or_none(worst, reference, higher), _delta_m_or_none(best, reference, higher)
+
+
+def _delta_m_or_none(
+    scores: Sequence[float | None], reference: Sequence[float], higher_is_better: Sequence[bool]
+) -> float | None:
+    known = [score for score in scores if score is not None]
+    return delta_m(known, reference, higher_is_better) if len(known) == len(scores) else None
 
 
 def delta_m_by_task(

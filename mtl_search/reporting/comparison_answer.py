@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mtl_search.comparison.results import Comparison
 from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, difference, nearest_in_size, single_task
-from mtl_search.metrics.intervals import Interval
+from mtl_search.metrics.intervals import MOST, Interval
 from mtl_search.reporting.text import capitalised, count, signed
 
 
@@ -18,24 +18,24 @@ def question(entrants: Sequence[Entrant]) -> str:
     return "How do these methods compare when all are trained from scratch with the same budget?"
 
 
-def answer(entrants: Sequence[Entrant], other: Entrant | None, split: str) -> list[str]:
+def answer(entrants: Sequence[Entrant], other: Entrant | None, what: str) -> list[str]:
     """Two sentences, from the numbers alone.
 
     :param other: The entrant that all others are compared with; ``None`` where nothing is trained.
-    :param split: That was scored, for reading.
+    :param what: Is compared, for reading: ``mean accuracy on the test split``.
     """
     if other is None:
         return ["No training is complete yet, so there is no answer."]
     if not other.is_pick:
-        return _answer_without_picks(entrants, other, split)
-    return [_against_hard_sharing(entrants, other, split), _against_single_task(entrants, other)]
+        return _answer_without_picks(entrants, other, what)
+    return [_against_hard_sharing(entrants, other, what), _against_single_task(entrants, other)]
 
 
-def _against_hard_sharing(entrants: Sequence[Entrant], best: Entrant, split: str) -> str:
+def _against_hard_sharing(entrants: Sequence[Entrant], best: Entrant, what: str) -> str:
     pick, target = _even_match(entrants, best)
     if target is None:
-        return f"{_reached(best, split)}. Hard sharing has no complete training here, so it is not compared with it."
-    return f"{_reached(pick, split)}, {_reached_too(target)}: {_verdict(difference(pick, target).points)}"
+        return f"{_reached(best, what)}. Hard sharing has no complete training here, so it is not compared with it."
+    return f"{_reached(pick, what)}, {_reached_too(target)}: {_verdict(difference(pick, target).points)}"
 
 
 def _even_match(entrants: Sequence[Entrant], best: Entrant) -> tuple[Entrant, Entrant | None]:
@@ -61,10 +61,10 @@ def _against_single_task(entrants: Sequence[Entrant], best: Entrant) -> str:
     )
 
 
-def _answer_without_picks(entrants: Sequence[Entrant], best: Entrant, split: str) -> list[str]:
+def _answer_without_picks(entrants: Sequence[Entrant], best: Entrant, what: str) -> list[str]:
     trained = [one for one in entrants if one.outcomes]
     sentences = [
-        f"Of {count(len(trained), 'entrant', 'entrants')}, {_reached(best, split, lead=False)}, the highest mean and"
+        f"Of {count(len(trained), 'entrant', 'entrants')}, {_reached(best, what, lead=False)}, the highest mean and"
         " chosen by it."
     ]
     target = by_key(entrants, HARD_SHARING)
@@ -77,8 +77,8 @@ def _answer_without_picks(entrants: Sequence[Entrant], best: Entrant, split: str
     return sentences
 
 
-def _reached(entrant: Entrant, split: str, lead: bool = True) -> str:
-    text = f"{entrant.label}{_chosen_as(entrant)} reaches {_percent(entrant)} mean accuracy on the {split} with"
+def _reached(entrant: Entrant, what: str, lead: bool = True) -> str:
+    text = f"{entrant.label}{_chosen_as(entrant)} reaches {_percent(entrant)} {what} with"
     return f"{capitalised(text) if lead else text} {entrant.mean('learnable_parameters'):,.0f} learnable parameters"
 
 
@@ -107,11 +107,22 @@ def _verdict(points: Interval | None) -> str:
     if points is None:
         return "not known, as they have no seed in common."
     if points.low is None or points.high is None:
-        return f"{signed(points.mean)} points in one seed. How much of that is chance is not known from one seed."
+        seeds = "one seed" if points.count == 1 else f"{points.count} seeds"
+        return f"{signed(points.mean)} points in {seeds}. How much of that is chance is not known from {seeds}."
     ends = f"95\N{NO-BREAK SPACE}% interval {signed(points.low)} to {signed(points.high)}, {points.count} seeds"
     if points.excludes_zero:
         return f"{signed(points.mean)} points ({ends}), {'better' if points.mean > 0 else 'worse'} in this comparison."
-    return f"{signed(points.mean)} points ({ends}). The interval includes 0: which of them is better stays open."
+    return (
+        f"{signed(points.mean)} points ({ends}). The interval includes 0: which of them is better stays open"
+        f"{seeds_to_decide(points)}."
+    )
+
+
+def seeds_to_decide(points: Interval) -> str:
+    """How many seeds an open difference would need, as the end of a sentence."""
+    seeds = points.count_to_decide
+    many = f"more than {MOST}" if seeds is None else f"about {seeds}"
+    return f"; if mean and spread stay as they are, {many} seeds would decide it"
 
 
 def state(comparison: Comparison) -> str:

@@ -9,18 +9,19 @@ from mtl_search.comparison.summary import (
     Entrant,
     anchor,
     by_key,
-    difference,
     entrants_of,
     score_names,
 )
-from mtl_search.metrics.intervals import deviations_to_each_side
+from mtl_search.metrics.intervals import Interval
 from mtl_search.metrics.pareto import COSTS as PLAIN_COSTS
-from mtl_search.metrics.scores import is_error
-from mtl_search.reporting.comparison_answer import answer, pick_names, question, state
+from mtl_search.metrics.scores import headline_word
+from mtl_search.reporting.comparison_answer import answer, pick_names, question, seeds_to_decide, state
+from mtl_search.reporting.comparison_differences import differences_with_notes
+from mtl_search.reporting.comparison_notes import table_notes
+from mtl_search.reporting.comparison_tuning import tuning_data
 from mtl_search.reporting.figures import (
     branch_points_data,
     cosines_data,
-    differences_data,
     hypervolume_data,
     importance_data,
     interval_data,
@@ -34,7 +35,6 @@ from mtl_search.reporting.text import (
     cost_text,
     count,
     made_by_machine,
-    quality_text,
     rounded,
     score_text,
     share_text,
@@ -52,30 +52,34 @@ TRAINING = {"samples": "training_samples", "macs": "training_macs", "seconds": "
 def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
     """Everything that the page of a comparison shows.
 
-    :returns: Plain data. Means and intervals are over seeds; accuracies are 0 to 1, Delta_m and differences in percent.
+    :returns: Plain data. Means and intervals are over seeds; ``word`` is what the mean over tasks is called; accuracies
+        are 0 to 1, Delta_m and differences in percent.
     :raises RunFolderError: If the details of a complete training cannot be read.
     """
     entrants = entrants_of(comparison)
     other, scores = anchor(run, entrants), score_names(comparison)
+    word = headline_word(scores)
     return {
         "split": SPLITS[comparison.asked["split"]],
         "question": question(entrants),
-        "answer": answer(entrants, other, SPLITS[comparison.asked["split"]]),
+        "answer": answer(entrants, other, f"mean {word} on the {SPLITS[comparison.asked['split']]}"),
         "state": state(comparison),
         "scores": scores,
+        "word": word,
         "entrants": [_row(entrant, by_key(entrants, HARD_SHARING), scores) for entrant in entrants],
         "costs_relative_to": HARD_SHARING if by_key(entrants, HARD_SHARING) else None,
-        "standings": standings_data(entrants),
-        "differences": _differences(entrants, other),
+        "standings": standings_data(entrants, word),
+        "differences": differences_with_notes(entrants, other, word),
         "failed": [_failed(entrants, comparison, key, seed) for key, seed in comparison.missing],
         "unresolved": dict(comparison.asked.get("unresolved", {})),
         "picks": [_pick(run, entrant) for entrant in entrants if entrant.is_pick],
+        "tuning": tuning_data(comparison),
         "shares": shares_data(entrants),
         "branch_points": [data for data in map(branch_points_data, entrants) if data],
         "cosines": _cosines(entrants, other),
-        "hypervolume": _hypervolume(run),
+        "hypervolume": _hypervolume(run, word),
         "importance": importance_data(run),
-        "notes": _notes(entrants, scores),
+        "notes": table_notes(entrants, scores),
         "made": _made(run, comparison, entrants),
     }
 
@@ -131,41 +135,6 @@ def _failed(entrants: Sequence[Entrant], comparison: Comparison, key: str, seed:
 # The figures' data with their sentences
 
 
-def _differences(entrants: Sequence[Entrant], other: Entrant | None) -> dict[str, Any] | None:
-    if other is None:
-        return None
-    found = [difference(one, other) for one in entrants if one.outcomes and one is not other]
-    data = differences_data(found, other)
-    return {**data, "notes": _difference_notes(data, other)} if data["rows"] else None
-
-
-def _difference_notes(data: Mapping[str, Any], other: Entrant) -> list[str]:
-    rows, seeds = data["rows"], sorted({row["points"]["count"] for row in data["rows"]})
-    chosen = (
-        "It is the pick with the best validation accuracy in the search: nothing was chosen by the numbers shown here."
-        if other.is_pick
-        else "It was chosen by these same numbers, so that the others look a little worse beside it than they are."
-    )
-    widths = [
-        f"with {number} seeds it reaches {deviations_to_each_side(number):.1f} standard deviations to each side"
-        for number in seeds
-        if number > 1
-    ]
-    intervals = [row for row in rows if row["points"]["low"] is not None]
-    outside = sum(row["excludes_zero"] for row in intervals)
-    notes = [
-        f"Each row is an entrant minus {other.label}, on the same seed, averaged over seeds. {chosen}",
-        "The interval is the 95 % interval of Student's t distribution for the mean of these differences."
-        + (f" It is wide: {'; '.join(widths)}." if widths else " With one seed there is none."),
-    ]
-    if intervals:
-        notes.append(
-            f"{outside} of {count(len(intervals), 'interval excludes', 'intervals exclude')} 0. They are not corrected"
-            " for their number: where nothing differs, about one in twenty would still exclude 0."
-        )
-    return notes
-
-
 def _cosines(entrants: Sequence[Entrant], other: Entrant | None) -> dict[str, Any] | None:
     data = rounded(cosines_data(entrants, by_key(entrants, HARD_SHARING)))
     return {**data, "sentences": _cosine_sentences(data, other)} if data else None
@@ -195,20 +164,23 @@ def _interference(change: Mapping[str, Any] | None) -> str:
         return "they have no seed in common, so the two are not compared."
     moved = f"a change of {signed(change['mean'])}"
     if change["low"] is None:
-        return f"{moved} in one seed, from which alone nothing follows."
+        return f"{moved} in {count(change['count'], 'seed', 'seeds')}, from which alone nothing follows."
     ends = f"95\N{NO-BREAK SPACE}% interval {signed(change['low'])} to {signed(change['high'])}"
     if change["low"] > 0:
         return f"{moved} ({ends}). Interference fell."
     if change["high"] < 0:
         return f"{moved} ({ends}). Interference did not fall: it grew."
-    return f"{moved} ({ends}). The interval includes 0: whether interference fell stays open."
+    return (
+        f"{moved} ({ends}). The interval includes 0: whether interference fell stays open"
+        f"{seeds_to_decide(Interval(**change))}."
+    )
 
 
-def _hypervolume(run: Run) -> dict[str, Any] | None:
+def _hypervolume(run: Run, word: str) -> dict[str, Any] | None:
     data = hypervolume_data(run)
     if data is None:
         return None
-    reference, ideal = (_place(data["objectives"], data[name]) for name in ("reference_point", "ideal_point"))
+    reference, ideal = (_place(data["objectives"], data[name], word) for name in ("reference_point", "ideal_point"))
     note = (
         "The part of the objectives that the trials of the search dominate, on the validation split. 0 % is the"
         f" reference point ({reference}), the same for the whole search: of a cost its limit, where it has one,"
@@ -218,8 +190,9 @@ def _hypervolume(run: Run) -> dict[str, Any] | None:
     return {**data, "note": note}
 
 
-def _place(objectives: Sequence[str], values: Sequence[float]) -> str:
-    labels = [objective_label(name).removesuffix(", in percent") for name in objectives]
+def _place(objectives: Sequence[str], values: Sequence[float], word: str) -> str:
+    means = {"accuracy": f"mean {word} over tasks"}
+    labels = [means.get(name) or objective_label(name).removesuffix(", in percent") for name in objectives]
     texts = [
         cost_text(v, name) if name in PLAIN_COSTS else score_text(v, name)
         for name, v in zip(objectives, values, strict=True)
@@ -237,49 +210,13 @@ def _pick(run: Run, entrant: Entrant) -> dict[str, Any]:
         "validation_accuracy": trial.accuracy,
         "accuracy": interval_data(entrant.accuracy),
         "learnable_parameters": trial.learnable_parameters,
-        "summary": str(trial.architecture),
+        "summary": str(trial.proposal),
         "architecture": trial.architecture.to_dict(),
         "tasks": list(dict.fromkeys(name.partition("/")[0] for name in trial.scores)),
     }
 
 
 # How the numbers were made
-
-
-def _notes(entrants: Sequence[Entrant], scores: Sequence[str]) -> list[str]:
-    """What to know about the table."""
-    notes = [
-        "Below each mean stands its 95 % interval over seeds (Student's t), where it has two or more. It tells how the"
-        " mean would move with other seeds, on the same data.",
-        "Delta_m is the mean relative gain over tasks against the single-task networks, whose scores are averaged over"
-        " their seeds; how far that average itself is off is not in the intervals.",
-        "Fixed parameters are frozen values, such as the kernels of primitives. MACs are multiply-accumulates for one"
-        " sample; for one task, the mean over tasks.",
-    ]
-    quality = quality_text(scores)
-    if quality:
-        notes.append(f"Mean accuracy is {quality}")
-    errors = [name for name in scores if is_error(name)]
-    if errors:
-        notes.append(f"Lower is better in {', '.join(errors)}.")
-    if by_key(entrants, HARD_SHARING):
-        notes.append(
-            "The cost of training is told in multiples of hard sharing's, every phase counted. Seconds depend on what"
-            " else the machine did."
-        )
-    if any(entrant.delta_m is None for entrant in entrants if entrant.outcomes):
-        notes = [note for note in notes if not note.startswith("Delta_m")]
-        notes.append("There is no Delta_m: it is over single-task networks that are trained and above 0 in every task.")
-    return notes + [_ties(entrant) for entrant in entrants if any(details.get("ties") for details in entrant.details)]
-
-
-def _ties(entrant: Entrant) -> str:
-    """Of a method that chooses between parents, which of its choices were none."""
-    told = [", ".join(details["ties"]) for details in entrant.details if details.get("ties")]
-    return (
-        f"{entrant.label} chose on ties, with less than 10 points between the likeliest two, in {len(told)} of"
-        f" {len(entrant.details)} trainings: {'; '.join(told)}. Another seed may choose otherwise there."
-    )
 
 
 def _made(run: Run, comparison: Comparison, entrants: Sequence[Entrant]) -> list[dict[str, str]]:
@@ -289,11 +226,10 @@ def _made(run: Run, comparison: Comparison, entrants: Sequence[Entrant]) -> list
         "Dataset": ", ".join([dataset.name, *as_pairs(dataset.options)]),
         "Splits": _splits(asked["split"], bool(run.trials)),
         "Budget": _budget(asked["training"]),
-        "Equal for all": "samples, number of epochs, optimiser, learning rates and batch size of the phase `training`;"
-        " and for each seed the order of the samples in it.",
+        "Equal for all": _equal_for_all(asked.get("tuning")),
         "Spent besides": _spent_besides(entrants),
         "Seeds": f"{asked['seeds']} for each entrant: of initial weights, primitives, and order of the samples.",
-        "Better is": "higher for accuracies and Delta_m; lower for parameters, MACs and the cost of training.",
+        "Better is": "higher for the mean over tasks and Delta_m; lower for parameters, MACs and the cost of training.",
         **made_by_machine(environment),
         "Source revision": ", ".join(filter(None, asked.get("revisions", [environment.get("source_revision")]))),
         "Search": f"{count(len(run.trials), 'trial', 'trials')}, sampler {run.experiment.search.sampler},"
@@ -302,6 +238,16 @@ def _made(run: Run, comparison: Comparison, entrants: Sequence[Entrant]) -> list
         else "none; only baselines are compared.",
     }
     return [{"name": name, "text": text} for name, text in pairs.items() if text]
+
+
+def _equal_for_all(tuning: Mapping[str, Any] | None) -> str:
+    same = "samples, number of epochs, optimiser"
+    if tuning is None:
+        return (
+            f"{same}, learning rates and batch size of the phase `training`; and for each seed the order of the samples"
+            " in it."
+        )
+    return f"{same} of the phase `training`, and {count(tuning['trainings'], 'training', 'trainings')} to tune each."
 
 
 def _splits(split: str, searched: bool) -> str:

@@ -9,6 +9,7 @@
     splits.csv           the split of every row, of data in a file of the user's own
     journal.log          Optuna's journal
     architectures/<trial>.json
+    architectures/<trial>.training.json          the training values of the trial, where the search chooses some
     checkpoints/<trial>/weights.safetensors      of the trials on the front
     checkpoints/<trial>/training.safetensors     of the trials under way: what they go on from
     .lock                while a process works in it
@@ -23,7 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import printable
+from mtl_search.characters import printable, quoted
 from mtl_search.errors import RunFolderError, UserError, existing_folder, reason_of, shown_path
 from mtl_search.internal.files import is_worked_in
 from mtl_search.internal.layout import (
@@ -35,15 +36,20 @@ from mtl_search.internal.layout import (
     LOCK,
     NUMBER,
     TRIALS,
+    VALUES,
     check_inside,
 )
 from mtl_search.internal.reading import read_json
-from mtl_search.metrics.pareto import COSTS, direction_of, front_mask, knee
+from mtl_search.metrics.pareto import COSTS
+from mtl_search.metrics.scores import WORST_TASK, headline_word
+from mtl_search.runs.front import best_of, front_of, keeps, knee_of
 from mtl_search.runs.records import Environment, read_record
 from mtl_search.runs.rows import of_training, once, parsed, read_table, real, real_or_none, scores, state_of, whole
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, parse_experiment
+from mtl_search.spaces.proposal import TRAINING, Proposal
+from mtl_search.spaces.ranges import Range, is_offered
 from mtl_search.spaces.yaml_files import read_yaml
 
 COLUMNS = (
@@ -76,6 +82,7 @@ class EpochRow:
     :param loss: Mean training loss.
     :param accuracy: As that of a trial; ``None`` where the epoch was not scored.
     :param scores: ``"<task>/<metric>"`` -> value.
+    :param worst_task: As that of a trial.
     """
 
     trial: int
@@ -84,10 +91,11 @@ class EpochRow:
     loss: float
     accuracy: float | None
     scores: Mapping[str, float]
+    worst_task: float | None = None
 
     def value(self, objective: str) -> float | None:
         """The value of a quality after this epoch; ``None`` where it was not scored."""
-        return self.scores.get(objective) if "/" in objective else self.accuracy
+        return self.scores.get(objective) if "/" in objective else getattr(self, objective)
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class Run:
     :param environment: Versions, hardware, seed, times.
     :param trials: Every trial that ended, in the order of their numbers.
     :param ended: Their numbers in the order in which they ended.
-    :param under_way: Architectures of the trials that began and have not ended, by their numbers.
+    :param under_way: What the trials train that began and have not ended, by their numbers.
     """
 
     path: Path
@@ -107,7 +115,7 @@ class Run:
     environment: Mapping[str, Any]
     trials: tuple[Trial, ...]
     ended: tuple[int, ...] = ()
-    under_way: Mapping[int, Architecture] = field(default_factory=dict)
+    under_way: Mapping[int, Proposal] = field(default_factory=dict)
 
     @property
     def is_running(self) -> bool:
@@ -155,22 +163,52 @@ class Run:
 
     @cached_property
     def front(self) -> tuple[Trial, ...]:
-        """The complete trials that no other one dominates in the experiment's objectives, cheapest first."""
-        return front_of(self.complete, self.experiment.objectives)
+        """The complete trials that no other one dominates in the experiment's objectives, cheapest first.
+
+        Of those that keep the constraints on qualities; of all where none does.
+        """
+        return front_of(self.complete, self.experiment.objectives, self.experiment.constraints.qualities())
+
+    @cached_property
+    def keeping(self) -> tuple[Trial, ...]:
+        """The complete trials that keep the constraints on qualities; all where there are no such constraints."""
+        return tuple(trial for trial in self.complete if keeps(trial, self.experiment.constraints.qualities()))
 
     @cached_property
     def knee(self) -> Trial | None:
-        """The trial of the front after which more cost stops to pay; ``None`` without complete trials."""
-        if not self.front:
-            return None
-        points = _points(self.front, self.experiment.objectives)
-        return self.front[knee(points, [direction_of(name) for name in self.experiment.objectives])]
+        """The trial of the front after which more cost stops to pay: where it bends, on the axes of the plots.
+
+        ``None`` without complete trials, and where the front has no knee: it has fewer than three trials, or is
+        straight, or bends the other way. See :func:`~mtl_search.runs.front.knee_of`.
+        """
+        return knee_of(self.front, self.experiment.objectives) if self.front else None
+
+    @cached_property
+    def best(self) -> Trial | None:
+        """The trial of the front with the best first quality; ``None`` without complete trials."""
+        return best_of(self.front, self.experiment.objectives) if self.front else None
+
+    @property
+    def pick(self) -> Trial | None:
+        """The trial that is taken where none is named: the knee, or the best where the front has none."""
+        return self.knee or self.best
 
     @property
     def task_names(self) -> list[str]:
         """As the run says; if it does not, those that have scores; empty before a trial of such a run is complete."""
         told = [printable(task["name"]) for task in self.environment.get("tasks", [])]
         return told or list(dict.fromkeys(name.partition("/")[0] for trial in self.complete for name in trial.scores))
+
+    @cached_property
+    def mean_name(self) -> str:
+        """What ``accuracy`` is called in text: ``mean accuracy``, ``weighted mean quality``."""
+        weighted = "weighted " if self.experiment.task_weights else ""
+        return f"{weighted}mean {headline_word(name for trial in self.trials for name in trial.scores)}"
+
+    @property
+    def wanted(self) -> list[str]:
+        """The qualities that are an objective or have a limit."""
+        return list(dict.fromkeys([*self.qualities, *self.experiment.constraints.qualities()]))
 
     @property
     def qualities(self) -> list[str]:
@@ -186,21 +224,6 @@ class Run:
             if trial.number == number:
                 return trial
         raise RunFolderError(f"{self.path}: there is no trial {number} among its {len(self.trials)} trials.")
-
-
-def front_of(trials: Sequence[Trial], objectives: Sequence[str]) -> tuple[Trial, ...]:
-    """The trials that no other one dominates, cheapest first; of trials with equal values the first."""
-    if not trials:
-        return ()
-    on_front = front_mask(_points(trials, objectives), [direction_of(name) for name in objectives])
-    first_of = {tuple(_points([trial], objectives)[0]): trial for trial in reversed(trials)}
-    front = [trial for trial, on in zip(trials, on_front, strict=True) if on and trial in first_of.values()]
-    return tuple(sorted(front, key=lambda trial: (trial.learnable_parameters, trial.number)))
-
-
-def _points(trials: Sequence[Trial], objectives: Sequence[str]) -> list[list[float]]:
-    points = [[trial.value(name) for name in objectives] for trial in trials]
-    return [[float("nan") if value is None else float(value) for value in point] for point in points]
 
 
 def load_run(path: str | Path) -> Run:
@@ -222,7 +245,7 @@ def load_run(path: str | Path) -> Run:
         environment,
         tuple(sorted(trials, key=lambda trial: trial.number)),
         ended,
-        _read_under_way(folder, set(ended)),
+        _read_under_way(folder, set(ended), experiment),
     )
 
 
@@ -257,7 +280,7 @@ def _read_trials(folder: Path, experiment: Experiment) -> tuple[Trial, ...]:
     return tuple(parsed(path, rows, lambda row: _trial(row, folder, experiment)))
 
 
-def _read_under_way(folder: Path, ended: Collection[int]) -> dict[int, Architecture]:
+def _read_under_way(folder: Path, ended: Collection[int], experiment: Experiment) -> dict[int, Proposal]:
     """The trials whose architecture was written and whose row was not."""
     names = [path.name for path in (folder / ARCHITECTURES).glob("*.json")]
     numbers = sorted(int(name[: -len(".json")]) for name in names if re.fullmatch(rf"({NUMBER})\.json", name))
@@ -265,7 +288,8 @@ def _read_under_way(folder: Path, ended: Collection[int]) -> dict[int, Architect
     for number in numbers:
         if number not in ended:
             try:
-                found[number] = _read_architecture(folder, number)
+                values = _read_values(folder, number, experiment)
+                found[number] = Proposal(_read_architecture(folder, number), values)
             except UserError as error:
                 again = "Put it back from a copy, or remove it: the search then goes on without this trial."
                 raise RunFolderError(f"{error} {again}") from error
@@ -281,6 +305,19 @@ def _read_architecture(folder: Path, number: int) -> Architecture:
         raise RunFolderError(f"{path}: {error}") from error
 
 
+def _read_values(folder: Path, number: int, experiment: Experiment) -> tuple[tuple[str, Any], ...]:
+    """The training values of a trial, in the order of the space."""
+    offers = experiment.space.training
+    if not offers:
+        return ()
+    path = folder / ARCHITECTURES / f"{number}{VALUES}"
+    data = read_json(path, follow=False)
+    wrong = [name for name, offer in offers.items() if not is_offered(offer, data.get(name))]
+    if wrong:
+        raise RunFolderError(f"{path}: `{wrong[0]}` must be a value that `space.training` offers.")
+    return tuple((name, data[name]) for name in offers)
+
+
 def _read_epochs(run: Run) -> Iterator[EpochRow]:
     path = run.path / EPOCHS
     if path.exists():
@@ -289,7 +326,8 @@ def _read_epochs(run: Run) -> Iterator[EpochRow]:
 
 def _epoch(row: Mapping[str, str], qualities: Sequence[str]) -> EpochRow:
     trial, epoch, seconds = whole(row, "trial"), whole(row, "epoch"), real(row, "seconds", least=0)
-    found = EpochRow(trial, epoch, seconds, real(row, "loss"), real_or_none(row, "accuracy"), scores(row))
+    accuracy, worst_task = (real_or_none(row, name) for name in ("accuracy", WORST_TASK))
+    found = EpochRow(trial, epoch, seconds, real(row, "loss"), accuracy, scores(row), worst_task)
     missing = [name for name in qualities if found.accuracy is not None and found.value(name) is None]
     if missing:
         raise ValueError(f"an epoch that was scored must have a value in column `{missing[0]}`, but it is empty.")
@@ -309,7 +347,9 @@ def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Tria
         number=number,
         state=state,
         architecture=architecture,
+        training={name: _value_in(row, name, offer) for name, offer in experiment.space.training.items()},
         latency_ms=real_or_none(row, "latency_ms"),
+        worst_task=real_or_none(row, WORST_TASK),
     )
     values, limits = ("accuracy", *experiment.objectives), tuple(experiment.constraints.limits())
     needed = {State.COMPLETE: values, State.STOPPED: values, State.INFEASIBLE: limits, State.FAILED: ()}
@@ -317,3 +357,19 @@ def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Tria
     if missing:
         raise ValueError(f"a {trial.state.value} trial must have a value in column `{missing[0]}`, but it is empty.")
     return trial
+
+
+def _value_in(row: Mapping[str, str], name: str, offer: Any) -> Any:
+    """The value of a training setting in a row of ``trials.csv``.
+
+    :raises ValueError: If there is none that the space offers.
+    """
+    column = TRAINING + name
+    cell = row.get(column, "")
+    if isinstance(offer, Range):
+        found = [real(row, column)] if cell else []
+    else:
+        found = [option for option in offer if str(option) == cell]
+    if not found or not is_offered(offer, found[0]):
+        raise ValueError(f"`{column}` must be a value that `space.training` offers, but got {quoted(cell)}.")
+    return found[0]

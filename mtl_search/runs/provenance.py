@@ -13,8 +13,8 @@ from mtl_search.internal.layout import ARCHITECTURES, EXPERIMENT
 from mtl_search.runs.environment import describe_environment
 from mtl_search.runs.folder import Run
 from mtl_search.runs.splits import changed_splits
-from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import PATHS, Experiment
+from mtl_search.spaces.proposal import Proposal
 
 FREE = ("name", "description", "search.workers", "search.retries", "search.hours", "search.target")
 """Keys of an experiment that change no number of any trial."""
@@ -34,7 +34,11 @@ def begin_environment(experiment: Experiment, dataset: Dataset) -> dict[str, Any
     }
 
 
-OF_ALL_TRIALS = tuple(f"experiment.yaml: {section}" for section in ("space.", "backbone.", "objectives"))
+OF_ALL_TRIALS = tuple(
+    f"experiment.yaml: {section}"
+    for section in ("space.", "backbone.", "objectives", "task_weights", "constraints.worst_task")
+)
+"""What all trials of a run must have in common: what they are drawn from, and what is measured of them."""
 
 
 def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allow_changes: bool) -> dict[str, Any]:
@@ -54,28 +58,28 @@ def resumed_environment(run: Run, experiment: Experiment, dataset: Dataset, allo
     for difference in found:
         if difference.startswith(OF_ALL_TRIALS):
             raise RunFolderError(
-                f"{run.path}: {difference}: what all trials are drawn from cannot change on the way, "
+                f"{run.path}: {difference}: what all trials have in common cannot change on the way, "
                 "not with `--allow-changes` either. Start another search; `search.points` can name what this one found."
             )
-    _check_architectures(run)
+    _check_proposals(run)
     sessions = [*run.environment.get("sessions", []), _session(current, len(run.epochs), found)]
     environment = {**run.environment, "finished": None, "sessions": sessions, "experiment": experiment.to_dict()}
     return {**environment, "data_digest": data_digest(dataset)} if found else environment
 
 
-def _check_architectures(run: Run) -> None:
-    """Check that the trials of a search are of its space, each of another architecture: samplers rely on it.
+def _check_proposals(run: Run) -> None:
+    """Check that the trials of a search are of its space, no two of them alike: samplers rely on it.
 
     :raises RunFolderError: If one is not; the message names its file.
     """
-    all_of_them = {**{trial.number: trial.architecture for trial in run.trials}, **run.under_way}
-    space, first = run.experiment.search_space, dict[Architecture, int]()
-    for number, architecture in sorted(all_of_them.items()):
+    all_of_them = {**{trial.number: trial.proposal for trial in run.trials}, **run.under_way}
+    space, first = run.experiment.proposal_space, dict[Proposal, int]()
+    for number, proposal in sorted(all_of_them.items()):
         path = run.path / ARCHITECTURES / f"{number}.json"
-        if not space.contains(architecture):
+        if not space.contains(proposal):
             raise RunFolderError(f"{path}: is not of the space in {EXPERIMENT}. Put it back from a copy.")
-        if first.setdefault(architecture, number) != number:
-            raise RunFolderError(f"{path}: is the same as {first[architecture]}.json. Put it back from a copy.")
+        if first.setdefault(proposal, number) != number:
+            raise RunFolderError(f"{path}: is the same as {first[proposal]}.json. Put it back from a copy.")
 
 
 def described(dataset: Dataset) -> dict[str, Any]:

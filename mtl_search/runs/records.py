@@ -15,6 +15,7 @@ from mtl_search.internal.layout import FORMAT
 from mtl_search.internal.messages import explain
 from mtl_search.internal.reading import read_json
 from mtl_search.runs.rows import LARGEST
+from mtl_search.spaces.ranges import Range
 from mtl_search.spaces.settings import Training
 
 MOST_SEEDS = 10_000
@@ -105,6 +106,20 @@ class Environment(Versioned):
     sessions: list[Session] = []
 
 
+class OfferRecord(Record):
+    """The ends of a range."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    low: Number
+    high: Number
+    log: bool
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "OfferRecord":
+        Range(self.low, self.high, self.log)
+        return self
+
+
 class About(Record):
     """An entrant of a comparison."""
 
@@ -133,8 +148,41 @@ class About(Record):
         return self
 
 
+class TunedRecord(Record):
+    """What was chosen for a recipe or a pick."""
+
+    key: str
+    entrants: list[str]
+    trained: str
+    offers: dict[str, OfferRecord | list[str | Number | bool]]
+    grown: list[str]
+    usual: dict[str, str | Number | bool]
+    chosen: dict[str, str | Number | bool]
+    at_end: dict[str, Literal["low", "high"]]
+    trainings: Count
+    failed: Count
+    seconds: Amount
+    training_macs: Amount
+
+    @model_validator(mode="after")
+    def _tells_of_every_setting(self) -> "TunedRecord":
+        if not set(self.offers) == set(self.usual) == set(self.chosen):
+            raise ValueError("`offers`, `usual` and `chosen` must hold the same settings")
+        return self
+
+
+class TuningRecord(Record):
+    """How the settings of a comparison were chosen."""
+
+    trainings: Count
+    seed: Count
+    subjects: list[TunedRecord]
+
+
 class Asked(Versioned):
     """``comparison.json``."""
+
+    tuning: TuningRecord | None = None
 
     seeds: int = Field(ge=1, le=MOST_SEEDS)
     now: list[str]

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.proposal import Proposal
 
 
 class State(StrEnum):
@@ -26,6 +28,7 @@ class Trial:
     :param number: Its number in the run, from 0.
     :param state: How it ended.
     :param architecture: What was trained.
+    :param training: Training setting -> value, of those that the search chose; the others are the experiment's.
     :param method: Name of the method.
     :param seed: Seed of the initial weights, the primitives and the order of the data.
     :param epochs: Epochs trained.
@@ -37,6 +40,7 @@ class Trial:
     :param fixed_parameters: Number of frozen values: kernels and masks of the primitives.
     :param macs: Multiply-accumulates of one forward pass for all tasks, one sample. (A MAC is two FLOPs.)
     :param latency_ms: Milliseconds of a forward pass for all tasks, one sample; ``None`` where nothing depends on it.
+    :param worst_task: Quality of the task that is done worst; ``None`` where nothing depends on it.
     :param error: Why it failed or is infeasible; empty otherwise.
     :param scores: ``"<task>/<metric>"`` -> value.
     """
@@ -44,6 +48,7 @@ class Trial:
     number: int
     state: State
     architecture: Architecture
+    training: dict[str, Any] = field(default_factory=dict)
     method: str = "etr_nlp"
     seed: int = 0
     epochs: int = 0
@@ -54,8 +59,14 @@ class Trial:
     fixed_parameters: int = 0
     macs: int = 0
     latency_ms: float | None = None
+    worst_task: float | None = None
     error: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def proposal(self) -> Proposal:
+        """What the search chose: architecture and training."""
+        return Proposal(self.architecture, tuple(self.training.items()))
 
     @property
     def total_parameters(self) -> int:
@@ -63,5 +74,5 @@ class Trial:
         return self.learnable_parameters + self.fixed_parameters
 
     def value(self, objective: str) -> float | None:
-        """The value of an objective: ``accuracy``, a cost, or ``<task>/<metric>``; ``None`` where not measured."""
+        """The value of a quality or a cost, by its name; ``None`` where it was not measured."""
         return self.scores.get(objective) if "/" in objective else getattr(self, objective)

@@ -23,17 +23,19 @@ from mtl_search.internal.layout import (
     RUN,
     SPLITS,
     TRIALS,
+    VALUES,
     WEIGHTS,
     Layout,
     half_written,
 )
+from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.runs.folder import COLUMNS, EPOCH_COLUMNS, EpochRow, check_free
 from mtl_search.runs.rows import csv_line, once, read_table
 from mtl_search.runs.splits import splits_text
 from mtl_search.runs.trial import Trial
 from mtl_search.runs.weights import save_checkpoint, save_weights
-from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
+from mtl_search.spaces.proposal import TRAINING, Proposal
 from mtl_search.training.trainer import Checkpoint
 
 NOTED_EVERY = 60.0
@@ -46,8 +48,10 @@ class RunWriter:
     :param path: The folder.
     :param environment: Versions, hardware, seed, source revision, start.
     :param scores: The names ``<task>/<metric>`` that trials will report.
-    :param measured: Costs with a column of their own: ``latency_ms``, where something depends on it.
+    :param own: Columns that this run has besides: ``latency_ms``, where something depends on it, and
+        ``training.<setting>`` for every setting that the search chooses.
     :param rows: Split -> its rows, of data in a file of the user's own.
+    :param qualities: Qualities with a column of their own: ``worst_task``, where something depends on it.
     """
 
     def __init__(
@@ -55,13 +59,15 @@ class RunWriter:
         path: str | Path,
         environment: Mapping[str, Any],
         scores: Sequence[str],
-        measured: Sequence[str] = (),
+        own: Sequence[str] = (),
         rows: Mapping[str, Collection[Any]] | None = None,
+        qualities: Sequence[str] = (),
     ) -> None:
         self.path = Path(path).absolute()
         self.environment, self.rows = {"format": FORMAT, **environment}, rows
         self.began = self.noted = time.monotonic()
-        self.columns, self.epoch_columns = [*COLUMNS, *measured, *scores], [*EPOCH_COLUMNS, *scores]
+        self.columns = [*COLUMNS, *own, *qualities, *scores]
+        self.epoch_columns = [*EPOCH_COLUMNS, *qualities, *scores]
 
     def begin(self, experiment: Experiment) -> None:
         """Make the folder of a new run; the experiment comes last, so that a folder that has one has all.
@@ -116,10 +122,12 @@ class RunWriter:
         """The folder for the weights of a trial."""
         return self.path / CHECKPOINTS / str(number)
 
-    def start(self, number: int, architecture: Architecture) -> None:
-        """Write that a trial begins: its architecture."""
+    def start(self, number: int, proposal: Proposal) -> None:
+        """Write that a trial begins: its training values, where some were left open, and its architecture."""
         with self._writing():
-            write_text(self.path / ARCHITECTURES / f"{number}.json", architecture.to_json())
+            if proposal.values:
+                write_json(self.path / ARCHITECTURES / f"{number}{VALUES}", proposal.training)
+            write_text(self.path / ARCHITECTURES / f"{number}.json", proposal.architecture.to_json())
 
     def add_epoch(self, row: EpochRow, checkpoint: Checkpoint | None) -> None:
         """Write what is known of a trial after an epoch, and what it can go on from."""
@@ -229,9 +237,10 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _row(trial: Trial, columns: Sequence[str]) -> list[Any]:
     values: dict[str, Any] = {"trial": trial.number, "state": trial.state.value, **trial.scores}
+    values |= {TRAINING + name: value for name, value in trial.training.items()}
     values["error"] = " ".join(trial.error.split())
     values["seconds"] = round(trial.seconds, 3)
-    values["latency_ms"] = trial.latency_ms
+    values |= {"latency_ms": trial.latency_ms, WORST_TASK: trial.worst_task}
     for name in COLUMNS:
         values.setdefault(name, getattr(trial, name, None))
     return [values.get(column) for column in columns]

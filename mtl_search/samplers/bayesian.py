@@ -17,8 +17,8 @@ from mtl_search.samplers.gaussian_process import GaussianProcess, Kernel, most_l
 from mtl_search.samplers.improvement import directions, expected_improvement, reached
 from mtl_search.samplers.sampler import CostOf, OwnSampler, within
 from mtl_search.samplers.sobol import Sobol
-from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.space import SearchSpace
+from mtl_search.spaces.proposal import Proposal, ProposalSpace
+from mtl_search.spaces.ranges import Range
 
 FIRST = 6
 """Architectures proposed before the model is asked."""
@@ -38,19 +38,19 @@ MARGIN = 0.1
 MOST = 400
 """Values that the model is made from, the best and the latest: its cost grows with their third power."""
 
-Learned = tuple[Architecture, Sequence[float]]
-"""An architecture and the values of its objectives."""
+Learned = tuple[Proposal, Sequence[float]]
+"""A proposal and the values of its objectives."""
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of an architecture before it is trained.
+    """What is known of a proposal before it is trained.
 
     :param features: Its choices and the logarithms of its costs.
     :param costs: The objectives that are costs, on their axes.
     """
 
-    architecture: Architecture
+    proposal: Proposal
     cost: Cost
     features: Sequence[float]
     costs: Sequence[float]
@@ -59,7 +59,7 @@ class Known:
 class Bayesian(OwnSampler):
     """Proposes what promises most hypervolume for its training.
 
-    A Gaussian process for every quality learns from an architecture's choices and from the logarithms of its costs. The
+    A Gaussian process for every quality learns from a proposal's choices and from the logarithms of its costs. The
     costs among the objectives are not learned but known, and what breaks a known limit is proposed only where nothing
     else was found. How likely a limit is kept that has to be measured is learned, too. Hypervolume is meant in the
     logarithms of the costs, as the plots show them. Under-way trainings count as if they had reached what is expected
@@ -71,7 +71,7 @@ class Bayesian(OwnSampler):
     """
 
     def __init__(
-        self, space: SearchSpace, objectives: Sequence[str], cost_of: CostOf, limits: Mapping[str, float], seed: int
+        self, space: ProposalSpace, objectives: Sequence[str], cost_of: CostOf, limits: Mapping[str, float], seed: int
     ) -> None:
         self.space, self.cost_of, self.limits, self.seed = space, cost_of, limits, seed
         self.objectives, self.directions = list(objectives), [direction_of(name) for name in objectives]
@@ -80,42 +80,40 @@ class Bayesian(OwnSampler):
         self.cost_names = [objectives[index] for index in self.known]
         self.ways = directions(len(objectives))
         self.learned: list[Learned] = []
-        self.too_slow: list[Architecture] = []
-        self._looked_up: dict[Architecture, Known] = {}
+        self.too_slow: list[Proposal] = []
+        self._looked_up: dict[Proposal, Known] = {}
         self._neighbours: dict[Known, list[Known]] = {}
         self._kernels: dict[int, list[Kernel]] = {}
         self._scale: tuple[Tensor, Tensor] | None = None
         self._base: list[Known] | None = None
         self._range: tuple[Tensor, Tensor] | None = None
 
-    def learn(self, architecture: Architecture, values: Sequence[float]) -> None:
-        self.learned.append((architecture, list(values)))
+    def learn(self, proposal: Proposal, values: Sequence[float]) -> None:
+        self.learned.append((proposal, list(values)))
 
-    def learn_infeasible(self, architecture: Architecture, broken: Collection[str]) -> None:
+    def learn_infeasible(self, proposal: Proposal, broken: Collection[str]) -> None:
         if any(name in self.limits and not hasattr(Cost(), name) for name in broken):
-            self.too_slow.append(architecture)
+            self.too_slow.append(proposal)
 
-    def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture | None:
+    def suggest(self, seen: Collection[Proposal], under_way: Collection[Proposal]) -> Proposal | None:
         if len(seen) - len(self.too_slow) < FIRST or len(self.learned) < LEAST:
             return self._first(seen)
-        candidates = [
-            one for one in self._candidates() if one.architecture not in seen and within(one.cost, self.limits)
-        ]
+        candidates = [one for one in self._candidates() if one.proposal not in seen and within(one.cost, self.limits)]
         if not candidates:
             return self._first(seen) if len(self._pool()) < self.space.size else None
         macs = torch.tensor([float(one.cost.macs) for one in candidates], dtype=torch.float64)
         worth = self._improvements(candidates, [self._look_up(one) for one in under_way]) / macs**PRICE
         worth *= self._chances(candidates)
-        return candidates[int(worth.argmax())].architecture
+        return candidates[int(worth.argmax())].proposal
 
-    def improvements(self, candidates: Sequence[Architecture], under_way: Sequence[Architecture]) -> Tensor:
+    def improvements(self, candidates: Sequence[Proposal], under_way: Sequence[Proposal]) -> Tensor:
         """By how much each candidate is expected to enlarge the hypervolume, but for a constant factor: ``[n]``."""
         known, open_ones = ([self._look_up(one) for one in some] for some in (candidates, under_way))
         return self._improvements(known, open_ones)
 
     def _improvements(self, candidates: Sequence[Known], under_way: Sequence[Known]) -> Tensor:
         learned = self._remembered(self.learned)
-        base = [*(self._look_up(architecture) for architecture, _ in learned), *under_way]
+        base = [*(self._look_up(proposal) for proposal, _ in learned), *under_way]
         least, largest = self._cost_range()
         width = (largest - least).clamp(min=1e-9)
         base_gains = [(largest - _costs(base)) / width]
@@ -134,20 +132,20 @@ class Bayesian(OwnSampler):
         so_far = reached(torch.cat(base_gains, dim=1), self.ways)
         return expected_improvement(known, means, deviations, so_far, self.ways)
 
-    def _first(self, seen: Collection[Architecture]) -> Architecture:
+    def _first(self, seen: Collection[Proposal]) -> Proposal:
         """Spread over the space, and rather cheap; from the pool where no limit was kept otherwise."""
         sequence = Sobol(self.space, self.seed, skipped=(CHEAPEST_OF - 1) * len(seen))
         drawn = [self._look_up(sequence.suggest(seen, ()))]
         others = [self._look_up(sequence.draw()) for _ in range(1, CHEAPEST_OF)]
-        drawn += [one for one in others if one.architecture not in seen]
+        drawn += [one for one in others if one.proposal not in seen]
         kept = [one for one in drawn if within(one.cost, self.limits)]
         if self.too_slow or not kept:
-            pool = [one for one in self._pool() if one.architecture not in seen and within(one.cost, self.limits)]
+            pool = [one for one in self._pool() if one.proposal not in seen and within(one.cost, self.limits)]
             lot = random.Random(f"{self.seed} first {len(seen)}")
             kept = (pool if self.too_slow else lot.sample(pool, min(CHEAPEST_OF, len(pool)))) or drawn
         chances = self._chances(kept).tolist()
         chosen, _ = min(zip(kept, chances, strict=True), key=lambda one: (one[1] < 0.5, one[0].cost.macs))
-        return chosen.architecture
+        return chosen.proposal
 
     def _chances(self, candidates: Sequence[Known]) -> Tensor:
         """How likely each keeps the limits that have to be measured, ``[n]``: 1 where none was broken.
@@ -156,7 +154,7 @@ class Bayesian(OwnSampler):
         """
         if not self.too_slow:
             return torch.ones(len(candidates), dtype=torch.float64)
-        kept = [architecture for architecture, _ in self.learned][-MOST // 2 :]
+        kept = [proposal for proposal, _ in self.learned][-MOST // 2 :]
         broken = self.too_slow[-MOST // 2 :]
         features = self._features([self._look_up(one) for one in (*kept, *broken)])
         labels = torch.tensor([-1.0] * len(kept) + [1.0] * len(broken), dtype=torch.float64)
@@ -184,7 +182,7 @@ class Bayesian(OwnSampler):
             count = after
         if count not in self._kernels:
             learned = self._remembered(self.learned[:count])
-            features = self._features([self._look_up(architecture) for architecture, _ in learned])
+            features = self._features([self._look_up(proposal) for proposal, _ in learned])
             self._kernels = {
                 count: [most_likely_kernel(features, self._gains(index, learned)) for index in self.predicted]
             }
@@ -214,17 +212,17 @@ class Bayesian(OwnSampler):
 
     def _near(self, one: Known) -> list[Known]:
         if one not in self._neighbours:
-            self._neighbours[one] = [self._look_up(other) for other in self.space.neighbours(one.architecture)]
+            self._neighbours[one] = [self._look_up(other) for other in self.space.neighbours(one.proposal)]
         return self._neighbours[one]
 
     def _pool(self) -> list[Known]:
         if self._base is None:
             whole = self.space.size <= 2 * POOL
-            drawn = self.space.architectures() if whole else map(self._drawn, range(POOL))
+            drawn = self.space.proposals() if whole else map(self._drawn, range(POOL))
             self._base = list(dict.fromkeys(self._look_up(one) for one in drawn))
         return self._base
 
-    def _drawn(self, number: int) -> Architecture:
+    def _drawn(self, number: int) -> Proposal:
         return self.space.sample(derived_seed(self.seed, f"pool {number}"))
 
     def _cost_range(self) -> tuple[Tensor, Tensor]:
@@ -247,18 +245,21 @@ class Bayesian(OwnSampler):
         mean, unit = self._scale
         return (torch.tensor([one.features for one in some], dtype=torch.float64) - mean) / unit
 
-    def _look_up(self, architecture: Architecture) -> Known:
-        if architecture not in self._looked_up:
-            cost = self.cost_of(architecture)
+    def _look_up(self, proposal: Proposal) -> Known:
+        if proposal not in self._looked_up:
+            cost = self.cost_of(proposal.architecture)
             logs = [axis_value(name, getattr(cost, name)) for name in ("learnable_parameters", "macs")]
             costs = [axis_value(name, getattr(cost, name)) for name in self.cost_names]
-            self._looked_up[architecture] = Known(architecture, cost, [*self._choices(architecture), *logs], costs)
-        return self._looked_up[architecture]
+            self._looked_up[proposal] = Known(proposal, cost, [*self._choices(proposal), *logs], costs)
+        return self._looked_up[proposal]
 
-    def _choices(self, architecture: Architecture) -> Iterable[float]:
+    def _choices(self, proposal: Proposal) -> Iterable[float]:
         """One number for a question about numbers, 0 where it is not asked; for others one for each option."""
-        answers = self.space.answers(architecture)
+        answers = self.space.answers(proposal)
         for name, options in self.space.questions().items():
+            if isinstance(options, Range):
+                yield options.share(answers[name])
+                continue
             if len(options) < 2:
                 continue
             if all(isinstance(option, int | float) for option in options):

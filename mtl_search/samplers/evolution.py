@@ -5,12 +5,11 @@ from collections.abc import Collection, Sequence
 
 from mtl_search.metrics.pareto import Direction, best_first
 from mtl_search.samplers.sampler import OwnSampler
-from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.space import SearchSpace
+from mtl_search.spaces.proposal import Proposal, ProposalSpace
 
 POPULATION = 20
 TOURNAMENT = 5
-"""Architectures of the population that compete to be the parent."""
+"""Proposals of the population that compete to be the parent."""
 
 
 class Evolution(OwnSampler):
@@ -21,14 +20,14 @@ class Evolution(OwnSampler):
     for the paper has one objective.
     """
 
-    def __init__(self, space: SearchSpace, directions: Sequence[Direction], seed: int) -> None:
+    def __init__(self, space: ProposalSpace, directions: Sequence[Direction], seed: int) -> None:
         self.space, self.directions, self.seed = space, directions, seed
-        self.population: list[tuple[Architecture, list[float]]] = []
+        self.population: list[tuple[Proposal, list[float]]] = []
 
-    def learn(self, architecture: Architecture, values: Sequence[float]) -> None:
-        self.population = [*self.population, (architecture, list(values))][-POPULATION:]
+    def learn(self, proposal: Proposal, values: Sequence[float]) -> None:
+        self.population = [*self.population, (proposal, list(values))][-POPULATION:]
 
-    def suggest(self, seen: Collection[Architecture], under_way: Collection[Architecture]) -> Architecture:
+    def suggest(self, seen: Collection[Proposal], under_way: Collection[Proposal]) -> Proposal:
         lot = random.Random(f"{self.seed} evolution {len(seen)}")
         if len(self.population) < max(1, min(POPULATION, self.space.size // 2)):
             return self.space.sample(lot.getrandbits(31))

@@ -30,8 +30,8 @@ from mtl_search.samplers.evolution import Evolution
 from mtl_search.samplers.journal import Journal
 from mtl_search.samplers.sampler import CostOf, OwnSampler
 from mtl_search.samplers.sobol import Sobol
-from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.space import SearchSpace
+from mtl_search.spaces.proposal import Proposal, ProposalSpace
+from mtl_search.spaces.ranges import Range
 
 STUDY = "search"
 POPULATION = 20
@@ -51,7 +51,7 @@ class Proposals:
     :param sampler: ``bayesian``, ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
     :param seed: Of the sampler.
     :param journal: File for Optuna's journal; one that exists is gone on with (:meth:`remember`). ``None``: in memory.
-    :param points: Architectures of the space that are proposed first.
+    :param points: Proposals of the space that are proposed first.
     :param limits: Cost -> largest value allowed, for a sampler that keeps to what it knows.
     :param stopped: What the sampler is told of a trial that was stopped early: nothing, but that it was; that it is
         infeasible; or its values extrapolated to the full budget. Nothing was best, or as good as any, for every
@@ -62,13 +62,13 @@ class Proposals:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: ProposalSpace,
         objectives: Sequence[str],
         cost_of: CostOf,
         sampler: str,
         seed: int,
         journal: Path | None,
-        points: Sequence[Architecture] = (),
+        points: Sequence[Proposal] = (),
         limits: Mapping[str, float] | None = None,
         stopped: Told = "nothing",
     ) -> None:
@@ -82,15 +82,15 @@ class Proposals:
         self.study = self._new_study() if held is None else held
         self.study.sampler = _optuna_sampler(sampler, seed)
         self._own = _own_sampler(sampler, space, objectives, cost_of, limits, seed)
-        self._open: dict[Architecture, optuna.Trial] = {}
-        self._seen: set[Architecture] = set()
+        self._open: dict[Proposal, optuna.Trial] = {}
+        self._seen: set[Proposal] = set()
 
-    def ask(self) -> Architecture | None:
-        """The next architecture, one that was not proposed before; ``None`` when the space holds no further one."""
+    def ask(self) -> Proposal | None:
+        """The next proposal, one that was not proposed before; ``None`` when the space holds no further one."""
         with self._in_one_write():
             return self._asked()
 
-    def _asked(self) -> Architecture | None:
+    def _asked(self) -> Proposal | None:
         if len(self._seen) == self.space.size:
             return None
         point = next((point for point in self.points if point not in self._seen), None)
@@ -109,52 +109,52 @@ class Proposals:
         self._close(trial, "proposed before")
         return self._enqueue(self._unseen(suggested))
 
-    def tell(self, architecture: Architecture, values: Sequence[float]) -> None:
-        """The objectives' values of a proposed architecture that was trained."""
+    def tell(self, proposal: Proposal, values: Sequence[float]) -> None:
+        """The objectives' values of a proposal that was trained."""
         with self._in_one_write():
-            self.study.tell(self._open.pop(architecture), list(values))
-        self.remember_values(architecture, values)
+            self.study.tell(self._open.pop(proposal), list(values))
+        self.remember_values(proposal, values)
 
-    def tell_failed(self, architecture: Architecture, reason: str) -> None:
-        """That a proposed architecture could not be trained."""
+    def tell_failed(self, proposal: Proposal, reason: str) -> None:
+        """That a proposal could not be trained."""
         with self._in_one_write():
-            self._close(self._open.pop(architecture), reason)
+            self._close(self._open.pop(proposal), reason)
 
-    def tell_stopped(self, architecture: Architecture, values: Sequence[float]) -> None:
-        """That the training of a proposed architecture was stopped early.
+    def tell_stopped(self, proposal: Proposal, values: Sequence[float]) -> None:
+        """That the training of a proposal was stopped early.
 
         :param values: Of the objectives, extrapolated to the full budget.
         """
         if self.stopped == "extrapolated":
-            self.tell(architecture, values)
+            self.tell(proposal, values)
         elif self.stopped == "infeasible":
-            self.tell_infeasible(architecture, {"stopped early": 1.0})
+            self.tell_infeasible(proposal, {"stopped early": 1.0})
         else:
-            self.tell_failed(architecture, "stopped early")
+            self.tell_failed(proposal, "stopped early")
 
-    def tell_infeasible(self, architecture: Architecture, excess: Mapping[str, float]) -> None:
-        """That a proposed architecture breaks constraints and was not trained.
+    def tell_infeasible(self, proposal: Proposal, excess: Mapping[str, float]) -> None:
+        """That a proposal breaks constraints and was not trained.
 
         The sampler learns from it: Optuna counts a pruned trial with a constraint above 0 as infeasible.
 
         :param excess: Name of the constraint -> value - limit, in the units of the cost.
         """
-        trial = self._open.pop(architecture)
+        trial = self._open.pop(proposal)
         with self._in_one_write():
             for name, value in excess.items():
                 if name not in trial.constraints:  # a search that was cut off right here has set some
                     trial.set_constraint(name, value)
             self.study.tell(trial, state=TrialState.PRUNED)
-        self.remember_infeasible(architecture, excess)
+        self.remember_infeasible(proposal, excess)
 
-    def remember(self, ended: Sequence[Architecture], under_way: Sequence[Architecture]) -> list[Architecture]:
+    def remember(self, ended: Sequence[Proposal], under_way: Sequence[Proposal]) -> list[Proposal]:
         """Take up a search that was cut off. A study that does not hold these trials is made again from them.
 
         :param ended: What has ended, in that order, whatever its end.
         :param under_way: What was being trained: it stays open and is to be told.
         :returns: Those of ``ended`` whose end the study was not told; they are open and are to be told now.
         """
-        known = {architecture.id: architecture for architecture in (*ended, *under_way)}
+        known = {proposal.id: proposal for proposal in (*ended, *under_way)}
         self._seen = set(known.values())
         missing = known and self._missing(known, under_way)
         if missing:
@@ -164,14 +164,14 @@ class Proposals:
             self._close(self.study.ask(), "cut off before it began")
         for found in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             trial = optuna.Trial(self.study, found._trial_id)
-            architecture = known.get(trial.user_attrs.get("architecture", ""))
-            if architecture is not None:
-                self._open[architecture] = trial
+            proposal = known.get(trial.user_attrs.get("architecture", ""))
+            if proposal is not None:
+                self._open[proposal] = trial
             else:
                 self._close(trial, "cut off before it began")
-        return [architecture for architecture in ended if architecture in self._open]
+        return [proposal for proposal in ended if proposal in self._open]
 
-    def _missing(self, known: Mapping[str, Architecture], under_way: Sequence[Architecture]) -> str:
+    def _missing(self, known: Mapping[str, Proposal], under_way: Sequence[Proposal]) -> str:
         """In what the study is not that of the trials known; empty where it is."""
         trials = self.study.get_trials(deepcopy=False)
         of = {str(trial.user_attrs.get("architecture")): trial for trial in trials}
@@ -179,25 +179,27 @@ class Proposals:
             return self._journal.problem
         if any(name not in of or not self._is_of(of[name], known[name]) for name in known):
             return "trials are missing in it"
-        if any(of[architecture.id].state is not TrialState.RUNNING for architecture in under_way):
+        if any(of[proposal.id].state is not TrialState.RUNNING for proposal in under_way):
             return "it holds the end of a trial that has not ended"
         if any(of[name].state in (TrialState.COMPLETE, TrialState.PRUNED) for name in of if name not in known):
             return "it holds trials that are not there"
         return ""
 
-    def _is_of(self, trial: FrozenTrial, architecture: Architecture) -> bool:
-        """Whether a trial of the study has the answers that make an architecture, and values for all objectives."""
-        found, wanted = (_rounded(answers) for answers in (trial.params, self.space.answers(architecture)))
+    def _is_of(self, trial: FrozenTrial, proposal: Proposal) -> bool:
+        """Whether a trial of the study has the answers that make a proposal, and values for all objectives."""
+        questions = self.space.questions()
+        found = {name: _rounded(questions.get(name, ()), value) for name, value in trial.params.items()}
+        wanted = {name: _rounded(questions[name], value) for name, value in self.space.answers(proposal).items()}
         is_complete = trial.state is TrialState.COMPLETE
         return found == wanted and (not is_complete or len(trial.values or ()) == len(self._directions))
 
-    def _make_again(self, known: Iterable[Architecture], why: str) -> None:
+    def _make_again(self, known: Iterable[Proposal], why: str) -> None:
         """Begin the study anew with the trials known; all of them are open then, and are to be told."""
         self.remarks.append(f"{JOURNAL}: {why}; it was made again from {TRIALS} and {ARCHITECTURES}.")
         with self._in_one_write():
             self.study = self._new_study()
-            for architecture in known:
-                self._enqueue(architecture)
+            for proposal in known:
+                self._enqueue(proposal)
 
     def _new_study(self) -> optuna.Study:
         if self._journal is not None:
@@ -206,29 +208,29 @@ class Proposals:
         sampler = _optuna_sampler(self._sampler, self.seed)
         return optuna.create_study(storage=storage, sampler=sampler, study_name=STUDY, directions=self._directions)
 
-    def remember_values(self, architecture: Architecture, values: Sequence[float]) -> None:
+    def remember_values(self, proposal: Proposal, values: Sequence[float]) -> None:
         """What :meth:`tell` was told in an earlier process; in the same order."""
         if self._own is not None:
-            self._own.learn(architecture, values)
+            self._own.learn(proposal, values)
 
-    def remember_infeasible(self, architecture: Architecture, excess: Mapping[str, float]) -> None:
+    def remember_infeasible(self, proposal: Proposal, excess: Mapping[str, float]) -> None:
         """What :meth:`tell_infeasible` was told in an earlier process."""
         if self._own is not None:
-            self._own.learn_infeasible(architecture, [name for name, value in excess.items() if value > 0])
+            self._own.learn_infeasible(proposal, [name for name, value in excess.items() if value > 0])
 
-    def remember_stopped(self, architecture: Architecture, values: Sequence[float]) -> None:
+    def remember_stopped(self, proposal: Proposal, values: Sequence[float]) -> None:
         """What :meth:`tell_stopped` was told in an earlier process."""
         if self.stopped == "extrapolated":
-            self.remember_values(architecture, values)
+            self.remember_values(proposal, values)
 
     def _in_one_write(self) -> AbstractContextManager[None]:
         return nullcontext() if self._journal is None else self._journal.in_one_write()
 
-    def _propose(self, architecture: Architecture, trial: optuna.Trial) -> Architecture:
-        trial.set_user_attr("architecture", architecture.id)
-        self._open[architecture] = trial
-        self._seen.add(architecture)
-        return architecture
+    def _propose(self, proposal: Proposal, trial: optuna.Trial) -> Proposal:
+        trial.set_user_attr("architecture", proposal.id)
+        self._open[proposal] = trial
+        self._seen.add(proposal)
+        return proposal
 
     def _suggested(self) -> optuna.Trial:
         """A trial for the sampler; Optuna would first look for an enqueued one among all, and there is none."""
@@ -238,29 +240,29 @@ class Proposals:
         finally:
             del self.study._pop_waiting_trial_id
 
-    def _enqueue(self, architecture: Architecture) -> Architecture:
-        """Propose an architecture that Optuna did not suggest, and let the study hold it like the others."""
-        self.study.enqueue_trial(self.space.answers(architecture))
+    def _enqueue(self, proposal: Proposal) -> Proposal:
+        """Propose a proposal that Optuna did not suggest, and let the study hold it like the others."""
+        self.study.enqueue_trial(self.space.answers(proposal))
         trial = self.study.ask()
         again = self.space.resolve(functools.partial(_suggest, trial))
-        assert again == architecture
-        return self._propose(architecture, trial)
+        assert again == proposal
+        return self._propose(proposal, trial)
 
     def _close(self, trial: optuna.Trial, reason: str) -> None:
         trial.set_user_attr("error", reason)
         self.study.tell(trial, state=TrialState.FAIL)
 
-    def _unseen(self, suggested: Architecture) -> Architecture:
+    def _unseen(self, suggested: Proposal) -> Proposal:
         """Near what was suggested: by lot among its neighbours; where these are used up, by lot among all."""
         lot = random.Random(f"{self.seed} {len(self._seen)}")
         near = [neighbour for neighbour in self.space.neighbours(suggested) if neighbour not in self._seen]
         if near:
             return lot.choice(near)
         if self.space.size > 2 * len(self._seen) + 1000:
-            drawn: Iterator[Architecture] = (self.space.sample(lot.getrandbits(31)) for _ in itertools.count())
+            drawn: Iterator[Proposal] = (self.space.sample(lot.getrandbits(31)) for _ in itertools.count())
         else:
-            drawn = self.space.architectures()
-        return next(architecture for architecture in drawn if architecture not in self._seen)
+            drawn = self.space.proposals()
+        return next(proposal for proposal in drawn if proposal not in self._seen)
 
 
 class _Journal(Journal, BaseJournalBackend):
@@ -297,7 +299,7 @@ def _loaded(journal: _Journal, directions: Sequence[Direction]) -> optuna.Study 
 
 def _own_sampler(
     name: str,
-    space: SearchSpace,
+    space: ProposalSpace,
     objectives: Sequence[str],
     cost_of: CostOf,
     limits: Mapping[str, float] | None,
@@ -377,13 +379,17 @@ def _optuna_sampler(name: str, seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-def _rounded(answers: Mapping[str, Any]) -> dict[str, Any]:
-    """Answers that are numbers to six decimals: Optuna gets to them by steps."""
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in answers.items()}
+def _rounded(offer: Range | Sequence[Any], value: Any) -> Any:
+    """An answer as a proposal has it. Optuna gets to numbers among options by steps: six decimals of these count."""
+    if isinstance(offer, Range) and isinstance(value, float):
+        return offer.rounded(value)
+    return round(value, 6) if isinstance(value, float) else value
 
 
-def _suggest(trial: optuna.Trial, name: str, options: Sequence[Any]) -> Any:
+def _suggest(trial: optuna.Trial, name: str, options: Range | Sequence[Any]) -> Any:
     """Ask Optuna a question. Evenly spaced numbers keep their order; other options are categories."""
+    if isinstance(options, Range):
+        return options.rounded(trial.suggest_float(name, options.low, options.high, log=options.log))
     step = _even_step(options)
     if step is None:
         return trial.suggest_categorical(name, options)

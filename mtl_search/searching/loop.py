@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from mtl_search import cost
 from mtl_search.datasets import Dataset
 from mtl_search.errors import AllFailedError
-from mtl_search.evaluation import Course, Report, mean_quality, missing_scores
+from mtl_search.evaluation import Course, Report, entrant_of, mean_quality, missing_scores, worst_quality
 from mtl_search.execution.jobs import Job
 from mtl_search.internal.layout import CHECKPOINT, CHECKPOINTS
 from mtl_search.metrics.pareto import COSTS, direction_of
 from mtl_search.networks.network import build_model
 from mtl_search.runs.environment import now
-from mtl_search.runs.folder import EpochRow, Run, front_of
+from mtl_search.runs.folder import EpochRow, Run
+from mtl_search.runs.front import front_of
 from mtl_search.runs.status import reaches
 from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.weights import load_checkpoint
@@ -25,6 +26,7 @@ from mtl_search.searching.early_stopping import SuccessiveHalving
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
+from mtl_search.spaces.proposal import Proposal
 from mtl_search.training.trainer import Checkpoint
 
 INFEASIBLE_IN_A_ROW = 500
@@ -96,15 +98,15 @@ class Campaign:
         for row in run.epochs:
             rows.setdefault(row.trial, {})[row.epoch] = row
         ended = [run.trial(number) for number in run.ended]
-        untold = self.proposals.remember([trial.architecture for trial in ended], list(run.under_way.values()))
+        untold = self.proposals.remember([trial.proposal for trial in ended], list(run.under_way.values()))
         for remark in self.proposals.remarks:
             self.progress.say(remark)
-        begun = {number: self._new(number, architecture) for number, architecture in run.under_way.items()}
+        begun = {number: self._new(number, proposal) for number, proposal in run.under_way.items()}
         known = {**begun, **{trial.number: trial for trial in ended}}
         for row in run.epochs:
             self._record(row, known[row.trial])
         for trial in ended:
-            self._book(trial, rows.get(trial.number, {}), tell=trial.architecture in untold)
+            self._book(trial, rows.get(trial.number, {}), tell=trial.proposal in untold)
             self.progress.end(trial, self.front, shown=False)
         self.numbers = 1 + max((*run.ended, *run.under_way), default=-1)
         self.started = sum(trial.state is not State.INFEASIBLE for trial in ended)
@@ -149,12 +151,12 @@ class Campaign:
         for _ in range(INFEASIBLE_IN_A_ROW):
             if self.started == self.experiment.search.trials:
                 return None
-            architecture = self.proposals.ask()
-            if architecture is None:
+            proposal = self.proposals.ask()
+            if proposal is None:
                 break
             number, self.numbers = self.numbers, self.numbers + 1
-            self.writer.start(number, architecture)
-            self.open[number] = Candidacy(self._new(number, architecture), {})
+            self.writer.start(number, proposal)
+            self.open[number] = Candidacy(self._new(number, proposal), {})
             if self._keeps_constraints(number):
                 self.started += 1
                 self.progress.start(number)
@@ -220,10 +222,12 @@ class Campaign:
         self.progress.say(f"{place}: is lost, damaged or of another training; trial {number} begins again.")
 
     def _job(self, number: int, course: Course) -> Job:
-        return Job(number, self.open[number].trial.architecture, self.experiment.search.seed, course)
+        trial = self.open[number].trial
+        what = entrant_of(trial.proposal) if trial.training else trial.architecture
+        return Job(number, what, self.experiment.search.seed, course)
 
     def _complete(self, number: int, row: EpochRow, report: Report) -> None:
-        trial = replace(self.open[number].trial, state=State.COMPLETE, accuracy=row.accuracy, scores=dict(row.scores))
+        trial = _scored(replace(self.open[number].trial, state=State.COMPLETE), row)
         if trial in self._front_with(trial):
             self.writer.add_weights(number, report.weights)
         self._end(number, State.COMPLETE, row)
@@ -246,7 +250,7 @@ class Campaign:
         candidacy = self.open.pop(number)
         trial = replace(candidacy.trial, state=state, error=error)
         if row is not None:
-            trial = replace(trial, accuracy=row.accuracy, scores=dict(row.scores))
+            trial = _scored(trial, row)
         self.writer.add(trial)
         self._book(trial, candidacy.curve, tell=True)
         if state is not State.INFEASIBLE:
@@ -258,19 +262,19 @@ class Campaign:
 
         :param tell: Whether the study has still to be told; it has not if the trial ended in this process.
         """
-        architecture, proposals = trial.architecture, self.proposals
+        proposal, proposals = trial.proposal, self.proposals
         if trial.state is State.INFEASIBLE:
             learn_broken = proposals.tell_infeasible if tell else proposals.remember_infeasible
-            learn_broken(architecture, self._excess(trial))
+            learn_broken(proposal, self._excess(trial))
         elif trial.state is State.FAILED:
             if self.failures is not None:
                 self.failures.append(trial.error)
             if tell:
-                proposals.tell_failed(architecture, trial.error)
+                proposals.tell_failed(proposal, trial.error)
         elif trial.state is State.STOPPED:
             self.failures = None
             learn = proposals.tell_stopped if tell else proposals.remember_stopped
-            learn(architecture, self._extrapolated(trial))
+            learn(proposal, self._extrapolated(trial))
         else:
             self.failures = None
             self.complete.append(trial)
@@ -278,11 +282,11 @@ class Campaign:
             self.front = self._front_with(trial)
             self.curves[trial.number] = curve
             learn = proposals.tell if tell else proposals.remember_values
-            learn(architecture, [self._value(trial, name) for name in self.experiment.objectives])
+            learn(proposal, [self._value(trial, name) for name in self.experiment.objectives])
 
     def _front_with(self, trial: Trial) -> tuple[Trial, ...]:
         """The front once a trial is complete: what is not on it now will never be."""
-        return front_of([*self.front, trial], self.experiment.objectives)
+        return front_of([*self.front, trial], self.experiment.objectives, self.experiment.constraints.qualities())
 
     def _extrapolated(self, trial: Trial) -> list[float]:
         """The objectives of a stopped trial at the full budget: plus what complete trials gained since that epoch.
@@ -328,8 +332,12 @@ class Campaign:
         return self.halving.rungs if self.halving else ()
 
     def _row(self, number: int, report: Report) -> EpochRow:
-        accuracy = mean_quality(self.dataset.tasks, report.scores) if report.scores else None
-        return EpochRow(number, report.epoch, report.seconds, report.loss, accuracy, dict(report.scores))
+        row = EpochRow(number, report.epoch, report.seconds, report.loss, None, dict(report.scores))
+        if not report.scores:
+            return row
+        tasks, weights = self.dataset.tasks, self.experiment.task_weights
+        worst = worst_quality(tasks, report.scores) if self.experiment.measures_worst_task else None
+        return replace(row, accuracy=mean_quality(tasks, report.scores, weights), worst_task=worst)
 
     def _wrong_scores(self, report: Report) -> str:
         """What is wrong with the scores of a report; empty if nothing is."""
@@ -341,13 +349,15 @@ class Campaign:
         endless = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
         return f"the scores are not finite: {', '.join(endless)}" if endless else ""
 
-    def _new(self, number: int, architecture: Architecture) -> Trial:
+    def _new(self, number: int, proposal: Proposal) -> Trial:
         """A trial that begins, with what is known of it before it is trained."""
+        architecture = proposal.architecture
         known = cost.estimate(architecture, self.dataset.tasks, self.dataset.input_shape)
         return Trial(
             number,
             State.FAILED,  # it has no state yet; every end sets one
             architecture,
+            proposal.training,
             seed=self.experiment.search.seed,
             learnable_parameters=known.learnable_parameters,
             fixed_parameters=known.fixed_parameters,
@@ -373,6 +383,11 @@ class Campaign:
         value = trial.value(objective)
         assert value is not None
         return float(value)
+
+
+def _scored(trial: Trial, row: EpochRow) -> Trial:
+    """A trial with what was measured after an epoch."""
+    return replace(trial, accuracy=row.accuracy, worst_task=row.worst_task, scores=dict(row.scores))
 
 
 def _outline(reason: str) -> str:

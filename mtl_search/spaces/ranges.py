@@ -1,11 +1,11 @@
 """What may be left open besides an architecture: a number between two ends, or one of several values."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator
 
 from mtl_search.errors import FieldError
 
@@ -26,17 +26,15 @@ class Range:
     :raises FieldError: If the ends are not finite, or do not fit.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
-
     low: float
     high: float
     log: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise FieldError("high", f"must be above `low`, {self.low:g}", self.high)
+            raise FieldError("high", "must have a `high` above its `low`, both finite", (self.low, self.high))
         if self.log and self.low <= 0:
-            raise FieldError("low", "must be above 0 where `log` is true", self.low)
+            raise FieldError("low", "must have a `low` above 0 where `log` is true", self.low)
 
     def __contains__(self, value: object) -> bool:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -66,8 +64,48 @@ class Range:
         return math.log(value) if self.log else value
 
 
-Offer = Range | tuple[Any, ...]
-"""What may be answered to a question: a number of a range, or one of several options."""
+def as_offer(value: Any) -> Any:
+    """What a YAML file offers: a mapping of ``low``, ``high`` and ``log`` as a :class:`Range`, a list as a tuple.
+
+    :raises FieldError: If it breaks a rule of either.
+    """
+    if isinstance(value, Mapping):
+        return _range_of(value)
+    options = tuple(value) if isinstance(value, list | tuple) else value
+    if isinstance(options, Range):
+        return options
+    if not isinstance(options, tuple) or not options:
+        raise FieldError("offer", "must be a list of values, or a mapping with `low` and `high`", value)
+    if not all(isinstance(option, str | int | float) for option in options):
+        raise FieldError("offer", "must be a list of texts, numbers or `true` and `false`", value)
+    if any(is_offered(options[:place], option) for place, option in enumerate(options)):
+        raise FieldError("offer", "must not offer the same value twice", value)
+    return options
+
+
+def _range_of(value: Mapping[Any, Any]) -> Range:
+    names = [field.name for field in fields(Range)]
+    for key in value:
+        if key not in names:
+            raise FieldError("offer", "must hold no key besides `low`, `high` and `log`", key)
+    low, high, log = (value.get(name, default) for name, default in zip(names, (None, None, False), strict=True))
+    for name, end in (("low", low), ("high", high)):
+        if isinstance(end, bool) or not isinstance(end, int | float):
+            raise FieldError("offer", f"must have a number as its `{name}`", end)
+    if not isinstance(log, bool):
+        raise FieldError("offer", "must have `true` or `false` as its `log`", log)
+    return Range(float(low), float(high), log)
+
+
+Offer = Annotated[Any, BeforeValidator(as_offer)]
+"""What may be answered to a question: a number of a :class:`Range`, or one of a tuple of options."""
+
+
+def offer_text(offer: Range | Sequence[Any]) -> str:
+    """What is offered, for reading: ``0.001 to 0.05``, ``0, 0.01``."""
+    if isinstance(offer, Range):
+        return f"{offer.low:g} to {offer.high:g}"
+    return ", ".join(str(option) for option in offer)
 
 
 def drawn(offer: Range | Sequence[Any], share: float) -> Any:

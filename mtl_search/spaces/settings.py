@@ -1,5 +1,6 @@
 """The sections of an experiment: what may stand under each key, with which limits."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -7,11 +8,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
 
+from mtl_search.errors import UnknownNameError, UserError
+from mtl_search.internal.messages import explain
 from mtl_search.internal.options import is_switch_for_number
 from mtl_search.internal.registry import BALANCINGS, DATASETS
 from mtl_search.spaces.architecture import (
@@ -28,6 +32,7 @@ from mtl_search.spaces.architecture import (
     Stage,
 )
 from mtl_search.spaces.banks import check_bank, default_bank
+from mtl_search.spaces.ranges import Offer, Range
 from mtl_search.spaces.space import MOST_OPTIONS, Granularity, LayerSpace, SearchSpace
 
 
@@ -120,11 +125,30 @@ class Options(Section):
         return options
 
 
+OPEN_SETTINGS = ("learning_rate", "weight_decay", "label_smoothing", "batch_size", "schedule", "balancing", "sampling")
+"""Settings of ``training`` that may be left open: not ``epochs``, for all trials of a search have the same budget."""
+NUMBERS = ("learning_rate", "weight_decay", "label_smoothing")
+"""Those that may be any number of a range."""
+
+
+def check_setting(name: str, value: Any) -> None:
+    """
+    :raises UserError: If ``training`` could not have this value; the message has the rule that it breaks.
+    """
+    try:
+        Training.model_validate({name: value})
+    except ValidationError as error:
+        raise UserError(explain(error, Training).rstrip(".")) from error
+
+
 class SpaceSettings(Options):
     """What is left to choose.
 
     :param bank: By default ``paper``; for a ``vector`` backbone ``vector``.
     :param layers: Options of single layers, by their number from 0, instead of the general ones.
+    :param training: Settings of ``training`` that are chosen for each candidate: a list of values, or for a number
+        ``{low, high}``, with ``log: true`` on a logarithmic scale. The values under ``training`` itself are then those
+        of what the search does not choose for, and of ``search.points`` that do not say.
     """
 
     width_multiplier: Widths = (1.0,)
@@ -132,6 +156,19 @@ class SpaceSettings(Options):
     specific: Specific = "nlp"
     routing: Routing = "strict"
     layers: dict[int, Options] = {}
+    training: dict[str, Offer] = {}
+
+    @field_validator("training")
+    @classmethod
+    def _are_values_of_the_settings(cls, training: dict[str, Any]) -> dict[str, Any]:
+        for name, offer in training.items():
+            if name not in OPEN_SETTINGS:
+                raise UnknownNameError("setting that may be left open:", name, OPEN_SETTINGS)
+            for value in (offer.low, offer.high) if isinstance(offer, Range) else offer:
+                check_setting(name, value)
+            if isinstance(offer, Range) and name not in NUMBERS:
+                raise UserError(f"`{name}` must be a list of values, but got a range")
+        return training
 
     def build(self, backbone: Backbone) -> SearchSpace:
         """The space over ``backbone`` that these settings describe."""
@@ -248,22 +285,9 @@ class Training(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compile: bool = False
 
-
-class Constraints(Section):
-    """Upper limits, checked before anything is trained. ``null`` is no limit.
-
-    :param latency_ms: Of a forward pass for one sample on the machine that runs the search, measured; the others are
-        computed.
-    """
-
-    learnable_parameters: int | None = Field(None, ge=1)
-    total_parameters: int | None = Field(None, ge=1)
-    macs: int | None = Field(None, ge=1)
-    latency_ms: float | None = Field(None, gt=0)
-
-    def limits(self) -> dict[str, float]:
-        """Name of the cost -> its limit, without those that have none."""
-        return {name: limit for name, limit in self.model_dump().items() if limit is not None}
+    def changed(self, values: Mapping[str, Any]) -> "Training":
+        """These settings with other values of some, checked."""
+        return Training.model_validate({**self.model_dump(mode="json"), **values}) if values else self
 
 
 class EarlyStopping(Section):
@@ -280,7 +304,7 @@ class EarlyStopping(Section):
 class Target(Section):
     """What is good enough: the search ends with the first complete trial that reaches it.
 
-    :param metric: ``accuracy`` or ``<task>/<metric>``.
+    :param metric: ``accuracy``, ``worst_task`` or ``<task>/<metric>``.
     :param value: Reached from below, for an error from above.
     """
 

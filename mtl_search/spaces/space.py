@@ -20,8 +20,9 @@ MOST_OPTIONS = 100
 """Of one question: as many as a sampler can tell apart in a long search."""
 MOST_CHOICES = 1_000
 """For one layer: ways to combine its options. Five banks, ten ratios and three depths are 155."""
-Choose = Callable[[str, Sequence[Any]], Any]
-"""Answers a question: (its name, the options) -> one of the options. Asked only where there are two or more."""
+Choose = Callable[[str, Any], Any]
+"""Answers a question: (its name, the options) -> one of the options. Asked only where there are two or more. A
+:class:`~mtl_search.spaces.proposal.ProposalSpace` asks for numbers of a range, too."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def branch_points_data(entrant: Entrant) -> dict[str, Any] | None:
         "alpha": _mean_alpha([details["alpha"] for details in told], len(tasks), len(choices)),
         "branch_points": {task: [details["branch_points"][task] for details in told] for task in tasks},
         "margins": {
-            task: interval_data(interval([details["margin"][number] for details in told]))
+            task: interval_data(interval([details["margin"][number] for details in told], (0.0, 1.0)))
             for number, task in enumerate(tasks)
         },
         "margin_path": _columns(
@@ -228,9 +228,9 @@ def _cosine_map(entrant: Entrant, other: Entrant | None) -> dict[str, Any]:
         "seeds": len(told),
         "layers": layers,
         "cosines": _mean_rows(list(told.values()), layers),
-        "mean": interval_data(interval(list(means.values()))),
-        "negative": interval_data(interval(negative)),
-        "difference": interval_data(difference_of(means, theirs)) if compared else None,
+        "mean": interval_data(interval(list(means.values()), (-1.0, 1.0))),
+        "negative": interval_data(interval(negative, (0.0, 1.0))),
+        "difference": interval_data(difference_of(means, theirs, (-2.0, 2.0))) if compared else None,
     }
 
 

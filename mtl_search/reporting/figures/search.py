@@ -13,11 +13,13 @@ from mtl_search.reporting.figures._style import AXIS, FAINT_COLOR, FRONT_COLOR, 
 from mtl_search.reporting.figures.pareto import is_percent, objective_label
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import Trial
-from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.ranges import Range
 
 LEAST_TRIALS = 8
 """With fewer complete trials nothing is said about which choices mattered."""
 
+PARTS = 3
+"""Of a range, each a level of its own: in more the trials of a short search would be too few for a mean."""
 MOST_CHOICES = 15
 """Choices that are drawn, the most important ones."""
 
@@ -115,7 +117,7 @@ def importance_data(run: Run) -> dict[str, Any] | None:
     quality = next(name for name in run.experiment.objectives if name not in COSTS)
     if len(run.complete) < LEAST_TRIALS:
         return None
-    told = [(_choices(run, trial.architecture), _value(trial, quality)) for trial in run.complete]
+    told = [(_choices(run, trial), _value(trial, quality)) for trial in run.complete]
     names = list(told[0][0])
     rows = [_importance(name, [(choices[name], value) for choices, value in told]) for name in names]
     found = [row for row in rows if row["share"] is not None]
@@ -123,15 +125,16 @@ def importance_data(run: Run) -> dict[str, Any] | None:
         return None
     return {
         "quality": quality,
-        "label": objective_label(quality).removesuffix(", in percent"),
+        "label": objective_label(quality, run.mean_name).removesuffix(", in percent"),
         "percent": is_percent(quality),
         "trials": len(told),
         "choices": sorted(found, key=lambda row: -row["share"]),
     }
 
 
-def _choices(run: Run, architecture: Architecture) -> dict[str, str]:
-    """Name of each choice of the space -> what was chosen."""
+def _choices(run: Run, trial: Trial) -> dict[str, str]:
+    """Name of each choice of the space -> what was chosen; of a range of numbers in which part of it that lies."""
+    architecture = trial.architecture
     space = run.experiment.search_space
     found = {"width multiplier": f"{architecture.width_multiplier:g}"}
     for number, group in enumerate(space.groups()):
@@ -140,7 +143,17 @@ def _choices(run: Run, architecture: Architecture) -> dict[str, str]:
         found[f"{name}: bank"] = choice.bank
         found[f"{name}: shared ratio"] = f"{choice.shared_ratio:g}"
         found[f"{name}: branch depth"] = f"{choice.branch_depth}" if choice.shared_ratio < 1 else "no branch"
+    for name, value in trial.training.items():
+        found[name.replace("_", " ")] = _level(run.experiment.space.training[name], value)
     return found
+
+
+def _level(offer: Any, value: Any) -> str:
+    """A training value as a level: of a range, which of :data:`PARTS` parts of the same length it lies in."""
+    if not isinstance(offer, Range):
+        return str(value)
+    part = min(int(offer.share(value) * PARTS), PARTS - 1)
+    return f"{offer.at(part / PARTS):g} to {offer.at((part + 1) / PARTS):g}"
 
 
 def _importance(name: str, pairs: Sequence[tuple[str, float]]) -> dict[str, Any]:
