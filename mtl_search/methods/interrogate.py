@@ -47,9 +47,9 @@ class Interrogate(Method):
     :param shared_start: The shared branch starts from ``fresh`` weights, or from the ``mean`` of the tasks' (ours; the
         paper is silent). On 4,000 pairs of Multi-Fashion the mean was 2 points of accuracy better, at lower cost.
     :param share_of: What the share is of: ``gates``, of those that are open, as in the pruned network, with the
-        gradient of the sigmoid; or ``sigmoids``, their mean. Gates are our reading, for they hold the target: on 4,000 pairs of
-        ``multi_mnist``, 5 epochs at a rate of .012, two seeds, they left the tasks 13 to 14 % of the channels at .15
-        and 28 to 29 % at .3, sigmoids 7 to 9 % and 20 to 22 %: of gates that are shut the sigmoids still count.
+        gradient of the sigmoid; or ``sigmoids``, their mean. Gates are our reading, for they hold the target: on 4,000
+        pairs of ``multi_mnist``, 5 epochs at a rate of .012, two seeds, they left the tasks 13 to 14 % of the channels
+        at .15 and 28 to 29 % at .3, sigmoids 7 to 9 % and 20 to 22 %: of gates that are shut the sigmoids still count.
         Accuracies were alike (94.1 to 95.0 %).
     :param initialisation: Part of the experiment's epochs that go to the single-task networks; the gated training has
         the rest, so that both together see as many samples as other methods (ours). ``None``: each has all epochs.
