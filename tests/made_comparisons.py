@@ -144,6 +144,10 @@ def _share(outcome: Outcome, task: int, layer: int) -> float:
     return round(min(1.0, target * (0.4 + 0.5 * layer) + 0.03 * task + 0.01 * outcome.seed), 4)
 
 
+def _margin(shares: list[float]) -> float:
+    return round(sorted(shares)[-1] - sorted(shares)[-2], 5)
+
+
 def _conal(seed: int) -> dict[str, Any]:
     """Shares that begin equal and drift towards leaving after two layers."""
     alpha = []
@@ -153,10 +157,12 @@ def _conal(seed: int) -> dict[str, Any]:
     return {
         "places": list(LAYERS),
         "alpha": alpha,
-        "margin": [round(sorted(of_task)[-1] - sorted(of_task)[-2], 5) for of_task in alpha[-1]],
+        "margins": [[_margin(of_task) for of_task in of_epoch] for of_epoch in alpha],
+        "margin": [_margin(of_task) for of_task in alpha[-1]],
         "conflicts": [
             {name: round(0.2 + 0.1 * n + 0.01 * epoch, 4) for n, name in enumerate(LAYERS)} for epoch in range(6)
         ],
+        "frozen": [round(0.1 * epoch, 4) for epoch in range(EPOCHS)],
         "stages": [],
         "branch_points": {"left": 2, "right": 3},
         "paths": {"left": [0, 0, 1, 1], "right": [0, 0, 0, 2]},

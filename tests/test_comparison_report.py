@@ -428,6 +428,44 @@ def test_paths_and_conflicts_of_branch_points(data: dict[str, Any]) -> None:
     assert heat.z[1][2] == pytest.approx(32.0)
 
 
+def test_margins_and_frozen_steps_are_shown_epoch_by_epoch(run: Run, data: dict[str, Any]) -> None:
+    (found,) = data["branch_points"]
+    assert found["margin_path"]["left"][-1] == pytest.approx(found["margins"]["left"]["mean"], abs=1e-4)
+    assert len(found["margin_path"]["left"]) == EPOCHS
+    assert found["margin_path"]["left"] == sorted(found["margin_path"]["left"])
+    assert found["frozen"] == pytest.approx([0.1 * epoch for epoch in range(EPOCHS)])
+    (outcome,) = made_outcomes(["conal"], {}, run, 1)
+    write_comparison(run, [made_baseline("conal")], [outcome], seeds=1)
+    details = made_details(outcome)
+    details["margins"][0] = [None, 0.125]
+    write_details(run.path, outcome, details)
+    text = " ".join(Page(write_report(run)).text.split())
+    assert "(epoch by epoch: -, " in text
+    assert "(epoch by epoch: 12.50, " in text
+    share = 10 * (EPOCHS - 1)
+    assert f"did not learn in {share} % of the steps of the last epoch, in {share} % in that with the most" in text
+
+
+def test_choices_on_ties_are_told(run: Run) -> None:
+    outcomes = made_outcomes(["conal"], {}, run, 2)
+    write_comparison(run, [made_baseline("conal")], outcomes, seeds=2)
+    write_details(run.path, outcomes[1], {**made_details(outcomes[1]), "ties": ["layer 1 of left", "heads of <b>"]})
+    text = " ".join(Page(write_report(run)).text.split())
+    assert "in 1 of 2 trainings: layer 1 of left, heads of <b>. Another seed" in text
+
+
+def test_branch_points_of_an_earlier_version_are_shown(run: Run) -> None:
+    (outcome,) = made_outcomes(["conal"], {}, run, 1)
+    write_comparison(run, [made_baseline("conal")], [outcome], seeds=1)
+    details = made_details(outcome)
+    del details["margins"], details["frozen"]
+    write_details(run.path, outcome, details)
+    text = " ".join(Page(write_report(run)).text.split())
+    assert "decided with a margin of" in text
+    assert "epoch by epoch" not in text
+    assert "did not learn in" not in text
+
+
 def test_paths_whose_choices_change_are_left_out(run: Run) -> None:
     (outcome,) = made_outcomes(["conal"], {}, run, 1)
     write_comparison(run, [made_baseline("conal")], [outcome], seeds=1)

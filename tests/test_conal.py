@@ -13,9 +13,10 @@ from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.errors import UserError
 from mtl_search.internal.gradients import task_gradients
 from mtl_search.methods import Finished, Problem, make_method
+from mtl_search.methods._bilevel import Search
 from mtl_search.methods._conflicts import resolve_conflicts
 from mtl_search.methods._search_log import SearchLog
-from mtl_search.methods.conal import CoNAL, Search
+from mtl_search.methods.conal import CoNAL
 from mtl_search.networks.paths import Path
 from mtl_search.spaces.architecture import Backbone, Stage
 from mtl_search.spaces.settings import Training
@@ -35,7 +36,7 @@ def made_dataset(kind: str, seed: int, samples: int = 640, tasks: int = 2) -> Da
     lot = np.random.default_rng(seed)
     inputs = lot.integers(0, 256, size=(samples, 2, 1, 1), dtype=np.uint8)
     signs = (inputs.reshape(samples, 2) > 127).astype(np.int64)
-    names = "abcd"[:tasks]
+    names = "abcde"[:tasks]
     targets = {name: signs[:, number % 2 if kind == "opposed" else 0] for number, name in enumerate(names)}
     return make_dataset("made", tuple(Classification(name, 2) for name in names), {"train": Split(inputs, targets)})
 
@@ -86,7 +87,7 @@ def run(method: CoNAL, problem: Problem) -> tuple[list[Epoch], Finished]:
 
 
 def trunk_of(search: Search) -> list[list[torch.nn.Parameter]]:
-    return [list(search.network.module(place).parameters()) for place in search.shared]
+    return [list(search.network.module(place).parameters()) for place in search.trunk.shared]
 
 
 def is_zero(parameters: list[torch.nn.Parameter]) -> bool:
@@ -119,8 +120,8 @@ def test_tasks_at_right_angles_do_not_conflict() -> None:
 def test_what_belongs_to_one_task_gets_exactly_its_gradient() -> None:
     search = made_search(made_problem(), clip=None)
     search.backward(made_losses(search))
-    written = [[parameter.grad for parameter in own] for own in search.own]
-    for task, own in enumerate(search.own):
+    written = [[parameter.grad for parameter in own] for own in search.trunk.own]
+    for task, own in enumerate(search.trunk.own):
         alone = task_gradients(made_losses(search)[task : task + 1], own)[0]
         assert sum(bool(gradient.any()) for gradient in alone) == len(own)
         for gradient, expected in zip(written[task], alone, strict=True):
@@ -158,7 +159,7 @@ def test_the_gradient_is_clipped() -> None:
 def opposed_at_the_first_module(search: Search) -> Tensor:
     """Losses that conflict at the first module of the trunk and agree at the second."""
     first, second = (sum((p**2).sum() for p in module) for module in trunk_of(search))
-    own = [sum((p**2).sum() for p in own) for own in search.own]
+    own = [sum((p**2).sum() for p in own) for own in search.trunk.own]
     return torch.stack([first + second + own[0], second - first + own[1]])
 
 
@@ -240,7 +241,8 @@ def test_opposed_tasks_end_apart_at_once(seed: int) -> None:
     """The first module has one channel, which cannot serve both."""
     paths, log = found_by(made_problem("opposed", seed, widths=(1, 4), epochs=9), alpha_rate=0.02)
     assert paths[0][0] != paths[1][0]
-    assert max(epoch["layer 0"] for epoch in log.conflicts) > 0.5
+    assert max(epoch["layer 0"] for epoch in log.conflicts[4:]) > 0.5
+    assert log.conflicts[:4] == [{}] * 4
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -285,6 +287,46 @@ def test_a_run_searches_and_then_trains_what_it_found() -> None:
     assert {name: list(path) for name, path in finished.model.paths.items()} == details["paths"]
     for name, path in details["paths"].items():
         assert details["branch_points"][name] == path.count(0)
+
+
+def test_alpha_waits_while_the_trunk_learns_as_under_hard_sharing() -> None:
+    epochs, finished = run(CoNAL(search_epochs=5, alpha_rate=0.02), made_problem(widths=(1, 4), epochs=1))
+    samples = [epoch.samples for epoch in epochs if epoch.phase == "search"]
+    assert samples == [512, 512, 1024, 1024, 1024]
+    details = finished.details
+    assert [len(rates) for rates in details["conflicts"]] == [0, 0, 2, 2, 2]
+    assert details["frozen"][:2] == [0, 0]
+    assert all(0.25 < frozen <= 1 for frozen in details["frozen"][2:])
+    assert details["margins"][:2] == [[0, 0], [0, 0]]
+    first, *_, last = details["margins"][2:]
+    assert all(0 < early < late for early, late in zip(first, last, strict=True))
+    assert details["margin"] == last
+
+
+def test_the_gradient_of_the_trunk_is_the_sum_while_alpha_waits() -> None:
+    problem, method = made_problem(), CoNAL(clip=None)
+    search = method.search(problem, method.build(problem), 2, waits=1)
+    (first, _), sizes = trunk_of(search), torch.tensor([1.0, 3.0])
+    search.backward(sizes * opposed_at_the_first_module(search))
+    written = [parameter.grad for parameter in first]
+    expected = torch.autograd.grad((sizes * opposed_at_the_first_module(search)).sum(), first)
+    assert not is_zero(first)
+    assert all(torch.equal(one, other) for one, other in zip(written, expected, strict=True) if one is not None)
+
+
+@pytest.mark.parametrize(("tasks", "epochs", "stages"), [(4, 6, 0), (5, 6, 3), (5, 3, 3), (5, 2, 0)])
+def test_more_than_four_tasks_are_searched_progressively_where_epochs_allow(
+    tasks: int, epochs: int, stages: int
+) -> None:
+    problem = made_problem("opposed", tasks=tasks, widths=(1, 1, 1), epochs=1)
+    _, finished = run(CoNAL(search_epochs=epochs, least_conflict=0), problem)
+    assert bool(finished.details["stages"]) is bool(stages)
+    if stages:
+        waits = min(epochs // 2, epochs - 3)
+        assert sum(stage["epochs"] for stage in finished.details["stages"]) <= epochs
+        assert finished.details["stages"][0]["epochs"] == waits + (epochs - waits) // 3
+        assert finished.details["conflicts"][:waits] == [{}] * waits
+        assert finished.details["conflicts"][waits]
 
 
 def test_the_progressive_search_has_two_branches_and_makes_subgroups() -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -223,7 +223,7 @@ def test_a_task_under_its_target_gets_no_sparsity_gradient(problem: Problem) -> 
 def test_no_target_is_l1(problem: Problem) -> None:
     hinge, l1 = Interrogate(target=0.0, sparsity_weight=3.0), Interrogate(target=0.7, penalty="l1", sparsity_weight=3.0)
     gates = list(l1.build(problem).gates)
-    share = torch.stack([alpha.sigmoid().mean() for alpha in gates]).mean()
+    share = torch.stack([(alpha >= 0).double().mean() for alpha in gates]).mean().float()
     for method in (hinge, l1):
         torch.testing.assert_close(method.sparsity(problem).penalty(gates), 3 * share)
 
@@ -292,6 +292,35 @@ def test_it_trains_single_task_networks_first_where_none_are_given(problem: Prob
     assert [epoch.loss for epoch in first.epochs] == [epoch.loss for epoch in (*alone.epochs, *second.epochs)]
     assert [epoch.phase for epoch in second.epochs] == ["training"] * 2
     assert second.finished.details == first.finished.details
+
+
+@pytest.mark.parametrize(("epochs", "part", "first"), [(4, 0.5, 2), (5, 0.5, 2), (4, 0.9, 3), (2, 0.1, 1)])
+def test_phases_may_share_one_budget(problem: Problem, epochs: int, part: float, first: int) -> None:
+    problem = replace(problem.with_training(epochs=epochs), given={"unused": torch.zeros(1)})
+    solved, alone = solve(Interrogate(initialisation=part), problem), solve(SingleTask(), problem)
+    phases = [epoch.phase for epoch in solved.epochs]
+    assert phases == [INITIALISATION] * first + ["training"] * (epochs - first)
+    assert sum(epoch.samples for epoch in solved.epochs) == sum(epoch.samples for epoch in alone.epochs)
+    assert (Interrogate(initialisation=part).starts_from, Interrogate().starts_from) == ("", "single_task")
+
+
+def test_one_epoch_cannot_be_shared_by_two_phases(problem: Problem) -> None:
+    with pytest.raises(UserError, match=r"`options\.initialisation` needs at least 2 epochs"):
+        solve(Interrogate(initialisation=0.5), problem.with_training(epochs=1))
+
+
+def test_the_penalty_is_on_open_gates_or_on_sigmoids(problem: Problem) -> None:
+    """Gates just open everywhere: a share of 1, or of half; they are pushed alike."""
+    gates = [torch.full((2, shape.outputs), 1e-3, requires_grad=True) for shape in problem.shapes]
+    shares: tuple[tuple[Literal["gates", "sigmoids"], float], ...] = (("gates", 1.0), ("sigmoids", 0.50025))
+    slopes = []
+    for share_of, share in shares:
+        method = Interrogate(target=0.4, share_of=share_of, sparsity_weight=2.0)
+        penalty = method.sparsity(problem).penalty(gates)
+        assert penalty.item() == pytest.approx(2 * (share - 0.4), rel=1e-5)
+        slopes.append(torch.autograd.grad(penalty, gates))
+    for hard, soft in zip(*slopes, strict=True):
+        torch.testing.assert_close(hard, soft)
 
 
 def test_what_it_tells_is_plain_and_right(problem: Problem) -> None:

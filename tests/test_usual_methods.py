@@ -13,7 +13,7 @@ from mtl_search.errors import UserError
 from mtl_search.methods import Problem, make_method
 from mtl_search.methods.cross_stitch import CrossStitch, Stitch
 from mtl_search.methods.hard_sharing import HardSharing
-from mtl_search.methods.learning_to_branch import LearningToBranch, likeliest_paths
+from mtl_search.methods.learning_to_branch import LearningToBranch, likeliest_paths, ties
 from mtl_search.methods.mtan import MTAN, Attention
 from mtl_search.methods.recon import ConflictCounter, Recon, conflicting_pairs, worst
 from mtl_search.methods.single_task import SingleTask
@@ -340,6 +340,8 @@ def test_the_search_counts_all_modules_and_ends_at_the_last_temperature(trainers
     probabilities = solved.finished.details["parent_probabilities"]
     assert len(probabilities) == 3
     assert list(probabilities[0]) == ["layer 0", "layer 1", "layer 2", "heads"]
+    margins = solved.finished.details["parent_margins"]
+    assert margins[-1]["heads"] == [pytest.approx(abs(a - b), abs=1e-4) for a, b in probabilities[-1]["heads"]]
     model = solved.finished.model
     assert isinstance(model, PathNetwork)
     assert solved.finished.details["paths"] == {name: list(path) for name, path in model.paths.items()}
@@ -353,6 +355,31 @@ def test_the_search_moves_logits_at_their_own_rate() -> None:
     )
     assert still["heads"] == [[0.5, 0.5], [0.5, 0.5]]
     assert all(abs(row[0] - 0.5) > 1e-3 for row in moved["heads"])
+
+
+def test_choices_on_ties_are_named_by_the_tasks_that_depend_on_them() -> None:
+    problem = made_problem(3)
+    logits = torch.zeros(3, 3, 3)
+    logits[0, 1, 2] = 0.1  # layer 1, module 1 reads module 2
+    logits[1, 0, 1] = 3.0  # layer 2, module 0 reads module 1
+    logits[1, 2, 1] = 0.1
+    logits[2, 0, 0] = logits[2, 1, 0] = 3.0  # two heads read module 0 of layer 2
+    logits[2, 2, 2] = 0.1
+    margins = {name: [0.01, 0.02, 0.03] for name in ("layer 1", "layer 2", "heads")}
+    first, second, third = (task.name for task in problem.tasks)
+    everyone = f"{first}, {second}, {third}"
+    expected = [f"layer 1 of {everyone}", f"layer 2 of {first}, {second}", f"layer 2 of {third}"]
+    heads = [f"heads of {task.name}" for task in problem.tasks]
+    assert ties(margins, logits, problem) == expected + heads
+    assert ties({**margins, "heads": [0.5, 0.5, 0.05]}, logits, problem) == [*expected, heads[2]]
+    clear = {"layer 1": [0.0, 0.9, 0.0], "layer 2": [0.9, 0.0, 0.9], "heads": [0.9] * 3}
+    assert ties(clear, logits, problem) == [], "a module that no task reaches decides nothing"
+
+
+def test_a_search_that_learned_nothing_chose_on_ties() -> None:
+    details = solve(LearningToBranch(rate=1e-9), made_problem(2)).finished.details
+    assert {one.partition(" of ")[0] for one in details["ties"]} == {"layer 0", "layer 1", "layer 2", "heads"}
+    assert solve(LearningToBranch(), made_problem(1)).finished.details["ties"] == []
 
 
 # Recon

@@ -105,9 +105,12 @@ class Method(ABC):
     name: ClassVar[str]
     measured_as_built: ClassVar[bool] = True
     """Whether the network that :meth:`build` builds is the one that is measured in the end."""
-    starts_from: ClassVar[str] = ""
-    """Name of a method whose trained weights, of the same seed, it starts from; empty for none. Where a problem brings
-    none it trains them itself. A comparison trains them once, for both."""
+
+    @property
+    def starts_from(self) -> str:
+        """Name of a method whose trained weights, of the same seed, it starts from; empty for none. Where a problem
+        brings none it trains them itself. A comparison trains them once, for both."""
+        return ""
 
     @abstractmethod
     def build(self, problem: Problem) -> nn.Module:

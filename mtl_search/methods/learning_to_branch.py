@@ -19,6 +19,9 @@ from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.tasks import Targets, Task
 from mtl_search.training.trainer import Epoch, Group
 
+TIE = 0.1
+"""A smaller margin is a tie: of parents with .55 and .45 a draw takes the less likely one in 45 % of the steps."""
+
 
 @dataclass(frozen=True)
 class LearningToBranch(Method):
@@ -60,11 +63,14 @@ class LearningToBranch(Method):
         model = problem.path_network(paths)
         yield from problem.trainer(model).epochs()
         names = [*(shape.name for shape in problem.shapes[1:]), "heads"]
+        margins = [[[_margin(row) for row in place] for place in of_epoch] for of_epoch in probabilities]
         return Finished(
             model,
             {
                 "paths": {task.name: list(path) for task, path in zip(problem.tasks, paths, strict=True)},
                 "parent_probabilities": [dict(zip(names, of_epoch, strict=True)) for of_epoch in probabilities],
+                "parent_margins": [dict(zip(names, of_epoch, strict=True)) for of_epoch in margins],
+                "ties": ties(dict(zip(names, margins[-1], strict=True)), network.logits, problem),
             },
         )
 
@@ -181,6 +187,28 @@ def likeliest_paths(logits: Tensor) -> list[Path]:
 
     :param logits: ``[places, tasks, tasks]``, see :class:`BranchingNetwork`.
     """
+    return list(zip(*(_renumbered(place) for place in zip(*_ways(logits), strict=True)), strict=True))
+
+
+def ties(margins: Mapping[str, Sequence[float]], logits: Tensor, problem: Problem) -> list[str]:
+    """The choices that were a tie, of those that some task's path depends on: ``layer 1 of a, b`` is that of the parent
+    of the module at layer 1 that the tasks a and b have, ``heads of a`` that of the head of a.
+
+    :param margins: Name of the place, ``heads`` last -> of each module how far its likeliest parent is above the next.
+    :param logits: As :func:`likeliest_paths` has them.
+    """
+    tasks, ways = [task.name for task in problem.tasks], _ways(logits)
+    chosen = [[*way[1:], task] for task, way in enumerate(ways)]
+    return [
+        f"{name} of {', '.join(task for task, way in zip(tasks, chosen, strict=True) if way[place] == module)}"
+        for place, (name, of_modules) in enumerate(margins.items())
+        for module in sorted({way[place] for way in chosen})
+        if of_modules[module] < TIE and len(tasks) > 1
+    ]
+
+
+def _ways(logits: Tensor) -> list[list[int]]:
+    """Of each task its modules, input to output, numbered as in the search."""
     *parents, of_heads = logits.argmax(dim=2).tolist()
     ways = []
     for node in of_heads:
@@ -188,7 +216,13 @@ def likeliest_paths(logits: Tensor) -> list[Path]:
         for of_place in reversed(parents):
             way.append(of_place[way[-1]])
         ways.append(way[::-1])
-    return list(zip(*(_renumbered(place) for place in zip(*ways, strict=True)), strict=True))
+    return ways
+
+
+def _margin(probabilities: Sequence[float]) -> float:
+    """How far the largest is above the next; of a single one, 1."""
+    first, second, *_ = [*sorted(probabilities, reverse=True), 0.0]
+    return round(first - second, 4)
 
 
 def _renumbered(modules: Sequence[int]) -> list[int]:

@@ -34,7 +34,16 @@ def table_notes(entrants: Sequence[Entrant], scores: Sequence[str]) -> list[str]
             "The cost of training is told in multiples of hard sharing's, every phase counted. Seconds depend on what"
             " else the machine did."
         )
-    return notes
+    return notes + [_ties(entrant) for entrant in entrants if any(details.get("ties") for details in entrant.details)]
+
+
+def _ties(entrant: Entrant) -> str:
+    """Of a method that chooses between parents, which of its choices were none."""
+    told = [", ".join(details["ties"]) for details in entrant.details if details.get("ties")]
+    return (
+        f"{entrant.label} chose on ties, with less than 10 points between the likeliest two, in {len(told)} of"
+        f" {len(entrant.details)} trainings: {'; '.join(told)}. Another seed may choose otherwise there."
+    )
 
 
 def _delta_m_notes(entrants: Sequence[Entrant]) -> list[str]:

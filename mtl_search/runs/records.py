@@ -217,21 +217,29 @@ class Details(Record):
     phases: dict[str, PhaseRecord]
     share: dict[str, dict[str, Share]] = {}
     cosines: list[dict[str, Cosine | None]] = []
+    ties: list[str] = []
 
 
 class BranchDetails(Details):
-    """The details of a method that searches where tasks leave the trunk: they come together, or not at all."""
+    """The details of a method that searches where tasks leave the trunk: they come together, or not at all.
+
+    Trainings of earlier versions have no ``margins`` and no ``frozen``.
+    """
 
     places: list[str] = Field(min_length=1)
     alpha: list[Annotated[list[Annotated[list[Share], Field(min_length=1)]], Field(min_length=1)]]
     margin: list[Number]
+    margins: list[list[Number | None]] = []
     conflicts: list[dict[str, Share]]
+    frozen: list[Share] = []
     branch_points: dict[str, int]
 
     @model_validator(mode="after")
     def _every_task_has_a_margin(self) -> "BranchDetails":
         if len(self.margin) != len(self.branch_points):
             raise ValueError("`margin` must have a number for each task in `branch_points`")
+        if any(len(of_epoch) != len(self.margin) for of_epoch in self.margins):
+            raise ValueError("`margins` must have an entry for each task in `branch_points`, epoch by epoch")
         return self
 
 

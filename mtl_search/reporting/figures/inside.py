@@ -78,8 +78,10 @@ def branch_points_data(entrant: Entrant) -> dict[str, Any] | None:
 
     :returns: ``entrant``, ``label``, ``seeds``, ``tasks``, ``choices`` (names of the places to leave), ``alpha``
         (``[epoch][task][choice]``, 0 to 1; ``None`` where the choices changed during the search), ``branch_points``
-        (task -> modules shared, for each seed), ``margins`` (task -> interval), ``modules`` and ``conflicts``
-        (``[epoch][module]``: share of the steps with a conflict); ``None`` where the entrant tells none of it.
+        (task -> modules shared, for each seed), ``margins`` (task -> interval), ``margin_path`` (task -> its margin in
+        each epoch), ``modules``, ``conflicts`` (``[epoch][module]``: share of the steps with a conflict) and ``frozen``
+        (of each epoch the share of the steps in which a module did not learn); ``None`` where the entrant tells none of
+        it. The last and ``margin_path`` hold nothing for trainings of earlier versions.
     """
     told = [details for details in entrant.details if details.get("alpha")]
     if not told:
@@ -99,9 +101,22 @@ def branch_points_data(entrant: Entrant) -> dict[str, Any] | None:
             task: interval_data(interval([details["margin"][number] for details in told], (0.0, 1.0)))
             for number, task in enumerate(tasks)
         },
+        "margin_path": _columns(
+            [[dict(zip(tasks, of_epoch, strict=True)) for of_epoch in details.get("margins", [])] for details in told],
+            tasks,
+        ),
         "modules": modules,
         "conflicts": _mean_rows([details["conflicts"] for details in told], modules),
+        "frozen": _columns(
+            [[{"frozen": share} for share in details.get("frozen", [])] for details in told], ["frozen"]
+        )["frozen"],
     }
+
+
+def _columns(of_seeds: Sequence[Sequence[Mapping[str, float | None]]], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Name -> its mean over seeds in each epoch."""
+    rows = _mean_rows(of_seeds, names)
+    return {name: [row[number] for row in rows] for number, name in enumerate(names)}
 
 
 def _mean_alpha(alphas: Sequence[Any], tasks: int, choices: int) -> list[list[list[float]]] | None:
