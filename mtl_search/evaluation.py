@@ -22,7 +22,7 @@ from mtl_search.spaces.architecture import Architecture, Backbone
 from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Task
 from mtl_search.training.devices import device_of
-from mtl_search.training.scoring import scores_on
+from mtl_search.training.scoring import scores_on, simulated_scores
 from mtl_search.training.trainer import Checkpoint, Epoch, Trainer, restoring
 
 COSINE_BATCHES = 4
@@ -146,6 +146,7 @@ def evaluate_by_epoch(
     seed: int,
     course: Course = FROM_SCRATCH,
     split: str = "val",
+    simulated: bool = False,
 ) -> Iterator[Report]:
     """Train an architecture or an entrant and score it at the end.
 
@@ -153,18 +154,25 @@ def evaluate_by_epoch(
     :param seed: Of initial weights, primitives, and order of the samples.
     :param course: Scores and checkpoints on the way, for a method that the common loop trains; where to begin.
     :param split: What it is scored on.
+    :param simulated: Whether the trained network also acts in the simulation of the dataset, if that has one.
     :raises DivergedError: If the loss is no longer finite.
 
     Where the course begins with a checkpoint that is none of this training, it begins with the first epoch.
     """
     try:
-        yield from _evaluated(what, dataset, training, seed, course, split)
+        yield from _evaluated(what, dataset, training, seed, course, split, simulated)
     except CheckpointError:
-        yield from _evaluated(what, dataset, training, seed, replace(course, start=None), split)
+        yield from _evaluated(what, dataset, training, seed, replace(course, start=None), split, simulated)
 
 
 def _evaluated(
-    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course, split: str
+    what: Architecture | Entrant,
+    dataset: Dataset,
+    training: Training,
+    seed: int,
+    course: Course,
+    split: str,
+    simulated: bool,
 ) -> Iterator[Report]:
     entrant = entrant_of(what)
     assert entrant.method.goes_on or course == FROM_SCRATCH, "methods of several phases are trained in one go"
@@ -186,6 +194,8 @@ def _evaluated(
         yield last
     details = {**finished.details, **({"cosines": witness.cosines.found} if witness.cosines else {})}
     scores = witness.score(finished.model, device_of(training.device))
+    if simulated:
+        scores |= simulated_scores(finished.model, dataset, device_of(training.device))
     yield Report(
         last.epoch,
         witness.seconds + _seconds(phases),
@@ -243,8 +253,10 @@ def mean_quality(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
 
 
 def missing_scores(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[str]:
-    """The scores of the tasks that are not there, but for those that may be undefined."""
-    needed = [name for task in tasks for name in task.score_names if not is_optional(name)]
+    """The scores of the tasks that are not there, but for those that may be undefined; a headline may not."""
+    needed = [
+        name for task in tasks for name in task.score_names if name == task.score_names[0] or not is_optional(name)
+    ]
     return [name for name in needed if name not in scores]
 
 

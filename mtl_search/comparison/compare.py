@@ -193,7 +193,7 @@ def _hold(
 ) -> Comparison:
     """Do the trainings of a comparison that are missing, in a folder that this process is alone in."""
     work = Work(
-        evaluate or functools.partial(evaluate_by_epoch, split=trainings.split),
+        evaluate or functools.partial(evaluate_by_epoch, split=trainings.split, simulated=True),
         trainings.data,
         trainings.training,
         settings.cpus,

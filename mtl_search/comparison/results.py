@@ -216,7 +216,8 @@ def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
 
 def _outcome(row: Mapping[str, str]) -> Outcome:
     state = state_of(row, (State.COMPLETE, State.FAILED))
-    needed = ["accuracy", *(name for name in row if "/" in name and not is_optional(name))]
+    scores = [name for name in row if "/" in name]
+    needed = ["accuracy", *headlines(scores), *(name for name in scores if not is_optional(name))]
     empty = [name for name in needed if state is State.COMPLETE and row[name] == ""]
     if empty:
         raise ValueError(f"a complete training has no value in column `{empty[0]}`.")

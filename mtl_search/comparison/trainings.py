@@ -282,7 +282,7 @@ class ComparisonTrainings:
         del self.open[number]
         self.outcomes[outcome.entrant, outcome.seed] = outcome
         with self._writing():
-            write_outcomes(self.path, list(self.outcomes.values()), self.data.score_names)
+            write_outcomes(self.path, list(self.outcomes.values()), self.data.final_score_names)
         self.progress.end(number, outcome)
         self._resolve_waiting()
 
