@@ -42,7 +42,7 @@ def made(simulation: Simulation | None = None) -> Dataset:
     lot = np.random.default_rng(0)
     splits = {}
     for name in ("train", "val", "test"):
-        inputs = (lot.normal(size=(60, 2)) + [1, 5]).astype(np.float32)
+        inputs = lot.normal((1, 5), size=(60, 2)).astype(np.float32)
         splits[name] = Split(inputs, {"push": -inputs[:, 0]})
     return replace(make_dataset("poles", (Actions("push"),), splits), simulation=simulation)
 
