@@ -159,20 +159,15 @@ def evaluate_by_epoch(
 
     Where the course begins with a checkpoint that is none of this training, it begins with the first epoch.
     """
+    dataset = dataset if simulated else replace(dataset, simulation=None)
     try:
-        yield from _evaluated(what, dataset, training, seed, course, split, simulated)
+        yield from _evaluated(what, dataset, training, seed, course, split)
     except CheckpointError:
-        yield from _evaluated(what, dataset, training, seed, replace(course, start=None), split, simulated)
+        yield from _evaluated(what, dataset, training, seed, replace(course, start=None), split)
 
 
 def _evaluated(
-    what: Architecture | Entrant,
-    dataset: Dataset,
-    training: Training,
-    seed: int,
-    course: Course,
-    split: str,
-    simulated: bool,
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course, split: str
 ) -> Iterator[Report]:
     entrant = entrant_of(what)
     assert entrant.method.goes_on or course == FROM_SCRATCH, "methods of several phases are trained in one go"
@@ -193,9 +188,8 @@ def _evaluated(
         last = witness.tell(Report(phases[epoch.phase].epochs, _seconds(phases), epoch.loss, epoch.phase, phases))
         yield last
     details = {**finished.details, **({"cosines": witness.cosines.found} if witness.cosines else {})}
-    scores = witness.score(finished.model, device_of(training.device))
-    if simulated:
-        scores |= simulated_scores(finished.model, dataset, device_of(training.device))
+    device = device_of(training.device)
+    scores = witness.score(finished.model, device) | simulated_scores(finished.model, dataset, device)
     yield Report(
         last.epoch,
         witness.seconds + _seconds(phases),
@@ -254,9 +248,7 @@ def mean_quality(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
 
 def missing_scores(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[str]:
     """The scores of the tasks that are not there, but for those that may be undefined; a headline may not."""
-    needed = [
-        name for task in tasks for name in task.score_names if name == task.score_names[0] or not is_optional(name)
-    ]
+    needed = [n for task in tasks for n in task.score_names if n == task.score_names[0] or not is_optional(n)]
     return [name for name in needed if name not in scores]
 
 
