@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from made_kinds import perfect_outputs
+from mtl_search.cli.printing import print_comparison
 from mtl_search.comparison.compare import compare
 from mtl_search.comparison.results import load_comparison
 from mtl_search.datasets import Dataset, Predict, load_dataset
@@ -156,7 +157,9 @@ def test_who_stays_where_he_is_fails(dataset: Dataset) -> None:
     assert set(simulation.run(still).values()) == {0.0}
 
 
-def test_a_comparison_tells_the_success(options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_comparison_tells_the_success(
+    options: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     experiment = load_experiment("mt10").changed(
         {"dataset": {"name": "mt10", **options, "steps": 10}, "training": {"epochs": 1, "device": "cpu"}}
     )
@@ -168,5 +171,8 @@ def test_a_comparison_tells_the_success(options: dict[str, Any], tmp_path: Path)
     assert outcome.scores["pick-place/success_rate"] == 0  # nothing is lifted in ten steps
     expected = np.mean([outcome.scores[f"{name}/r2"] for name in MT10])
     assert outcome.accuracy == pytest.approx(expected)
+    print_comparison(found)
+    mean = np.mean([outcome.scores[f"{name}/success_rate"] for name in MT10])
+    assert f"success in simulation {mean:.1%}: reach " in capsys.readouterr().out
     shown = comparison_data(load_run(tmp_path / "run"), found)["scores"]
     assert shown == [f"{name}/{score}" for score in ("r2", "success_rate") for name in MT10]
