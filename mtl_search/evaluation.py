@@ -23,7 +23,7 @@ from mtl_search.spaces.proposal import Proposal
 from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Task
 from mtl_search.training.devices import device_of
-from mtl_search.training.scoring import scores_on
+from mtl_search.training.scoring import scores_on, simulated_scores
 from mtl_search.training.trainer import Checkpoint, Epoch, Trainer, restoring
 
 COSINE_BATCHES = 4
@@ -153,6 +153,7 @@ def evaluate_by_epoch(
     seed: int,
     course: Course = FROM_SCRATCH,
     split: str = "val",
+    simulated: bool = False,
 ) -> Iterator[Report]:
     """Train an architecture or an entrant and score it at the end.
 
@@ -160,10 +161,12 @@ def evaluate_by_epoch(
     :param seed: Of initial weights, primitives, and order of the samples.
     :param course: Scores and checkpoints on the way, for a method that the common loop trains; where to begin.
     :param split: What it is scored on.
+    :param simulated: Whether the trained network also acts in the simulation of the dataset, if that has one.
     :raises DivergedError: If the loss is no longer finite.
 
     Where the course begins with a checkpoint that is none of this training, it begins with the first epoch.
     """
+    dataset = dataset if simulated else replace(dataset, simulation=None)
     try:
         yield from _evaluated(what, dataset, training, seed, course, split)
     except CheckpointError:
@@ -192,7 +195,8 @@ def _evaluated(
         last = witness.tell(Report(phases[epoch.phase].epochs, _seconds(phases), epoch.loss, epoch.phase, phases))
         yield last
     details = {**finished.details, **({"cosines": witness.cosines.found} if witness.cosines else {})}
-    scores = witness.score(finished.model, device_of(training.device))
+    device = device_of(training.device)
+    scores = witness.score(finished.model, device) | simulated_scores(finished.model, dataset, device)
     yield Report(
         last.epoch,
         witness.seconds + _seconds(phases),
@@ -272,8 +276,8 @@ def task_qualities(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list
 
 
 def missing_scores(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[str]:
-    """The scores of the tasks that are not there, but for those that may be undefined."""
-    needed = [name for task in tasks for name in task.score_names if not is_optional(name)]
+    """The scores of the tasks that are not there, but for those that may be undefined; a headline may not."""
+    needed = [n for task in tasks for n in task.score_names if n == task.score_names[0] or not is_optional(n)]
     return [name for name in needed if name not in scores]
 
 

@@ -49,6 +49,7 @@ HOMES = {
     "PIL": "datasets._pictures",
     "torchjd": "balancing._torchjd",
     "onnxruntime": "exporting.formats",
+    "metaworld": "datasets._manipulation",
 }
 
 WITHOUT_TORCH = (
@@ -174,5 +175,6 @@ def test_imports_inside_functions_are_the_command_lines_only() -> None:
         "cli.launch",
         "cli.printing",
         "cli.targets",
+        "datasets._manipulation",
         "exporting.formats",
     }

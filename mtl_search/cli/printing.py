@@ -8,7 +8,9 @@ from mtl_search.characters import printable
 from mtl_search.metrics.scores import headline_word, is_share
 
 if TYPE_CHECKING:
-    from mtl_search.comparison.results import Comparison
+    from collections.abc import Sequence
+
+    from mtl_search.comparison.results import Comparison, Outcome
     from mtl_search.runs.folder import Run
     from mtl_search.runs.trial import Trial
 
@@ -46,8 +48,21 @@ def print_comparison(comparison: "Comparison") -> None:
         gains = [one.delta_m for one in found if one.delta_m is not None]
         gain = f"{sum(gains) / len(gains):+.2f} %" if gains else "-"
         say(f"{key:{width}}  {accuracy:13.2%}  {gain:>8}  {learnable:>10,.0f}  {macs:>12,.0f}  {len(found)}")
+        _print_successes(found, width)
     for name, reason in comparison.asked["unresolved"].items():
         say(f"pick {name}: {reason}")
+
+
+def _print_successes(found: "Sequence[Outcome]", width: int) -> None:
+    """How often the networks of an entrant succeeded in a simulation, task by task, if they acted in one."""
+    from mtl_search.metrics.scores import SIMULATED
+
+    acted = all(any(name.endswith(SIMULATED) for name in one.scores) for one in found)
+    names = [name for name in found[0].scores if acted and name.endswith(SIMULATED)]
+    rates = {name: sum(one.scores[name] for one in found) / len(found) for name in names}
+    if rates:
+        each = ", ".join(f"{name.partition('/')[0]} {rate:.0%}" for name, rate in rates.items())
+        say(f"{'':{width}}  success in simulation {sum(rates.values()) / len(rates):.1%}: {each}")
 
 
 def exit_if_trainings_are_missing(comparison: "Comparison") -> None:

@@ -97,7 +97,7 @@ class Plan:
         :raises SearchInterruptedError: On SIGINT or SIGTERM.
         """
         first = self._trainings()  # what is wrong with it is said before anything is written
-        final = evaluate or functools.partial(evaluate_by_epoch, split=self.split)
+        final = evaluate or functools.partial(evaluate_by_epoch, split=self.split, simulated=True)
         work = Work(final, first.data, first.training, settings.cpus)
         with engine(work, settings, workers, address) as run_jobs, self.hold():
             advise(self.advice)

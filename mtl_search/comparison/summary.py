@@ -17,7 +17,7 @@ from mtl_search.errors import RunFolderError
 from mtl_search.internal.layout import DETAILS
 from mtl_search.metrics.intervals import Bounds, Interval, interval, paired_difference
 from mtl_search.metrics.relative_gain import delta_m_bounds
-from mtl_search.metrics.scores import bounds, headlines, quality_bounds
+from mtl_search.metrics.scores import bounds, quality_bounds, shown
 from mtl_search.runs.folder import Run
 
 HARD_SHARING = "hard_sharing"
@@ -169,8 +169,8 @@ def _tells_of(details: Mapping[str, Any]) -> Any:
 
 
 def score_names(comparison: Comparison) -> list[str]:
-    """The scores that stand for the tasks: the headline of each."""
-    return headlines(name for outcome in comparison.outcomes for name in outcome.scores)
+    """The scores that stand for the tasks: the headline of each, and what was measured in a simulation."""
+    return shown(name for outcome in comparison.outcomes for name in outcome.scores)
 
 
 def by_key(entrants: Sequence[Entrant], key: str) -> Entrant | None:

@@ -299,7 +299,7 @@ class ComparisonTrainings:
         del self.open[number]
         self.outcomes[outcome.entrant, outcome.seed] = outcome
         with self._writing():
-            write_outcomes(self.path, list(self.outcomes.values()), self.data.score_names)
+            write_outcomes(self.path, list(self.outcomes.values()), self.data.final_score_names)
         self.progress.end(number, f"{outcome.entrant}, seed {outcome.seed}", outcome.accuracy, outcome.error)
         self._resolve_waiting()
 

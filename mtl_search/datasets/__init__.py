@@ -50,6 +50,26 @@ class Split:
         return Split(joined([self.inputs, other.inputs]), targets, parts)
 
 
+Predict = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
+"""A trained network: inputs as splits hold them, ``[samples, ...]``, to each task's outputs, ``[samples, outputs]``."""
+
+
+class Simulation(ABC):
+    """What a trained network acts in, to be measured by what comes of it, which no target of a sample can tell."""
+
+    @property
+    @abstractmethod
+    def score_names(self) -> list[str]:
+        """``<task>/<metric>`` of all that is measured, whose end is in :data:`~mtl_search.metrics.scores.SIMULATED`."""
+
+    @abstractmethod
+    def run(self, predict: Predict) -> dict[str, float]:
+        """Let a network act; the value of every score. The same network gives the same.
+
+        :raises DatasetError: If something that the simulation needs is not installed.
+        """
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Inputs with a target for every task.
@@ -65,6 +85,7 @@ class Dataset:
         ``notes``: sentences about what may not be as it is meant, which ``check`` shows.
     :param centre: ``[channels]`` or ``[features]``, what was subtracted from the inputs in float64 before they became
         float32, which would make one of several of them; ``None`` where nothing was. Mean and inputs are less this.
+    :param simulation: What the networks of a comparison act in besides; ``None`` where there is none.
     """
 
     name: str
@@ -76,6 +97,7 @@ class Dataset:
     rows: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     found: Mapping[str, Any] = field(default_factory=dict)
     centre: NDArray[np.float64] | None = None
+    simulation: Simulation | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -86,6 +108,11 @@ class Dataset:
     def score_names(self) -> list[str]:
         """``<task>/<metric>`` for every metric of every task, its headline first."""
         return [name for task in self.tasks for name in task.score_names]
+
+    @property
+    def final_score_names(self) -> list[str]:
+        """What the networks of a comparison are measured by: :attr:`score_names`, then those of the simulation."""
+        return [*self.score_names, *(self.simulation.score_names if self.simulation else ())]
 
     def without(self, split: str) -> "Dataset":
         """The same dataset with one split left out."""

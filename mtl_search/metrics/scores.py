@@ -12,10 +12,13 @@ from mtl_search.errors import FieldError
 
 ERRORS = ("loss", "error", "rmse", "mae", "angle")
 """Ends of the names of metrics of which lower is better."""
-SHARES = ("accuracy", "f_score", "iou")
+SIMULATED = ("success_rate",)
+"""Ends of the names of what a trained network is measured by in a simulation, which samples cannot tell."""
+SHARES = ("accuracy", "f_score", "iou", *SIMULATED)
 """Ends of the names of metrics that are shares of 1, shown in percent."""
-OPTIONAL = ("r2",)
-"""Ends of the names of metrics that may be undefined, of targets that are all the same: their cells stay empty then."""
+OPTIONAL = ("r2", *SIMULATED)
+"""Ends of the names of metrics that may not be there, so that their cells stay empty: undefined ones, of targets that
+are all the same, and those of a simulation, in which not every network acts. A headline is always there."""
 WORST_TASK = "worst_task"
 """Name of the quality of the task that is done worst: a share of 1, as the mean quality ``accuracy`` is."""
 MEANS = ("accuracy", WORST_TASK)
@@ -49,7 +52,7 @@ def is_error(score: str) -> bool:
 
 
 def is_optional(score: str) -> bool:
-    """Whether it may be undefined, so that it is not there."""
+    """Whether it may not be there; a task's headline must be, whatever its name."""
     return score.rpartition("/")[2].endswith(OPTIONAL)
 
 
@@ -93,3 +96,10 @@ def headline_word(score_names: Iterable[str]) -> Literal["accuracy", "quality"]:
     :param score_names: ``<task>/<metric>``, a task's headline first: all columns of a table, or the headlines alone.
     """
     return "accuracy" if all(name.endswith("/accuracy") for name in headlines(score_names)) else "quality"
+
+
+def shown(scores: Iterable[str]) -> list[str]:
+    """Of names in the order of a table those that a comparison shows: headlines, then what simulations measured."""
+    names = list(dict.fromkeys(scores))
+    chosen = headlines(names)
+    return chosen + [name for name in names if name.endswith(SIMULATED) and name not in chosen]
