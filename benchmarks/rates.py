@@ -62,7 +62,7 @@ class Trainings:
 
 
 def table(trainings: Trainings, rates: Sequence[float], seeds: int) -> dict[str, list[float]]:
-    """Method -> its mean quality at each rate; seed by seed, so that all methods are known for the first seeds first."""
+    """Method -> its mean quality at each rate; trained seed by seed, so that a first answer comes early."""
     for seed in range(seeds):
         for method in METHODS:
             for rate in rates:
