@@ -70,8 +70,8 @@ def test_a_range_is_walked_on_its_axis() -> None:
 @pytest.mark.parametrize(
     ("offer", "rule"),
     [
-        ({"low": 1, "high": 0.5}, "a `high` above its `low`"),
-        ({"low": 0, "high": 0.5, "log": True}, "a `low` above 0"),
+        ({"low": 1, "high": 0.5}, "a `high` that is above `low`"),
+        ({"low": 0, "high": 0.5, "log": True}, "a `low` that is above 0"),
         ({"low": 0, "high": "1"}, "a number as its `high`"),
         ({"low": 0, "hihg": 1}, "no key besides"),
         ({"low": 0, "high": 1, "log": 1}, "`true` or `false` as its `log`"),

@@ -32,9 +32,9 @@ class Range:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise FieldError("high", "must have a `high` above its `low`, both finite", (self.low, self.high))
+            raise FieldError("high", "must be above `low`, both finite", (self.low, self.high))
         if self.log and self.low <= 0:
-            raise FieldError("low", "must have a `low` above 0 where `log` is true", self.low)
+            raise FieldError("low", "must be above 0 where `log` is true", self.low)
 
     def __contains__(self, value: object) -> bool:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -94,7 +94,12 @@ def _range_of(value: Mapping[Any, Any]) -> Range:
             raise FieldError("offer", f"must have a number as its `{name}`", end)
     if not isinstance(log, bool):
         raise FieldError("offer", "must have `true` or `false` as its `log`", log)
-    return Range(float(low), float(high), log)
+    try:
+        return Range(float(low), float(high), log)
+    except FieldError as error:
+        raise FieldError(
+            "offer", f"must have a `{error.field}` that is {error.rule.removeprefix('must be ')}", error.found
+        ) from error
 
 
 Offer = Annotated[Any, BeforeValidator(as_offer)]
