@@ -95,7 +95,7 @@ def test_what_methods_have_to_tune_is_tunable() -> None:
         ),
         (
             "method: recon\ntunable: {threshold: {low: 0, high: -1}}",
-            ["`tunable.threshold`: `high`", "above its `low`", "-1.0"],
+            ["`tunable.threshold`: `high`", "above `low`", "-1.0"],
         ),
         ("method: recon\ntunable: {threshold: {low: 0}}", ["`tunable.threshold.high` is missing"]),
         ("method: recon\ntunable: {threshold: {low: 0, high: 2}}", ["`tunable.threshold`", "equal to 1, but got 2"]),
