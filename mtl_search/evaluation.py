@@ -234,19 +234,41 @@ def evaluate(
         learnable_parameters=last.cost.learnable_parameters,
         fixed_parameters=last.cost.fixed_parameters,
         macs=last.cost.macs,
+        worst_task=worst_quality(dataset.tasks, last.scores),
         scores=dict(last.scores),
     )
 
 
-def mean_quality(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
+def mean_quality(
+    tasks: tuple[Task, ...], scores: Mapping[str, float], weights: Mapping[str, float] | None = None
+) -> float:
     """Mean over tasks of each task's quality, the objective ``accuracy``; see :meth:`~mtl_search.tasks.Task.quality`.
 
+    :param weights: Task -> how much it counts; 1 for those that are not named.
     :raises DatasetError: If a task has no headline: no target of the split is there.
+    """
+    weighed = [(weights or {}).get(task.name, 1.0) for task in tasks]
+    products = zip(weighed, task_qualities(tasks, scores), strict=True)
+    return sum(weight * quality for weight, quality in products) / sum(weighed)
+
+
+def worst_quality(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> float:
+    """The quality of the task that is done worst, the objective ``worst_task``.
+
+    :raises DatasetError: As :func:`mean_quality`.
+    """
+    return min(task_qualities(tasks, scores))
+
+
+def task_qualities(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[float]:
+    """The quality of each task, 1 is perfect.
+
+    :raises DatasetError: As :func:`mean_quality`.
     """
     missing = missing_scores(tasks, scores)
     if missing:
         raise DatasetError(f"there is no score {', '.join(missing)}: has the split any target for it?")
-    return sum(task.quality(_of_task(task, scores)) for task in tasks) / len(tasks)
+    return [task.quality(_of_task(task, scores)) for task in tasks]
 
 
 def missing_scores(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list[str]:

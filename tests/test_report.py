@@ -63,7 +63,8 @@ def test_report_json_holds_the_drawn_numbers(run: Run) -> None:
     assert data == report_data(run)
     assert len(data["pareto"]["trials"]) == len(run.complete)
     assert [row["trial"] for row in data["front"]] == [trial.number for trial in run.front]
-    assert [row["trial"] for row in data["front"] if row["knee"]] == [run.knee.number if run.knee else None]
+    assert [row["trial"] for row in data["front"] if row["knee"]] == ([run.knee.number] if run.knee else [])
+    assert [row["trial"] for row in data["front"] if row["mark"]] == [run.pick.number if run.pick else None]
     assert data["front"][0]["scores"] == run.front[0].scores
     assert len(data["front"][0]["layers"]) == 3
 

@@ -27,6 +27,8 @@ from mtl_search.cli.targets import (
     experiment_for,
     names_in,
     of_run,
+    say_entrant,
+    say_pick,
     trained,
 )
 from mtl_search.errors import (
@@ -42,6 +44,8 @@ from mtl_search.internal.streams import open_streams
 if TYPE_CHECKING:
     from mtl_search.runs.folder import Run
     from mtl_search.spaces.experiment import Experiment
+
+OF_A_RUN = "ID: knee, best, smallest or the number of a trial. A RUN alone: its knee, or its best if it has none."
 
 RARELY = 50_000, 20, 20
 """Thresholds of the garbage collector: imports make a million objects that stay, through which it goes again and again.
@@ -177,15 +181,15 @@ def report(run: RunArgument) -> None:
 
 @app.command()
 def show(
-    target: Annotated[str, typer.Argument(metavar="ARCHITECTURE.json|RUN[:ID]", help="A RUN alone shows its knee.")],
+    target: Annotated[str, typer.Argument(metavar="ARCHITECTURE.json|RUN[:ID]", help=OF_A_RUN)],
     svg: Annotated[Path | None, typer.Option(help="Write the drawing to this SVG file, too.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """An architecture: layers, sharing, cost, as a table and a picture."""
     from mtl_search.reporting.drawing import svg_drawing, text_drawing
 
-    run, trial = of_run(target)
-    architecture = trial.architecture if trial else architecture_of(target)
+    run, found = of_run(target)
+    architecture = found.trial.architecture if found else architecture_of(target)
     tasks = (run.task_names if run else []) or ["a", "b"]
     if svg is not None:
         try:
@@ -194,11 +198,11 @@ def show(
             raise UserError(f"{shown_path(svg)}: cannot be written: {error.strerror}.") from error
         say(f"picture: {svg}", sys.stderr)
     if as_json:
-        print_json(architecture_data(architecture, trial))
+        print_json(architecture_data(architecture, found))
     else:
-        named = trial.proposal if trial else architecture
+        named = found.trial.proposal if found else architecture
         say(f"{architecture.id}  {named}\n\n{text_drawing(architecture, tasks)}".removesuffix("\n"))
-        print_cost(trial, len(tasks))
+        print_cost(found.trial if found else None, len(tasks))
 
 
 @app.command()
@@ -258,7 +262,7 @@ def compare(
 def train(
     target: Annotated[
         str,
-        typer.Argument(metavar="ARCHITECTURE.json|RUN[:ID]|BASELINE", help="A RUN alone trains its knee."),
+        typer.Argument(metavar="ARCHITECTURE.json|RUN[:ID]|BASELINE", help=OF_A_RUN),
     ],
     dataset: Annotated[str | None, typer.Option(help="Dataset by name, with its default options.")] = None,
     like: Annotated[str | None, typer.Option(help="Take dataset, backbone and training from this experiment.")] = None,
@@ -287,7 +291,7 @@ def export_model(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="RUN[:ID]", help="ID: a trial of the front, or an entrant of the comparison. A RUN alone: its knee."
+            metavar="RUN[:ID]", help=f"{OF_A_RUN} ID may be an entrant of the comparison, too: hard_sharing, trial-24."
         ),
     ],
     format: Annotated[Literal["onnx", "torch"], typer.Option(help="onnx, or torch: for torch.export.load.")] = "onnx",
@@ -296,10 +300,18 @@ def export_model(
     no_code: NoCodeOption = False,
 ) -> None:
     """Write a trained network as a model file that needs no mtl_search, checked, with a model card beside it."""
-    path, which = (target, None) if os.path.isdir(target) else divided(target)
+    path, which = divided(target)
     from mtl_search.exporting.export import export
+    from mtl_search.exporting.trained import chosen
+    from mtl_search.runs.folder import load_run
 
-    written = export(path, which, format=format, seed=seed, out=out)
+    run = load_run(path)
+    found = chosen(run, which)
+    if isinstance(found, str):
+        say_entrant(run, found, seed)
+    else:
+        say_pick(run, found)
+    written = export(run, which, format=format, seed=seed, out=out)
     say(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
 
 

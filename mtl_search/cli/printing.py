@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mtl_search.characters import printable
+from mtl_search.metrics.scores import headline_word
 
 if TYPE_CHECKING:
     from mtl_search.comparison.results import Comparison
@@ -31,8 +32,8 @@ def say(text: object, file: TextIO | None = None) -> None:
 def print_comparison(comparison: "Comparison") -> None:
     """A line per entrant: accuracy and Delta_m, their means over seeds."""
     width = max(map(len, comparison.entrants))
-    split = comparison.asked["split"]
-    say(f"{'':{width}}  {split + ' accuracy':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
+    split, word = comparison.asked["split"], headline_word(name for one in comparison.outcomes for name in one.scores)
+    say(f"{'':{width}}  {f'{split} {word}':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
     for key in comparison.entrants:
         found = comparison.of(key)
         if not found:
@@ -85,12 +86,23 @@ def print_run(run: "Run") -> None:
         if trial.state == "FAILED":
             say(f"  trial {trial.number} FAILED: {printable(trial.error)}")
     if run.front:
+        _print_constraints(run)
         say(f"front ({len(run.front)}), cheapest first:")
-        say(f"  {'trial':>5}  {'accuracy':>8}  {'learnable':>10}  architecture")
+        say(f"  {'trial':>5}  {run.mean_name.split()[-1]:>8}  {'learnable':>10}  architecture")
     for trial in run.front:
-        knee = "  <- knee" if trial is run.knee else ""
+        mark = "" if trial is not run.pick else "  <- knee" if run.knee else "  <- best (no knee)"
         quality = f"{trial.accuracy:8.2%}  {trial.learnable_parameters:>10,}"
-        say(f"  {trial.number:>5}  {quality}  {trial.proposal}{knee}")
+        say(f"  {trial.number:>5}  {quality}  {trial.proposal}{mark}")
+
+
+def _print_constraints(run: "Run") -> None:
+    """How many trials keep the limits on qualities, where there are some."""
+    from mtl_search.runs.picks import limit_texts
+
+    if limits := " and ".join(limit_texts(run)):
+        whose = "theirs" if run.keeping else "that of all"
+        kept = f"{len(run.keeping)} of {len(run.complete)} complete trials keep the constraints"
+        say(f"  {kept}, {limits}; the front is {whose}")
 
 
 def _print_under_way(data: dict[str, Any]) -> None:

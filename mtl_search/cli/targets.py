@@ -1,41 +1,60 @@
 """What the arguments of commands name: runs, trials, architectures, experiments."""
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
+from mtl_search.cli.printing import say
 from mtl_search.errors import UserError, existing_folder
 
 if TYPE_CHECKING:
     from mtl_search.runs.folder import Run
-    from mtl_search.runs.trial import Trial
+    from mtl_search.runs.picks import Pick
     from mtl_search.spaces.architecture import Architecture
     from mtl_search.spaces.experiment import Experiment
 
 
-def divided(target: str) -> tuple[str, str]:
-    """``RUN:ID`` as folder and name."""
-    path, _, name = target.rpartition(":")
+def divided(target: str) -> tuple[str, str | None]:
+    """``RUN:ID`` as folder and name; a RUN alone has no name."""
+    path, colon, name = target.rpartition(":")
+    if os.path.isdir(target) and not (colon and os.path.isdir(path)):
+        return target, None
     existing_folder(path or target)
     return path, name
 
 
-def of_run(target: str) -> "tuple[Run, Trial] | tuple[None, None]":
-    """A run and the trial of it that is meant, if the target is a run: the one named, or its knee."""
+def of_run(target: str) -> "tuple[Run, Pick] | tuple[None, None]":
+    """A run and the trial of it that is meant, if the target is a run; which one and why is said."""
     from mtl_search.runs.folder import load_run
+    from mtl_search.runs.picks import pick
 
-    path, colon, name = target.rpartition(":")
-    if colon and os.path.isdir(path):
-        number = name.removeprefix("trial-")
-        if not number.isdecimal():
-            raise UserError(f"{path}: `{name}` is no trial; give its number, or no name for the knee.")
-        run = load_run(path)
-        return run, run.trial(int(number))
-    if not os.path.isdir(target):
+    if not is_of_run(target):
         return None, None
-    run = load_run(target)
-    if run.knee is None:
-        raise UserError(f"{target}: no trial of this run is complete; name one as {target}:ID.")
-    return run, run.knee
+    path, name = divided(target)
+    run = load_run(path)
+    found = pick(run, name)
+    say_pick(run, found)
+    return run, found
+
+
+def is_of_run(target: str) -> bool:
+    """Whether a target is a folder, or a name in one."""
+    path, colon, _ = target.rpartition(":")
+    return os.path.isdir(target) or (bool(colon) and os.path.isdir(path))
+
+
+def say_pick(run: "Run", found: "Pick") -> None:
+    """Which trial is taken, why, and its scores: on standard error, so that what is printed stays as it is."""
+    from mtl_search.runs.picks import pick_text
+
+    say(pick_text(run, found), sys.stderr)
+
+
+def say_entrant(run: "Run", key: str, seed: int) -> None:
+    """Which training of a comparison is taken, and its scores: on standard error, too."""
+    from mtl_search.exporting.trained import entrant_text
+
+    say(entrant_text(run, key, seed), sys.stderr)
 
 
 def architecture_of(path: str) -> "Architecture":
@@ -49,12 +68,13 @@ def trained(
 ) -> "tuple[Architecture | None, Experiment, Run | None]":
     """What to train, ``None`` for a baseline; the experiment that brings the rest; the run whose data it must have."""
     is_file = target.endswith(".json")
-    if is_file or os.path.isdir(target.rpartition(":")[0] or target):
-        run, trial = of_run(target)
-        architecture = trial.architecture if trial else architecture_of(target)
+    if is_file or is_of_run(target):
+        run, found = of_run(target)
+        architecture = found.trial.architecture if found else architecture_of(target)
         if run is not None and dataset is None and like is None:
-            assert trial is not None
-            return architecture, with_epochs(run.experiment.changed({"training": trial.training}), epochs), run
+            assert found is not None
+            changed = run.experiment.changed({"training": found.trial.training})
+            return architecture, with_epochs(changed, epochs), run
     else:
         architecture = None
     if dataset is None and like is None:
@@ -92,16 +112,17 @@ def names_in(text: str) -> list[str]:
     return [] if names == ["none"] else names
 
 
-def architecture_data(architecture: "Architecture", trial: "Trial | None") -> dict[str, Any]:
+def architecture_data(architecture: "Architecture", found: "Pick | None") -> dict[str, Any]:
     from dataclasses import asdict
 
     from mtl_search.reporting.drawing import layer_table
 
     data = {**architecture.to_dict(), "id": architecture.id}
     data["channels"] = [asdict(row) for row in layer_table(architecture)]
-    if trial is not None:
+    if found is not None:
         names = ("learnable_parameters", "fixed_parameters", "macs")
-        if trial.training:
-            data["training"] = dict(trial.training)
-        data["cost"] = {name: getattr(trial, name) for name in names}
+        if found.trial.training:
+            data["training"] = dict(found.trial.training)
+        data["cost"] = {name: getattr(found.trial, name) for name in names}
+        data["pick"] = found.to_dict()
     return data

@@ -67,8 +67,9 @@ def compare(
     :param run: A run or its folder; or an experiment, for its dataset, backbone and training, without any search.
     :param dataset: Loaded as the experiment says if left out.
     :param baselines: Names of recipes, ``<recipe>@<variant>``, paths of YAML files, or ``all``.
-    :param picks: ``knee``, ``best``, ``smallest``, ``matched:<baseline>`` (the best of the front with at most that
-        baseline's learnable parameters), or numbers of trials; the first three if left out.
+    :param picks: ``knee`` (the best where the front has none), ``best``, ``smallest`` or numbers of trials, as
+        everywhere (:func:`~mtl_search.runs.picks.pick`), or ``matched:<baseline>`` (the best of the front with at most
+        that baseline's learnable parameters); the first three if left out.
     :param seeds: Trainings of each, seeds 0 to ``seeds - 1``.
     :param workers: Trainings at the same time; 0: in this process. The experiment's number if left out.
     :param out: Folder for a comparison without a search, new or empty; ``results/<name>-<time>`` if left out.
@@ -132,7 +133,10 @@ def _compare(
         writer = RunWriter(folder, environment, data.score_names, rows=data.rows)
         trainings.folder = functools.partial(_begun, writer, experiment)
         trainings.advice = f"`mtl-search compare {folder}` with the same baselines goes on"
+    trainings.weights = experiment.task_weights
     trainings.progress.console = Console(stderr=True) if show_progress else None
+    for text in chosen.texts():
+        trainings.progress.say(text)
     count = _worker_count(experiment, workers, len(trainings.pending), joins=address is not None)
     return _hold(trainings, experiment.search, count, address, evaluate)
 
@@ -171,6 +175,7 @@ def train_alone(
         with alone_in(folder):
             check_free(folder)
             trainings = ComparisonTrainings(folder, data, experiment.training, entries, Picks.none(), seeds, split)
+            trainings.weights = experiment.task_weights
             trainings.progress.console = Console(stderr=True)
             trainings.advice = "nothing is kept" if out is None else f"what ended is in {folder}"
             trainings.command = None

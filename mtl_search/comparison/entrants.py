@@ -61,16 +61,17 @@ def architecture_entry(architecture: Architecture, experiment: Experiment) -> En
     return Entry(key, entrant_of(architecture), about)
 
 
-def trial_entry(trial: Trial, names: Sequence[str], experiment: Experiment) -> Entry:
+def trial_entry(trial: Trial, reasons: Mapping[str, str], experiment: Experiment) -> Entry:
     """A trial of a search, from scratch.
 
-    :param names: What it was picked as.
+    :param reasons: What it was picked as -> why.
     """
     about = {
         "key": f"trial-{trial.number}",
         "kind": "pick",
         "trial": trial.number,
-        "picks": list(names),
+        "picks": list(reasons),
+        "reasons": dict(reasons),
         "method": "etr_nlp",
         "balancing": experiment.training.changed(trial.training).balancing.model_dump(mode="json"),
         "training": dict(trial.training),

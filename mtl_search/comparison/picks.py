@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from mtl_search.errors import RunFolderError, UnknownNameError, UserError
 from mtl_search.internal.layout import COMPARISON
-from mtl_search.metrics.pareto import direction_of
 from mtl_search.runs.folder import Run
+from mtl_search.runs.front import best_of
+from mtl_search.runs.picks import PICKS, Pick, pick, pick_text
 from mtl_search.runs.trial import State, Trial
 
-PICKS = ("knee", "best", "smallest")
 MATCHED = "matched:"
 
 
@@ -26,6 +26,8 @@ class Picks:
         self.run = run
         self.names = list(names if names is not None else () if only_compared else PICKS)
         self.chosen: dict[int, list[str]] = {}
+        self.picked: list[Pick] = []
+        """What was chosen, each with why, in that order."""
         self.waiting: dict[str, str] = {}
         self.unresolved: dict[str, str] = {}
         if self.names and not run.front:
@@ -37,7 +39,7 @@ class Picks:
     def none(cls) -> "Picks":
         """No picks: a comparison without a search."""
         picks = cls.__new__(cls)
-        picks.names, picks.chosen, picks.waiting, picks.unresolved = [], {}, {}, {}
+        picks.names, picks.chosen, picks.picked, picks.waiting, picks.unresolved = [], {}, [], {}, {}
         return picks
 
     def baselines_needed(self) -> set[str]:
@@ -54,28 +56,37 @@ class Picks:
         if parameters is None:
             self.unresolved[name] = f"no training of {baseline} is complete"
             return None
-        trial = self._matched(parameters)
-        if trial is None:
+        found = self._matched(name, parameters)
+        if found is None:
             self.unresolved[name] = f"no trial of the front has at most the {parameters:,} parameters of {baseline}"
             return None
-        self.chosen.setdefault(trial.number, []).append(name)
-        return trial
+        self._take(found)
+        return found.trial
+
+    def reasons(self, number: int) -> dict[str, str]:
+        """What a trial was chosen as -> why."""
+        return {one.name: one.reason for one in self.picked if one.trial.number == number}
+
+    def texts(self) -> list[str]:
+        """What was chosen, a sentence each."""
+        return [pick_text(self.run, one) for one in self.picked]
 
     def _choose(self, name: str, known: Mapping[str, int]) -> None:
         if name.startswith(MATCHED) and name.removeprefix(MATCHED) not in known:
             self.waiting[name] = name.removeprefix(MATCHED)
         else:
-            self.chosen.setdefault(self._pick(name, known).number, []).append(name)
+            self._take(self._pick(name, known))
 
-    def _pick(self, name: str, known: Mapping[str, int]) -> Trial:
-        if name.isdecimal():
-            trial = self.run.trial(int(name))
-            if trial.state is not State.COMPLETE:
-                raise RunFolderError(f"{self.run.path}: trial {name} is {trial.state.value}, not complete.")
-            return trial
+    def _take(self, found: Pick) -> None:
+        names = self.chosen.setdefault(found.trial.number, [])
+        if found.name not in names:
+            names.append(found.name)
+            self.picked.append(found)
+
+    def _pick(self, name: str, known: Mapping[str, int]) -> Pick:
         if name.startswith(MATCHED):
             limit = known[name.removeprefix(MATCHED)]
-            found = self._matched(limit)
+            found = self._matched(name, limit)
             if found is None:
                 least = self.run.front[0].learnable_parameters
                 raise UserError(
@@ -83,22 +94,18 @@ class Picks:
                     f"the smallest has {least:,}."
                 )
             return found
-        if name == "knee":
-            assert self.run.knee is not None
-            return self.run.knee
-        if name == "smallest":
-            return min(self.run.front, key=lambda trial: (trial.learnable_parameters, trial.number))
-        if name == "best":
-            return max(self.run.front, key=self._quality)
-        raise UnknownNameError("pick", name, [*PICKS, f"{MATCHED}<baseline>", "<trial>"])
+        try:
+            found = pick(self.run, name)
+        except UnknownNameError as error:
+            raise UnknownNameError("pick", name, [*error.valid, f"{MATCHED}<baseline>"]) from error
+        if found.trial.state is not State.COMPLETE:
+            state = found.trial.state.value
+            raise RunFolderError(f"{self.run.path}: trial {found.trial.number} is {state}, not complete.")
+        return found
 
-    def _matched(self, limit: float) -> Trial | None:
+    def _matched(self, name: str, limit: float) -> Pick | None:
         small = [trial for trial in self.run.front if trial.learnable_parameters <= limit]
-        return max(small, key=self._quality, default=None)
-
-    def _quality(self, trial: Trial) -> float:
-        """The experiment's first quality, higher is better."""
-        quality = self.run.qualities[0]
-        value = trial.value(quality)
-        assert value is not None
-        return float(value) if direction_of(quality) == "maximize" else -float(value)
+        if not small:
+            return None
+        reason = f"the best of the front of {len(self.run.front)} with at most {limit:,} parameters"
+        return Pick(best_of(small, self.run.experiment.objectives), name, reason)

@@ -34,6 +34,11 @@ class ComparisonProgress(Display):
         """A training starts."""
         self.running[number] = name
 
+    def say(self, remark: str) -> None:
+        """Show a sentence."""
+        if self.console is not None:
+            self.console.print(escape(printable(remark)), highlight=False, soft_wrap=True)
+
     def epoch(self, number: int, phase: str, epoch: int) -> None:
         """A training has trained an epoch more."""
         self.phases[number] = f"{phase}, epoch {epoch}"

@@ -56,6 +56,8 @@ class ComparisonTrainings:
         split: FinalSplit,
     ) -> None:
         self.path, self.training, self.picks, self.split = path, training, picks, split
+        self.weights: Mapping[str, float] = {}
+        """Task -> how much it counts in the mean quality; 1 where it is not named."""
         self.folder: Callable[[], AbstractContextManager[None]] = nullcontext
         self.advice = "the same command goes on"
         self.command: str | None = "compare"
@@ -65,8 +67,8 @@ class ComparisonTrainings:
             raise UserError(
                 f"pick `{MATCHED}{missing}` needs the baseline `{missing}`: add it to those to compare with."
             )
-        for number, names in picks.chosen.items():
-            self._add(trial_entry(picks.run.trial(number), names, picks.run.experiment))
+        for number in picks.chosen:
+            self._add(trial_entry(picks.run.trial(number), picks.reasons(number), picks.run.experiment))
         self.before = load_comparison(path)
         self.seeds = seeds
         self.outcomes: dict[tuple[str, int], Outcome] = {}
@@ -268,7 +270,7 @@ class ComparisonTrainings:
             balancing=entry.about["balancing"]["name"],
             epochs=report.epoch,
             seconds=sum(phase.seconds for phase in phases.values()),
-            accuracy=mean_quality(self.data.tasks, report.scores),
+            accuracy=mean_quality(self.data.tasks, report.scores, self.weights),
             learnable_parameters=report.cost.learnable_parameters,
             fixed_parameters=report.cost.fixed_parameters,
             macs=report.cost.macs,
@@ -296,7 +298,8 @@ class ComparisonTrainings:
             sizes = [one.learnable_parameters for one in found]
             trial = self.picks.resolve(baseline, round(sum(sizes) / len(sizes)) if sizes else None)
             if trial is not None:
-                entry = trial_entry(trial, self.picks.chosen[trial.number], self.picks.run.experiment)
+                self.progress.say(self.picks.texts()[-1])
+                entry = trial_entry(trial, self.picks.reasons(trial.number), self.picks.run.experiment)
                 self._add(entry)
                 new = [(entry.key, seed) for seed in range(self.seeds) if not self._done(entry.key, seed)]
                 self.pending += [one for one in new if one not in self.missing]

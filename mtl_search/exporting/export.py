@@ -50,8 +50,9 @@ def export(
     :func:`~mtl_search.exporting.formats.output_names` says, and the card. The batch may have any size.
 
     :param run: A run, or its folder.
-    :param which: Number of a trial on the front, or an entrant of the run's comparison (``hard_sharing``,
-        ``trial-24``); the knee if left out.
+    :param which: ``knee``, ``best``, ``smallest`` or the number of a trial on the front, as everywhere
+        (:func:`~mtl_search.runs.picks.pick`), or an entrant of the run's comparison (``hard_sharing``, ``trial-24``);
+        the knee if left out, or the best where the front has none.
     :param format: ``onnx``, or ``torch``: a program for ``torch.export.load``.
     :param seed: Which training of an entrant.
     :param out: Folder to write into; ``RUN/exports/<which>`` if left out.

@@ -12,6 +12,7 @@ from mtl_search.exporting.formats import CHECKED, input_name, input_type, output
 from mtl_search.exporting.trained import Trained
 from mtl_search.internal.layout import CARD, MODELS
 from mtl_search.internal.reading import read_json
+from mtl_search.metrics.scores import headline_word
 from mtl_search.reporting.text import count
 from mtl_search.runs.environment import now
 from mtl_search.runs.folder import Run
@@ -87,6 +88,7 @@ def model_card(
             "macs": found.macs,
         },
         "made_from": dict(made_from),
+        "picked": trained.picked,
         "training": run.experiment.training.model_dump(mode="json"),
         "checked_samples": min(CHECKED, len(dataset.splits["val"])),
     }
@@ -100,9 +102,9 @@ def card_page(card: Mapping[str, Any]) -> str:
         f"| {task['name']} | {task['kind']} | {task['outputs']} | {_meaning(task)} |" for task in card["tasks"]
     )
     metrics = "\n".join(f"| {name} | {value:.4f} |" for name, value in card["metrics"]["values"].items())
-    seeds = made.get("accuracy_of_all_seeds", {})
+    seeds, word = made.get("accuracy_of_all_seeds", {}), headline_word(card["metrics"]["values"])
     spread = (
-        f"\nMean accuracy of all seeds: {', '.join(f'{100 * one:.2f} %' for one in seeds.values())}.\n" if seeds else ""
+        f"\nMean {word} of all seeds: {', '.join(f'{100 * one:.2f} %' for one in seeds.values())}.\n" if seeds else ""
     )
     choices = made.get("architecture") or {"options": made.get("options"), "balancing": made.get("balancing")}
     return f"""# {card["title"]}
@@ -139,12 +141,17 @@ Trained on {made["trained_on"]}, seed {made["seed"]}, for {count(card["training"
 
 ## How it was made
 
-Method `{made["method"]}`.
+Method `{made["method"]}`.{_picked(card)}
 
 ```json
 {json.dumps(choices, indent=2, ensure_ascii=False)}
 ```
 """
+
+
+def _picked(card: Mapping[str, Any]) -> str:
+    """Why this trial of the search was taken; empty for what is no trial."""
+    return f" This trial is {card['picked']}." if card["picked"] else ""
 
 
 def _renamed(tasks: Sequence[Mapping[str, Any]]) -> str:

@@ -14,7 +14,9 @@ from mtl_search.errors import RunFolderError, UnknownNameError, UserError
 from mtl_search.evaluation import Entrant, entrant_of
 from mtl_search.internal.layout import DETAILS
 from mtl_search.methods import make_method
+from mtl_search.metrics.scores import headline_word
 from mtl_search.runs.folder import Run
+from mtl_search.runs.picks import PICKS, Pick, pick
 from mtl_search.runs.weights import has_weights, load_weights
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.settings import Training
@@ -29,6 +31,7 @@ class Trained:
     :param network: With its weights, in evaluation mode.
     :param about: What the card says of how it was made: plain data.
     :param scores: ``"<task>/<metric>"`` -> value, on the split and seed that ``about`` names.
+    :param picked: Why this trial was taken; empty for an entrant of a comparison.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Trained:
     network: nn.Module
     about: Mapping[str, Any]
     scores: Mapping[str, float]
+    picked: str = ""
 
 
 def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int = 0) -> Trained:
@@ -44,17 +48,45 @@ def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int 
     :param which: As in :func:`~mtl_search.exporting.export.export`.
     :raises UserError: If there is none of that name, or its weights were not kept.
     """
-    if which is None:
-        if run.knee is None:
-            raise UserError(f"{run.path}: no trial of this run is complete, so there is nothing to export.")
-        which = run.knee.number
-    if str(which).isdecimal():
-        return _trained_trial(run, int(which), dataset)
-    return _trained_entrant(run, str(which), dataset, seed)
+    found = chosen(run, which)
+    if isinstance(found, str):
+        return _trained_entrant(run, found, dataset, seed)
+    return _trained_trial(run, found, dataset)
 
 
-def _trained_trial(run: Run, number: int, dataset: Dataset) -> Trained:
-    trial = run.trial(number)
+def chosen(run: Run, which: str | int | None) -> Pick | str:
+    """What is meant: a trial of the search, or an entrant of its comparison.
+
+    :param which: As in :func:`~mtl_search.exporting.export.export`.
+    :raises UserError: If there is none of that name.
+    """
+    comparison = load_comparison(run.path)
+    entrants = comparison.entrants if comparison else []
+    if which in entrants and which not in PICKS:
+        return str(which)
+    try:
+        return pick(run, which)
+    except UnknownNameError as error:
+        if comparison is None:
+            raise UserError(
+                f"{run.path}: holds no comparison, so `{which}` must be the number of a trial, {', '.join(PICKS)}."
+            ) from error
+        raise UnknownNameError("entrant", which, [*PICKS, *entrants]) from error
+
+
+def entrant_text(run: Run, key: str, seed: int) -> str:
+    """An entrant of a comparison as a sentence: its scores and its size; why it cannot be told if it cannot."""
+    comparison = load_comparison(run.path)
+    assert comparison is not None, "it was found in it"
+    found = next((one for one in comparison.of(key) if one.seed == seed), None)
+    if found is None or found.accuracy is None:
+        return f"{key}, seed {seed}: no complete training"
+    quality = f"{100 * found.accuracy:.1f} % {headline_word(found.scores)} on the split `{found.split}`"
+    return f"{key}, seed {seed}: {quality}, {found.learnable_parameters:,} parameters"
+
+
+def _trained_trial(run: Run, picked: Pick, dataset: Dataset) -> Trained:
+    trial, number = picked.trial, picked.trial.number
     if not has_weights(run.checkpoint(number)):
         kept = ", ".join(str(one.number) for one in run.front if has_weights(run.checkpoint(one.number)))
         raise UserError(
@@ -68,15 +100,12 @@ def _trained_trial(run: Run, number: int, dataset: Dataset) -> Trained:
         "measured_on": "val",
     }
     network = _network(entrant, dataset, run.experiment.training, trial.seed, {}, run.checkpoint(number))
-    return Trained(str(number), f"Trial {number}", network, about, trial.scores)
+    return Trained(str(number), f"Trial {number}", network, about, trial.scores, picked.reason)
 
 
 def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int) -> Trained:
     comparison = load_comparison(run.path)
-    if comparison is None:
-        raise UserError(f"{run.path}: holds no comparison, so `{key}` must be the number of a trial.")
-    if key not in comparison.entrants:
-        raise UnknownNameError("entrant", key, comparison.entrants)
+    assert comparison is not None, "it was found in it"
     outcome = next((one for one in comparison.of(key) if one.seed == seed), None)
     folder = outcome_folder(run.path, key, seed)
     if outcome is None or not has_weights(folder):

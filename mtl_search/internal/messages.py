@@ -71,7 +71,7 @@ def _valid_keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
         inner = [kind for kind in _types(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if inner:
             model = inner[0]
-    return list(model.model_fields)
+    return [*model.model_fields, *getattr(model, "other_keys", ())]
 
 
 def _types(annotation: Any) -> list[Any]:

@@ -6,6 +6,7 @@ stands first. So a table is read right wherever it was written, by kinds of task
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from mtl_search.errors import FieldError
 
@@ -15,6 +16,10 @@ SHARES = ("accuracy", "f_score", "iou")
 """Ends of the names of metrics that are shares of 1, shown in percent."""
 OPTIONAL = ("r2",)
 """Ends of the names of metrics that may be undefined, of targets that are all the same: their cells stay empty then."""
+WORST_TASK = "worst_task"
+"""Name of the quality of the task that is done worst: a share of 1, as the mean quality ``accuracy`` is."""
+MEANS = ("accuracy", WORST_TASK)
+"""Names of qualities that are of all tasks together: the mean over tasks, and the worst."""
 WITHIN = "within_"
 """So begin others that are: the share of errors below a limit."""
 
@@ -49,9 +54,9 @@ def is_optional(score: str) -> bool:
 
 
 def is_share(score: str) -> bool:
-    """Whether its values are shares of 1; the mean quality over tasks, ``accuracy``, counts as one."""
+    """Whether its values are shares of 1; ``accuracy`` and ``worst_task``, of tasks of any kind, count as such."""
     metric = score.rpartition("/")[2]
-    return metric.endswith(SHARES) or metric.startswith(WITHIN)
+    return score == WORST_TASK or metric.endswith(SHARES) or metric.startswith(WITHIN)
 
 
 def headlines(scores: Iterable[str]) -> list[str]:
@@ -60,3 +65,11 @@ def headlines(scores: Iterable[str]) -> list[str]:
     for score in scores:
         first.setdefault(score.partition("/")[0], score)
     return list(first.values())
+
+
+def headline_word(score_names: Iterable[str]) -> Literal["accuracy", "quality"]:
+    """What the mean over tasks is called in text: ``accuracy`` where every task's headline is one, else ``quality``.
+
+    :param score_names: ``<task>/<metric>``, a task's headline first: all columns of a table, or the headlines alone.
+    """
+    return "accuracy" if all(name.endswith("/accuracy") for name in headlines(score_names)) else "quality"

@@ -4,7 +4,6 @@ The pages are functions of the JSON, and the JSON of the run's folder.
 """
 
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,10 +36,11 @@ from mtl_search.reporting.figures import (
     standings_figure,
 )
 from mtl_search.reporting.layer_table import layer_table
+from mtl_search.reporting.search_answer import caption, states_text, summary
 from mtl_search.reporting.text import (
     as_pairs,
     augmentation_text,
-    cost_text,
+    capitalised,
     count,
     made_by_machine,
     quality_text,
@@ -50,6 +50,7 @@ from mtl_search.reporting.text import (
     without_machine_paths,
 )
 from mtl_search.runs.folder import Run, load_run
+from mtl_search.runs.picks import limit_texts
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
@@ -96,9 +97,10 @@ def report_data(run: Run) -> dict[str, Any]:
     data = {
         "name": run.experiment.name,
         "description": run.experiment.description,
-        "summary": _summary(run, pareto["quality"]["name"], pareto["cost"]["name"]),
-        "caption": _caption(pareto),
+        "summary": summary(run, pareto["quality"]["name"], pareto["cost"]["name"]),
+        "caption": caption(run, pareto),
         "pareto": pareto,
+        "mean_name": run.mean_name,
         "tasks": run.task_names,
         "score_columns": _score_columns(run),
         "front": [_front_row(run, trial) for trial in run.front],
@@ -175,74 +177,6 @@ def _drawing(architecture: Mapping[str, Any], tasks: Sequence[str]) -> Markup:
     return Markup(svg_drawing(Architecture.from_dict(architecture), tasks))
 
 
-# What the numbers say
-
-
-def _summary(run: Run, quality: str, cost: str) -> list[str]:
-    if run.knee is None:
-        return [f"No candidate was trained to its end: {_states(run)}."]
-    best = _best(run, quality)
-    return [_what_was_found(run, best, quality, cost), _what_the_knee_is(run.knee, best, quality, cost)]
-
-
-def _best(run: Run, quality: str) -> Trial:
-    """The complete trial with the best quality; of equal ones the cheapest."""
-    sign = 1 if direction_of(quality) == "maximize" else -1
-    return max(run.complete, key=lambda trial: (sign * _number(trial, quality), -trial.learnable_parameters))
-
-
-def _what_was_found(run: Run, best: Trial, quality: str, cost: str) -> str:
-    trained = count(len(run.complete), "candidate was", "candidates were")
-    front = count(len(run.front), "of them is", "of them are")
-    costs = [_number(trial, cost) for trial in run.front]
-    span = " to ".join(cost_text(end, cost) for end in sorted({min(costs), max(costs)}))
-    of_best = cost_text(_number(best, cost), cost)
-    return (
-        f"{trained} trained on {run.experiment.dataset.name}; {front} on the front, with {span} {_noun(cost)}."
-        f" The best, trial {best.number}, reaches {_quality(best, quality)} with {of_best}."
-    )
-
-
-def _what_the_knee_is(knee: Trial, best: Trial, quality: str, cost: str) -> str:
-    if best.number == knee.number:
-        return f"The knee of the front, after which more cost stops to pay, is the same trial {knee.number}."
-    own, other = _number(knee, cost), _number(best, cost)
-    fewer = f", {other / own:.1f} times fewer than the best" if 0 < own < other else ""
-    amount = f"{cost_text(own, cost)} {_noun(cost)}"
-    return f"The knee, trial {knee.number}, reaches {_quality(knee, quality)} with {amount}{fewer}."
-
-
-def _number(trial: Trial, objective: str) -> float:
-    value = trial.value(objective)
-    assert value is not None, "a complete trial has a value for every objective"
-    return value
-
-
-def _noun(cost: str) -> str:
-    """A cost as it stands after a number."""
-    nouns = {"macs": "MACs", "total_parameters": "parameters", "latency_ms": "milliseconds"}
-    return nouns.get(cost, cost.replace("_", " "))
-
-
-def _quality(trial: Trial, name: str) -> str:
-    """The quality of a trial as it stands in a sentence."""
-    task, _, metric = name.partition("/")
-    text = score_text(_number(trial, name), name)
-    return f"{text} {metric} in task {task}" if metric else f"{text} mean accuracy"
-
-
-def _caption(pareto: Mapping[str, Any]) -> str:
-    better = "up" if pareto["quality"]["direction"] == "maximize" else "down"
-    text = f"Each point is a candidate trained for its whole budget; {better} and to the left is better."
-    objectives = [axis["label"] for axis in pareto["objectives"]]
-    if len(objectives) == 2:
-        return f"{text} The line is the front: the best that was found for each cost."
-    return (
-        f"{text} The search had {len(objectives)} objectives: {'; '.join(objectives)}. The plot shows two of them; the"
-        " front is that of all, so that some of its points look as if others were better."
-    )
-
-
 # The tables
 
 
@@ -257,7 +191,9 @@ def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "knee": trial is run.knee,
+        "mark": "" if trial is not run.pick else "knee" if run.knee else "best",
         "accuracy": trial.accuracy,
+        "worst_task": trial.worst_task,
         "delta_m": trial.delta_m,
         "scores": dict(trial.scores),
         "learnable_parameters": trial.learnable_parameters,
@@ -304,6 +240,7 @@ def _made(run: Run) -> list[dict[str, str]]:
 def _made_by_experiment(run: Run) -> dict[str, str]:
     experiment, training, search = run.experiment, run.experiment.training, run.experiment.search
     limits = [f"{name.replace('_', ' ')} at most {limit:,}" for name, limit in experiment.constraints.limits().items()]
+    limits += limit_texts(run)
     seconds = sum(trial.seconds for trial in run.trials)
     return {
         "Dataset": ", ".join([experiment.dataset.name, *as_pairs(experiment.dataset.options)]),
@@ -315,10 +252,11 @@ def _made_by_experiment(run: Run) -> dict[str, str]:
         f" {search.sampler},"
         f" workers: {search.workers}, seed {search.seed}",
         "Early stopping": _early_stopping(experiment),
-        "Mean accuracy": quality_text(_score_columns(run)),
-        "Objectives": "; ".join(_objective(name) for name in experiment.objectives),
+        capitalised(run.mean_name): quality_text(_score_columns(run)),
+        "Weights of tasks": ", ".join(as_pairs(experiment.task_weights)),
+        "Objectives": "; ".join(_objective(name, run.mean_name) for name in experiment.objectives),
         "Constraints": "; ".join(limits) or "none",
-        "Trials": f"{len(run.trials):,} of {search.trials:,} asked for: {_states(run)}",
+        "Trials": f"{len(run.trials):,} of {search.trials:,} asked for: {states_text(run)}",
         "Training time": f"{seconds:,.0f} s, all trials and workers added up",
         "Sessions": _sessions(run.environment.get("sessions", [])),
     }
@@ -350,10 +288,5 @@ def _sessions(sessions: Sequence[Mapping[str, Any]]) -> str:
     return f"made in {len(sessions)} sessions, the last one begun at {sessions[-1]['started']}{mixed}"
 
 
-def _objective(name: str) -> str:
-    return f"{objective_label(name)} ({'less' if direction_of(name) == 'minimize' else 'more'} is better)"
-
-
-def _states(run: Run) -> str:
-    counts = Counter(trial.state for trial in run.trials)
-    return ", ".join(f"{counts[state]:,} {state.value.lower()}" for state in State if counts[state]) or "none has ended"
+def _objective(name: str, mean: str) -> str:
+    return f"{objective_label(name, mean)} ({'less' if direction_of(name) == 'minimize' else 'more'} is better)"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mtl_search.metrics.scores import headline_word
 from mtl_search.reporting.figures import is_percent
 
 
@@ -15,11 +16,11 @@ def score_text(value: float | None, name: str) -> str:
 
 
 def quality_text(scores: Iterable[str]) -> str:
-    """What the mean accuracy is, where these scores that stand for the tasks are not all accuracies; else empty."""
-    if all(name.endswith("/accuracy") for name in scores):
+    """What the mean quality is, where these scores that stand for the tasks are not all accuracies; else empty."""
+    if headline_word(scores) == "accuracy":
         return ""
     return (
-        "the mean quality over tasks: of a task whose headline is a share of 1 that share; of one whose headline is an"
+        "the mean over tasks: of a task whose headline is a share of 1 that share; of one whose headline is an"
         " error 1 - error / error of the best constant prediction on the training targets."
     )
 

@@ -40,7 +40,9 @@ from mtl_search.internal.layout import (
     check_inside,
 )
 from mtl_search.internal.reading import read_json
-from mtl_search.metrics.pareto import COSTS, direction_of, front_mask, knee
+from mtl_search.metrics.pareto import COSTS
+from mtl_search.metrics.scores import WORST_TASK, headline_word
+from mtl_search.runs.front import best_of, front_of, keeps, knee_of
 from mtl_search.runs.records import Environment, read_record
 from mtl_search.runs.rows import of_training, once, parsed, read_table, real, real_or_none, scores, state_of, whole
 from mtl_search.runs.trial import State, Trial
@@ -80,6 +82,7 @@ class EpochRow:
     :param loss: Mean training loss.
     :param accuracy: As that of a trial; ``None`` where the epoch was not scored.
     :param scores: ``"<task>/<metric>"`` -> value.
+    :param worst_task: As that of a trial.
     """
 
     trial: int
@@ -88,10 +91,11 @@ class EpochRow:
     loss: float
     accuracy: float | None
     scores: Mapping[str, float]
+    worst_task: float | None = None
 
     def value(self, objective: str) -> float | None:
         """The value of a quality after this epoch; ``None`` where it was not scored."""
-        return self.scores.get(objective) if "/" in objective else self.accuracy
+        return self.scores.get(objective) if "/" in objective else getattr(self, objective)
 
 
 @dataclass(frozen=True)
@@ -159,22 +163,47 @@ class Run:
 
     @cached_property
     def front(self) -> tuple[Trial, ...]:
-        """The complete trials that no other one dominates in the experiment's objectives, cheapest first."""
-        return front_of(self.complete, self.experiment.objectives)
+        """The complete trials that no other one dominates in the experiment's objectives, cheapest first.
+
+        Of those that keep the constraints on qualities; of all where none does.
+        """
+        return front_of(self.complete, self.experiment.objectives, self.experiment.constraints.qualities())
+
+    @cached_property
+    def keeping(self) -> tuple[Trial, ...]:
+        """The complete trials that keep the constraints on qualities; all where there are no such constraints."""
+        return tuple(trial for trial in self.complete if keeps(trial, self.experiment.constraints.qualities()))
 
     @cached_property
     def knee(self) -> Trial | None:
-        """The trial of the front after which more cost stops to pay; ``None`` without complete trials."""
-        if not self.front:
-            return None
-        points = _points(self.front, self.experiment.objectives)
-        return self.front[knee(points, [direction_of(name) for name in self.experiment.objectives])]
+        """The trial of the front after which more cost stops to pay: where it bends, on the axes of the plots.
+
+        ``None`` without complete trials, and where the front has no knee: it has fewer than three trials, or is
+        straight, or bends the other way. See :func:`~mtl_search.runs.front.knee_of`.
+        """
+        return knee_of(self.front, self.experiment.objectives) if self.front else None
+
+    @cached_property
+    def best(self) -> Trial | None:
+        """The trial of the front with the best first quality; ``None`` without complete trials."""
+        return best_of(self.front, self.experiment.objectives) if self.front else None
+
+    @property
+    def pick(self) -> Trial | None:
+        """The trial that is taken where none is named: the knee, or the best where the front has none."""
+        return self.knee or self.best
 
     @property
     def task_names(self) -> list[str]:
         """As the run says; if it does not, those that have scores; empty before a trial of such a run is complete."""
         told = [printable(task["name"]) for task in self.environment.get("tasks", [])]
         return told or list(dict.fromkeys(name.partition("/")[0] for trial in self.complete for name in trial.scores))
+
+    @cached_property
+    def mean_name(self) -> str:
+        """What ``accuracy`` is called in text: ``mean accuracy``, ``weighted mean quality``."""
+        weighted = "weighted " if self.experiment.task_weights else ""
+        return f"{weighted}mean {headline_word(name for trial in self.trials for name in trial.scores)}"
 
     @property
     def qualities(self) -> list[str]:
@@ -190,21 +219,6 @@ class Run:
             if trial.number == number:
                 return trial
         raise RunFolderError(f"{self.path}: there is no trial {number} among its {len(self.trials)} trials.")
-
-
-def front_of(trials: Sequence[Trial], objectives: Sequence[str]) -> tuple[Trial, ...]:
-    """The trials that no other one dominates, cheapest first; of trials with equal values the first."""
-    if not trials:
-        return ()
-    on_front = front_mask(_points(trials, objectives), [direction_of(name) for name in objectives])
-    first_of = {tuple(_points([trial], objectives)[0]): trial for trial in reversed(trials)}
-    front = [trial for trial, on in zip(trials, on_front, strict=True) if on and trial in first_of.values()]
-    return tuple(sorted(front, key=lambda trial: (trial.learnable_parameters, trial.number)))
-
-
-def _points(trials: Sequence[Trial], objectives: Sequence[str]) -> list[list[float]]:
-    points = [[trial.value(name) for name in objectives] for trial in trials]
-    return [[float("nan") if value is None else float(value) for value in point] for point in points]
 
 
 def load_run(path: str | Path) -> Run:
@@ -307,7 +321,8 @@ def _read_epochs(run: Run) -> Iterator[EpochRow]:
 
 def _epoch(row: Mapping[str, str], qualities: Sequence[str]) -> EpochRow:
     trial, epoch, seconds = whole(row, "trial"), whole(row, "epoch"), real(row, "seconds", least=0)
-    found = EpochRow(trial, epoch, seconds, real(row, "loss"), real_or_none(row, "accuracy"), scores(row))
+    accuracy, worst_task = (real_or_none(row, name) for name in ("accuracy", WORST_TASK))
+    found = EpochRow(trial, epoch, seconds, real(row, "loss"), accuracy, scores(row), worst_task)
     missing = [name for name in qualities if found.accuracy is not None and found.value(name) is None]
     if missing:
         raise ValueError(f"an epoch that was scored must have a value in column `{missing[0]}`, but it is empty.")
@@ -329,6 +344,7 @@ def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Tria
         architecture=architecture,
         training={name: _value_in(row, name, offer) for name, offer in experiment.space.training.items()},
         latency_ms=real_or_none(row, "latency_ms"),
+        worst_task=real_or_none(row, WORST_TASK),
     )
     values, limits = ("accuracy", *experiment.objectives), tuple(experiment.constraints.limits())
     needed = {State.COMPLETE: values, State.STOPPED: values, State.INFEASIBLE: limits, State.FAILED: ()}

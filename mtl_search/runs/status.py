@@ -8,6 +8,7 @@ from typing import Any
 from mtl_search.internal.layout import EPOCHS, TRIALS
 from mtl_search.metrics.pareto import direction_of
 from mtl_search.runs.folder import Run
+from mtl_search.runs.picks import pick
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.settings import Target
 
@@ -116,6 +117,8 @@ def status(run: Run) -> dict[str, Any]:
         "front": front,
         "remarks": list(run.remarks),
         "knee": run.knee.number if run.knee else None,
+        "pick": pick(run).to_dict() if run.front else None,
+        "keep_quality_constraints": len(run.keeping) if run.experiment.constraints.qualities() else None,
         "started": run.environment.get("started"),
         "finished": run.environment.get("finished"),
     }

@@ -40,6 +40,7 @@ class Trial:
     :param fixed_parameters: Number of frozen values: kernels and masks of the primitives.
     :param macs: Multiply-accumulates of one forward pass for all tasks, one sample. (A MAC is two FLOPs.)
     :param latency_ms: Milliseconds of a forward pass for all tasks, one sample; ``None`` where nothing depends on it.
+    :param worst_task: Quality of the task that is done worst; ``None`` where nothing depends on it.
     :param error: Why it failed or is infeasible; empty otherwise.
     :param scores: ``"<task>/<metric>"`` -> value.
     """
@@ -58,6 +59,7 @@ class Trial:
     fixed_parameters: int = 0
     macs: int = 0
     latency_ms: float | None = None
+    worst_task: float | None = None
     error: str = ""
     scores: dict[str, float] = field(default_factory=dict)
 
@@ -72,5 +74,5 @@ class Trial:
         return self.learnable_parameters + self.fixed_parameters
 
     def value(self, objective: str) -> float | None:
-        """The value of an objective: ``accuracy``, a cost, or ``<task>/<metric>``; ``None`` where not measured."""
+        """The value of a quality or a cost, by its name; ``None`` where it was not measured."""
         return self.scores.get(objective) if "/" in objective else getattr(self, objective)

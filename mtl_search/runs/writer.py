@@ -28,6 +28,7 @@ from mtl_search.internal.layout import (
     Layout,
     half_written,
 )
+from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.runs.folder import COLUMNS, EPOCH_COLUMNS, EpochRow, check_free
 from mtl_search.runs.rows import csv_line, once, read_table
 from mtl_search.runs.splits import splits_text
@@ -50,6 +51,7 @@ class RunWriter:
     :param own: Columns that this run has besides: ``latency_ms``, where something depends on it, and
         ``training.<setting>`` for every setting that the search chooses.
     :param rows: Split -> its rows, of data in a file of the user's own.
+    :param qualities: Qualities with a column of their own: ``worst_task``, where something depends on it.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class RunWriter:
         scores: Sequence[str],
         own: Sequence[str] = (),
         rows: Mapping[str, Collection[Any]] | None = None,
+        qualities: Sequence[str] = (),
     ) -> None:
         self.path = Path(path).absolute()
         self.environment, self.rows = {"format": FORMAT, **environment}, rows
         self.began = self.noted = time.monotonic()
-        self.columns, self.epoch_columns = [*COLUMNS, *own, *scores], [*EPOCH_COLUMNS, *scores]
+        self.columns = [*COLUMNS, *own, *qualities, *scores]
+        self.epoch_columns = [*EPOCH_COLUMNS, *qualities, *scores]
 
     def begin(self, experiment: Experiment) -> None:
         """Make the folder of a new run; the experiment comes last, so that a folder that has one has all.
@@ -236,7 +240,7 @@ def _row(trial: Trial, columns: Sequence[str]) -> list[Any]:
     values |= {TRAINING + name: value for name, value in trial.training.items()}
     values["error"] = " ".join(trial.error.split())
     values["seconds"] = round(trial.seconds, 3)
-    values["latency_ms"] = trial.latency_ms
+    values |= {"latency_ms": trial.latency_ms, WORST_TASK: trial.worst_task}
     for name in COLUMNS:
         values.setdefault(name, getattr(trial, name, None))
     return [values.get(column) for column in columns]

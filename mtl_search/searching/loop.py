@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from mtl_search import cost
 from mtl_search.datasets import Dataset
 from mtl_search.errors import AllFailedError
-from mtl_search.evaluation import Course, Report, entrant_of, mean_quality, missing_scores
+from mtl_search.evaluation import Course, Report, entrant_of, mean_quality, missing_scores, worst_quality
 from mtl_search.execution.jobs import Job
 from mtl_search.internal.layout import CHECKPOINT, CHECKPOINTS
 from mtl_search.metrics.pareto import COSTS, direction_of
 from mtl_search.networks.network import build_model
 from mtl_search.runs.environment import now
-from mtl_search.runs.folder import EpochRow, Run, front_of
+from mtl_search.runs.folder import EpochRow, Run
+from mtl_search.runs.front import front_of
 from mtl_search.runs.status import reaches
 from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.weights import load_checkpoint
@@ -226,7 +227,7 @@ class Campaign:
         return Job(number, what, self.experiment.search.seed, course)
 
     def _complete(self, number: int, row: EpochRow, report: Report) -> None:
-        trial = replace(self.open[number].trial, state=State.COMPLETE, accuracy=row.accuracy, scores=dict(row.scores))
+        trial = _scored(replace(self.open[number].trial, state=State.COMPLETE), row)
         if trial in self._front_with(trial):
             self.writer.add_weights(number, report.weights)
         self._end(number, State.COMPLETE, row)
@@ -249,7 +250,7 @@ class Campaign:
         candidacy = self.open.pop(number)
         trial = replace(candidacy.trial, state=state, error=error)
         if row is not None:
-            trial = replace(trial, accuracy=row.accuracy, scores=dict(row.scores))
+            trial = _scored(trial, row)
         self.writer.add(trial)
         self._book(trial, candidacy.curve, tell=True)
         if state is not State.INFEASIBLE:
@@ -285,7 +286,7 @@ class Campaign:
 
     def _front_with(self, trial: Trial) -> tuple[Trial, ...]:
         """The front once a trial is complete: what is not on it now will never be."""
-        return front_of([*self.front, trial], self.experiment.objectives)
+        return front_of([*self.front, trial], self.experiment.objectives, self.experiment.constraints.qualities())
 
     def _extrapolated(self, trial: Trial) -> list[float]:
         """The objectives of a stopped trial at the full budget: plus what complete trials gained since that epoch.
@@ -331,8 +332,12 @@ class Campaign:
         return self.halving.rungs if self.halving else ()
 
     def _row(self, number: int, report: Report) -> EpochRow:
-        accuracy = mean_quality(self.dataset.tasks, report.scores) if report.scores else None
-        return EpochRow(number, report.epoch, report.seconds, report.loss, accuracy, dict(report.scores))
+        row = EpochRow(number, report.epoch, report.seconds, report.loss, None, dict(report.scores))
+        if not report.scores:
+            return row
+        tasks, weights = self.dataset.tasks, self.experiment.task_weights
+        worst = worst_quality(tasks, report.scores) if self.experiment.measures_worst_task else None
+        return replace(row, accuracy=mean_quality(tasks, report.scores, weights), worst_task=worst)
 
     def _wrong_scores(self, report: Report) -> str:
         """What is wrong with the scores of a report; empty if nothing is."""
@@ -378,6 +383,11 @@ class Campaign:
         value = trial.value(objective)
         assert value is not None
         return float(value)
+
+
+def _scored(trial: Trial, row: EpochRow) -> Trial:
+    """A trial with what was measured after an epoch."""
+    return replace(trial, accuracy=row.accuracy, worst_task=row.worst_task, scores=dict(row.scores))
 
 
 def _outline(reason: str) -> str:

@@ -18,11 +18,12 @@ class Progress(Display):
 
     :param asked: Trials asked for.
     :param epochs: Epochs of each trial.
+    :param word: What the mean over tasks is called.
     """
 
-    def __init__(self, asked: int, epochs: int, console: Console | None) -> None:
+    def __init__(self, asked: int, epochs: int, console: Console | None, word: str = "accuracy") -> None:
         super().__init__(console)
-        self.asked, self.epochs = asked, epochs
+        self.asked, self.epochs, self.word = asked, epochs, word
         self.running: dict[int, int] = {}
         self.front: Sequence[Trial] = ()
         self.counts = dict.fromkeys(State, 0)
@@ -115,7 +116,7 @@ class Progress(Display):
 
     def _front_table(self) -> Table:
         table = Table(title="front so far", title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for name in ("trial", "accuracy", "parameters"):
+        for name in ("trial", self.word, "parameters"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("architecture", overflow="ellipsis", no_wrap=True)
         for trial in self.front:

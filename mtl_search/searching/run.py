@@ -19,7 +19,6 @@ from mtl_search.errors import (
     ExperimentError,
     FieldError,
     SearchInterruptedError,
-    UnknownNameError,
     UserError,
     existing_folder,
 )
@@ -30,6 +29,7 @@ from mtl_search.execution.jobs import Source, Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import JOURNAL
 from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
+from mtl_search.metrics.scores import WORST_TASK, headline_word
 from mtl_search.networks.geometry import check_inputs, check_weights
 from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import check_independence, nominal
@@ -40,6 +40,7 @@ from mtl_search.runs.writer import RunWriter, make_folder
 from mtl_search.samplers.study import Proposals
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.loop import Campaign
+from mtl_search.searching.objectives import check_metrics
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment, experiment_of
 from mtl_search.spaces.proposal import TRAINING
@@ -106,7 +107,7 @@ def search(
                 with uninterrupted():
                     writer.begin(experiment)
                     proposals = _proposals(experiment, dataset, folder)
-                progress = _progress(experiment, show_progress)
+                progress = _progress(experiment, dataset, show_progress)
                 _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
     return load_run(folder)
 
@@ -160,7 +161,7 @@ def resume(
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
             proposals = _proposals(experiment, dataset, run.path)
-            progress = _progress(experiment, show_progress)
+            progress = _progress(experiment, dataset, show_progress)
             campaign = Campaign(experiment, dataset, writer, proposals, progress, hours_spent(run))
             _conduct(campaign, run_jobs, run)
     return load_run(path)
@@ -204,7 +205,8 @@ def _engine(
 def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment, dataset: Dataset) -> RunWriter:
     own = ["latency_ms"] if experiment.measures_latency else []
     own += [TRAINING + name for name in experiment.space.training]
-    return RunWriter(folder, environment, dataset.score_names, own, dataset.rows)
+    qualities = [WORST_TASK] if experiment.measures_worst_task else []
+    return RunWriter(folder, environment, dataset.score_names, own, dataset.rows, qualities)
 
 
 def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Proposals:
@@ -221,9 +223,9 @@ def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Propos
     )
 
 
-def _progress(experiment: Experiment, shown: bool) -> Progress:
-    console = Console(stderr=True) if shown else None
-    return Progress(experiment.search.trials, experiment.training.epochs, console)
+def _progress(experiment: Experiment, dataset: Dataset, shown: bool) -> Progress:
+    console, word = Console(stderr=True) if shown else None, headline_word(dataset.score_names)
+    return Progress(experiment.search.trials, experiment.training.epochs, console, word)
 
 
 def _conduct(campaign: Campaign, run_jobs: Callable[[Source], None], before: Run | None = None) -> None:
@@ -294,8 +296,8 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
 
     :raises UserError: For an unknown option of the balancing, a task that it does not find or a library that it lacks,
         an augmentation that does not fit the inputs, a sampling of parts that the dataset has not, dependent kernels,
-        an objective or a target that the dataset does not measure or leaves undefined, a training split of less than
-        a batch, or constraints that no architecture keeps.
+        an objective, a limit or a target that the dataset does not measure or leaves undefined, a weight of a task
+        that is not there, a training split of less than a batch, or constraints that no architecture keeps.
     """
     check_augmentation(experiment.training.augmentation, dataset.input_shape)
     space = experiment.search_space
@@ -315,7 +317,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
                 f"`training.batch_size` must be at most the number of training samples, {samples}, "
                 f"but got {training.batch_size}."
             )
-    _check_metrics(experiment, dataset)
+    check_metrics(experiment, dataset)
     for name, limit in experiment.constraints.limits().items():
         if name != "latency_ms" and getattr(ends.low, name) > limit:
             raise ExperimentError(
@@ -329,29 +331,6 @@ def _trainings(experiment: Experiment) -> list[Training]:
     offers = {name: offer for name, offer in experiment.space.training.items() if not isinstance(offer, Range)}
     own = experiment.training
     return [own, *(own.changed({name: value}) for name, offer in offers.items() for value in offer)]
-
-
-def _check_metrics(experiment: Experiment, dataset: Dataset) -> None:
-    """
-    :raises UserError: If an objective or the target is not measured, or is undefined on what the search chooses by.
-    """
-    for objective in experiment.objectives:
-        if "/" in objective and objective not in dataset.score_names:
-            raise UnknownNameError("objective", objective, dataset.score_names)
-    target = experiment.search.target
-    if target is not None and target.metric not in ("accuracy", *dataset.score_names):
-        raise UnknownNameError("metric for `search.target`", target.metric, ["accuracy", *dataset.score_names])
-    if target is not None and target.metric == "accuracy" and target.value > 1:
-        raise ExperimentError(f"`search.target.value` must be at most 1 for the accuracy, but got {target.value:g}.")
-    wanted = {"objectives": experiment.objectives, "search.target.metric": [target.metric] if target else []}
-    for key, metrics in wanted.items():
-        for task in dataset.tasks:
-            lacking = {f"{task.name}/{one}" for one in task.undefined(dataset.splits["val"].targets[task.name])}
-            for metric in lacking.intersection(metrics):
-                raise ExperimentError(
-                    f"`{key}` must not hold `{metric}`, which is undefined on the split `val`: all targets of task "
-                    f"`{task.name}` there are the same, or there is only one. Take `{task.name}/{task.headline.name}`."
-                )
 
 
 def worker_count(experiment: Experiment, joins: bool = False) -> int | None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import (
     Field,
@@ -28,15 +28,17 @@ from mtl_search.internal.reading import DEPTH
 from mtl_search.internal.registry import BALANCINGS, DATASETS
 from mtl_search.internal.yaml_text import as_yaml, parse_yaml
 from mtl_search.metrics.pareto import COSTS
+from mtl_search.metrics.scores import MEANS, WORST_TASK
 from mtl_search.spaces.banks import check_use
+from mtl_search.spaces.constraints import Constraints
 from mtl_search.spaces.proposal import ProposalSpace
 from mtl_search.spaces.settings import (
     LONGEST_NAME,
     LONGEST_TEXT,
+    MOST,
     MOST_OBJECTIVES,
     BackboneSettings,
     BalancingSettings,
-    Constraints,
     DatasetSettings,
     Search,
     Section,
@@ -46,13 +48,16 @@ from mtl_search.spaces.settings import (
 from mtl_search.spaces.space import SearchSpace
 from mtl_search.spaces.yaml_files import find_yaml, read_yaml, yaml_files
 
+Weight = Annotated[float, Field(ge=0, le=MOST)]
+
 
 class Experiment(Section):
     """Everything a search needs, checked.
 
-    :param objectives: Two or more of ``accuracy`` (the mean quality over tasks), ``<task>/<metric>`` and the costs
-        ``learnable_parameters``, ``fixed_parameters``, ``total_parameters``, ``macs``, ``latency_ms``; at least one
-        quality and one cost.
+    :param objectives: Two or more of ``accuracy`` (the mean quality over tasks), ``worst_task`` (the quality of the
+        task that is done worst), ``<task>/<metric>`` and the costs ``learnable_parameters``, ``fixed_parameters``,
+        ``total_parameters``, ``macs``, ``latency_ms``; at least one quality and one cost.
+    :param task_weights: Task -> how much it counts in ``accuracy``; 1 for those that are not named.
     """
 
     name: str = Field("experiment", min_length=1, max_length=LONGEST_NAME)
@@ -62,6 +67,7 @@ class Experiment(Section):
     space: SpaceSettings = SpaceSettings()
     training: Training = Training()
     objectives: tuple[str, ...] = Field(("accuracy", "learnable_parameters"), max_length=MOST_OBJECTIVES)
+    task_weights: dict[str, Weight] = Field(default_factory=dict)
     constraints: Constraints = Constraints()
     search: Search = Search()
     _source: str | None = PrivateAttr(None)
@@ -76,7 +82,7 @@ class Experiment(Section):
     @field_validator("objectives")
     @classmethod
     def _objectives_are_known(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
-        known = ["accuracy", *COSTS]
+        known = [*MEANS, *COSTS]
         for objective in objectives:
             if objective not in known and "/" not in objective:
                 raise UnknownNameError("objective", objective, [*known, "<task>/<metric>"])
@@ -133,6 +139,12 @@ class Experiment(Section):
     def measures_latency(self) -> bool:
         """Whether an objective or a constraint depends on the measured latency."""
         return self.constraints.latency_ms is not None or "latency_ms" in self.objectives
+
+    @property
+    def measures_worst_task(self) -> bool:
+        """Whether an objective, a constraint or the target depends on the quality of the worst task."""
+        target = self.search.target
+        return WORST_TASK in (*self.objectives, *self.constraints.qualities(), target.metric if target else "")
 
     @property
     def search_space(self) -> SearchSpace:

@@ -290,23 +290,6 @@ class Training(Section):
         return Training.model_validate({**self.model_dump(mode="json"), **values}) if values else self
 
 
-class Constraints(Section):
-    """Upper limits, checked before anything is trained. ``null`` is no limit.
-
-    :param latency_ms: Of a forward pass for one sample on the machine that runs the search, measured; the others are
-        computed.
-    """
-
-    learnable_parameters: int | None = Field(None, ge=1)
-    total_parameters: int | None = Field(None, ge=1)
-    macs: int | None = Field(None, ge=1)
-    latency_ms: float | None = Field(None, gt=0)
-
-    def limits(self) -> dict[str, float]:
-        """Name of the cost -> its limit, without those that have none."""
-        return {name: limit for name, limit in self.model_dump().items() if limit is not None}
-
-
 class EarlyStopping(Section):
     """As :class:`~mtl_search.searching.early_stopping.SuccessiveHalving`.
 
@@ -321,7 +304,7 @@ class EarlyStopping(Section):
 class Target(Section):
     """What is good enough: the search ends with the first complete trial that reaches it.
 
-    :param metric: ``accuracy`` or ``<task>/<metric>``.
+    :param metric: ``accuracy``, ``worst_task`` or ``<task>/<metric>``.
     :param value: Reached from below, for an error from above.
     """
 

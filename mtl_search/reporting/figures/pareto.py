@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mtl_search.metrics.pareto import COSTS, direction_of
-from mtl_search.metrics.scores import is_share
+from mtl_search.metrics.scores import WORST_TASK, is_share
 from mtl_search.reporting.figures._style import (
     AXIS,
     FAINT_COLOR,
@@ -39,8 +39,9 @@ def pareto_data(run: Run) -> dict[str, Any]:
     Accuracies are 0 to 1. The axes are the experiment's first quality and its first cost.
 
     :returns: ``run`` (its folder, as a user types it), ``objectives``, ``quality``, ``cost`` (each with ``name``,
-        ``label``, ``direction``, ``percent``), ``states`` (state -> number of trials), ``trials`` (the complete ones),
-        ``front`` and ``knee`` (numbers of trials, cheapest first).
+        ``label``, ``direction``, ``percent``), ``mean_name`` (what the accuracy is called), ``states`` (state -> number
+        of trials), ``trials`` (the complete ones), ``front`` (numbers of trials, cheapest first) and ``knee`` (number
+        of a trial, or ``None``).
     """
     objectives = run.experiment.objectives
     quality = next(name for name in objectives if name not in COSTS)
@@ -49,9 +50,10 @@ def pareto_data(run: Run) -> dict[str, Any]:
     knee = run.knee.number if run.knee else None
     return {
         "run": run_reference(run.path),
-        "objectives": [_axis(name) for name in objectives],
-        "quality": _axis(quality),
-        "cost": _axis(cost),
+        "objectives": [_axis(name, run.mean_name) for name in objectives],
+        "quality": _axis(quality, run.mean_name),
+        "cost": _axis(cost, run.mean_name),
+        "mean_name": run.mean_name,
         "states": dict(sorted(Counter(trial.state.value for trial in run.trials).items())),
         "trials": [_point(trial, quality, cost, trial.number in front, trial.number == knee) for trial in run.complete],
         "front": front,
@@ -65,10 +67,15 @@ def run_reference(path: Path) -> str:
     return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else folder.name
 
 
-def objective_label(objective: str) -> str:
-    """What stands at the axis of an objective, with its unit."""
+def objective_label(objective: str, mean: str = "mean accuracy") -> str:
+    """What stands at the axis of an objective, with its unit.
+
+    :param mean: What the mean over tasks is called: :attr:`~mtl_search.runs.folder.Run.mean_name`.
+    """
     if objective == "accuracy":
-        return "mean accuracy over tasks, in percent"
+        return f"{mean} over tasks, in percent"
+    if objective == WORST_TASK:
+        return "quality of the worst task, in percent"
     if "/" in objective:
         task, _, metric = objective.partition("/")
         return f"{metric} of task {task}" + (", in percent" if is_percent(objective) else "")
@@ -80,10 +87,10 @@ def is_percent(objective: str) -> bool:
     return is_share(objective)
 
 
-def _axis(objective: str) -> dict[str, Any]:
+def _axis(objective: str, mean: str) -> dict[str, Any]:
     return {
         "name": objective,
-        "label": objective_label(objective),
+        "label": objective_label(objective, mean),
         "direction": direction_of(objective),
         "percent": is_percent(objective),
     }
@@ -95,6 +102,7 @@ def _point(trial: Trial, quality: str, cost: str, on_front: bool, is_knee: bool)
         "quality": trial.value(quality),
         "cost": trial.value(cost),
         "accuracy": trial.accuracy,
+        "worst_task": trial.worst_task,
         "delta_m": trial.delta_m,
         "scores": dict(trial.scores),
         "learnable_parameters": trial.learnable_parameters,
@@ -163,7 +171,7 @@ def _scatter(
     return go.Scatter(
         x=[point["cost"] for point in points],
         y=[_shown(point["quality"], data["quality"]) for point in points],
-        hovertext=[_hover(point) for point in points],
+        hovertext=[_hover(point, data["mean_name"]) for point in points],
         hoverinfo="text",
         name=name,
         mode=mode,
@@ -177,11 +185,13 @@ def _shown(value: float, axis: Mapping[str, Any]) -> float:
     return round(value * 100, 4) if axis["percent"] else value
 
 
-def _hover(point: Mapping[str, Any]) -> str:
+def _hover(point: Mapping[str, Any], mean: str) -> str:
     """All that is known of a trial, a fact per line."""
     lines = [f"<b>trial {point['trial']}</b>" + (" (knee)" if point["is_knee"] else "")]
     if point["accuracy"] is not None:
-        lines.append(f"mean accuracy {point['accuracy']:.2%}")
+        lines.append(f"{mean} {point['accuracy']:.2%}")
+    if point["worst_task"] is not None:
+        lines.append(f"worst task {point['worst_task']:.2%}")
     if point["delta_m"] is not None:
         lines.append(f"delta_m {point['delta_m']:+.2f} %")
     lines += [html.escape(f"{name} {_score(name, value)}") for name, value in point["scores"].items()]

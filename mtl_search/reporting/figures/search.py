@@ -125,7 +125,7 @@ def importance_data(run: Run) -> dict[str, Any] | None:
         return None
     return {
         "quality": quality,
-        "label": objective_label(quality).removesuffix(", in percent"),
+        "label": objective_label(quality, run.mean_name).removesuffix(", in percent"),
         "percent": is_percent(quality),
         "trials": len(told),
         "choices": sorted(found, key=lambda row: -row["share"]),

@@ -1,0 +1,119 @@
+"""Which trial of a run is meant: by name, by number, or where none is named. One rule for every command."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mtl_search.errors import RunFolderError, UnknownNameError
+from mtl_search.metrics.pareto import COSTS, direction_of
+from mtl_search.metrics.scores import MEANS, WORST_TASK, is_share
+from mtl_search.runs.folder import Run
+from mtl_search.runs.trial import State, Trial
+
+PICKS = ("knee", "best", "smallest")
+"""Names of trials of a front."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A trial of a run that was taken.
+
+    :param trial: The trial.
+    :param name: What it is: one of ``PICKS``, or its number where that was given.
+    :param reason: Why it was taken: ``the knee of the front of 8``.
+    """
+
+    trial: Trial
+    name: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data for JSON: the trial, why, its scores and costs."""
+        trial = self.trial
+        return {
+            "trial": trial.number,
+            "name": self.name,
+            "reason": self.reason,
+            "state": trial.state.value,
+            "accuracy": trial.accuracy,
+            **({} if trial.worst_task is None else {WORST_TASK: trial.worst_task}),
+            "scores": dict(trial.scores),
+            "learnable_parameters": trial.learnable_parameters,
+            "fixed_parameters": trial.fixed_parameters,
+            "macs": trial.macs,
+        }
+
+
+def pick(run: Run, which: str | int | None = None) -> Pick:
+    """The trial of a run that is meant.
+
+    :param which: ``knee`` (the best where the front has none), ``best``, ``smallest``, or the number of a trial (``7``,
+        ``trial-7``); the knee if left out.
+    :raises UnknownNameError: If it is no such name.
+    :raises RunFolderError: If there is no trial of that number; for a name, if no trial is complete.
+    """
+    name = "knee" if which is None else str(which)
+    number = name.removeprefix("trial-")
+    if number.isascii() and number.isdecimal():
+        return _numbered(run, int(number))
+    if name not in PICKS:
+        raise UnknownNameError("pick", name, [*PICKS, "<trial>"])
+    if not run.front:
+        raise RunFolderError(f"{run.path}: no trial of this run is complete, so there is none to pick.")
+    if name == "smallest":
+        return Pick(run.front[0], name, _as_part_of_the_front(run, "smallest"))
+    assert run.best is not None
+    if name == "best":
+        return Pick(run.best, name, _as_part_of_the_front(run, "best"))
+    if run.knee is not None:
+        return Pick(run.knee, name, _as_part_of_the_front(run, "knee"))
+    without = ", which has no knee" if len(run.front) > 1 else ""
+    return Pick(run.best, "best", _as_part_of_the_front(run, "best") + without)
+
+
+def pick_text(run: Run, found: Pick) -> str:
+    """A pick as a sentence: which trial, why, its scores, its size."""
+    trial = found.trial
+    told = [found.reason, *scores_text(run, trial), f"{trial.learnable_parameters:,} parameters"]
+    return f"trial {trial.number}: {', '.join(told)}"
+
+
+def scores_text(run: Run, trial: Trial) -> list[str]:
+    """The qualities of a trial for reading: the mean, and what else the search had as an objective or a limit."""
+    names = dict.fromkeys(["accuracy", *run.experiment.objectives, *run.experiment.constraints.qualities()])
+    values = {name: value for name in names if name not in COSTS and (value := trial.value(name)) is not None}
+    return [_quality_text(name, value, run.mean_name.removeprefix("mean ")) for name, value in values.items()]
+
+
+def limit_texts(run: Run) -> list[str]:
+    """The limits on qualities for reading: ``left/accuracy at least 90.0 %``."""
+    names = {"accuracy": run.mean_name, WORST_TASK: "the worst task"}
+    return [
+        f"{names.get(name, name)} {'at least' if direction_of(name) == 'maximize' else 'at most'} {_shown(name, limit)}"
+        for name, limit in run.experiment.constraints.qualities().items()
+    ]
+
+
+def _quality_text(name: str, value: float, word: str) -> str:
+    names = {"accuracy": word, WORST_TASK: "in the worst task"}
+    return f"{_shown(name, value)} {names.get(name, name)}"
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name in MEANS or is_share(name) else f"{value:.4g}"
+
+
+def _numbered(run: Run, number: int) -> Pick:
+    trial = run.trial(number)
+    if trial in run.front:
+        reason = f"of the front of {len(run.front)}"
+    elif trial.state is State.COMPLETE:
+        reason = f"not of the front of {len(run.front)}"
+    else:
+        reason = trial.state.value.lower()
+    return Pick(trial, str(number), reason)
+
+
+def _as_part_of_the_front(run: Run, what: str) -> str:
+    if len(run.front) == 1:
+        return "the only one of the front"
+    return f"the {what} of the front of {len(run.front)}"
