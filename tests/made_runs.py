@@ -69,7 +69,7 @@ def write_run(path: Path, experiment: Experiment, trials: Sequence[Trial]) -> Ru
     writer = RunWriter(path, ENVIRONMENT, scores)
     writer.begin(experiment)
     for trial in trials:
-        writer.start(trial.number, trial.architecture)
+        writer.start(trial.number, trial.proposal)
         writer.add(trial)
     return load_run(path)
 

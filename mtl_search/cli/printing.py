@@ -74,6 +74,7 @@ def print_cost(trial: "Trial | None", tasks: int) -> None:
 
 
 def print_run(run: "Run") -> None:
+    from mtl_search.runs.picks import means_text, pick, pick_text
     from mtl_search.runs.status import status as status_of
 
     data = status_of(run)
@@ -88,11 +89,16 @@ def print_run(run: "Run") -> None:
     if run.front:
         _print_constraints(run)
         say(f"front ({len(run.front)}), cheapest first:")
-        say(f"  {'trial':>5}  {run.mean_name.split()[-1]:>8}  {'learnable':>10}  architecture")
+        say(f"  {'trial':>5}  {run.mean_name.split()[-1]:>8}  {'mean':>14}  {'learnable':>10}  architecture")
     for trial in run.front:
         mark = "" if trial is not run.pick else "  <- knee" if run.knee else "  <- best (no knee)"
-        quality = f"{trial.accuracy:8.2%}  {trial.learnable_parameters:>10,}"
+        estimate = run.beliefs.of("accuracy").estimates[trial.number]
+        bar = "" if estimate.bar is None else f"{100 * estimate.mean:.2f} ± {100 * estimate.bar:.2f}"
+        quality = f"{trial.accuracy:8.2%}  {bar:>14}  {trial.learnable_parameters:>10,}"
         say(f"  {trial.number:>5}  {quality}  {trial.proposal}{mark}")
+    if run.front:
+        say(f"  {means_text(run)}")
+        say(f"  {pick_text(run, pick(run))}")
 
 
 def _print_constraints(run: "Run") -> None:
