@@ -13,8 +13,8 @@ the last of the compute went to training the promising trials again (``confirm``
 search itself is shorter by what they took. ``best``: the true mean quality of the pick ``best``, in points. ``knee``:
 by how much the pick without a name is below the best architecture of its cost or less. ``front``: hypervolume of the
 told front at its true means, in percent of the true front's. ``flattered``: by how much the quality that is told of
-``best`` is above the truth. ``held``: how often the told bar, 95 %, holds the truth of ``best``. Differences are paired,
-with 95 % intervals.
+``best`` is above the truth. ``held``: how often the told bar, 95 %, holds the truth of ``best``. Differences are
+paired, with 95 % intervals.
 
 RESULTS
 """

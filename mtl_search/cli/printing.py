@@ -79,7 +79,8 @@ def print_run(run: "Run") -> None:
 
     data = status_of(run)
     states = ", ".join(f"{count} {state}" for state, count in data["states"].items()) or "no trial has ended"
-    say(f"{run.experiment.name}: {states} of {data['asked']} asked for")
+    again = f", and {data['confirmations']['trained']} confirmations" if data["confirmations"]["asked"] else ""
+    say(f"{run.experiment.name}: {states}{again} of {data['asked']} asked for")
     _print_under_way(data)
     for remark in data["remarks"]:
         say(f"  {remark}")

@@ -22,6 +22,9 @@ from mtl_search.spaces.experiment import Experiment
 
 LEAST_TRIALS = 8
 """With fewer complete trials the model is not asked."""
+CHANCE = 3.84
+"""Over the number of trials, the share of their variance that is explained by chance in one case of 20: the square of a
+correlation, 1.96 ** 2 / n. A model that explains no more is not believed."""
 MOST = 300
 """Trials that the model is made from, the best ones: its cost grows with their third power. Others, which are far from
 the front, keep their values as trained."""
@@ -113,8 +116,8 @@ class Beliefs:
         if len(modelled) < LEAST_TRIALS:
             return _without_model(values, f"there are fewer than {LEAST_TRIALS} complete trials")
         model = posterior(_trained(np.array([self._features[number] for number in modelled]), values, modelled))
-        if model.explained <= 0:
-            reason = "neither choices nor costs tell anything of it"
+        if model.explained <= CHANCE / len(modelled):
+            reason = "choices and costs tell no more of it than chance would"
             return _without_model(values, reason, model.explained)
         estimates = _plain(values)
         told = zip(modelled, model.mean.tolist(), model.deviation.tolist(), strict=True)

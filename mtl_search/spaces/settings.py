@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.errors import FieldError, UnknownNameError, UserError
+from mtl_search.errors import UnknownNameError, UserError
 from mtl_search.internal.messages import explain
 from mtl_search.internal.options import is_switch_for_number
 from mtl_search.internal.registry import BALANCINGS, DATASETS
@@ -361,13 +361,6 @@ class Search(Section):
     seed: int = Field(0, ge=0, lt=2**31)
     cpus: int = Field(1, ge=1, le=MOST_MACHINES)
     gpus: float = Field(0, ge=0, le=MOST_MACHINES)
-
-    @model_validator(mode="after")
-    def _leaves_trials_to_the_search(self) -> "Search":
-        if self.confirm is not None and self.confirm.trainings >= self.trials:
-            taken = f"`confirm.top` x `confirm.seeds`, {self.confirm.trainings}, are trials of them"
-            raise FieldError("trials", f"must leave something to the search: {taken}", self.trials)
-        return self
 
     @field_validator("workers", mode="before")
     @classmethod
