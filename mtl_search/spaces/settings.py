@@ -304,6 +304,9 @@ class EarlyStopping(Section):
 class Confirm(Section):
     """How what a search found is confirmed: its promising trials are trained again, with other seeds.
 
+    Off unless it is asked for: at equal compute the trials that it takes from the search are worth more to what is
+    found (``benchmarks/confirm.py``). It is for a number that can be told: without, the pick looks better than it is.
+
     :param top: How many trials: those that most likely are the best or the knee.
     :param seeds: How often each.
     """
