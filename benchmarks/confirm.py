@@ -39,11 +39,10 @@ paired, with 95 % intervals.
 | confirm {top: 3, seeds: 4} | 81.86 | -0.14 (-0.30 to +0.02) | -0.23 (-0.38 to -0.09) | 0.03 | 97.6 | +0.10 | 92% |
 
 So means of the model pay: in the long search their pick is better by 0.09 points, and their front by 0.6 percent, for
-no
-training at all. Confirming does not, at equal compute: what it takes from the search costs more than it brings, 0.3
-points and more of a short search, nothing that is certain of a long one. What it brings is an honest number: the told
-quality of the pick is 0.4 to 0.5 points too good by single trainings, 0.1 to 0.2 with confirmations. So the default
-share of ``confirm`` is nothing.
+no training at all. Confirming does not, at equal compute: what it takes from the search costs more than it brings, 0.3
+points and more of a short search; of a long one, nothing is certain or it loses. What it brings is an honest number:
+the told quality of the pick is 0.4 to 0.5 points too good by single trainings, 0.1 to 0.2 with confirmations. So the
+default share of ``confirm`` is nothing.
 """
 
 import argparse

@@ -98,16 +98,17 @@ def pick_text(run: Run, found: Pick) -> str:
     """A pick as a sentence: which trial, why, its scores, its size."""
     trial = found.trial
     told = [found.reason, *scores_text(run, trial), f"{trial.learnable_parameters:,} parameters"]
-    return f"trial {trial.number}: {', '.join(told)}{_sure(found)}"
+    return f"trial {trial.number}: {', '.join(told)}{_sure(run, found)}"
 
 
-def _sure(found: Pick) -> str:
+def _sure(run: Run, found: Pick) -> str:
     """How sure it is that a pick is what it was taken as; empty where that is not known."""
     if found.chance is None:
         return ""
     what = f"the {found.name}" if found.name in ("knee", "best") else "of the front"
     trained = found.estimate.trainings if found.estimate else 1
-    of = "one training and the model" if trained == 1 else f"{trained} trainings and the model"
+    of = "one training" if trained == 1 else f"{trained} trainings"
+    of += " and the model" if run.beliefs.of(run.qualities[0]).source == "model" else ""
     return f"; truly {what} with a chance of {found.chance:.0%}, by {of}"
 
 
