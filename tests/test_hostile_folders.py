@@ -29,6 +29,7 @@ FILES = (
     "environment.json",
     "trials.csv",
     "epochs.csv",
+    "confirmations.csv",
     "splits.csv",
     "journal.log",
     "comparison.json",

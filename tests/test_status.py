@@ -35,7 +35,7 @@ def written(folder: Path, trials: list[Trial], asked: int, seconds_ago: float = 
     rows = [(trial.number, epoch) for trial in trials for epoch in range(1, trial.epochs + 1)]
     for trial in trials:
         writer.start(trial.number, trial.proposal)
-    writer.start(len(trials), experiment.search_space.sample(99))
+    writer.start(len(trials), experiment.proposal_space.sample(99))
     for number, epoch in [*rows, (len(trials), 1), (len(trials), 2)]:
         writer.add_epoch(EpochRow(number, epoch, 1.0, 1.0, None, {}), None)
     for trial in trials:
@@ -129,7 +129,7 @@ def test_a_session_notes_how_long_it_lasts(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(run_writer.time, "monotonic", lambda: next(clock))
     writer = RunWriter(tmp_path / "run", begun(0), ["left/accuracy"])
     writer.begin(made_experiment())
-    writer.start(0, made_experiment().search_space.sample(0))
+    writer.start(0, made_experiment().proposal_space.sample(0))
     noted = []
     for epoch in (1, 2, 3):
         writer.add_epoch(EpochRow(0, epoch, 1.0, 1.0, None, {}), None)

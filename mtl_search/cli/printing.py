@@ -89,11 +89,13 @@ def print_cost(trial: "Trial | None", tasks: int) -> None:
 
 
 def print_run(run: "Run") -> None:
+    from mtl_search.runs.picks import means_text, pick, pick_text
     from mtl_search.runs.status import status as status_of
 
     data = status_of(run)
     states = ", ".join(f"{count} {state}" for state, count in data["states"].items()) or "no trial has ended"
-    say(f"{run.experiment.name}: {states} of {data['asked']} asked for")
+    again = f", and {data['confirmations']['trained']} confirmations" if data["confirmations"]["asked"] else ""
+    say(f"{run.experiment.name}: {states}{again} of {data['asked']} asked for")
     _print_under_way(data)
     for remark in data["remarks"]:
         say(f"  {remark}")
@@ -104,12 +106,18 @@ def print_run(run: "Run") -> None:
         _print_constraints(run)
         say(f"front ({len(run.front)}), cheapest first:")
         others = "".join(f"  {name:>8}" for name in run.wanted if name != "accuracy")
-        say(f"  {'trial':>5}  {run.mean_name.split()[-1]:>8}{others}  {'learnable':>10}  architecture")
+        head = f"{run.mean_name.split()[-1]:>8}  {'mean':>14}{others}"
+        say(f"  {'trial':>5}  {head}  {'learnable':>10}  architecture")
     for trial in run.front:
         mark = "" if trial is not run.pick else "  <- knee" if run.knee else "  <- best (no knee)"
+        estimate = run.beliefs.of("accuracy").estimates[trial.number]
+        bar = "" if estimate.bar is None else f"{100 * estimate.mean:.2f} ± {100 * estimate.bar:.2f}"
         others = "".join(_cell(name, trial.value(name)) for name in run.wanted if name != "accuracy")
-        quality = f"{trial.accuracy:8.2%}{others}  {trial.learnable_parameters:>10,}"
+        quality = f"{trial.accuracy:8.2%}  {bar:>14}{others}  {trial.learnable_parameters:>10,}"
         say(f"  {trial.number:>5}  {quality}  {trial.proposal}{mark}")
+    if run.front:
+        say(f"  {means_text(run)}")
+        say(f"  {pick_text(run, pick(run))}")
 
 
 def _cell(name: str, value: float | None) -> str:

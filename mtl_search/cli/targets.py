@@ -73,7 +73,8 @@ def trained(
         architecture = found.trial.architecture if found else architecture_of(target)
         if run is not None and dataset is None and like is None:
             assert found is not None
-            return architecture, with_epochs(run.experiment.changed({"training": found.trial.training}), epochs), run
+            changed = run.experiment.changed({"training": found.trial.training})
+            return architecture, with_epochs(changed, epochs), run
     else:
         architecture = None
     if dataset is None and like is None:

@@ -108,4 +108,4 @@ class Picks:
         if not small:
             return None
         reason = f"the best of the front of {len(self.run.front)} with at most {limit:,} parameters"
-        return Pick(best_of(small, self.run.experiment.objectives), name, reason)
+        return Pick(best_of(small, self.run.experiment.objectives, self.run.beliefs.value), name, reason)

@@ -19,6 +19,7 @@ EXPERIMENT = "experiment.yaml"
 ENVIRONMENT = "environment.json"
 TRIALS = "trials.csv"
 EPOCHS = "epochs.csv"
+CONFIRMATIONS = "confirmations.csv"
 SPLITS = "splits.csv"
 JOURNAL = "journal.log"
 ARCHITECTURES = "architectures"
@@ -42,7 +43,7 @@ PAGES = ("pareto.html", "report.html", "report.json")
 FORMAT = 1
 """Of a run's folder and of a comparison; what has no number is from before there was one, and read alike."""
 
-CHANGED_IN_PLACE = (LOCK, TRIALS, EPOCHS, JOURNAL)
+CHANGED_IN_PLACE = (LOCK, TRIALS, EPOCHS, CONFIRMATIONS, JOURNAL)
 """Files that are appended to or cut: another name of theirs outside of the folder would change, too."""
 
 NUMBER = "0|[1-9][0-9]*"
@@ -72,7 +73,20 @@ EXPORT = Layout(_any_of(LOCK, *MODELS.values(), *(f".writing-{name}" for name in
 TRAINING = Layout(_any_of(WEIGHTS, DETAILS))
 ANY_NAME = r"[^.].*"
 RUN = Layout(
-    _any_of(LOCK, EXPERIMENT, ENVIRONMENT, TRIALS, EPOCHS, SPLITS, JOURNAL, COMPARISON, OUTCOMES, TUNING, *PAGES),
+    _any_of(
+        LOCK,
+        EXPERIMENT,
+        ENVIRONMENT,
+        TRIALS,
+        EPOCHS,
+        CONFIRMATIONS,
+        SPLITS,
+        JOURNAL,
+        COMPARISON,
+        OUTCOMES,
+        TUNING,
+        *PAGES,
+    ),
     {
         ARCHITECTURES: Layout(rf"({NUMBER})(\.training)?\.json"),
         CHECKPOINTS: Layout(folders={NUMBER: Layout(_any_of(WEIGHTS, CHECKPOINT))}),

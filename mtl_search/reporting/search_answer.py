@@ -38,6 +38,8 @@ def caption(run: Run, pareto: Mapping[str, Any]) -> str:
     """
     better = "up" if pareto["quality"]["direction"] == "maximize" else "down"
     text = f"Each point is a candidate trained for its whole budget; {better} and to the left is better."
+    if run.beliefs.of(pareto["quality"]["name"]).source != "trained":
+        text += " It stands at its mean over seeds, as far as that is known; bars, of the front, are 95 %."
     objectives = [axis["label"] for axis in pareto["objectives"]]
     kept = " among those that keep the constraints" if limit_texts(run) and run.keeping else ""
     if len(objectives) == 2:

@@ -50,7 +50,7 @@ from mtl_search.reporting.text import (
     without_machine_paths,
 )
 from mtl_search.runs.folder import Run, load_run
-from mtl_search.runs.picks import limit_texts
+from mtl_search.runs.picks import limit_texts, means_text
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
@@ -104,6 +104,8 @@ def report_data(run: Run) -> dict[str, Any]:
         "tasks": run.task_names,
         "score_columns": _score_columns(run),
         "front": [_front_row(run, trial) for trial in run.front],
+        "means": means_text(run) if run.front else "",
+        "confirmations": [asdict(one) for one in run.confirmations],
         "not_complete": [_not_complete(trial) for trial in run.trials if trial.state is not State.COMPLETE],
         "made": _made(run),
         "comparison": comparison_data(run, comparison) if comparison else None,
@@ -193,6 +195,7 @@ def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
         "knee": trial is run.knee,
         "mark": "" if trial is not run.pick else "knee" if run.knee else "best",
         "accuracy": trial.accuracy,
+        **_believed(run, trial),
         "worst_task": trial.worst_task,
         "delta_m": trial.delta_m,
         "scores": dict(trial.scores),
@@ -207,6 +210,21 @@ def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
         "architecture": trial.architecture.to_dict(),
         "layers": [asdict(row) for row in layer_table(trial.architecture)],
         "commands": _commands(run, trial),
+    }
+
+
+def _believed(run: Run, trial: Trial) -> dict[str, Any]:
+    """What is believed of the mean quality of a trial over seeds, and how likely it is truly the best, or the knee."""
+    estimate = run.beliefs.of("accuracy").estimates[trial.number]
+    chances = run.chances
+    return {
+        "mean": estimate.mean,
+        "error": estimate.error,
+        "bar": estimate.bar,
+        "trainings": estimate.trainings,
+        "chance_best": chances.best[trial.number] if chances else None,
+        "chance_knee": chances.knee[trial.number] if chances else None,
+        "chance_front": chances.front[trial.number] if chances else None,
     }
 
 

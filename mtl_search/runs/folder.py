@@ -6,6 +6,7 @@
     environment.json     versions, hardware, seed, source revision, started, finished
     trials.csv           a row per trial that has ended
     epochs.csv           a row per epoch of every trial: the loss, and the scores where they were taken
+    confirmations.csv    a row per training of a promising trial with another seed, where the experiment wants these
     splits.csv           the split of every row, of data in a file of the user's own
     journal.log          Optuna's journal
     architectures/<trial>.json
@@ -30,6 +31,7 @@ from mtl_search.internal.files import is_worked_in
 from mtl_search.internal.layout import (
     ARCHITECTURES,
     CHECKPOINTS,
+    CONFIRMATIONS,
     ENVIRONMENT,
     EPOCHS,
     EXPERIMENT,
@@ -42,6 +44,9 @@ from mtl_search.internal.layout import (
 from mtl_search.internal.reading import read_json
 from mtl_search.metrics.pareto import COSTS
 from mtl_search.metrics.scores import WORST_TASK, headline_word
+from mtl_search.runs.belief import Beliefs
+from mtl_search.runs.chances import Chances, chances
+from mtl_search.runs.confirmations import Confirmation, read_confirmations
 from mtl_search.runs.front import best_of, front_of, keeps, knee_of
 from mtl_search.runs.records import Environment, read_record
 from mtl_search.runs.rows import of_training, once, parsed, read_table, real, real_or_none, scores, state_of, whole
@@ -108,6 +113,7 @@ class Run:
     :param trials: Every trial that ended, in the order of their numbers.
     :param ended: Their numbers in the order in which they ended.
     :param under_way: What the trials train that began and have not ended, by their numbers.
+    :param again: Rows of ``confirmations.csv``, also of trials that are not there.
     """
 
     path: Path
@@ -116,6 +122,7 @@ class Run:
     trials: tuple[Trial, ...]
     ended: tuple[int, ...] = ()
     under_way: Mapping[int, Proposal] = field(default_factory=dict)
+    again: tuple[Confirmation, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -142,6 +149,10 @@ class Run:
         known = {*self.ended, *self.under_way}
         stray = sorted({row.trial for row in _read_epochs(self)} - known)
         said = []
+        strange = sorted({one.trial for one in self.again} - {one.trial for one in self.confirmations})
+        if strange:
+            numbers = ", ".join(map(str, strange))
+            said.append(f"{CONFIRMATIONS}: rows of trial {numbers} do not count: there is no such complete trial.")
         if twice:
             said.append(f"{TRIALS}: {twice} of its rows stand there again; a trial counts once.")
         if stray:
@@ -162,17 +173,41 @@ class Run:
         return tuple(trial for trial in self.trials if trial.state is State.COMPLETE)
 
     @cached_property
+    def confirmations(self) -> tuple[Confirmation, ...]:
+        """The further trainings of complete trials, in the order in which they ended, those that failed too."""
+        numbers = {trial.number for trial in self.complete}
+        return tuple(one for one in self.again if one.trial in numbers)
+
+    @cached_property
+    def beliefs(self) -> Beliefs:
+        """What is believed of the means of the complete trials; front and picks go by it."""
+        return Beliefs(self.experiment, self.complete, self.confirmations)
+
+    @property
+    def beliefs_of_search(self) -> Beliefs:
+        """What was believed of them before any was trained again."""
+        return Beliefs(self.experiment, self.complete)
+
+    @cached_property
+    def chances(self) -> Chances | None:
+        """How likely each complete trial is truly the best, the knee, of the front; ``None`` where nothing is known."""
+        return chances(self.beliefs)
+
+    @cached_property
     def front(self) -> tuple[Trial, ...]:
         """The complete trials that no other one dominates in the experiment's objectives, cheapest first.
 
-        Of those that keep the constraints on qualities; of all where none does.
+        By the means over seeds, as far as something is known of them. Of those that keep the constraints on qualities;
+        of all where none does.
         """
-        return front_of(self.complete, self.experiment.objectives, self.experiment.constraints.qualities())
+        limits = self.experiment.constraints.qualities()
+        return front_of(self.complete, self.experiment.objectives, limits, self.beliefs.value)
 
     @cached_property
     def keeping(self) -> tuple[Trial, ...]:
         """The complete trials that keep the constraints on qualities; all where there are no such constraints."""
-        return tuple(trial for trial in self.complete if keeps(trial, self.experiment.constraints.qualities()))
+        limits = self.experiment.constraints.qualities()
+        return tuple(trial for trial in self.complete if keeps(trial, limits, self.beliefs.value))
 
     @cached_property
     def knee(self) -> Trial | None:
@@ -181,12 +216,12 @@ class Run:
         ``None`` without complete trials, and where the front has no knee: it has fewer than three trials, or is
         straight, or bends the other way. See :func:`~mtl_search.runs.front.knee_of`.
         """
-        return knee_of(self.front, self.experiment.objectives) if self.front else None
+        return knee_of(self.front, self.experiment.objectives, self.beliefs.value) if self.front else None
 
     @cached_property
     def best(self) -> Trial | None:
         """The trial of the front with the best first quality; ``None`` without complete trials."""
-        return best_of(self.front, self.experiment.objectives) if self.front else None
+        return best_of(self.front, self.experiment.objectives, self.beliefs.value) if self.front else None
 
     @property
     def pick(self) -> Trial | None:
@@ -213,7 +248,7 @@ class Run:
     @property
     def qualities(self) -> list[str]:
         """The objectives that are no costs; at least one."""
-        return [name for name in self.experiment.objectives if name not in COSTS]
+        return _qualities(self.experiment)
 
     def trial(self, number: int) -> Trial:
         """The trial of that number.
@@ -246,7 +281,12 @@ def load_run(path: str | Path) -> Run:
         tuple(sorted(trials, key=lambda trial: trial.number)),
         ended,
         _read_under_way(folder, set(ended), experiment),
+        tuple(read_confirmations(folder, ["accuracy", *_qualities(experiment)])),
     )
+
+
+def _qualities(experiment: Experiment) -> list[str]:
+    return [name for name in experiment.objectives if name not in COSTS]
 
 
 def check_free(path: str | Path) -> None:

@@ -1,11 +1,12 @@
 """Which trial of a run is meant: by name, by number, or where none is named. One rule for every command."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mtl_search.errors import RunFolderError, UnknownNameError
 from mtl_search.metrics.pareto import direction_of
 from mtl_search.metrics.scores import MEANS, WORST_TASK, is_share
+from mtl_search.runs.belief import Estimate
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import State, Trial
 
@@ -20,11 +21,16 @@ class Pick:
     :param trial: The trial.
     :param name: What it is: one of ``PICKS``, or its number where that was given.
     :param reason: Why it was taken: ``the knee of the front of 8``.
+    :param estimate: What is believed of the mean of its first quality.
+    :param chance: How likely it truly is what it was taken as, ``knee`` or ``best``, or of another name of the front;
+        ``None`` where nothing is known of means.
     """
 
     trial: Trial
     name: str
     reason: str
+    estimate: Estimate | None = None
+    chance: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for JSON: the trial, why, its scores and costs."""
@@ -40,6 +46,10 @@ class Pick:
             "learnable_parameters": trial.learnable_parameters,
             "fixed_parameters": trial.fixed_parameters,
             "macs": trial.macs,
+            "mean": self.estimate.mean if self.estimate else None,
+            "error": self.estimate.error if self.estimate else None,
+            "trainings": self.estimate.trainings if self.estimate else 1,
+            "chance": self.chance,
         }
 
 
@@ -51,6 +61,20 @@ def pick(run: Run, which: str | int | None = None) -> Pick:
     :raises UnknownNameError: If it is no such name.
     :raises RunFolderError: If there is no trial of that number; for a name, if no trial is complete.
     """
+    return believed(run, _picked(run, which))
+
+
+def believed(run: Run, found: Pick) -> Pick:
+    """A pick with what is believed of it."""
+    estimate = run.beliefs.of(run.qualities[0]).estimates.get(found.trial.number)
+    chances = run.chances
+    if estimate is None or chances is None:
+        return replace(found, estimate=estimate)
+    asked = {"knee": chances.knee, "best": chances.best}.get(found.name, chances.front)
+    return replace(found, estimate=estimate, chance=asked[found.trial.number])
+
+
+def _picked(run: Run, which: str | int | None) -> Pick:
     name = "knee" if which is None else str(which)
     number = name.removeprefix("trial-")
     if number.isascii() and number.isdecimal():
@@ -74,14 +98,40 @@ def pick_text(run: Run, found: Pick) -> str:
     """A pick as a sentence: which trial, why, its scores, its size."""
     trial = found.trial
     told = [found.reason, *scores_text(run, trial), f"{trial.learnable_parameters:,} parameters"]
-    return f"trial {trial.number}: {', '.join(told)}"
+    return f"trial {trial.number}: {', '.join(told)}{_sure(run, found)}"
+
+
+def _sure(run: Run, found: Pick) -> str:
+    """How sure it is that a pick is what it was taken as; empty where that is not known."""
+    if found.chance is None:
+        return ""
+    what = f"the {found.name}" if found.name in ("knee", "best") else "of the front"
+    trained = found.estimate.trainings if found.estimate else 1
+    of = "one training" if trained == 1 else f"{trained} trainings"
+    of += " and the model" if run.beliefs.of(run.qualities[0]).source == "model" else ""
+    return f"; truly {what} with a chance of {found.chance:.0%}, by {of}"
+
+
+def means_text(run: Run) -> str:
+    """What the front goes by, as a sentence."""
+    belief = run.beliefs.of(run.qualities[0])
+    again = sum(not one.error for one in run.confirmations)
+    failed = len(run.confirmations) - again
+    what = {
+        "model": "means over seeds, as a model of choices and costs expects them from all trainings; bars are 95 %",
+        "means": f"means over trainings, for {belief.reason}",
+        "trained": f"single trainings, for {belief.reason}",
+    }[belief.source]
+    confirmed = f"; {again} of these are with another seed, to confirm" if again else ""
+    return f"The front goes by {what}{confirmed}{f'; {failed} more failed' if failed else ''}."
 
 
 def scores_text(run: Run, trial: Trial) -> list[str]:
     """The qualities of a trial for reading: the mean, and what else the search had as an objective or a limit."""
     names = dict.fromkeys(["accuracy", *run.wanted])
     values = {name: value for name in names if (value := trial.value(name)) is not None}
-    return [_quality_text(name, value, run.mean_name.removeprefix("mean ")) for name, value in values.items()]
+    word = run.mean_name.removeprefix("mean ")
+    return [_quality_text(name, value, word) + _mean_text(run, trial, name) for name, value in values.items()]
 
 
 def limit_texts(run: Run) -> list[str]:
@@ -96,6 +146,17 @@ def limit_texts(run: Run) -> list[str]:
 def _quality_text(name: str, value: float, word: str) -> str:
     names = {"accuracy": word, WORST_TASK: "in the worst task"}
     return f"{_shown(name, value)} {names.get(name, name)}"
+
+
+def _mean_text(run: Run, trial: Trial, name: str) -> str:
+    """What is believed of the mean of a quality, behind the value as trained; empty where that is all there is."""
+    belief = run.beliefs.of(name)
+    estimate = belief.estimates.get(trial.number)
+    if belief.source == "trained" or estimate is None or estimate.bar is None:
+        return ""
+    if name in MEANS or is_share(name):
+        return f" (mean {100 * estimate.mean:.1f} ± {100 * estimate.bar:.1f} %)"
+    return f" (mean {estimate.mean:.4g} ± {estimate.bar:.2g})"
 
 
 def _shown(name: str, value: float) -> str:

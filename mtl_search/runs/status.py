@@ -43,19 +43,27 @@ def _seconds_of(session: Mapping[str, Any], run: Run) -> float:
 def ended_because(run: Run) -> str:
     """Why a search that nobody works on ended before its last trial; empty where that is for no good reason."""
     settings = run.experiment.search
+    if settings.hours is not None and hours_spent(run) >= settings.hours - 1e-3:
+        return f"the {settings.hours:g} hours are over"
+    if len(run.confirmations) < confirmations_asked(run):
+        return ""
     if reaches(run.complete, settings.target):
         assert settings.target is not None
         return f"the target is reached: {settings.target.metric} {settings.target.value:g}"
-    if settings.hours is not None and hours_spent(run) >= settings.hours - 1e-3:
-        return f"the {settings.hours:g} hours are over"
     if len(run.trials) == run.experiment.proposal_space.size:
         return f"the space holds {len(run.trials)} architectures: all were tried"
     return ""
 
 
+def confirmations_asked(run: Run) -> int:
+    """How many trainings confirm the trials of a run, once it has ended."""
+    settings = run.experiment.search.confirm
+    return 0 if settings is None else min(settings.top, len(run.complete)) * settings.seeds
+
+
 def trained(run: Run) -> int:
-    """Trials that ended after training, however they did."""
-    return sum(trial.state is not State.INFEASIBLE for trial in run.trials)
+    """Trials that ended after training, however they did, and the trainings that confirm others."""
+    return sum(trial.state is not State.INFEASIBLE for trial in run.trials) + len(run.confirmations)
 
 
 def broke_constraints_at_last(run: Run) -> int:
@@ -80,7 +88,11 @@ def seconds_left(run: Run) -> float | None:
     if trained <= 0 or not ended or elapsed <= 0:
         return None
     of_a_trial = sum(trial.epochs for trial in ended) / len(ended)
-    left = max(0.0, (settings.trials - len(ended)) * min(of_a_trial, budget) - sum(epochs_under_way(run).values()))
+    left = max(
+        0.0,
+        (settings.trials - len(ended) - len(run.confirmations)) * min(of_a_trial, budget)
+        - sum(epochs_under_way(run).values()),
+    )
     seconds = elapsed / trained * left
     if settings.hours is None:
         return seconds
@@ -99,8 +111,16 @@ def epochs_under_way(run: Run) -> dict[int, int]:
 
 def status(run: Run) -> dict[str, Any]:
     """All of it, as plain data for JSON."""
+    believed = run.beliefs.of(run.qualities[0])
     front = [
-        {"trial": t.number, "accuracy": t.accuracy, "learnable_parameters": t.learnable_parameters, "macs": t.macs}
+        {
+            "trial": t.number,
+            "accuracy": t.accuracy,
+            "mean": believed.estimates[t.number].mean,
+            "error": believed.estimates[t.number].error,
+            "learnable_parameters": t.learnable_parameters,
+            "macs": t.macs,
+        }
         for t in run.front
     ]
     running = run.is_running
@@ -115,6 +135,8 @@ def status(run: Run) -> dict[str, Any]:
         "ended_because": because,
         "ended_early": not running and not because and trained(run) < run.experiment.search.trials,
         "front": front,
+        "means": {"quality": run.qualities[0], "of": believed.source, "reason": believed.reason},
+        "confirmations": {"asked": confirmations_asked(run), "trained": len(run.confirmations)},
         "remarks": list(run.remarks),
         "knee": run.knee.number if run.knee else None,
         "pick": pick(run).to_dict() if run.front else None,

@@ -15,6 +15,7 @@ from mtl_search.internal.layout import (
     ARCHITECTURES,
     CHECKPOINT,
     CHECKPOINTS,
+    CONFIRMATIONS,
     ENVIRONMENT,
     EPOCHS,
     EXPERIMENT,
@@ -29,10 +30,11 @@ from mtl_search.internal.layout import (
     half_written,
 )
 from mtl_search.metrics.scores import WORST_TASK
+from mtl_search.runs.confirmations import CONFIRMATION_COLUMNS, Confirmation
 from mtl_search.runs.folder import COLUMNS, EPOCH_COLUMNS, EpochRow, check_free
 from mtl_search.runs.rows import csv_line, once, read_table
 from mtl_search.runs.splits import splits_text
-from mtl_search.runs.trial import Trial
+from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.weights import save_checkpoint, save_weights
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING, Proposal
@@ -68,6 +70,7 @@ class RunWriter:
         self.began = self.noted = time.monotonic()
         self.columns = [*COLUMNS, *own, *qualities, *scores]
         self.epoch_columns = [*EPOCH_COLUMNS, *qualities, *scores]
+        self.confirmation_columns = [*CONFIRMATION_COLUMNS, *qualities, *scores]
 
     def begin(self, experiment: Experiment) -> None:
         """Make the folder of a new run; the experiment comes last, so that a folder that has one has all.
@@ -81,6 +84,8 @@ class RunWriter:
             write_json(self.path / ENVIRONMENT, self.environment)
             write_text(self.path / TRIALS, csv_line(self.columns))
             write_text(self.path / EPOCHS, csv_line(self.epoch_columns))
+            if experiment.search.confirm is not None:
+                write_text(self.path / CONFIRMATIONS, csv_line(self.confirmation_columns))
             self._write_splits()
             write_text(self.path / EXPERIMENT, experiment.to_yaml())
         except OSError as error:
@@ -91,9 +96,12 @@ class RunWriter:
         with self._writing():
             if not (self.path / EPOCHS).exists():
                 write_text(self.path / EPOCHS, csv_line(self.epoch_columns))
+            if experiment.search.confirm is not None and not (self.path / CONFIRMATIONS).exists():
+                write_text(self.path / CONFIRMATIONS, csv_line(self.confirmation_columns))
             self._take_up_tables()
-            for table in (TRIALS, EPOCHS):
-                cut_torn_line(self.path / table)
+            for table in (TRIALS, EPOCHS, CONFIRMATIONS):
+                if (self.path / table).exists():
+                    cut_torn_line(self.path / table)
             for folder in (ARCHITECTURES, CHECKPOINTS):  # what holds no file is lost in some copies
                 (self.path / folder).mkdir(exist_ok=True)
             remove_half_written(self.path)
@@ -113,6 +121,18 @@ class RunWriter:
             _write_table(self.path / TRIALS, self.columns, ended)
         if len(noted) < len(epochs.rows):
             _write_table(self.path / EPOCHS, self.epoch_columns, noted)
+        self._take_up_confirmations({row["trial"] for row in ended if row["state"] == State.COMPLETE})
+
+    def _take_up_confirmations(self, complete: Collection[str]) -> None:
+        """Without rows that stand twice, and of trials that are not there."""
+        path = self.path / CONFIRMATIONS
+        if not path.exists():
+            return
+        table = read_table(path, self.confirmation_columns)
+        self.confirmation_columns = table.columns
+        kept = [row for _, row in once(path, table.rows, ["trial", "seed"]) if row["trial"] in complete]
+        if len(kept) < len(table.rows):
+            _write_table(path, table.columns, kept)
 
     def _write_splits(self) -> None:
         if self.rows:
@@ -149,6 +169,13 @@ class RunWriter:
         """Write the row of a trial that ended, in one write."""
         with self._writing():
             append_line(self.path / TRIALS, csv_line(_row(trial, self.columns)))
+
+    def add_confirmation(self, found: Confirmation) -> None:
+        """Write the row of a training that confirms a trial, in one write."""
+        values: dict[str, Any] = {**vars(found), **found.scores, "seconds": round(found.seconds, 3)}
+        values["error"] = " ".join(found.error.split())
+        with self._writing():
+            append_line(self.path / CONFIRMATIONS, csv_line([values.get(name) for name in self.confirmation_columns]))
 
     def add_weights(self, number: int, weights: Mapping[str, Tensor]) -> None:
         """Write the trained weights of a trial."""

@@ -3,9 +3,8 @@
 import itertools
 import math
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,6 @@ from mtl_search.samplers.improvement import directions, expected_improvement, re
 from mtl_search.samplers.sampler import CostOf, OwnSampler, within
 from mtl_search.samplers.sobol import Sobol
 from mtl_search.spaces.proposal import Proposal, ProposalSpace
-from mtl_search.spaces.ranges import Range
 
 FIRST = 6
 """Architectures proposed before the model is asked."""
@@ -250,28 +248,10 @@ class Bayesian(OwnSampler):
             cost = self.cost_of(proposal.architecture)
             logs = [axis_value(name, getattr(cost, name)) for name in ("learnable_parameters", "macs")]
             costs = [axis_value(name, getattr(cost, name)) for name in self.cost_names]
-            self._looked_up[proposal] = Known(proposal, cost, [*self._choices(proposal), *logs], costs)
+            self._looked_up[proposal] = Known(proposal, cost, [*self.space.features(proposal), *logs], costs)
         return self._looked_up[proposal]
-
-    def _choices(self, proposal: Proposal) -> Iterable[float]:
-        """One number for a question about numbers, 0 where it is not asked; for others one for each option."""
-        answers = self.space.answers(proposal)
-        for name, options in self.space.questions().items():
-            if isinstance(options, Range):
-                yield options.share(answers[name])
-                continue
-            if len(options) < 2:
-                continue
-            if all(isinstance(option, int | float) for option in options):
-                yield float(answers.get(name, 0))
-            else:
-                yield from (float(answers.get(name) == option) for option in _all_but_one(options))
 
 
 def _costs(some: Sequence[Known]) -> Tensor:
     """``[n, known objectives]``, on their axes."""
     return torch.tensor([one.costs for one in some], dtype=torch.float64)
-
-
-def _all_but_one(options: Sequence[Any]) -> Sequence[Any]:
-    return options if len(options) > 2 else options[1:]

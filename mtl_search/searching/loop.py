@@ -16,7 +16,7 @@ from mtl_search.metrics.pareto import COSTS, direction_of
 from mtl_search.networks.network import build_model
 from mtl_search.runs.environment import now
 from mtl_search.runs.folder import EpochRow, Run
-from mtl_search.runs.front import front_of
+from mtl_search.runs.front import front_of, near_front
 from mtl_search.runs.status import reaches
 from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.weights import load_checkpoint
@@ -27,6 +27,7 @@ from mtl_search.searching.progress import Progress
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import Proposal
+from mtl_search.tasks import Task
 from mtl_search.training.trainer import Checkpoint
 
 INFEASIBLE_IN_A_ROW = 500
@@ -75,6 +76,8 @@ class Campaign:
         self.again: list[int] = []
         self.complete: list[Trial] = []
         self.front: tuple[Trial, ...] = ()
+        self.near: tuple[Trial, ...] = ()
+        """Whose weights are kept: the means of some of them make the front."""
         self.curves: dict[int, dict[int, EpochRow]] = {}
         self.failures: list[str] | None = []
         """Reasons of the failures so far, as long as there was no other end."""
@@ -166,7 +169,7 @@ class Campaign:
 
     def report(self, number: int, report: Report) -> bool:
         """An epoch of a trial, after the last one of which it is complete; whether it is to go on."""
-        wrong = self._wrong_scores(report)
+        wrong = wrong_scores(self.dataset.tasks, report)
         if wrong:
             self.fail(number, wrong)
             return False
@@ -228,7 +231,7 @@ class Campaign:
 
     def _complete(self, number: int, row: EpochRow, report: Report) -> None:
         trial = _scored(replace(self.open[number].trial, state=State.COMPLETE), row)
-        if trial in self._front_with(trial):
+        if trial in self._near_with(trial):
             self.writer.add_weights(number, report.weights)
         self._end(number, State.COMPLETE, row)
 
@@ -279,7 +282,7 @@ class Campaign:
             self.failures = None
             self.complete.append(trial)
             self.reached = self.reached or reaches([trial], self.experiment.search.target)
-            self.front = self._front_with(trial)
+            self.front, self.near = self._front_with(trial), self._near_with(trial)
             self.curves[trial.number] = curve
             learn = proposals.tell if tell else proposals.remember_values
             learn(proposal, [self._value(trial, name) for name in self.experiment.objectives])
@@ -287,6 +290,9 @@ class Campaign:
     def _front_with(self, trial: Trial) -> tuple[Trial, ...]:
         """The front once a trial is complete: what is not on it now will never be."""
         return front_of([*self.front, trial], self.experiment.objectives, self.experiment.constraints.qualities())
+
+    def _near_with(self, trial: Trial) -> tuple[Trial, ...]:
+        return near_front([*self.near, trial], self.experiment.objectives, self.experiment.constraints.qualities())
 
     def _extrapolated(self, trial: Trial) -> list[float]:
         """The objectives of a stopped trial at the full budget: plus what complete trials gained since that epoch.
@@ -339,16 +345,6 @@ class Campaign:
         worst = worst_quality(tasks, report.scores) if self.experiment.measures_worst_task else None
         return replace(row, accuracy=mean_quality(tasks, report.scores, weights), worst_task=worst)
 
-    def _wrong_scores(self, report: Report) -> str:
-        """What is wrong with the scores of a report; empty if nothing is."""
-        if not report.done and not report.scores:
-            return ""
-        missing = missing_scores(self.dataset.tasks, report.scores)
-        if missing:
-            return f"the evaluation gave no score {', '.join(missing)}"
-        endless = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
-        return f"the scores are not finite: {', '.join(endless)}" if endless else ""
-
     def _new(self, number: int, proposal: Proposal) -> Trial:
         """A trial that begins, with what is known of it before it is trained."""
         architecture = proposal.architecture
@@ -377,7 +373,7 @@ class Campaign:
         return {name: self._value(trial, name) - limit for name, limit in limits.items()}
 
     def _keep_checkpoints(self) -> None:
-        self.writer.keep_checkpoints({trial.number for trial in self.front}, set(self.open))
+        self.writer.keep_checkpoints({trial.number for trial in self.near}, set(self.open))
 
     def _value(self, trial: Trial, objective: str) -> float:
         value = trial.value(objective)
@@ -388,6 +384,17 @@ class Campaign:
 def _scored(trial: Trial, row: EpochRow) -> Trial:
     """A trial with what was measured after an epoch."""
     return replace(trial, accuracy=row.accuracy, worst_task=row.worst_task, scores=dict(row.scores))
+
+
+def wrong_scores(tasks: tuple[Task, ...], report: Report) -> str:
+    """What is wrong with the scores of a report; empty if nothing is."""
+    if not report.done and not report.scores:
+        return ""
+    missing = missing_scores(tasks, report.scores)
+    if missing:
+        return f"the evaluation gave no score {', '.join(missing)}"
+    endless = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
+    return f"the scores are not finite: {', '.join(endless)}" if endless else ""
 
 
 def _outline(reason: str) -> str:

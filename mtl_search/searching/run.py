@@ -38,6 +38,7 @@ from mtl_search.runs.provenance import begin_environment, grown, resumed_environ
 from mtl_search.runs.status import hours_spent
 from mtl_search.runs.writer import RunWriter, make_folder
 from mtl_search.samplers.study import Proposals
+from mtl_search.searching.confirmation import confirm, searching_part
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.loop import Campaign
 from mtl_search.searching.objectives import check_metrics
@@ -108,7 +109,7 @@ def search(
                     writer.begin(experiment)
                     proposals = _proposals(experiment, dataset, folder)
                 progress = _progress(experiment, dataset, show_progress)
-                _conduct(Campaign(experiment, dataset, writer, proposals, progress), run_jobs)
+                _conduct(Campaign(searching_part(experiment), dataset, writer, proposals, progress), run_jobs)
     return load_run(folder)
 
 
@@ -162,7 +163,8 @@ def resume(
             writer.go_on(experiment)
             proposals = _proposals(experiment, dataset, run.path)
             progress = _progress(experiment, dataset, show_progress)
-            campaign = Campaign(experiment, dataset, writer, proposals, progress, hours_spent(run))
+            part = searching_part(experiment)
+            campaign = Campaign(part, dataset, writer, proposals, progress, hours_spent(run))
             _conduct(campaign, run_jobs, run)
     return load_run(path)
 
@@ -225,7 +227,7 @@ def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Propos
 
 def _progress(experiment: Experiment, dataset: Dataset, shown: bool) -> Progress:
     console, word = Console(stderr=True) if shown else None, headline_word(dataset.score_names)
-    return Progress(experiment.search.trials, experiment.training.epochs, console, word)
+    return Progress(searching_part(experiment).search.trials, experiment.training.epochs, console, word)
 
 
 def _conduct(campaign: Campaign, run_jobs: RunJobs, before: Run | None = None) -> None:
@@ -238,12 +240,12 @@ def _conduct(campaign: Campaign, run_jobs: RunJobs, before: Run | None = None) -
             if before is not None:
                 campaign.take_up(before)
             run_jobs(campaign)
+            campaign.finish()
+            confirm(campaign, run_jobs)
     except KeyboardInterrupt as error:
         campaign.finish()
-        done, asked = campaign.ended, campaign.experiment.search.trials
-        raise SearchInterruptedError(
-            f"interrupted after {done} of {asked} trials; go on with: mtl-search resume {campaign.writer.shown}"
-        ) from error
+        after = f"interrupted after {_how_far(campaign)}"
+        raise SearchInterruptedError(f"{after}; go on with: mtl-search resume {campaign.writer.shown}") from error
     except ClusterError as error:
         campaign.finish()
         raise ClusterError(f"{error}; go on with: mtl-search resume {campaign.writer.shown}") from error
@@ -251,6 +253,12 @@ def _conduct(campaign: Campaign, run_jobs: RunJobs, before: Run | None = None) -
         campaign.finish()
         raise
     campaign.finish()
+
+
+def _how_far(campaign: Campaign) -> str:
+    run = load_run(campaign.writer.path)
+    again = f", {len(run.confirmations)} of them to confirm others" if run.experiment.search.confirm else ""
+    return f"{campaign.ended + len(run.confirmations)} of {run.experiment.search.trials} trials{again}"
 
 
 def prepare(experiment: Experiment, dataset: Dataset | None = None) -> Dataset:

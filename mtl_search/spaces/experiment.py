@@ -123,6 +123,16 @@ class Experiment(Section):
             raise FieldError("search.early_stopping.grace", rule, stopping.grace)
         return self
 
+    @model_validator(mode="after")
+    def _confirming_leaves_trials(self) -> "Experiment":
+        confirm, trials = self.search.confirm, self.search.trials
+        if confirm is not None and confirm.trainings >= trials:
+            rule = (
+                f"must be above `search.confirm.top` x `search.confirm.seeds`, {confirm.trainings}, which are of them"
+            )
+            raise FieldError("search.trials", rule, trials)
+        return self
+
     def __eq__(self, other: object) -> bool:
         """Whether both ask for the same, wherever they were read from."""
         return isinstance(other, Experiment) and self.to_dict() == other.to_dict()

@@ -78,6 +78,20 @@ class ProposalSpace:
         values = {TRAINING + name: value for name, value in proposal.values if not _is_settled(self.training[name])}
         return {**self.space.answers(proposal.architecture), **values}
 
+    def features(self, proposal: Proposal) -> Iterator[float]:
+        """Numbers that a model learns from: one for a question about numbers, 0 where it is not asked; for others one
+        for each option.
+        """
+        answers = self.answers(proposal)
+        for name, options in self.questions().items():
+            if isinstance(options, Range):
+                yield options.share(answers[name])
+            elif len(options) > 1 and all(isinstance(option, int | float) for option in options):
+                yield float(answers.get(name, 0))
+            elif len(options) > 1:
+                told = options if len(options) > 2 else options[1:]
+                yield from (float(answers.get(name) == option) for option in told)
+
     def resolve(self, choose: Choose) -> Proposal:
         """Ask every question that applies, and return the proposal that the answers make."""
         architecture = self.space.resolve(choose)

@@ -301,6 +301,25 @@ class EarlyStopping(Section):
     factor: float = Field(3, gt=1, le=MOST)
 
 
+class Confirm(Section):
+    """How what a search found is confirmed: its promising trials are trained again, with other seeds.
+
+    Off unless it is asked for: at equal compute the trials that it takes from the search are worth more to what is
+    found (``benchmarks/confirm.py``). It is for a number that can be told: without, the pick looks better than it is.
+
+    :param top: How many trials: those that most likely are the best or the knee.
+    :param seeds: How often each.
+    """
+
+    top: int = Field(3, ge=1, le=MOST)
+    seeds: int = Field(1, ge=1, le=MOST)
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings that is."""
+        return self.top * self.seeds
+
+
 class Target(Section):
     """What is good enough: the search ends with the first complete trial that reaches it.
 
@@ -319,6 +338,8 @@ class Search(Section):
     :param hours: Time for the search, over all calls that go on with it. Trials under way are kept at their last epoch.
     :param target: A quality that is good enough.
     :param early_stopping: Whether to stop trials that others are ahead of: ``true``, or its settings.
+    :param confirm: Whether the last of the trials go to confirming the promising ones: ``true``, or its settings. Of
+        ``hours`` the same share is kept for it.
     :param learning_curves: Whether to score every epoch, into ``epochs.csv``, and not only those that decide something.
     :param points: Architectures that are tried first, each a mapping of questions to answers: of the keys of ``space``
         (``shared_ratio: 1.0``) or of one layer's (``layer0.shared_ratio: 1.0``). What is left out is its first option.
@@ -336,6 +357,7 @@ class Search(Section):
     workers: int | Literal["auto"] = "auto"
     sampler: Literal["bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution"] = "bayesian"
     early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_defaults_for_true)] = None
+    confirm: Annotated[Confirm | None, BeforeValidator(_defaults_for_true)] = None
     learning_curves: bool = False
     points: tuple[dict[str, Any], ...] = Field((), max_length=MOST_POINTS)
     retries: int = Field(2, ge=0, le=MOST)

@@ -55,7 +55,10 @@ def pareto_data(run: Run) -> dict[str, Any]:
         "cost": _axis(cost, run.mean_name),
         "mean_name": run.mean_name,
         "states": dict(sorted(Counter(trial.state.value for trial in run.trials).items())),
-        "trials": [_point(trial, quality, cost, trial.number in front, trial.number == knee) for trial in run.complete],
+        "trials": [
+            {**_point(trial, quality, cost, trial.number in front, trial.number == knee), **_mean(run, trial, quality)}
+            for trial in run.complete
+        ],
         "front": front,
         "knee": knee,
     }
@@ -117,6 +120,12 @@ def _point(trial: Trial, quality: str, cost: str, on_front: bool, is_knee: bool)
     }
 
 
+def _mean(run: Run, trial: Trial, quality: str) -> dict[str, Any]:
+    """Where a trial is drawn: at the mean over seeds that is believed, with half of its 95 % interval as a bar."""
+    estimate = run.beliefs.of(quality).estimates[trial.number]
+    return {"quality": estimate.mean, "bar": estimate.bar, "as_trained": trial.value(quality)}
+
+
 def pareto_figure(data: Mapping[str, Any]) -> go.Figure:
     """Quality against cost: every complete trial, the front, the knee.
 
@@ -151,6 +160,7 @@ def _front_trace(points: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -
         mode="lines+markers" if steps else "markers",
         line={"color": FRONT_COLOR, "width": 2, "shape": "hv"},
         marker={"color": FRONT_COLOR, "size": 9},
+        bars=True,
     )
 
 
@@ -167,8 +177,11 @@ def _scatter(
     mode: str,
     marker: Mapping[str, Any],
     line: Mapping[str, Any] | None = None,
+    bars: bool = False,
 ) -> go.Scatter:
+    lengths = [_shown(point["bar"] or 0.0, data["quality"]) for point in points] if bars else []
     return go.Scatter(
+        error_y={"array": lengths, "thickness": 1, "width": 3} if any(lengths) else None,
         x=[point["cost"] for point in points],
         y=[_shown(point["quality"], data["quality"]) for point in points],
         hovertext=[_hover(point, data["mean_name"]) for point in points],
@@ -195,6 +208,8 @@ def _hover(point: Mapping[str, Any], mean: str) -> str:
     if point["delta_m"] is not None:
         lines.append(f"delta_m {point['delta_m']:+.2f} %")
     lines += [html.escape(f"{name} {_score(name, value)}") for name, value in point["scores"].items()]
+    if point["bar"] is not None:
+        lines[1:1] = [f"drawn at its mean over seeds, which is known to ±{_bar(point)}; as trained:"]
     lines.append(f"{point['learnable_parameters']:,} learnable parameters")
     lines.append(f"{point['fixed_parameters']:,} fixed parameters")
     lines.append(f"{point['macs']:,} MACs")
@@ -202,6 +217,10 @@ def _hover(point: Mapping[str, Any], mean: str) -> str:
     lines.append(f"width x{point['width_multiplier']:g}")
     lines += [html.escape(f"layer {number}: {layer}") for number, layer in enumerate(point["layers"])]
     return "<br>".join(lines)
+
+
+def _bar(point: Mapping[str, Any]) -> str:
+    return f"{point['bar']:.2g}"
 
 
 def _score(name: str, value: float) -> str:
