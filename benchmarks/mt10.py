@@ -7,7 +7,7 @@ acts in the simulator. What is done stands in a file, a line each, so that the s
     python benchmarks/mt10.py [--out FILE] [--rates 0.01,0.03,0.1] [--seeds 3] [--set dataset.cache=FOLDER]
 
 One thread of an AMD EPYC that other work kept busy, torch 2.13.0, metaworld 3.1.1; a training of 1,136 steps takes 11
-(hard sharing) or 28 seconds (single task) of the processor, acting about 30. Means and deviations of three seeds:
+(hard sharing) or 28 seconds (single task) of the processor. Means and deviations of three seeds:
 
 | method | parameters | rate | validation R2 |
 |---|---|---|---|
@@ -27,8 +27,8 @@ One thread of an AMD EPYC that other work kept busy, torch 2.13.0, metaworld 3.1
 | the six others | 0.959 to 0.996 | 0.951 to 0.994 | 1.000 ± 0.000 | 1.000 ± 0.000 |
 | mean | 0.962 ± 0.002 | 0.949 ± 0.001 | 0.938 ± 0.003 | 0.910 ± 0.026 |
 
-R2, single task less hard sharing: +0.012, 95 % interval +0.006 to +0.019; success: +0.028, -0.029 to +0.086. The rate of
-hard sharing is the largest that was tried.
+R2, single task less hard sharing: +0.012, 95 % interval +0.006 to +0.019; success: +0.028, -0.029 to +0.086. The rate
+of hard sharing is the largest that was tried.
 """
 
 import argparse
