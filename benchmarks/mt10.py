@@ -5,6 +5,30 @@ validation episodes; only then each is trained on training and validation episod
 acts in the simulator. What is done stands in a file, a line each, so that the same command goes on where it stopped.
 
     python benchmarks/mt10.py [--out FILE] [--rates 0.01,0.03,0.1] [--seeds 3] [--set dataset.cache=FOLDER]
+
+One thread of an AMD EPYC that other work kept busy, torch 2.13.0, metaworld 3.1.1; a training of 1,136 steps takes 11
+(hard sharing) or 28 seconds (single task) of the processor. Means and deviations of three seeds:
+
+| method | parameters | rate | validation R2 |
+|---|---|---|---|
+| single_task | 35,969 | 0.01 | 0.951 ± 0.001 |
+| single_task | 35,969 | 0.03 | 0.954 ± 0.002 |
+| single_task | 35,969 | 0.1 | 0.949 ± 0.002 |
+| hard_sharing | 4,577 | 0.01 | 0.924 ± 0.002 |
+| hard_sharing | 4,577 | 0.03 | 0.936 ± 0.002 |
+| hard_sharing | 4,577 | 0.1 | 0.940 ± 0.004 |
+
+| on test episodes | single_task, R2 | hard_sharing, R2 | single_task, success | hard_sharing, success |
+|---|---|---|---|---|
+| reach | 0.995 ± 0.003 | 0.964 ± 0.004 | 0.933 ± 0.029 | 0.650 ± 0.218 |
+| push | 0.951 ± 0.004 | 0.936 ± 0.001 | 0.967 ± 0.029 | 0.983 ± 0.029 |
+| pick-place | 0.967 ± 0.002 | 0.951 ± 0.006 | 1.000 ± 0.000 | 0.950 ± 0.087 |
+| peg-insert-side | 0.812 ± 0.012 | 0.778 ± 0.007 | 0.483 ± 0.029 | 0.517 ± 0.058 |
+| the six others | 0.959 to 0.996 | 0.951 to 0.994 | 1.000 ± 0.000 | 1.000 ± 0.000 |
+| mean | 0.962 ± 0.002 | 0.949 ± 0.001 | 0.938 ± 0.003 | 0.910 ± 0.026 |
+
+R2, single task less hard sharing: +0.012, 95 % interval +0.006 to +0.019; success: +0.028, -0.029 to +0.086. The rate
+of hard sharing is the largest that was tried.
 """
 
 import argparse
