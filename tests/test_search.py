@@ -25,8 +25,9 @@ from mtl_search.errors import ExperimentError, RunFolderError, StorageError
 from mtl_search.evaluation import Course, Evaluate, Report
 from mtl_search.networks.network import build_model
 from mtl_search.reporting.search_page import write_report
-from mtl_search.runs.folder import COLUMNS, Run, load_run
+from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.trial import State, Trial
+from mtl_search.runs.trial_rows import COLUMNS
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment

@@ -13,7 +13,8 @@ import made_runs
 from made_runs import ended, made_experiment, made_trials, write_run
 from mtl_search.internal.files import alone_in
 from mtl_search.runs import writer as run_writer
-from mtl_search.runs.folder import EpochRow, Run, load_run
+from mtl_search.runs.epochs import EpochRow
+from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.status import broke_constraints_at_last, ended_because, hours_spent, seconds_left, status
 from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.writer import RunWriter

@@ -19,10 +19,10 @@ from mtl_search.internal.files import write_json, write_text
 from mtl_search.internal.layout import COMPARISON, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
 from mtl_search.metrics.relative_gain import delta_m
 from mtl_search.metrics.scores import headlines, is_error, is_optional
-from mtl_search.runs.folder import COLUMNS
 from mtl_search.runs.records import Asked, BranchDetails, Details, check_record, read_record
 from mtl_search.runs.rows import LARGEST, csv_line, of_training, once, parsed, read_table, state_of, whole
 from mtl_search.runs.trial import State
+from mtl_search.runs.trial_rows import COLUMNS
 from mtl_search.spaces.settings import Training
 
 REFERENCE = "single_task"

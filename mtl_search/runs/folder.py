@@ -19,88 +19,39 @@ Everything that is shown of a run is computed from these files, and so is the se
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import printable, quoted
-from mtl_search.errors import RunFolderError, UserError, existing_folder, reason_of, shown_path
+from mtl_search.characters import printable
+from mtl_search.errors import RunFolderError, existing_folder, reason_of, shown_path
 from mtl_search.internal.files import is_worked_in
 from mtl_search.internal.layout import (
-    ARCHITECTURES,
     CHECKPOINTS,
     CONFIRMATIONS,
     ENVIRONMENT,
     EPOCHS,
     EXPERIMENT,
     LOCK,
-    NUMBER,
     TRIALS,
-    VALUES,
     check_inside,
 )
-from mtl_search.internal.reading import read_json
 from mtl_search.metrics.pareto import COSTS
-from mtl_search.metrics.scores import WORST_TASK, headline_word
+from mtl_search.metrics.scores import headline_word
 from mtl_search.runs.belief import Beliefs
 from mtl_search.runs.chances import Chances, chances
 from mtl_search.runs.confirmations import Confirmation, read_confirmations
+from mtl_search.runs.epochs import EpochRow, read_epochs
 from mtl_search.runs.front import best_of, front_of, keeps, knee_of
 from mtl_search.runs.records import Environment, read_record
-from mtl_search.runs.rows import of_training, once, parsed, read_table, real, real_or_none, scores, state_of, whole
+from mtl_search.runs.rows import read_table
 from mtl_search.runs.trial import State, Trial
-from mtl_search.spaces.architecture import Architecture
+from mtl_search.runs.trial_rows import COLUMNS, read_trials, read_under_way
 from mtl_search.spaces.experiment import Experiment, parse_experiment
-from mtl_search.spaces.proposal import TRAINING, Proposal
-from mtl_search.spaces.ranges import Range, is_offered
+from mtl_search.spaces.proposal import Proposal
 from mtl_search.spaces.yaml_files import read_yaml
-
-COLUMNS = (
-    "trial",
-    "state",
-    "method",
-    "seed",
-    "epochs",
-    "seconds",
-    "accuracy",
-    "delta_m",
-    "learnable_parameters",
-    "fixed_parameters",
-    "macs",
-    "error",
-)
-"""Columns of ``trials.csv``; after them stands a column ``<task>/<metric>`` for every score."""
-
-EPOCH_COLUMNS = ("trial", "epoch", "seconds", "loss", "accuracy")
-"""Columns of ``epochs.csv``; after them stand the scores, empty for epochs that were not scored."""
-
-
-@dataclass(frozen=True)
-class EpochRow:
-    """What ``epochs.csv`` holds of an epoch.
-
-    :param trial: Number of the trial.
-    :param epoch: From 1.
-    :param seconds: Since the start of the trial, on its workers.
-    :param loss: Mean training loss.
-    :param accuracy: As that of a trial; ``None`` where the epoch was not scored.
-    :param scores: ``"<task>/<metric>"`` -> value.
-    :param worst_task: As that of a trial.
-    """
-
-    trial: int
-    epoch: int
-    seconds: float
-    loss: float
-    accuracy: float | None
-    scores: Mapping[str, float]
-    worst_task: float | None = None
-
-    def value(self, objective: str) -> float | None:
-        """The value of a quality after this epoch; ``None`` where it was not scored."""
-        return self.scores.get(objective) if "/" in objective else getattr(self, objective)
 
 
 @dataclass(frozen=True)
@@ -136,7 +87,7 @@ class Run:
         :raises RunFolderError: If ``epochs.csv`` cannot be read.
         """
         known = {*self.ended, *self.under_way}
-        rows = {(row.trial, row.epoch): row for row in _read_epochs(self) if row.trial in known}
+        rows = {(row.trial, row.epoch): row for row in read_epochs(self.path, self.qualities) if row.trial in known}
         return tuple(rows.values())
 
     @cached_property
@@ -147,7 +98,7 @@ class Run:
         """
         twice = len(read_table(self.path / TRIALS, COLUMNS).rows) - len(self.trials)
         known = {*self.ended, *self.under_way}
-        stray = sorted({row.trial for row in _read_epochs(self)} - known)
+        stray = sorted({row.trial for row in read_epochs(self.path, self.qualities)} - known)
         said = []
         strange = sorted({one.trial for one in self.again} - {one.trial for one in self.confirmations})
         if strange:
@@ -272,7 +223,7 @@ def load_run(path: str | Path) -> Run:
         raise RunFolderError(f"{path}: is not the folder of a run: it has no {EXPERIMENT}.")
     experiment = parse_experiment(read_yaml(folder / EXPERIMENT), str(folder / EXPERIMENT))
     environment = read_record(folder / ENVIRONMENT, Environment)
-    trials = _read_trials(folder, experiment)
+    trials = read_trials(folder, experiment)
     ended = tuple(trial.number for trial in trials)
     return Run(
         folder,
@@ -280,7 +231,7 @@ def load_run(path: str | Path) -> Run:
         environment,
         tuple(sorted(trials, key=lambda trial: trial.number)),
         ended,
-        _read_under_way(folder, set(ended), experiment),
+        read_under_way(folder, set(ended), experiment),
         tuple(read_confirmations(folder, ["accuracy", *_qualities(experiment)])),
     )
 
@@ -311,105 +262,3 @@ def check_free(path: str | Path) -> None:
         raise RunFolderError(f"{path}: the output folder must be new or empty, but it holds {what} already.")
     if folder.is_dir():
         check_inside(folder)
-
-
-def _read_trials(folder: Path, experiment: Experiment) -> tuple[Trial, ...]:
-    """In the order in which they ended."""
-    path = folder / TRIALS
-    rows = once(path, read_table(path, COLUMNS).rows, ["trial"])
-    return tuple(parsed(path, rows, lambda row: _trial(row, folder, experiment)))
-
-
-def _read_under_way(folder: Path, ended: Collection[int], experiment: Experiment) -> dict[int, Proposal]:
-    """The trials whose architecture was written and whose row was not."""
-    names = [path.name for path in (folder / ARCHITECTURES).glob("*.json")]
-    numbers = sorted(int(name[: -len(".json")]) for name in names if re.fullmatch(rf"({NUMBER})\.json", name))
-    found = {}
-    for number in numbers:
-        if number not in ended:
-            try:
-                values = _read_values(folder, number, experiment)
-                found[number] = Proposal(_read_architecture(folder, number), values)
-            except UserError as error:
-                again = "Put it back from a copy, or remove it: the search then goes on without this trial."
-                raise RunFolderError(f"{error} {again}") from error
-    return found
-
-
-def _read_architecture(folder: Path, number: int) -> Architecture:
-    path = folder / ARCHITECTURES / f"{number}.json"
-    data = read_json(path, follow=False)
-    try:
-        return Architecture.from_dict(data)
-    except UserError as error:
-        raise RunFolderError(f"{path}: {error}") from error
-
-
-def _read_values(folder: Path, number: int, experiment: Experiment) -> tuple[tuple[str, Any], ...]:
-    """The training values of a trial, in the order of the space."""
-    offers = experiment.space.training
-    if not offers:
-        return ()
-    path = folder / ARCHITECTURES / f"{number}{VALUES}"
-    data = read_json(path, follow=False)
-    wrong = [name for name, offer in offers.items() if not is_offered(offer, data.get(name))]
-    if wrong:
-        raise RunFolderError(f"{path}: `{wrong[0]}` must be a value that `space.training` offers.")
-    return tuple((name, data[name]) for name in offers)
-
-
-def _read_epochs(run: Run) -> Iterator[EpochRow]:
-    path = run.path / EPOCHS
-    if path.exists():
-        yield from parsed(path, read_table(path, EPOCH_COLUMNS).rows, lambda row: _epoch(row, run.qualities))
-
-
-def _epoch(row: Mapping[str, str], qualities: Sequence[str]) -> EpochRow:
-    trial, epoch, seconds = whole(row, "trial"), whole(row, "epoch"), real(row, "seconds", least=0)
-    accuracy, worst_task = (real_or_none(row, name) for name in ("accuracy", WORST_TASK))
-    found = EpochRow(trial, epoch, seconds, real(row, "loss"), accuracy, scores(row), worst_task)
-    missing = [name for name in qualities if found.accuracy is not None and found.value(name) is None]
-    if missing:
-        raise ValueError(f"an epoch that was scored must have a value in column `{missing[0]}`, but it is empty.")
-    return found
-
-
-def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Trial:
-    number, state = whole(row, "trial"), state_of(row, list(State))
-    try:
-        architecture = _read_architecture(folder, number)
-    except UserError as error:
-        raise ValueError(
-            f"{error} Put it back from a copy, or remove the line to do without trial {number}."
-        ) from error
-    trial = Trial(
-        **of_training(row),
-        number=number,
-        state=state,
-        architecture=architecture,
-        training={name: _value_in(row, name, offer) for name, offer in experiment.space.training.items()},
-        latency_ms=real_or_none(row, "latency_ms"),
-        worst_task=real_or_none(row, WORST_TASK),
-    )
-    values, limits = ("accuracy", *experiment.objectives), tuple(experiment.constraints.limits())
-    needed = {State.COMPLETE: values, State.STOPPED: values, State.INFEASIBLE: limits, State.FAILED: ()}
-    missing = [name for name in needed[trial.state] if trial.value(name) is None]
-    if missing:
-        raise ValueError(f"a {trial.state.value} trial must have a value in column `{missing[0]}`, but it is empty.")
-    return trial
-
-
-def _value_in(row: Mapping[str, str], name: str, offer: Any) -> Any:
-    """The value of a training setting in a row of ``trials.csv``.
-
-    :raises ValueError: If there is none that the space offers.
-    """
-    column = TRAINING + name
-    cell = row.get(column, "")
-    if isinstance(offer, Range):
-        found = [real(row, column)] if cell else []
-    else:
-        found = [option for option in offer if str(option) == cell]
-    if not found or not is_offered(offer, found[0]):
-        raise ValueError(f"`{column}` must be a value that `space.training` offers, but got {quoted(cell)}.")
-    return found[0]

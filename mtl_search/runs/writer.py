@@ -31,10 +31,12 @@ from mtl_search.internal.layout import (
 )
 from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.runs.confirmations import CONFIRMATION_COLUMNS, Confirmation
-from mtl_search.runs.folder import COLUMNS, EPOCH_COLUMNS, EpochRow, check_free
+from mtl_search.runs.epochs import EPOCH_COLUMNS, EpochRow
+from mtl_search.runs.folder import check_free
 from mtl_search.runs.rows import csv_line, once, read_table
 from mtl_search.runs.splits import splits_text
 from mtl_search.runs.trial import State, Trial
+from mtl_search.runs.trial_rows import COLUMNS
 from mtl_search.runs.weights import save_checkpoint, save_weights
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING, Proposal

@@ -15,7 +15,8 @@ from mtl_search.internal.layout import CHECKPOINT, CHECKPOINTS
 from mtl_search.metrics.pareto import COSTS, direction_of
 from mtl_search.networks.network import build_model
 from mtl_search.runs.environment import now
-from mtl_search.runs.folder import EpochRow, Run
+from mtl_search.runs.epochs import EpochRow
+from mtl_search.runs.folder import Run
 from mtl_search.runs.front import front_of, near_front
 from mtl_search.runs.status import reaches
 from mtl_search.runs.trial import State, Trial
