@@ -191,7 +191,8 @@ def test_a_search_with_own_code_can_be_looked_at_without_it(
     (folder / "RAN").unlink()
     for arguments in (("status", "run"), ("show", "run"), ("report", "run"), ("list", "datasets")):
         status, _, err = command(*arguments)
-        assert (status, err) == (0, ""), arguments
+        assert status == 0, (arguments, err)
+        assert not err or (arguments[0] == "show" and err.startswith("trial 0: the only one of the front"))
     assert command("train", "run", "--no-code")[0] == 2
     assert "hostile_waves" not in sys.modules
     assert not (folder / "RAN").exists()

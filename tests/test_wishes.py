@@ -138,9 +138,7 @@ def test_a_search_with_a_limit_keeps_the_weights_of_those_that_keep_it(dataset: 
     run = searched(tmp_path / "run", dataset, "constraints={right/accuracy: 0.6}", "objectives=[left/accuracy, macs]")
     assert [trial.number for trial in run.keeping] == [0, 1]
     assert {trial.number for trial in run.front} <= {0, 1}
-    assert {int(path.parent.name) for path in run.path.rglob("weights.safetensors")} == {
-        trial.number for trial in run.front
-    }
+    assert {int(path.parent.name) for path in run.path.rglob("weights.safetensors")} == {0, 1}, "trial 2 is left out"
     assert run.best is not None
     assert run.best.number == 1
 
