@@ -72,7 +72,7 @@ class Tuner:
         tried = [dict(one.values) for one in told]
         if not tried:
             return dict(self.usual)
-        points = [point for point in self._points(told) if point not in tried]
+        points = [point for point in self.points(told) if point not in tried]
         if not points:
             return None
         if len(told) < max(LEAST, math.ceil(SPREAD * self.trainings)) or len(_known(told)) < LEAST:
@@ -114,7 +114,7 @@ class Tuner:
             offers[name] = _longer(offers[name], end, *self.limits.get(name, (-math.inf, math.inf)))
         return offers
 
-    def _points(self, told: Sequence[Told]) -> list[Values]:
+    def points(self, told: Sequence[Told]) -> list[Values]:
         """What may be tried next, in the order of the sequence; then the neighbours of the best."""
         offers = self.offered(told)
         sequence = torch.quasirandom.SobolEngine(len(offers), scramble=True, seed=self.seed)
