@@ -213,6 +213,18 @@ def test_an_untuned_comparison_is_not_mixed_with_a_tuned_one(folder: Path, datas
     assert not (folder / "tuning.csv").exists()
 
 
+def test_a_comparison_that_began_to_tune_is_not_gone_on_with_untuned(experiment: Experiment, tmp_path: Path) -> None:
+    """Also one without a search, whose folder holds nothing else yet."""
+    out, asked = tmp_path / "run", {"baselines": ["hard_sharing"], "seeds": 1, "workers": 0}
+    with pytest.raises(SearchInterruptedError, match=r"with the same baselines and `--tune 3` goes on"):
+        compare(experiment, **asked, tune=3, out=out, evaluate=Cut(2))  # type: ignore[arg-type]
+    with pytest.raises(RunFolderError, match=r"tuning.csv: holds trainings of a comparison that is to be tuned"):
+        compare(out, **asked)  # type: ignore[arg-type]
+    found = compare(out, **asked, tune=3)  # type: ignore[arg-type]
+    assert [row["number"] for row in rows_of(out / "tuning.csv")] == ["0", "1", "2"]
+    assert len(found.outcomes) == 1
+
+
 def test_the_test_split_is_not_read_by_tuning(folder: Path, dataset: Dataset) -> None:
     class Looks(Cut):
         def __call__(self, what: Any, dataset: Dataset, *rest: Any) -> Iterator[Report]:

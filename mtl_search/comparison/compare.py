@@ -138,7 +138,8 @@ def _compare(
     if not isinstance(run, Run):
         environment = {**describe_environment(experiment.search.seed), **described(data)}
         writer = RunWriter(folder, environment, data.score_names, rows=data.rows)
-        advice = f"`mtl-search compare {folder}` with the same baselines goes on"
+        same = "baselines" if tune is None else f"baselines and `--tune {tune}`"
+        advice = f"`mtl-search compare {folder}` with the same {same} goes on"
         plan = replace(plan, hold=functools.partial(_begun, writer, experiment), advice=advice)
     plan = replace(plan, console=Console(stderr=True) if show_progress else None)
     count = _worker_count(experiment, workers, plan.trainings_asked, joins=address is not None)

@@ -12,13 +12,13 @@ from rich.console import Console
 from mtl_search.comparison.lineup import Lineup
 from mtl_search.comparison.results import Comparison, load_comparison
 from mtl_search.comparison.trainings import ComparisonTrainings, FinalSplit
-from mtl_search.comparison.tuning import Tuned, TuningTrainings
+from mtl_search.comparison.tuning import Tuned, TuningTrainings, load_tuning
 from mtl_search.datasets import Dataset
 from mtl_search.errors import ClusterError, RunFolderError, SearchInterruptedError
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.execution.engine import RunJobs, engine
 from mtl_search.execution.jobs import Work
-from mtl_search.internal.layout import COMPARISON
+from mtl_search.internal.layout import COMPARISON, TUNING
 from mtl_search.internal.signals import advise
 from mtl_search.spaces.settings import Search
 
@@ -54,10 +54,16 @@ class Plan:
     def tuned_by(self) -> int | None:
         """Trainings that each entrant has to choose its settings with.
 
-        :raises RunFolderError: If the comparison in the folder was made with another number.
+        :raises RunFolderError: If the comparison in the folder was made with another number, or was begun with one and
+            none is asked for now.
         """
         before = load_comparison(self.path)
         if before is None or not before.outcomes:
+            if self.tune is None and load_tuning(self.path):
+                raise RunFolderError(
+                    f"{self.path / TUNING}: holds trainings of a comparison that is to be tuned: go on with `--tune` "
+                    "as it was begun, or remove the file to compare without."
+                )
             return self.tune
         there = before.asked.get("tuning", {}).get("trainings")
         if self.tune not in (None, there):
