@@ -1,5 +1,6 @@
 """Evaluates one entrant: build, train, score. Everything that is compared goes through here."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -279,6 +280,17 @@ def missing_scores(tasks: tuple[Task, ...], scores: Mapping[str, float]) -> list
     """The scores of the tasks that are not there, but for those that may be undefined; a headline may not."""
     needed = [n for task in tasks for n in task.score_names if n == task.score_names[0] or not is_optional(n)]
     return [name for name in needed if name not in scores]
+
+
+def wrong_scores(tasks: tuple[Task, ...], report: Report) -> str:
+    """What is wrong with the scores of a report, as a reason of a failure; empty if nothing is."""
+    if not report.done and not report.scores:
+        return ""
+    missing = missing_scores(tasks, report.scores)
+    if missing:
+        return f"the evaluation gave no score {', '.join(missing)}"
+    endless = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
+    return f"the scores are not finite: {', '.join(endless)}" if endless else ""
 
 
 def _of_task(task: Task, scores: Mapping[str, float]) -> dict[str, float]:

@@ -57,7 +57,7 @@ class Lineup:
             pick = next(iter(self.picks.waiting))
             raise UserError(
                 f"pick `{pick}` is known only after the trainings of that baseline, so it cannot be tuned before: "
-                "compare without `--tune` first, or name the number of a trial."
+                "name the trial by its number."
             )
         recipes = dict.fromkeys(baseline.recipe for baseline in self.baselines)
         return [

@@ -1,6 +1,5 @@
 """The trainings of a comparison, and what is kept of each as it ends."""
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -23,7 +22,7 @@ from mtl_search.comparison.results import (
 from mtl_search.comparison.tuning import Tuned
 from mtl_search.datasets import Dataset
 from mtl_search.errors import RunFolderError, StorageError, UserError
-from mtl_search.evaluation import Entrant, Phase, Report, mean_quality, missing_scores
+from mtl_search.evaluation import Entrant, Phase, Report, mean_quality, wrong_scores
 from mtl_search.execution.jobs import Job, Wait
 from mtl_search.internal.layout import COMPARISON
 from mtl_search.runs.environment import describe_environment, now
@@ -124,13 +123,8 @@ class ComparisonTrainings:
         return not report.done
 
     def _book(self, number: int, report: Report) -> None:
-        missing = missing_scores(self.data.tasks, report.scores)
-        if missing:
-            self.fail(number, f"the evaluation gave no score {', '.join(missing)}")
-            return
-        wrong = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
-        if wrong:
-            self.fail(number, f"the scores are not finite: {', '.join(wrong)}")
+        if wrong := wrong_scores(self.data.tasks, report):
+            self.fail(number, wrong)
             return
         key, seed = self.open[number]
         phases = {**self._phases_before(key, seed), **report.phases}

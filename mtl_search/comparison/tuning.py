@@ -6,9 +6,8 @@ On the training samples, scored on the validation samples; the test split is not
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from mtl_search.characters import printable, quoted
 from mtl_search.comparison.progress import ComparisonProgress
 from mtl_search.datasets import Dataset
 from mtl_search.errors import StorageError
-from mtl_search.evaluation import Entrant, Report, mean_quality, missing_scores
+from mtl_search.evaluation import Entrant, Report, mean_quality, wrong_scores
 from mtl_search.execution.jobs import Job, Wait
 from mtl_search.internal.files import write_text
 from mtl_search.internal.layout import TUNING
@@ -193,10 +192,8 @@ class TuningTrainings:
         """An epoch of a training, or its end; it always goes on to its end."""
         self.progress.epoch(number, report.phase, report.epoch)
         if report.done:
-            missing = missing_scores(self.data.tasks, report.scores)
-            endless = [name for name, value in report.scores.items() if not math.isfinite(value)]
-            if missing or endless:
-                self.fail(number, f"the evaluation gave no finite score {', '.join(missing or endless)}")
+            if wrong := wrong_scores(self.data.tasks, report):
+                self.fail(number, wrong)
             else:
                 self._end(number, report)
         return not report.done
@@ -204,7 +201,7 @@ class TuningTrainings:
     def fail(self, number: int, reason: str) -> None:
         """A training ended by an error: a value that it fails with is a bad one."""
         begun = self.open.pop(number)
-        self._add(number, TuningTraining(**{**_fields(begun), "error": " ".join(reason.split())}))
+        self._add(number, replace(begun, error=" ".join(reason.split())))
 
     @property
     def missing(self) -> int:
@@ -237,14 +234,15 @@ class TuningTrainings:
 
     def _end(self, number: int, report: Report) -> None:
         begun = self.open.pop(number)
-        found = {
-            "state": State.COMPLETE,
-            "epochs": report.epoch,
-            "seconds": report.seconds,
-            "accuracy": mean_quality(self.data.tasks, report.scores, self.weights),
-            "training_macs": report.training_macs,
-        }
-        self._add(number, TuningTraining(**{**_fields(begun), **found}))
+        ended = replace(
+            begun,
+            state=State.COMPLETE,
+            epochs=report.epoch,
+            seconds=report.seconds,
+            accuracy=mean_quality(self.data.tasks, report.scores, self.weights),
+            training_macs=report.training_macs,
+        )
+        self._add(number, ended)
 
     def _add(self, number: int, training: TuningTraining) -> None:
         self.ended.append(training)
@@ -305,13 +303,9 @@ def _values(text: str) -> dict[str, Any]:
 
 
 def _row(training: TuningTraining) -> list[Any]:
-    values = {**_fields(training), "values": json.dumps(training.values), "state": training.state.value}
+    values = {**vars(training), "values": json.dumps(training.values), "state": training.state.value}
     values["seconds"] = round(training.seconds, 3)
     return [values[column] for column in COLUMNS]
-
-
-def _fields(training: TuningTraining) -> dict[str, Any]:
-    return {name: getattr(training, name) for name in TuningTraining.__dataclass_fields__}
 
 
 def _plain(offer: Any) -> Any:

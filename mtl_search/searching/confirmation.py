@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mtl_search.datasets import Dataset
-from mtl_search.evaluation import Report, entrant_of, mean_quality, worst_quality
+from mtl_search.evaluation import Report, entrant_of, mean_quality, worst_quality, wrong_scores
 from mtl_search.execution.jobs import Job, Source
 from mtl_search.internal.seeds import derived_seed
 from mtl_search.runs.chances import promising
@@ -14,7 +14,7 @@ from mtl_search.runs.confirmations import Confirmation
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.status import hours_spent
 from mtl_search.runs.writer import RunWriter
-from mtl_search.searching.loop import Campaign, wrong_scores
+from mtl_search.searching.loop import Campaign
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from mtl_search import cost
 from mtl_search.datasets import Dataset
 from mtl_search.errors import AllFailedError
-from mtl_search.evaluation import Course, Report, entrant_of, mean_quality, missing_scores, worst_quality
+from mtl_search.evaluation import Course, Report, entrant_of, mean_quality, worst_quality, wrong_scores
 from mtl_search.execution.jobs import Job
 from mtl_search.internal.layout import CHECKPOINT, CHECKPOINTS
 from mtl_search.metrics.pareto import COSTS, direction_of
@@ -28,7 +28,6 @@ from mtl_search.searching.progress import Progress
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import Proposal
-from mtl_search.tasks import Task
 from mtl_search.training.trainer import Checkpoint
 
 INFEASIBLE_IN_A_ROW = 500
@@ -385,17 +384,6 @@ class Campaign:
 def _scored(trial: Trial, row: EpochRow) -> Trial:
     """A trial with what was measured after an epoch."""
     return replace(trial, accuracy=row.accuracy, worst_task=row.worst_task, scores=dict(row.scores))
-
-
-def wrong_scores(tasks: tuple[Task, ...], report: Report) -> str:
-    """What is wrong with the scores of a report; empty if nothing is."""
-    if not report.done and not report.scores:
-        return ""
-    missing = missing_scores(tasks, report.scores)
-    if missing:
-        return f"the evaluation gave no score {', '.join(missing)}"
-    endless = [f"{name} = {value}" for name, value in report.scores.items() if not math.isfinite(value)]
-    return f"the scores are not finite: {', '.join(endless)}" if endless else ""
 
 
 def _outline(reason: str) -> str:
