@@ -238,7 +238,7 @@ def test_the_test_split_is_not_read_by_tuning(folder: Path, dataset: Dataset) ->
 
 
 def test_a_pick_that_is_not_known_cannot_be_tuned(folder: Path, dataset: Dataset) -> None:
-    with pytest.raises(UserError, match=r"`matched:interrogate@0.3` is known only after"):
+    with pytest.raises(UserError, match=r"`matched:interrogate@0.3` is known only .* by its number"):
         compare(folder, dataset, baselines=["interrogate"], picks=["matched:interrogate@0.3"], tune=2, workers=0)
     with pytest.raises(FieldError, match=r"`tune` must be from 1"):
         compare(folder, dataset, baselines=["hard_sharing"], tune=0, workers=0)
