@@ -88,7 +88,7 @@ def succeed(
 def fail_hard_sharing(
     what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
 ) -> Iterator[Report]:
-    if entrant_of(what).method.name == "hard_sharing" and seed == 1:
+    if entrant_of(what).method.name == "hard_sharing" and seed == 2:
         raise ValueError("no luck")
     yield made_report(what, seed)
 
@@ -109,10 +109,10 @@ def test_picks_and_baselines_are_trained_and_measured_on_the_test_split(run: Run
     assert {one.epochs for one in found.outcomes} == {1}
     assert {one.training_samples for one in found.outcomes} == {400}, "training and validation samples together"
     for entrant in found.entrants:
-        assert [one.seed for one in found.of(entrant)] == [0, 1]
-        assert all(load_weights(outcome_folder(run.path, entrant, seed)) for seed in (0, 1))
+        assert [one.seed for one in found.of(entrant)] == [1, 2], "those after the seed of the search"
+        assert all(load_weights(outcome_folder(run.path, entrant, seed)) for seed in (1, 2))
     assert found.of(found.entrants[2])[0].trial == run.front[0].number
-    assert list(found.details("hard_sharing", 0)["cosines"][0]) == ["stem", "layer 0", "layer 1", "layer 2"]
+    assert list(found.details("hard_sharing", 1)["cosines"][0]) == ["stem", "layer 0", "layer 1", "layer 2"]
 
 
 def test_the_test_split_is_all_that_is_measured_on_and_not_trained_on(run: Run) -> None:
@@ -184,9 +184,9 @@ def test_a_failed_training_is_named_and_trained_again_by_the_same_call(run: Run)
         return compare(run, baselines=["single_task", "hard_sharing"], picks=[], seeds=2, workers=0, evaluate=evaluate)
 
     found = go(fail_hard_sharing)
-    assert [(one.entrant, one.seed, one.error) for one in found.failed] == [("hard_sharing", 1, "ValueError: no luck")]
-    assert found.missing == [("hard_sharing", 1)]
-    assert [one.seed for one in found.of("hard_sharing")] == [0]
+    assert [(one.entrant, one.seed, one.error) for one in found.failed] == [("hard_sharing", 2, "ValueError: no luck")]
+    assert found.missing == [("hard_sharing", 2)]
+    assert [one.seed for one in found.of("hard_sharing")] == [1]
     again = go(succeed)
     assert again.missing == []
     assert again.failed == ()
@@ -218,7 +218,7 @@ def test_one_who_starts_from_single_task_weights_gets_those_of_its_seed(run: Run
     variants = [entrant for entrant in found.entrants if entrant.startswith("interrogate@")]
     assert len(variants) == 5
     for entrant in variants:
-        for seed in (0, 1):
+        for seed in (1, 2):
             details = found.details(entrant, seed)
             assert details["given"] == [["weight", 2.0 * seed]]
             assert list(details["phases"]) == ["single-task initialisation"]
@@ -226,7 +226,7 @@ def test_one_who_starts_from_single_task_weights_gets_those_of_its_seed(run: Run
 
 def test_without_single_task_networks_it_trains_its_own(run: Run) -> None:
     found = compare(run, baselines=["interrogate@0.4"], picks=[], seeds=1, workers=0, evaluate=succeed)
-    assert found.details("interrogate@0.4", 0)["given"] == []
+    assert found.details("interrogate@0.4", 1)["given"] == []
 
 
 def test_a_pick_is_matched_to_a_network_that_is_known_before_training(run: Run) -> None:
@@ -340,8 +340,9 @@ def test_one_architecture_alone_equals_the_same_as_a_pick(run: Run) -> None:
     """But for rounding: alone it has all processors, in a comparison one."""
     trial = run.front[0]
     picked = compare(run, baselines=[], picks=[str(trial.number)], seeds=1, workers=0)
-    alone = train_alone(trial.architecture, run.experiment)
-    assert alone.outcomes[0].scores == pytest.approx(picked.outcomes[0].scores, rel=1e-3)
+    alone = train_alone(trial.architecture, run.experiment, seeds=2)
+    assert [one.seed for one in alone.outcomes] == [0, 1], "there is no search whose seed it must not have"
+    assert alone.outcomes[1].scores == pytest.approx(picked.outcomes[0].scores, rel=1e-3)
     assert alone.outcomes[0].state is State.COMPLETE
 
 
@@ -361,7 +362,7 @@ def test_a_recipe_that_failed_can_be_mended(run: Run, tmp_path: Path) -> None:
     recipe = tmp_path / "own.yaml"
     recipe.write_text("method: hard_sharing\n", encoding="utf-8")
     failed = compare(run, baselines=[str(recipe)], picks=[], seeds=2, workers=0, evaluate=fail)
-    assert failed.missing_now == [("own", 0), ("own", 1)]
+    assert failed.missing_now == [("own", 1), ("own", 2)]
     recipe.write_text("method: mtan\n", encoding="utf-8")
     found = compare(run, baselines=[str(recipe)], picks=[], seeds=2, workers=0, evaluate=succeed)
     assert found.missing == []
@@ -371,7 +372,7 @@ def test_a_recipe_that_failed_can_be_mended(run: Run, tmp_path: Path) -> None:
 def test_what_an_earlier_call_left_does_not_count_for_this_one(run: Run) -> None:
     compare(run, baselines=["hard_sharing"], picks=[], seeds=2, workers=0, evaluate=fail_hard_sharing)
     found = compare(run, baselines=["mtan"], picks=[], seeds=1, workers=0, evaluate=succeed)
-    assert found.missing == [("hard_sharing", 1)]
+    assert found.missing == [("hard_sharing", 2)]
     assert found.missing_now == []
 
 
@@ -458,7 +459,7 @@ def test_a_comparison_begun_while_another_works_loses_nothing(run: Run, monkeypa
     after = load_comparison(run.path)
     assert after is not None
     ended = [(one.entrant, one.seed) for one in after.outcomes]
-    assert ended == [("hard_sharing", 0), ("hard_sharing", 1), ("single_task", 0), ("single_task", 1)]
+    assert ended == [("hard_sharing", 1), ("hard_sharing", 2), ("single_task", 1), ("single_task", 2)]
 
 
 def test_what_was_read_before_another_comparison_ended_is_read_again(run: Run) -> None:
@@ -470,7 +471,7 @@ def test_what_was_read_before_another_comparison_ended_is_read_again(run: Run) -
 
 def test_what_a_comparison_left_half_written_is_removed(run: Run) -> None:
     compare(run, baselines=["single_task"], picks=[], seeds=1, workers=0, evaluate=succeed)
-    seed = outcome_folder(run.path, "single_task", 0)
+    seed = outcome_folder(run.path, "single_task", 1)
     left = [
         run.path / ".baselines.csv.1.tmp",
         run.path / ".comparison.json.99999.tmp",
@@ -489,12 +490,12 @@ def test_what_a_comparison_left_half_written_is_removed(run: Run) -> None:
 
 def test_weights_that_another_training_starts_from_are_checked_first(run: Run) -> None:
     compare(run, baselines=["single_task"], picks=[], seeds=1, workers=0, evaluate=succeed)
-    weights = outcome_folder(run.path, "single_task", 0) / "weights.safetensors"
+    weights = outcome_folder(run.path, "single_task", 1) / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:20])
     before = (run.path / OUTCOMES).read_bytes()
     both = ["single_task", "interrogate@0.3"]
     for _ in range(2):
-        with pytest.raises(RunFolderError, match=r"single_task/seed0/weights\.safetensors: holds no weights: "):
+        with pytest.raises(RunFolderError, match=r"single_task/seed1/weights\.safetensors: holds no weights: "):
             compare(run, baselines=both, picks=[], seeds=1, workers=0, evaluate=succeed)
     assert (run.path / OUTCOMES).read_bytes() == before
     weights.unlink()

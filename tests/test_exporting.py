@@ -239,7 +239,7 @@ def test_what_cannot_be_exported_is_said(run: Run) -> None:
         export(run, 17)
     with pytest.raises(UnknownNameError, match="Did you mean `hard_sharing`"):
         export(run, "hard_sharin")
-    with pytest.raises(UserError, match="hard_sharing, seed 4, were not kept; those of seed 0"):
+    with pytest.raises(UserError, match="hard_sharing, seed 4, were not kept; those of seed 1"):
         export(run, "hard_sharing", seed=4)
     off_front = next((trial.number for trial in run.complete if trial not in run.front), None)
     if off_front is not None:
@@ -325,5 +325,5 @@ def test_tasks_may_be_named_as_what_is_inside_of_an_onnx_file(run: Run, tmp_path
 
 @pytest.mark.parametrize("seed", [-1, 10**30])
 def test_a_seed_that_no_training_has(seed: int, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"`seed` must be from 0 to 9,999, but got {seed}\."):
+    with pytest.raises(UserError, match=rf"`seed` must be from 0 to 2,147,493,647, but got {seed}\."):
         export(tmp_path, "0", format="torch", seed=seed)

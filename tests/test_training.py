@@ -19,6 +19,7 @@ from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.settings import Training
 from mtl_search.training.batches import DeviceSplit
 from mtl_search.training.devices import device_of
+from mtl_search.training.sample_order import drawn_order
 from mtl_search.training.scoring import scores_on
 from mtl_search.training.trainer import BACKWARD_MACS, Epoch, Trainer
 
@@ -124,6 +125,22 @@ def test_the_order_of_the_samples_is_drawn_from_the_seed(dataset: Dataset) -> No
 def test_an_epoch_leaves_an_incomplete_batch_out(dataset: Dataset) -> None:
     (epoch,) = epochs_of(dataset, QUICK)
     assert (epoch.number, epoch.samples) == (1, 600 // 64 * 64)
+
+
+@pytest.mark.parametrize("length, steps", [(0.5, 4), (2.0, 18), (0.001, 1)])
+def test_an_epoch_is_as_long_as_it_is_asked_to_be(dataset: Dataset, length: float, steps: int) -> None:
+    settings = Training(epochs=2, batch_size=64, epoch_length=length)
+    trainer = Trainer(model_for(dataset), dataset.tasks, dataset, settings, 0)
+    assert [epoch.samples for epoch in trainer.epochs()] == [64 * steps] * 2
+    assert trainer.schedule.last_epoch == 2 * steps, "the schedule ends with the last step"
+
+
+def test_a_long_epoch_sees_every_sample_before_one_comes_again(dataset: Dataset) -> None:
+    order = drawn_order(dataset.splits["train"], "by_size", 1500, torch.Generator().manual_seed(0))
+    counts = torch.bincount(order, minlength=600)
+    assert counts[order[:600]].min() >= 2 and sorted(order[:600].tolist()) == list(range(600))
+    assert sorted(order[600:1200].tolist()) == list(range(600)) and counts.max() == 3
+    assert order[:600].tolist() != order[600:1200].tolist()
 
 
 def test_reports_tell_the_training_epoch_by_epoch(dataset: Dataset) -> None:

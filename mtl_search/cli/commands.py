@@ -219,6 +219,12 @@ def compare(
     tune: Annotated[
         int | None, typer.Option(help="Before that, trainings of each to choose its own learning rate and options.")
     ] = None,
+    budget: Annotated[
+        str, typer.Option(help="epochs; macs: each once more, with the compute of hard sharing; macs:2: twice that.")
+    ] = "epochs",
+    control: Annotated[
+        bool, typer.Option("--control", help="Search again without primitives, and hard sharing alone; compare them.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Trainings at the same time; 0: in this process.")] = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Without a run: on this dataset, and its backbone.")] = None,
@@ -251,6 +257,8 @@ def compare(
         picks=None if pick is None else names_in(pick),
         seeds=seeds,
         tune=tune,
+        budget=budget,
+        control=control,
         workers=workers,
         out=out,
         address=address,
@@ -299,7 +307,7 @@ def export_model(
         ),
     ],
     format: Annotated[Literal["onnx", "torch"], typer.Option(help="onnx, or torch: for torch.export.load.")] = "onnx",
-    seed: Annotated[int, typer.Option(help="Which training of an entrant.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Which training of an entrant; the first one if left out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write into; RUN/exports/ID if left out.")] = None,
     no_code: NoCodeOption = False,
 ) -> None:

@@ -50,7 +50,7 @@ def say_pick(run: "Run", found: "Pick") -> None:
     say(pick_text(run, found), sys.stderr)
 
 
-def say_entrant(run: "Run", key: str, seed: int) -> None:
+def say_entrant(run: "Run", key: str, seed: int | None) -> None:
     """Which training of a comparison is taken, and its scores: on standard error, too."""
     from mtl_search.exporting.trained import entrant_text
 

@@ -7,11 +7,13 @@ ended is kept: the same call again goes on where the last one stopped, and train
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from mtl_search.comparison.budget import factor_of
+from mtl_search.comparison.control import control_experiments, search_controls
 from mtl_search.comparison.entrants import check_entries
 from mtl_search.comparison.lineup import Lineup
 from mtl_search.comparison.picks import Picks
@@ -26,7 +28,7 @@ from mtl_search.errors import (
     UserError,
     existing_folder,
 )
-from mtl_search.evaluation import Evaluate
+from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.execution.capacity import check_here, check_memory, first_banks
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.processors import processors
@@ -54,6 +56,8 @@ def compare(
     picks: Sequence[str] | None = None,
     seeds: int = 3,
     tune: int | None = None,
+    budget: str = "epochs",
+    control: bool = False,
     workers: int | None = None,
     out: str | Path | None = None,
     address: str | None = None,
@@ -71,11 +75,17 @@ def compare(
     :param picks: ``knee`` (the best where the front has none), ``best``, ``smallest`` or numbers of trials, as
         everywhere (:func:`~mtl_search.runs.picks.pick`), or ``matched:<baseline>`` (the best of the front with at most
         that baseline's learnable parameters); the first three if left out.
-    :param seeds: Trainings of each, seeds 0 to ``seeds - 1``.
+    :param seeds: Trainings of each. Their seeds follow that of the search, whose trainings chose the picks, and are
+        0, 1, ... where there is no search.
     :param tune: Trainings of each baseline and pick, before, on training and validation samples, to choose its own
         settings with: what the experiment leaves open of ``training``, or the learning rate, and the options that its
         recipe names as tunable. Variants of a recipe share what is found. Not tuned if left out, or as the comparison
         in the folder was.
+    :param budget: ``epochs``; or ``macs``, to train each once more for every seed, at equal compute, as
+        ``<name>~macs``: with the multiply-accumulates that hard sharing spends in the experiment's epochs, or with
+        ``macs:2`` twice as many; see :mod:`~mtl_search.comparison.budget`.
+    :param control: Whether to search twice more, without primitives and hard sharing alone, with as many trainings, and
+        to compare what that finds; ``best`` is one of the picks then. See :mod:`~mtl_search.comparison.control`.
     :param workers: Trainings at the same time; 0: in this process. The experiment's number if left out.
     :param out: Folder for a comparison without a search, new or empty; ``results/<name>-<time>`` if left out.
     :param address: Of a running Ray cluster.
@@ -86,10 +96,36 @@ def compare(
     :raises SearchInterruptedError: On SIGINT or SIGTERM. What had ended is in the folder; the same call goes on.
     """
     _check_counts(seeds, workers, tune)
+    wanted = _Wanted(
+        baselines, picks, seeds, tune, factor_of(budget), control, workers, out, address, show_progress, evaluate
+    )
     if isinstance(run, Experiment):
-        return _compare(run, dataset, baselines, picks, seeds, tune, workers, out, address, show_progress, evaluate)
+        return _compare(run, dataset, wanted)
     with _held(run.path if isinstance(run, Run) else Path(run)) as held:
-        return _compare(held, dataset, baselines, picks, seeds, tune, workers, out, address, show_progress, evaluate)
+        return _compare(held, dataset, wanted)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What :func:`compare` was called with; ``factor`` is that of its budget."""
+
+    baselines: Sequence[str]
+    picks: Sequence[str] | None
+    seeds: int
+    tune: int | None
+    factor: float | None
+    control: bool
+    workers: int | None
+    out: str | Path | None
+    address: str | None
+    show_progress: bool
+    evaluate: Evaluate | None
+
+    @property
+    def all_picks(self) -> Sequence[str] | None:
+        """The picks, and what the controls are compared with."""
+        without_best = self.control and self.picks is not None and "best" not in self.picks
+        return [*(self.picks or ()), "best"] if without_best else self.picks
 
 
 @contextmanager
@@ -102,48 +138,79 @@ def _held(path: Path) -> Iterator[Run]:
         yield run
 
 
-def _compare(
-    run: Run | Experiment,
-    dataset: Dataset | None,
-    baselines: Sequence[str],
-    picks: Sequence[str] | None,
-    seeds: int,
-    tune: int | None,
-    workers: int | None,
-    out: str | Path | None,
-    address: str | None,
-    show_progress: bool,
-    evaluate: Evaluate | None,
-) -> Comparison:
+def _compare(run: Run | Experiment, dataset: Dataset | None, wanted: _Wanted) -> Comparison:
     """A comparison in the folder of a run that is locked, or in a new one."""
-    if picks and not isinstance(run, Run):
-        raise UserError(f"pick `{picks[0]}` needs a run to pick from: give the folder of a search.")
-    experiment = run.experiment if isinstance(run, Run) else run
+    if not isinstance(run, Run):
+        _check_needs_no_run(wanted)
+    experiment, address = run.experiment if isinstance(run, Run) else run, wanted.address
     if address is None:
-        at_once = {} if workers is None else {"workers": workers}
+        at_once = {} if wanted.workers is None else {"workers": wanted.workers}
         check_here(experiment.search.model_copy(update=at_once), changeable=False)
-    named = load_baselines(baselines)
+    named = load_baselines(wanted.baselines)
     data = prepare(experiment, dataset)
     if isinstance(run, Run):
         _check_data(run, data, "to compare")
     entries = Lineup(experiment, named, Picks.none()).entries()
     known = check_entries(entries, experiment, data)
-    chosen = Picks(run, picks, {**_trained_sizes(run.path), **known}) if isinstance(run, Run) else Picks.none()
+    chosen = Picks.none()
+    if isinstance(run, Run):
+        chosen = Picks(run, wanted.all_picks, {**_trained_sizes(run.path), **known})
     if chosen.names and address is None:
         check_memory(first_banks(experiment), data)
     if not entries and not chosen.names:
         raise UserError("there is nothing to compare: give baselines, or picks of a run.")
-    folder = run.path if isinstance(run, Run) else _new_folder(experiment, out)
-    plan = Plan(folder, data, Lineup(experiment, named, chosen), seeds, "test", tune)
-    if not isinstance(run, Run):
-        environment = {**describe_environment(experiment.search.seed), **described(data)}
-        writer = RunWriter(folder, environment, data.score_names, rows=data.rows)
-        same = "baselines" if tune is None else f"baselines and `--tune {tune}`"
-        advice = f"`mtl-search compare {folder}` with the same {same} goes on"
-        plan = replace(plan, hold=functools.partial(_begun, writer, experiment), advice=advice)
-    plan = replace(plan, console=Console(stderr=True) if show_progress else None)
-    count = _worker_count(experiment, workers, plan.trainings_asked, joins=address is not None)
-    return plan.carry_out(experiment.search, count, address, evaluate)
+    folder = run.path if isinstance(run, Run) else _new_folder(experiment, wanted.out)
+    plan = Plan(folder, data, Lineup(experiment, named, chosen), wanted.seeds, "test", wanted.tune, wanted.factor)
+    plan = replace(plan, console=Console(stderr=True) if wanted.show_progress else None)
+    if isinstance(run, Run):
+        plan = _with_controls(replace(plan, first_seed=_first_seed(run)), run, wanted)
+    else:
+        plan = _in_a_new_folder(plan, experiment, wanted.tune)
+    count = _worker_count(experiment, wanted.workers, plan.trainings_asked, joins=address is not None)
+    return plan.carry_out(experiment.search, count, address, wanted.evaluate)
+
+
+def _check_needs_no_run(wanted: _Wanted) -> None:
+    """
+    :raises UserError: If something is asked for that only the folder of a search has.
+    """
+    if wanted.picks:
+        raise UserError(f"pick `{wanted.picks[0]}` needs a run to pick from: give the folder of a search.")
+    if wanted.control:
+        raise UserError("`control` needs a run, whose search it does again in other spaces: give the folder of one.")
+
+
+def _first_seed(run: Run) -> int:
+    """The seeds of a comparison follow that of the search, which chose the picks by its trainings."""
+    return run.experiment.search.seed + 1 if run.trials else 0
+
+
+def _with_controls(plan: Plan, run: Run, wanted: _Wanted) -> Plan:
+    """A plan with what the controls find, once the comparison itself is known to be right."""
+    if not wanted.control:
+        return plan
+    experiments = control_experiments(run)
+    plan.check()
+    found = search_controls(
+        run,
+        experiments,
+        plan.data,
+        workers=wanted.workers,
+        address=wanted.address,
+        show_progress=wanted.show_progress,
+        evaluate=wanted.evaluate or evaluate_by_epoch,
+    )
+    return replace(plan, lineup=replace(plan.lineup, controls=found))
+
+
+def _in_a_new_folder(plan: Plan, experiment: Experiment, tune: int | None) -> Plan:
+    """A plan that makes its folder when it begins: that of a run without trials."""
+    folder, data = plan.path, plan.data
+    environment = {**describe_environment(experiment.search.seed), **described(data)}
+    writer = RunWriter(folder, environment, data.score_names, rows=data.rows)
+    same = "baselines" if tune is None else f"baselines and `--tune {tune}`"
+    advice = f"`mtl-search compare {folder}` with the same {same} goes on"
+    return replace(plan, hold=functools.partial(_begun, writer, experiment), advice=advice)
 
 
 def train_alone(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mtl_search.comparison.control import Control
 from mtl_search.comparison.entrants import Entry, architecture_entry, baseline_entry, trial_entry
 from mtl_search.comparison.picks import Picks
 from mtl_search.comparison.recipes import Baseline
@@ -25,21 +26,24 @@ class Lineup:
     :param baselines: In the order in which they were named.
     :param picks: Of a run, or none.
     :param architectures: From files.
+    :param controls: Searches of controls, once they are done.
     """
 
     experiment: Experiment
     baselines: Sequence[Baseline]
     picks: Picks
     architectures: Sequence[Architecture] = ()
+    controls: Sequence[Control] = ()
 
     def entries(self, tuned: Mapping[str, Mapping[str, Any]] | None = None) -> list[Entry]:
-        """All but the picks.
+        """All but the picks of the search itself.
 
         :param tuned: Subject -> values, as :meth:`~.tuning.TuningTrainings.found` has them.
         """
         return [
             *(self._baseline(one, (tuned or {}).get(one.recipe, {})) for one in self.baselines),
             *(architecture_entry(one, self.experiment) for one in self.architectures),
+            *(self._control(control, number, tuned or {}) for control in self.controls for number in control.picks),
         ]
 
     def pick(self, number: int, tuned: Mapping[str, Mapping[str, Any]] | None = None) -> Entry:
@@ -62,13 +66,20 @@ class Lineup:
         recipes = dict.fromkeys(baseline.recipe for baseline in self.baselines)
         return [
             *(self._recipe([one for one in self.baselines if one.recipe == recipe]) for recipe in recipes),
-            *(self._picked(number) for number in self.picks.chosen),
+            *(self._found(f"trial-{number}", self._trial(number)) for number in self.picks.chosen),
+            *(self._found(one.key(number), one.run.trial(number)) for one in self.controls for number in one.picks),
         ]
 
     def entrant_of(self, subject: Subject, values: Mapping[str, Any]) -> Entrant:
         """What is trained to tune a subject, with these values."""
-        if subject.key == subject.lead and subject.key.startswith("trial-"):
-            return self.pick(int(subject.key.removeprefix("trial-")), {subject.key: values}).entrant
+        tuned = {subject.key: values}
+        for number in self.picks.chosen:
+            if subject.key == f"trial-{number}":
+                return self.pick(number, tuned).entrant
+        for control in self.controls:
+            for number in control.picks:
+                if subject.key == control.key(number):
+                    return self._control(control, number, tuned).entrant
         lead = next(one for one in self.baselines if one.key == subject.lead)
         return self._baseline(lead, values).entrant
 
@@ -80,9 +91,9 @@ class Lineup:
         usual |= {OPTION + name: getattr(lead.method, name) for name in lead.tunable}
         return Subject(lead.recipe, tuple(one.key for one in variants), lead.key, offers, usual)
 
-    def _picked(self, number: int) -> Subject:
-        key = f"trial-{number}"
-        offers, usual = self._training(True, self._trial(number).training)
+    def _found(self, key: str, trial: Trial) -> Subject:
+        """What a search found; its usual values are those that the search chose for it."""
+        offers, usual = self._training(True, trial.training)
         return Subject(key, (key,), key, offers, usual)
 
     def _training(self, balances: bool, own: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -99,6 +110,10 @@ class Lineup:
     def _baseline(self, baseline: Baseline, values: Mapping[str, Any]) -> Entry:
         training, options = divided(values)
         return baseline_entry(baseline, self.experiment, training, options)
+
+    def _control(self, control: Control, number: int, tuned: Mapping[str, Mapping[str, Any]]) -> Entry:
+        values = tuned.get(control.key(number))
+        return control.entry(number, None if values is None else divided(values)[0])
 
     def _trial(self, number: int) -> Trial:
         return self.picks.run.trial(number)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mtl_search.comparison.budget import Budget, budget_of
 from mtl_search.comparison.lineup import Lineup
 from mtl_search.comparison.results import Comparison, load_comparison
 from mtl_search.comparison.trainings import ComparisonTrainings, FinalSplit
@@ -32,6 +33,8 @@ class Plan:
     :param seeds: Trainings of each entrant.
     :param split: What they are measured on.
     :param tune: Trainings to tune each; ``None``: as in the folder, else none.
+    :param factor: Of what hard sharing spends, for twins at equal compute; ``None``: without twins.
+    :param first_seed: Of each entrant's trainings.
     :param hold: Makes the folder this process's own, where it is not yet.
     :param advice: What goes on where this stops, for messages.
     :param command: The command that does, or ``None``.
@@ -45,6 +48,8 @@ class Plan:
     seeds: int
     split: FinalSplit
     tune: int | None = None
+    factor: float | None = None
+    first_seed: int = 0
     hold: Callable[[], AbstractContextManager[None]] = nullcontext
     advice: str = "the same command goes on"
     command: str | None = "compare"
@@ -88,6 +93,13 @@ class Plan:
         seed, weights = experiment.search.seed, experiment.task_weights
         return TuningTrainings(self.path, self.data, lineup.subjects(), lineup.entrant_of, self.tuned_by, seed, weights)
 
+    def check(self) -> None:
+        """Look at all of it once, before anything is written.
+
+        :raises UserError: If something is wrong with it.
+        """
+        self._trainings()
+
     def carry_out(
         self,
         settings: Search,
@@ -102,7 +114,7 @@ class Plan:
         :param evaluate: Does a training.
         :raises SearchInterruptedError: On SIGINT or SIGTERM.
         """
-        first = self._trainings()  # what is wrong with it is said before anything is written
+        first = self._trainings()  # what is wrong with it is said before anything is written, as check() does
         final = evaluate or functools.partial(evaluate_by_epoch, split=self.split, simulated=True)
         work = Work(final, first.data, first.training, settings.cpus)
         with engine(work, settings, workers, address) as run_jobs, self.hold():
@@ -153,4 +165,15 @@ class Plan:
         """
         if tuned is None and self.tuning is not None:
             tuned = self.tuning.found()
-        return ComparisonTrainings(self.path, self.data, self.lineup, self.seeds, self.split, tuned, self.command)
+        first, budget, command = self.first_seed, self.budget, self.command
+        return ComparisonTrainings(
+            self.path, self.data, self.lineup, self.seeds, self.split, tuned, first, budget, command
+        )
+
+    @cached_property
+    def budget(self) -> Budget | None:
+        """What twins spend."""
+        if self.factor is None:
+            return None
+        data = self.data.merged() if self.split == "test" else self.data
+        return budget_of(self.factor, self.lineup.experiment, data)

@@ -29,6 +29,8 @@ from mtl_search.spaces.yaml_files import find_yaml, read_yaml, yaml_files
 ALL = "all"
 NAME = r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*"
 NAME_RULE = "letters, digits and `_.+-`"
+OTHERS = ("trial-", "control-")
+"""What the keys of entrants begin with that are no baselines."""
 MOST_VARIANTS = 100
 """Of a recipe, each of which is trained several times."""
 Balanced = Annotated[BalancingSettings, BeforeValidator(by_name)]
@@ -153,9 +155,9 @@ def _check_name(path: Path, first: Path) -> None:
     for other in (first, shipped):
         if other.resolve() != path.resolve():
             raise ExperimentError(f"{path}: there is another recipe `{path.stem}`: give the file a name of its own.")
-    if not re.fullmatch(NAME, path.stem) or path.stem.startswith(("trial-", *FORMULA)):
+    if not re.fullmatch(NAME, path.stem) or path.stem.startswith((*OTHERS, *FORMULA)):
         raise ExperimentError(
-            f"{path}: the name of a recipe must be {NAME_RULE}, and not begin with `trial-`, `+` or `-`."
+            f"{path}: the name of a recipe must be {NAME_RULE}, and not begin with `trial-`, `control-`, `+` or `-`."
         )
 
 

@@ -85,7 +85,8 @@ class Comparison:
 
     :param path: The run's folder.
     :param asked: ``comparison.json``: ``entrants`` (mappings with a ``key`` and ``seeds``), the most ``seeds`` of one,
-        the entrants of the last call as ``now``, ``split``, ``training``, ``unresolved``, ``environment``.
+        the ``first_seed`` of all (0 in those of earlier versions), the entrants of the last call as ``now``, ``split``,
+        ``training``, ``unresolved``, ``environment``.
     :param outcomes: Every training that ended.
     """
 
@@ -97,6 +98,11 @@ class Comparison:
     def entrants(self) -> list[str]:
         """Names of all entrants, in the order they were asked for."""
         return [entrant["key"] for entrant in self.asked["entrants"]]
+
+    @property
+    def first_seed(self) -> int:
+        """The seed of each entrant's first training."""
+        return int(self.asked.get("first_seed", 0))
 
     def of(self, entrant: str) -> tuple[Outcome, ...]:
         """The complete trainings of an entrant, by seed."""
@@ -112,7 +118,8 @@ class Comparison:
     def missing(self) -> list[tuple[str, int]]:
         """Entrant and seed of every training that was asked for and is not complete."""
         done = {(one.entrant, one.seed) for one in self.outcomes if one.state is State.COMPLETE}
-        asked = [(about["key"], seed) for about in self.asked["entrants"] for seed in range(about["seeds"])]
+        first = self.first_seed
+        asked = [(about["key"], first + n) for about in self.asked["entrants"] for n in range(about["seeds"])]
         return [one for one in asked if one not in done]
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from mtl_search.comparison.budget import is_twin
 from mtl_search.comparison.results import (
     REFERENCE,
     Comparison,
@@ -45,6 +46,8 @@ class Entrant:
     @property
     def label(self) -> str:
         """Its name for reading: ``trial 17``, ``interrogate 0.3``."""
+        if self.about["kind"] == "control":
+            return f"{self.about['recipe']} {self.about['trial']}"
         if self.is_pick:
             return f"trial {self.about['trial']}"
         return self.key.replace("_", " ").replace("@", " ")
@@ -135,13 +138,27 @@ class Difference:
 
 
 def entrants_of(comparison: Comparison) -> list[Entrant]:
-    """All entrants in the order they were asked for, those without a complete training too.
+    """All entrants in the order they were asked for, those without a complete training too, but no twins.
 
     :raises RunFolderError: If the details of a complete training cannot be read.
     """
+    gains = _gain_bounds(comparison)
+    return [_entrant(comparison, about, gains) for about in comparison.asked["entrants"] if not is_twin(about)]
+
+
+def twins_of(comparison: Comparison) -> dict[str, Entrant]:
+    """Entrant -> its twin, the same trained at equal compute; see :mod:`~mtl_search.comparison.budget`.
+
+    :raises RunFolderError: As :func:`entrants_of`.
+    """
+    gains = _gain_bounds(comparison)
+    twins = [about for about in comparison.asked["entrants"] if is_twin(about)]
+    return {about["twin_of"]: _entrant(comparison, about, gains) for about in twins}
+
+
+def _gain_bounds(comparison: Comparison) -> dict[int, Bounds]:
     references = reference_headlines(comparison.outcomes)
-    gains = {seed: delta_m_bounds(list(scores), list(scores.values())) for seed, scores in references.items()}
-    return [_entrant(comparison, about, gains) for about in comparison.asked["entrants"]]
+    return {seed: delta_m_bounds(list(scores), list(scores.values())) for seed, scores in references.items()}
 
 
 def _mean_or_none(values: Sequence[float | None]) -> float | None:
@@ -214,7 +231,7 @@ def difference(entrant: Entrant, other: Entrant) -> Difference:
     """Entrant minus other, seed by seed, over the seeds that both completed."""
     least, most = entrant.quality_bounds
     limits = (None, None) if least is None or most is None else (least - most, most - least)
-    points = difference_of(_by_seed(entrant), _by_seed(other), limits)
+    points = difference_of(qualities_by_seed(entrant), qualities_by_seed(other), limits)
     return Difference(entrant, points and points.scaled(100))
 
 
@@ -233,5 +250,6 @@ def difference_of(
     return paired_difference([own[seed] for seed in seeds], [theirs[seed] for seed in seeds], limits)
 
 
-def _by_seed(entrant: Entrant) -> dict[int, float]:
+def qualities_by_seed(entrant: Entrant) -> dict[int, float]:
+    """Seed -> mean quality over tasks, of the complete trainings."""
     return {outcome.seed: outcome.accuracy for outcome in entrant.outcomes if outcome.accuracy is not None}

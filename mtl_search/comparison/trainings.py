@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mtl_search.comparison.budget import Budget, at_length, twin_of
 from mtl_search.comparison.entrants import Entry
 from mtl_search.comparison.lineup import Lineup
 from mtl_search.comparison.picks import MATCHED
@@ -42,7 +43,10 @@ class ComparisonTrainings:
     :param dataset: With all its splits.
     :param lineup: Who takes part.
     :param split: ``test``: trained on training and validation samples; ``val``: on the training samples.
+    :param seeds: Trainings of each entrant.
     :param tuning: The settings that were chosen for each; ``None`` where they were not tuned.
+    :param first_seed: Of the first training of each; the others follow. As in the folder, where one was begun.
+    :param budget: Of the twins of all; none has one if left out.
     :param command: That goes on, for messages; ``None`` where none does.
     :raises UserError: If a pick waits for a baseline that does not take part, or the folder holds a comparison that was
         made in another way.
@@ -56,13 +60,18 @@ class ComparisonTrainings:
         seeds: int,
         split: FinalSplit,
         tuning: Tuned | None = None,
+        first_seed: int = 0,
+        budget: Budget | None = None,
         command: str | None = "compare",
     ) -> None:
         picks, self.lineup, self.tuning, self.command = lineup.picks, lineup, tuning, command
         self.path, self.training, self.picks, self.split = path, lineup.experiment.training, picks, split
         self.weights = lineup.experiment.task_weights
         self.data = dataset.merged() if split == "test" else dataset.without("test")
-        self.entries = {entry.key: entry for entry in lineup.entries(self._tuned)}
+        self.budget = budget
+        self.entries: dict[str, Entry] = {}
+        for entry in lineup.entries(self._tuned):
+            self._add(entry)
         for missing in sorted(picks.baselines_needed() - set(self.entries)):
             raise UserError(
                 f"pick `{MATCHED}{missing}` needs the baseline `{missing}`: add it to those to compare with."
@@ -70,7 +79,8 @@ class ComparisonTrainings:
         for number in picks.chosen:
             self._add(lineup.pick(number, self._tuned))
         self.before = load_comparison(path)
-        self.seeds = seeds
+        self.first_seed = first_seed if self.before is None else self.before.first_seed
+        self.seeds = range(self.first_seed, self.first_seed + seeds)
         self.outcomes: dict[tuple[str, int], Outcome] = {}
         if self.before is not None:
             self._check_same(self.before)
@@ -78,7 +88,7 @@ class ComparisonTrainings:
             self._forget_what_changed(self.before)
         self.open: dict[int, tuple[str, int]] = {}
         self.numbers = 0
-        self.pending = [(key, seed) for seed in range(seeds) for key in self.entries if not self._done(key, seed)]
+        self.pending = [(key, seed) for seed in self.seeds for key in self.entries if not self._done(key, seed)]
         for key, seed in self.pending:
             if (place := outcome_folder(path, key, seed).parent).exists() and not place.is_dir():
                 raise RunFolderError(f"{place}: is a file, but must be the folder of an entrant: move it away.")
@@ -111,6 +121,9 @@ class ComparisonTrainings:
                 del self.pending[place]
                 number, self.numbers = self.numbers, self.numbers + 1
                 self.open[number] = (key, seed)
+                if self._has_no_length(key, seed):
+                    self.fail(number, "its training at equal epochs failed, so what it spends is not known")
+                    return self.ask()
                 self.progress.start(number, f"{key}, seed {seed}")
                 return Job(number, self._entrant(key, seed), seed)
         return Wait() if self.pending or (self.open and self.picks.waiting) else None
@@ -157,8 +170,11 @@ class ComparisonTrainings:
         with self._writing():
             write_asked(self.path, self._asked())
 
-    def _add(self, entry: Entry) -> None:
-        self.entries[entry.key] = entry
+    def _add(self, entry: Entry) -> list[str]:
+        """Let an entrant take part, and its twin, if there are twins; gives their keys."""
+        added = [entry] if self.budget is None else [entry, twin_of(entry, self.budget.factor)]
+        self.entries |= {one.key: one for one in added}
+        return [one.key for one in added]
 
     def _check_same(self, before: Comparison) -> None:
         """Trainings made in another way are not mixed with new ones."""
@@ -184,7 +200,7 @@ class ComparisonTrainings:
     def _changed(self, about: Mapping[str, Any]) -> list[str]:
         """What of an entrant of an earlier call is different now."""
         entry = self.entries.get(about["key"])
-        same = ("method", "options", "balancing", "width_multiplier", "trial", "training")
+        same = ("method", "options", "balancing", "width_multiplier", "trial", "training", "budget")
         return [name for name in same if entry and (about.get(name) or None) != (entry.about.get(name) or None)]
 
     def _forget_what_changed(self, before: Comparison) -> None:
@@ -201,7 +217,7 @@ class ComparisonTrainings:
             kept = [name for name in earlier.get(key, {}).get("picks", []) if name not in picked_now]
             own = self.entries[key].about.get("picks", []) if key in self.entries else []
             reasons = {**earlier.get(key, {}).get("reasons", {}), **about.get("reasons", {})}
-            seeds = max(earlier.get(key, {}).get("seeds", 0), self.seeds if key in self.entries else 0)
+            seeds = max(earlier.get(key, {}).get("seeds", 0), len(self.seeds) if key in self.entries else 0)
             entrants[key] = {**about, "seeds": seeds, **({"picks": [*kept, *own]} if "picks" in about else {})}
             if "reasons" in about:
                 entrants[key]["reasons"] = {name: reasons[name] for name in entrants[key]["picks"] if name in reasons}
@@ -209,15 +225,27 @@ class ComparisonTrainings:
         unresolved = {name: reason for name, reason in unresolved.items() if name not in picked_now}
         return {
             "seeds": max(about["seeds"] for about in entrants.values()),
+            "first_seed": self.first_seed,
             "now": list(self.entries),
             "split": self.split,
             "training": self.training.model_dump(mode="json"),
             "entrants": list(entrants.values()),
             "unresolved": {**unresolved, **self.picks.unresolved},
+            **({"control": control} if (control := self._all_controls()) else {}),
+            **({"budget": budget} if (budget := self._all_budgets()) else {}),
             "environment": self.environment,
             "revisions": self._revisions(),
             **({"tuning": self._all_tuned(self.tuning)} if self.tuning else {}),
         }
+
+    def _all_budgets(self) -> Any:
+        """What ``comparison.json`` says of the budget of twins, those of earlier calls included."""
+        return self.budget.to_dict() if self.budget else self.before and self.before.asked.get("budget")
+
+    def _all_controls(self) -> dict[str, Any]:
+        """What ``comparison.json`` says of the controls, those of earlier calls included."""
+        earlier = dict(self.before.asked.get("control", {})) if self.before else {}
+        return {**earlier, **{control.name: control.to_dict() for control in self.lineup.controls}}
 
     @property
     def _tuned(self) -> Mapping[str, Mapping[str, Any]]:
@@ -240,21 +268,32 @@ class ComparisonTrainings:
         return found is not None and found.state is State.COMPLETE
 
     def _waits(self, key: str, seed: int) -> bool:
-        """Whether it starts from weights that are still being trained."""
-        source = self.entries[key].entrant.method.starts_from
+        """Whether it starts from weights that are still being trained, or is the twin of what is."""
+        source = self._twin_of(key) or self.entries[key].entrant.method.starts_from
         return bool(source) and ((source, seed) in self.pending or (source, seed) in self.open.values())
+
+    def _twin_of(self, key: str) -> str:
+        """The entrant whose twin it is; empty for one that is none."""
+        return str(self.entries[key].about.get("twin_of", ""))
+
+    def _has_no_length(self, key: str, seed: int) -> bool:
+        """Whether it is a twin, and what the training takes that it is the twin of is not known."""
+        source = self._twin_of(key)
+        return bool(source) and not self._done(source, seed)
 
     def _start(self, key: str, seed: int) -> Path | None:
         """The folder of the trained weights that an entrant starts from, where there are some."""
         source = self.entries[key].entrant.method.starts_from
-        if source not in self.entries or not self._done(source, seed):
-            return None
+        if self._twin_of(key) or source not in self.entries or not self._done(source, seed):
+            return None  # a twin pays for all of its phases
         alike = all(self.entries[source].about[name] == self.entries[key].about[name] for name in ALIKE)
         folder = outcome_folder(self.path, source, seed)
         return folder if alike and has_weights(folder) else None
 
     def _entrant(self, key: str, seed: int) -> Entrant:
         entrant, start = self.entries[key].entrant, self._start(key, seed)
+        if self.budget is not None and (source := self._twin_of(key)):
+            return at_length(entrant, self.budget.epoch_length(self.outcomes[source, seed].training_macs))
         return entrant if start is None else replace(entrant, given=load_weights(start))
 
     def _phases_before(self, key: str, seed: int) -> dict[str, Phase]:
@@ -308,9 +347,8 @@ class ComparisonTrainings:
             trial = self.picks.resolve(baseline, round(sum(sizes) / len(sizes)) if sizes else None)
             if trial is not None:
                 self.progress.say(self.picks.texts()[-1])
-                entry = self.lineup.pick(trial.number)
-                self._add(entry)
-                new = [(entry.key, seed) for seed in range(self.seeds) if not self._done(entry.key, seed)]
+                keys = self._add(self.lineup.pick(trial.number))
+                new = [(key, seed) for seed in self.seeds for key in keys if not self._done(key, seed)]
                 self.pending += [one for one in new if one not in self.missing]
                 self.progress.asked += len(new)
             self._write_asked()

@@ -90,10 +90,13 @@ class Subject:
 
 def training_offers(experiment: Experiment) -> dict[str, Any]:
     """Training setting -> what is offered for it: what the experiment leaves open, or the learning rate."""
+    return dict(experiment.space.training) or {"learning_rate": rate_offer(experiment)}
+
+
+def rate_offer(experiment: Experiment) -> Range:
+    """The range of the learning rate where the experiment gives none."""
     rate = experiment.training.learning_rate
-    return dict(experiment.space.training) or {
-        "learning_rate": Range(float(f"{rate / AROUND:.3g}"), float(f"{min(rate * AROUND, MOST_RATE):.3g}"), log=True)
-    }
+    return Range(float(f"{rate / AROUND:.3g}"), float(f"{min(rate * AROUND, MOST_RATE):.3g}"), log=True)
 
 
 def divided(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -220,7 +223,7 @@ class TuningTrainings:
             "key": subject.key,
             "entrants": list(subject.entrants),
             "trained": subject.lead,
-            "offers": {name: _plain(offer) for name, offer in offered.items()},
+            "offers": {name: plain(offer) for name, offer in offered.items()},
             "grown": [name for name, offer in offered.items() if offer != subject.offers[name]],
             "usual": dict(subject.usual),
             "chosen": tuner.chosen(told) or dict(subject.usual),
@@ -308,7 +311,8 @@ def _row(training: TuningTraining) -> list[Any]:
     return [values[column] for column in COLUMNS]
 
 
-def _plain(offer: Any) -> Any:
+def plain(offer: Any) -> Any:
+    """What is offered, as plain data for JSON and YAML."""
     return asdict(offer) if isinstance(offer, Range) else list(offer)
 
 

@@ -28,7 +28,7 @@ from mtl_search.internal.files import alone_in, write_bytes, write_json, write_t
 from mtl_search.internal.layout import CARD, CARD_PAGE, EXPORT, EXPORTS, MODELS
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.runs.folder import Run, load_run
-from mtl_search.runs.records import MOST_SEEDS
+from mtl_search.runs.records import MOST_SEED
 from mtl_search.runs.writer import remove_half_written
 from mtl_search.searching.run import prepare
 
@@ -38,7 +38,7 @@ def export(
     which: str | int | None = None,
     *,
     format: Format = "onnx",
-    seed: int = 0,
+    seed: int | None = None,
     out: str | Path | None = None,
     dataset: Dataset | None = None,
 ) -> Path:
@@ -54,7 +54,7 @@ def export(
         (:func:`~mtl_search.runs.picks.pick`), or an entrant of the run's comparison (``hard_sharing``, ``trial-24``);
         the knee if left out, or the best where the front has none.
     :param format: ``onnx``, or ``torch``: a program for ``torch.export.load``.
-    :param seed: Which training of an entrant.
+    :param seed: Which training of an entrant; the first one if left out. A trial of the search has one alone.
     :param out: Folder to write into; ``RUN/exports/<which>`` if left out.
     :param dataset: Used instead of loading the one that the run names, as in :func:`~mtl_search.search`.
     :returns: The model file.
@@ -63,8 +63,8 @@ def export(
     """
     if format not in get_args(Format):
         raise FieldError("format", "must be `onnx` or `torch`", format)
-    if not 0 <= seed < MOST_SEEDS:
-        raise FieldError("seed", f"must be from 0 to {MOST_SEEDS - 1:,}", seed)
+    if seed is not None and not 0 <= seed < MOST_SEED:
+        raise FieldError("seed", f"must be from 0 to {MOST_SEED - 1:,}", seed)
     check_packages(format)
     loaded = run if isinstance(run, Run) else load_run(run)
     data = prepare(loaded.experiment, dataset)

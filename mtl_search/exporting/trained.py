@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from mtl_search.comparison.control import control_folder
 from mtl_search.comparison.results import Comparison, load_comparison, outcome_folder
 from mtl_search.datasets import Dataset
 from mtl_search.errors import RunFolderError, UnknownNameError, UserError
@@ -15,7 +16,7 @@ from mtl_search.evaluation import Entrant, entrant_of
 from mtl_search.internal.layout import DETAILS
 from mtl_search.methods import make_method
 from mtl_search.metrics.scores import headline_word
-from mtl_search.runs.folder import Run
+from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.picks import PICKS, Pick, pick
 from mtl_search.runs.weights import has_weights, load_weights
 from mtl_search.spaces.architecture import Architecture
@@ -42,15 +43,21 @@ class Trained:
     picked: str = ""
 
 
-def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int = 0) -> Trained:
+def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int | None = None) -> Trained:
     """A trained network of a run, with its weights.
 
     :param which: As in :func:`~mtl_search.exporting.export.export`.
-    :raises UserError: If there is none of that name, or its weights were not kept.
+    :param seed: Likewise.
+    :raises UserError: If there is none of that name, or with that seed, or its weights were not kept.
     """
     found = chosen(run, which)
     if isinstance(found, str):
         return _trained_entrant(run, found, dataset, seed)
+    if seed not in (None, found.trial.seed):
+        raise UserError(
+            f"{run.path}: trial {found.trial.number} was trained with seed {found.trial.seed} alone, but got {seed}. "
+            f"Other seeds are those of a comparison: `mtl-search compare {run.path} --pick {found.trial.number}`."
+        )
     return _trained_trial(run, found, dataset)
 
 
@@ -74,10 +81,14 @@ def chosen(run: Run, which: str | int | None) -> Pick | str:
         raise UnknownNameError("entrant", which, [*PICKS, *entrants]) from error
 
 
-def entrant_text(run: Run, key: str, seed: int) -> str:
-    """An entrant of a comparison as a sentence: its scores and its size; why it cannot be told if it cannot."""
+def entrant_text(run: Run, key: str, seed: int | None) -> str:
+    """An entrant of a comparison as a sentence: its scores and its size; why it cannot be told if it cannot.
+
+    :param seed: Which of its trainings; the first one for ``None``.
+    """
     comparison = load_comparison(run.path)
     assert comparison is not None, "it was found in it"
+    seed = comparison.first_seed if seed is None else seed
     found = next((one for one in comparison.of(key) if one.seed == seed), None)
     if found is None or found.accuracy is None:
         return f"{key}, seed {seed}: no complete training"
@@ -103,9 +114,10 @@ def _trained_trial(run: Run, picked: Pick, dataset: Dataset) -> Trained:
     return Trained(str(number), f"Trial {number}", network, about, trial.scores, picked.reason)
 
 
-def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int) -> Trained:
+def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int | None) -> Trained:
     comparison = load_comparison(run.path)
     assert comparison is not None, "it was found in it"
+    seed = comparison.first_seed if seed is None else seed
     outcome = next((one for one in comparison.of(key) if one.seed == seed), None)
     folder = outcome_folder(run.path, key, seed)
     if outcome is None or not has_weights(folder):
@@ -116,7 +128,7 @@ def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int) -> Trained
     training = Training.model_validate(comparison.asked["training"])
     made: dict[str, Any]
     if about.get("trial") is not None:
-        architecture = run.trial(about["trial"]).architecture
+        architecture = _searched(run, about).trial(about["trial"]).architecture
         entrant, made = entrant_of(architecture), _architecture(architecture)
     else:
         method = make_method(about["method"], about["options"])
@@ -130,6 +142,11 @@ def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int) -> Trained
     trained_on = "the training and validation splits" if split == "test" else "the training split"
     made |= {"seed": seed, "trained_on": trained_on, "measured_on": split, **_spread(comparison, key)}
     return Trained(f"{key}-seed{seed}", f"{key}, seed {seed},", network, made, outcome.scores)
+
+
+def _searched(run: Run, about: Mapping[str, Any]) -> Run:
+    """The search that an entrant comes from: the run's own, or that of a control."""
+    return load_run(control_folder(run.path, about["control"])) if about.get("control") else run
 
 
 def _network(

@@ -31,6 +31,7 @@ CHECKPOINT = "training.safetensors"
 COMPARISON = "comparison.json"
 OUTCOMES = "baselines.csv"
 TUNING = "tuning.csv"
+CONTROL = "control"
 TRAININGS = "comparison"
 DETAILS = "details.json"
 EXPORTS = "exports"
@@ -92,6 +93,7 @@ RUN = Layout(
         CHECKPOINTS: Layout(folders={NUMBER: Layout(_any_of(WEIGHTS, CHECKPOINT))}),
         TRAININGS: Layout(folders={ANY_NAME: Layout(folders={f"seed({NUMBER})": TRAINING})}, beside=True),
         EXPORTS: Layout(folders={ANY_NAME: EXPORT}, beside=True),
+        CONTROL: Layout(folders={ANY_NAME: Layout()}, beside=True),  # runs of their own, looked at when they are read
     },
 )
 

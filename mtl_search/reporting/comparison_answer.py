@@ -35,7 +35,7 @@ def _against_hard_sharing(entrants: Sequence[Entrant], best: Entrant, what: str)
     pick, target = _even_match(entrants, best)
     if target is None:
         return f"{_reached(best, what)}. Hard sharing has no complete training here, so it is not compared with it."
-    return f"{_reached(pick, what)}, {_reached_too(target)}: {_verdict(difference(pick, target).points)}"
+    return f"{_reached(pick, what)}, {_reached_too(target)}: {verdict(difference(pick, target).points)}"
 
 
 def _even_match(entrants: Sequence[Entrant], best: Entrant) -> tuple[Entrant, Entrant | None]:
@@ -54,10 +54,10 @@ def _against_single_task(entrants: Sequence[Entrant], best: Entrant) -> str:
     reference = single_task(entrants)
     if reference is None:
         return "Networks for one task each have no complete training here, so there is no Delta_m."
-    own = f"{_percent(best)} with {best.mean('learnable_parameters'):,.0f}"
+    own = f"{percent(best)} with {best.mean('learnable_parameters'):,.0f}"
     return (
-        f"Networks for one task each reach {_percent(reference)} with {reference.mean('learnable_parameters'):,.0f}"
-        f" together; against them {best.label} ({own}) is at {_verdict(difference(best, reference).points)}"
+        f"Networks for one task each reach {percent(reference)} with {reference.mean('learnable_parameters'):,.0f}"
+        f" together; against them {best.label} ({own}) is at {verdict(difference(best, reference).points)}"
     )
 
 
@@ -71,19 +71,19 @@ def _answer_without_picks(entrants: Sequence[Entrant], best: Entrant, what: str)
     if target and target is not best:
         points = difference(best, target).points
         reached = (
-            f"{capitalised(target.label)} reaches {_percent(target)} with {target.mean('learnable_parameters'):,.0f}"
+            f"{capitalised(target.label)} reaches {percent(target)} with {target.mean('learnable_parameters'):,.0f}"
         )
-        sentences.append(f"{reached}: {best.label} minus {target.label} is {_verdict(points)}")
+        sentences.append(f"{reached}: {best.label} minus {target.label} is {verdict(points)}")
     return sentences
 
 
 def _reached(entrant: Entrant, what: str, lead: bool = True) -> str:
-    text = f"{entrant.label}{_chosen_as(entrant)} reaches {_percent(entrant)} {what} with"
+    text = f"{entrant.label}{_chosen_as(entrant)} reaches {percent(entrant)} {what} with"
     return f"{capitalised(text) if lead else text} {entrant.mean('learnable_parameters'):,.0f} learnable parameters"
 
 
 def _reached_too(entrant: Entrant) -> str:
-    return f"{entrant.label} {_percent(entrant)} with {entrant.mean('learnable_parameters'):,.0f}"
+    return f"{entrant.label} {percent(entrant)} with {entrant.mean('learnable_parameters'):,.0f}"
 
 
 def _chosen_as(entrant: Entrant) -> str:
@@ -98,11 +98,12 @@ def pick_names(picks: Sequence[str]) -> list[str]:
     return [name for name in names if not name.isdecimal()]
 
 
-def _percent(entrant: Entrant) -> str:
+def percent(entrant: Entrant) -> str:
+    """Its mean quality, for reading."""
     return f"{entrant.accuracy.mean * 100:.1f}\N{NO-BREAK SPACE}%" if entrant.accuracy else "\N{EN DASH}"
 
 
-def _verdict(points: Interval | None) -> str:
+def verdict(points: Interval | None) -> str:
     """A difference in points, and what can be said of it."""
     if points is None:
         return "not known, as they have no seed in common."

@@ -11,11 +11,14 @@ from mtl_search.comparison.summary import (
     by_key,
     entrants_of,
     score_names,
+    twins_of,
 )
 from mtl_search.metrics.intervals import Interval
 from mtl_search.metrics.pareto import COSTS as PLAIN_COSTS
 from mtl_search.metrics.scores import headline_word
 from mtl_search.reporting.comparison_answer import answer, pick_names, question, seeds_to_decide, state
+from mtl_search.reporting.comparison_budgets import budgets_data
+from mtl_search.reporting.comparison_controls import controls_data
 from mtl_search.reporting.comparison_differences import differences_with_notes
 from mtl_search.reporting.comparison_notes import table_notes
 from mtl_search.reporting.comparison_tuning import tuning_data
@@ -59,10 +62,14 @@ def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
     entrants = entrants_of(comparison)
     other, scores = anchor(run, entrants), score_names(comparison)
     word = headline_word(scores)
+    controls = controls_data(comparison, entrants)
+    told = answer(entrants, other, f"mean {word} on the {SPLITS[comparison.asked['split']]}")
     return {
         "split": SPLITS[comparison.asked["split"]],
         "question": question(entrants),
-        "answer": answer(entrants, other, f"mean {word} on the {SPLITS[comparison.asked['split']]}"),
+        "answer": [*(controls["sentences"] if controls else []), *told],
+        "controls": controls,
+        "budgets": budgets_data(comparison, entrants, twins_of(comparison), other),
         "state": state(comparison),
         "scores": scores,
         "word": word,

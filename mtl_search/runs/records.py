@@ -35,6 +35,9 @@ def _names_one_folder(text: str) -> str:
     return text
 
 
+MOST_SEED = 2**31 + MOST_SEEDS
+"""Seeds of a comparison follow that of its search, which is below 2**31."""
+
 Time = Annotated[str, AfterValidator(_is_a_time)]
 Key = Annotated[str, AfterValidator(_names_one_folder)]
 Count = Annotated[int, Field(ge=0)]
@@ -124,7 +127,7 @@ class About(Record):
     """An entrant of a comparison."""
 
     key: Key
-    kind: Literal["baseline", "pick", "architecture"]
+    kind: Literal["baseline", "pick", "architecture", "control"]
     method: str
     seeds: int = Field(ge=1, le=MOST_SEEDS)
     balancing: str | dict[str, Any]
@@ -135,13 +138,17 @@ class About(Record):
     curve: bool = False
     description: str = ""
     trial: Count | None = None
+    control: str = ""
     picks: list[str] = []
+    twin_of: str = ""
+    budget: Amount | None = None
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "About":
-        needed = {"pick": ["trial"], "baseline": ["recipe", "variant", "options", "width_multiplier", "curve"]}
+        baseline = ["recipe", "variant", "options", "width_multiplier", "curve"]
+        needed = {"pick": ["trial"], "baseline": baseline, "control": ["trial", "control", *baseline]}
         missing = [name for name in needed.get(self.kind, []) if name not in self.model_fields_set]
-        if missing or (self.kind == "pick" and self.trial is None):
+        if missing or (self.kind in ("pick", "control") and self.trial is None):
             raise ValueError(f"`{[*missing, 'trial'][0]}` is missing: a {self.kind} must have it")
         if isinstance(self.balancing, dict) and not isinstance(self.balancing.get("name"), str):
             raise ValueError("`balancing` must have a name")
@@ -179,12 +186,33 @@ class TuningRecord(Record):
     subjects: list[TunedRecord]
 
 
+class BudgetRecord(Record):
+    """What the twins of a comparison spend."""
+
+    unit: Literal["macs"]
+    macs: Amount
+    factor: Amount
+
+
+class ControlRecord(Record):
+    """What a control found."""
+
+    trials: Count
+    complete: Count
+    seconds: Amount
+    limit: Count
+    entrants: list[str]
+
+
 class Asked(Versioned):
     """``comparison.json``."""
 
     tuning: TuningRecord | None = None
+    budget: BudgetRecord | None = None
+    control: dict[str, ControlRecord] = {}
 
     seeds: int = Field(ge=1, le=MOST_SEEDS)
+    first_seed: int = Field(0, ge=0, le=MOST_SEED)
     now: list[str]
     split: Literal["test", "val"]
     training: Training
@@ -199,6 +227,9 @@ class Asked(Versioned):
         twice = [key for key in keys if keys.count(key) > 1]
         if twice:
             raise ValueError(f"`entrants` must not hold `{printable(twice[0])}` twice")
+        alone = [about.twin_of for about in self.entrants if about.twin_of and about.twin_of not in keys]
+        if alone:
+            raise ValueError(f"`entrants` must hold `{printable(alone[0])}`, of which another one is the twin")
         return self
 
 

@@ -50,6 +50,9 @@ Widths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], FEW, Be
 
 MOST = 1_000_000
 """Of what is counted one by one: epochs, trials, samples of a batch. No search has come near in any of them."""
+LONGEST_EPOCH = 1_000
+"""In passes over the training split, and the part of one that is the shortest. What is trained at equal compute differs
+by factors of ten."""
 MOST_RATE = 1e6
 """Of a learning rate and a weight decay: float32 holds their products with weights."""
 MOST_HOURS = 1e6
@@ -256,7 +259,9 @@ class AugmentationSettings(Section):
 class Training(Section):
     """How one network is trained.
 
-    :param epochs: Passes over the training split.
+    :param epochs: Passes over the training split, where ``epoch_length`` is 1.
+    :param epoch_length: Steps of an epoch, in those of a pass over the training split: with 0.5 each epoch sees half of
+        the samples, others each time. Schedules, and the phases of methods that have several, are as long accordingly.
     :param batch_size: Samples per step; a last incomplete batch is left out.
     :param learning_rate: Highest learning rate of AdamW.
     :param weight_decay: Of AdamW, on weights; biases and norms are not decayed.
@@ -274,6 +279,7 @@ class Training(Section):
     """
 
     epochs: int = Field(5, ge=1, le=MOST)
+    epoch_length: float = Field(1.0, ge=1 / LONGEST_EPOCH, le=LONGEST_EPOCH)
     batch_size: int = Field(128, ge=2, le=MOST)
     learning_rate: float = Field(3e-3, gt=0, le=MOST_RATE)
     weight_decay: float = Field(1e-2, ge=0, le=MOST_RATE)

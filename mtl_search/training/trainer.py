@@ -34,7 +34,7 @@ BACKWARD_MACS = 2
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training split.
+    """One epoch: a pass over the training split, or what ``epoch_length`` makes of it.
 
     :param number: From 1, within its phase.
     :param loss: Sum over tasks of the mean loss over its steps, of those in which a task has a target.
@@ -126,9 +126,10 @@ class Trainer:
         self.tasks, self.dataset, self.settings = tasks, dataset, settings
         self.phase, self.observer = phase, observer
         self.data = DeviceSplit(dataset.splits["train"], dataset, self.device, tasks)
-        self.steps = len(self.data) // settings.batch_size
-        if not self.steps:
+        whole = len(self.data) // settings.batch_size
+        if not whole:
             raise DatasetError(f"{len(self.data)} training samples are less than one batch of {settings.batch_size}.")
+        self.steps = max(1, round(whole * settings.epoch_length))
         self.order = generator(seed, "order of the samples")
         augmentation = settings.augmentation
         self.augmentation = Augmentation(augmentation, dataset.input_shape, seed) if augmentation else None

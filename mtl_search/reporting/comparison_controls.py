@@ -1,0 +1,81 @@
+"""What the page of a comparison says of its controls: what primitives bring, what routing, what searching."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtl_search.comparison.control import HARD_SHARING as SEARCHED
+from mtl_search.comparison.control import ROUTING
+from mtl_search.comparison.results import Comparison
+from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, difference
+from mtl_search.reporting.comparison_answer import percent, verdict
+from mtl_search.reporting.figures import interval_data
+
+BEST, MATCHED = "best", "matched"
+
+
+def controls_data(comparison: Comparison, entrants: Sequence[Entrant]) -> dict[str, Any] | None:
+    """What the controls tell.
+
+    :param entrants: Without twins.
+    :returns: ``rows``: ``question``, ``own`` and ``other`` (label, ``parameters``, ``accuracy``), ``points``; their
+        ``sentences``; and ``searches``: what each control trained. ``None`` where there are no controls.
+    """
+    told = comparison.asked.get("control")
+    if not told:
+        return None
+    rows = [(question, own, other) for question, own, other in _pairs(entrants) if own and other]
+    return {
+        "sentences": [_sentence(*row) for row in rows],
+        "rows": [_row(*row) for row in rows],
+        "searches": [{"label": name.replace("_", " "), **about} for name, about in told.items()],
+    }
+
+
+def _pairs(entrants: Sequence[Entrant]) -> list[tuple[str, Entrant | None, Entrant | None]]:
+    """What each question compares: own minus other answers it."""
+    best = next((one for one in entrants if one.is_pick and BEST in one.about["picks"] and one.outcomes), None)
+    routing, widths = _found(entrants, ROUTING, MATCHED), _found(entrants, SEARCHED, MATCHED)
+    without = routing or best  # a space without primitives is its own control
+    return [
+        ("primitives", best, routing),
+        ("routing", without, widths),
+        ("searching", _found(entrants, SEARCHED, BEST), by_key(entrants, HARD_SHARING)),
+    ]
+
+
+def _found(entrants: Sequence[Entrant], control: str, picked: str) -> Entrant | None:
+    """What a control found, as that pick; its best where it found none with as few parameters."""
+    own = [one for one in entrants if one.about.get("control") == control and one.outcomes]
+    named = [one for name in (picked, BEST) for one in own if name in one.about["picks"]]
+    return named[0] if named else None
+
+
+WORDS: Mapping[str, str] = {
+    "primitives": "What primitives bring: the best of the search against the best of as many trainings in the same"
+    " space with ordinary convolutions alone",
+    "routing": "What routing brings: that against the best of hard sharing over widths and rates",
+    "searching": "What searching brings: the best of hard sharing over widths and rates against hard sharing as it"
+    " stands",
+}
+
+
+def _sentence(question: str, own: Entrant, other: Entrant) -> str:
+    return f"{WORDS[question]}, {_told(own)} minus {_told(other)}, is {verdict(difference(own, other).points)}"
+
+
+def _told(entrant: Entrant) -> str:
+    return f"{entrant.label} ({percent(entrant)} with {entrant.mean('learnable_parameters'):,.0f} parameters)"
+
+
+def _row(question: str, own: Entrant, other: Entrant) -> dict[str, Any]:
+    points = difference(own, other).points
+    return {"question": question, "own": _side(own), "other": _side(other), "points": interval_data(points)}
+
+
+def _side(entrant: Entrant) -> dict[str, Any]:
+    return {
+        "entrant": entrant.key,
+        "label": entrant.label,
+        "parameters": entrant.mean("learnable_parameters"),
+        "accuracy": interval_data(entrant.accuracy),
+    }
