@@ -127,7 +127,7 @@ def test_an_epoch_leaves_an_incomplete_batch_out(dataset: Dataset) -> None:
     assert (epoch.number, epoch.samples) == (1, 600 // 64 * 64)
 
 
-@pytest.mark.parametrize("length, steps", [(0.5, 4), (2.0, 18), (0.001, 1)])
+@pytest.mark.parametrize(("length", "steps"), [(0.5, 4), (2.0, 18), (0.001, 1)])
 def test_an_epoch_is_as_long_as_it_is_asked_to_be(dataset: Dataset, length: float, steps: int) -> None:
     settings = Training(epochs=2, batch_size=64, epoch_length=length)
     trainer = Trainer(model_for(dataset), dataset.tasks, dataset, settings, 0)
@@ -138,8 +138,10 @@ def test_an_epoch_is_as_long_as_it_is_asked_to_be(dataset: Dataset, length: floa
 def test_a_long_epoch_sees_every_sample_before_one_comes_again(dataset: Dataset) -> None:
     order = drawn_order(dataset.splits["train"], "by_size", 1500, torch.Generator().manual_seed(0))
     counts = torch.bincount(order, minlength=600)
-    assert counts[order[:600]].min() >= 2 and sorted(order[:600].tolist()) == list(range(600))
-    assert sorted(order[600:1200].tolist()) == list(range(600)) and counts.max() == 3
+    assert counts[order[:600]].min() >= 2
+    assert sorted(order[:600].tolist()) == list(range(600))
+    assert sorted(order[600:1200].tolist()) == list(range(600))
+    assert counts.max() == 3
     assert order[:600].tolist() != order[600:1200].tolist()
 
 

@@ -1,6 +1,7 @@
 """What an experiment and its data hold, found out without training."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from textwrap import wrap
 from typing import Any
 
@@ -22,6 +23,8 @@ WIDTH = 80
 """Columns of a terminal that the text fits into."""
 LISTED = 12
 """Classes and labels of a task that are listed; of more the first ones."""
+NOTED = 6
+"""Columns of a table of which is told what was done to their cells; of more the first ones."""
 COSTS = (("learnable_parameters", "learnable"), ("fixed_parameters", "fixed"), ("macs", "MACs"))
 LEFT, RIGHT = 44, 12
 """Columns of the text that rows of a table begin with, and of each of its numbers."""
@@ -147,10 +150,15 @@ def _inputs_text(inputs: Mapping[str, Any]) -> str:
 
 def _notes(inputs: Mapping[str, Any]) -> Iterator[str]:
     """What was done to the columns of a table, and what the dataset remarks on."""
-    for name, value in inputs.get("filled", {}).items():
+    filled, unknown = inputs.get("filled", {}), inputs.get("unknown_categories", {})
+    for name, value in islice(filled.items(), NOTED):
         yield f"empty cells of {name} are filled with {value:.6g}"
-    for name, rows in inputs.get("unknown_categories", {}).items():
+    if len(filled) > NOTED:
+        yield f"and those of {len(filled) - NOTED:,} more columns alike"
+    for name, rows in islice(unknown.items(), NOTED):
         yield f"{rows:,} rows hold a category of {name} that no training row has"
+    if len(unknown) > NOTED:
+        yield f"and so do rows of {len(unknown) - NOTED:,} more columns"
     yield from inputs.get("notes", ())
 
 

@@ -33,10 +33,12 @@ def say(text: object, file: TextIO | None = None) -> None:
 
 def print_comparison(comparison: "Comparison") -> None:
     """A line per entrant: accuracy and Delta_m, their means over seeds."""
+    from mtl_search.comparison.budget import TWIN
+
     width = max(map(len, comparison.entrants))
     split, word = comparison.asked["split"], headline_word(name for one in comparison.outcomes for name in one.scores)
     say(f"{'':{width}}  {f'{split} {word}':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
-    for key in comparison.entrants:
+    for key in sorted(comparison.entrants, key=lambda name: name.endswith(TWIN)):
         found = comparison.of(key)
         if not found:
             say(f"{key:{width}}  no training is complete")

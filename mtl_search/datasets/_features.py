@@ -184,7 +184,7 @@ def _hints(columns: Sequence[Column]) -> Iterator[str]:
 
 def _counts_rows(column: Column) -> bool:
     """Whether the cells are whole numbers in a row, such as 0, 1, 2, ..., one for each row in any order."""
-    if column.is_text or column.flags or len(column) < FEWEST_ROWS:
+    if column.is_text or column.flags or len(column) < FEWEST_ROWS or column.missing.any():
         return False
     ordered = np.sort(column.values)
     return np.array_equal(ordered, np.floor(ordered)) and bool((np.diff(ordered) == 1).all())

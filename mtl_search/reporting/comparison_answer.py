@@ -119,6 +119,17 @@ def verdict(points: Interval | None) -> str:
     )
 
 
+def short_verdict(points: Interval | None) -> str:
+    """A difference in points, and in a word what can be said of it: better, worse or open."""
+    if points is None:
+        return "what is not known, as they have no seed in common"
+    if points.low is None or points.high is None:
+        return f"{signed(points.mean)} points ({count(points.count, 'seed', 'seeds')}; open)"
+    word = ("better" if points.mean > 0 else "worse") if points.excludes_zero else "open"
+    ends = f"95\N{NO-BREAK SPACE}% interval {signed(points.low)} to {signed(points.high)}"
+    return f"{signed(points.mean)} points ({ends}, {count(points.count, 'seed', 'seeds')}; {word})"
+
+
 def seeds_to_decide(points: Interval) -> str:
     """How many seeds an open difference would need, as the end of a sentence."""
     seeds = points.count_to_decide

@@ -7,7 +7,7 @@ from mtl_search.comparison.control import HARD_SHARING as SEARCHED
 from mtl_search.comparison.control import ROUTING
 from mtl_search.comparison.results import Comparison
 from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, difference
-from mtl_search.reporting.comparison_answer import percent, verdict
+from mtl_search.reporting.comparison_answer import percent, short_verdict
 from mtl_search.reporting.figures import interval_data
 
 BEST, MATCHED = "best", "matched"
@@ -50,21 +50,27 @@ def _found(entrants: Sequence[Entrant], control: str, picked: str) -> Entrant | 
     return named[0] if named else None
 
 
-WORDS: Mapping[str, str] = {
-    "primitives": "What primitives bring: the best of the search against the best of as many trainings in the same"
-    " space with ordinary convolutions alone",
-    "routing": "What routing brings: that against the best of hard sharing over widths and rates",
-    "searching": "What searching brings: the best of hard sharing over widths and rates against hard sharing as it"
-    " stands",
+BRING: Mapping[str, tuple[str, str]] = {
+    "primitives": (
+        "Primitives bring",
+        "the best of as many trainings in the same space with ordinary convolutions alone",
+    ),
+    "routing": ("Routing brings", "the best of as many trainings of hard sharing, over widths and rates"),
+    "searching": ("Searching widths and rates of hard sharing brings", "as it stands"),
 }
+"""What is asked -> how its answer begins, and what the other one is."""
 
 
 def _sentence(question: str, own: Entrant, other: Entrant) -> str:
-    return f"{WORDS[question]}, {_told(own)} minus {_told(other)}, is {verdict(difference(own, other).points)}"
+    begins, other_is = BRING[question]
+    return (
+        f"{begins} {short_verdict(difference(own, other).points)}: {own.label} reaches {_told(own)}, {other.label},"
+        f" {other_is}, {_told(other)}."
+    )
 
 
 def _told(entrant: Entrant) -> str:
-    return f"{entrant.label} ({percent(entrant)} with {entrant.mean('learnable_parameters'):,.0f} parameters)"
+    return f"{percent(entrant)} with {entrant.mean('learnable_parameters'):,.0f} parameters"
 
 
 def _row(question: str, own: Entrant, other: Entrant) -> dict[str, Any]:
