@@ -176,7 +176,7 @@ class Cut:
         dataset: Dataset,
         training: Training,
         seed: int,
-        course: Course = FROM_SCRATCH,
+        course: Course,
     ) -> Any:
         if len(self.calls) == self.at:
             raise KeyboardInterrupt

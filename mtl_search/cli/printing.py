@@ -91,7 +91,7 @@ def print_cost(trial: "Trial | None", tasks: int) -> None:
 
 
 def print_run(run: "Run") -> None:
-    from mtl_search.runs.picks import means_text, pick, pick_text
+    from mtl_search.runs.picks import hard_sharing_text, means_text, pick, pick_text
     from mtl_search.runs.status import status as status_of
 
     data = status_of(run)
@@ -120,6 +120,8 @@ def print_run(run: "Run") -> None:
     if run.front:
         say(f"  {means_text(run)}")
         say(f"  {pick_text(run, pick(run))}")
+    if told := hard_sharing_text(run):
+        say(f"  {told}")
 
 
 def _cell(name: str, value: float | None) -> str:

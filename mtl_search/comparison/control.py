@@ -31,12 +31,11 @@ from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.front import best_of
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import resume, search
+from mtl_search.spaces.banks import CONVOLUTION
 from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.spaces.settings import LONGEST_NAME, SpaceSettings
 
 ROUTING, HARD_SHARING = "routing", "hard_sharing"
-CONV = "conv"
-"""The bank of ordinary learned convolutions; linear layers where the backbone is one for tables."""
 WIDTHS = 9
 """Of hard sharing: steps of at most a fifth where a space offers half to twice the widths."""
 NARROWER = 0.5
@@ -168,8 +167,9 @@ def limit_of(run: Run) -> int:
 def _without_primitives(experiment: Experiment) -> dict[str, Any]:
     """The ``space`` of an experiment with ordinary convolutions alone."""
     space = experiment.to_dict()["space"]
-    layers = {number: {**own, **({"bank": [CONV]} if "bank" in own else {})} for number, own in space["layers"].items()}
-    return {**space, "bank": [CONV], "layers": layers}
+    conv = {"bank": [CONVOLUTION]}
+    layers = {number: {**own, **(conv if "bank" in own else {})} for number, own in space["layers"].items()}
+    return {**space, **conv, "layers": layers}
 
 
 def _is_another_search(experiment: Experiment, space: Mapping[str, Any]) -> bool:
@@ -184,7 +184,7 @@ def _hard_sharing(experiment: Experiment) -> dict[str, Any]:
     """A space of hard sharing alone: over widths, learning rates, and what else is open of the training."""
     offers = {"learning_rate": rate_offer(experiment), **experiment.space.training}
     return {
-        "bank": [CONV],
+        "bank": [CONVOLUTION],
         "shared_ratio": [1.0],
         "width_multiplier": _widths(experiment.space.width_multiplier),
         "training": {name: plain(offer) for name, offer in offers.items()},

@@ -7,7 +7,7 @@ from typing import Any
 from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.reporting.text import cost_text, count, score_text
 from mtl_search.runs.folder import Run
-from mtl_search.runs.picks import limit_texts
+from mtl_search.runs.picks import hard_sharing, limit_texts
 from mtl_search.runs.trial import State, Trial
 
 
@@ -20,6 +20,11 @@ def summary(run: Run, quality: str, cost: str) -> list[str]:
     if run.best is None:
         return [f"No candidate was trained to its end: {states_text(run)}."]
     told = [_what_was_found(run, run.best, quality, cost), _what_the_knee_is(run, run.best, quality, cost)]
+    if hard := hard_sharing(run):
+        told.append(
+            f"Hard sharing, everything shared by ordinary convolutions, was tried, too: trial {hard.number} reaches"
+            f" {_quality(run, hard, quality)} with {cost_text(_number(hard, cost), cost)} {_noun(cost)}."
+        )
     limits = " and ".join(limit_texts(run))
     if limits and not run.keeping:
         told.append(f"No candidate keeps the constraints, {limits}: the front is that of all candidates.")

@@ -8,6 +8,7 @@ from mtl_search.metrics.pareto import direction_of
 from mtl_search.metrics.scores import MEANS, WORST_TASK, is_share
 from mtl_search.runs.belief import Estimate
 from mtl_search.runs.folder import Run
+from mtl_search.runs.front import best_of
 from mtl_search.runs.trial import State, Trial
 
 PICKS = ("knee", "best", "smallest")
@@ -110,6 +111,21 @@ def _sure(run: Run, found: Pick) -> str:
     of = "one training" if trained == 1 else f"{trained} trainings"
     of += " and the model" if run.beliefs.of(run.qualities[0]).source == "model" else ""
     return f"; truly {what} with a chance of {found.chance:.0%}, by {of}"
+
+
+def hard_sharing(run: Run) -> Trial | None:
+    """The best complete trial that is hard sharing: every layer shared, of ordinary convolutions; ``None`` without."""
+    shared = [trial for trial in run.complete if trial.architecture.is_hard_sharing]
+    return best_of(shared, run.experiment.objectives, run.beliefs.value) if shared else None
+
+
+def hard_sharing_text(run: Run) -> str:
+    """What hard sharing reached in the search, as a sentence; empty where no trial is it."""
+    trial = hard_sharing(run)
+    if trial is None:
+        return ""
+    told = ", ".join([*scores_text(run, trial), f"{trial.learnable_parameters:,} parameters"])
+    return f"hard sharing, everything shared by ordinary convolutions: trial {trial.number}, {told}"
 
 
 def means_text(run: Run) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from mtl_search.characters import cut, printable
 from mtl_search.errors import FieldError, UserError, suggestion
 from mtl_search.internal.reading import parse_json, read_text
-from mtl_search.spaces.banks import check_bank
+from mtl_search.spaces.banks import CONVOLUTION, check_bank
 
 Kind = Literal["plain", "residual", "bottleneck", "vector"]
 Specific = Literal["nlp", "conv"]
@@ -181,6 +181,11 @@ class Architecture:
     def id(self) -> str:
         """Eight hexadecimal digits that name this architecture."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def is_hard_sharing(self) -> bool:
+        """Whether every layer is shared and an ordinary convolution."""
+        return all(layer.shared_ratio == 1 and layer.bank == CONVOLUTION for layer in self.layers)
 
     def width(self, stage: Stage) -> int:
         """Channels of a layer of ``stage``, shared and specific together."""
