@@ -224,7 +224,7 @@ def run_timed() -> None:
             ("experiment checked", runner, "check_experiment"),
             ("Ray started", engine.ray, "init"),
             ("booking", Campaign, "ask", "report", "fail"),
-            ("sampler", samplers.Proposals, "ask", "tell"),
+            ("sampler", samplers.Study, "ask", "tell"),
             ("files", RunWriter, *writes),
             ("tensors fetched", engine, "_unpacked"),
             ("Ray stopped", engine.ray, "shutdown"),

@@ -15,7 +15,7 @@ from mtl_search.runs.folder import load_run
 from mtl_search.runs.provenance import begin_environment
 from mtl_search.runs.trial import State
 from mtl_search.runs.writer import RunWriter
-from mtl_search.samplers.study import Proposals
+from mtl_search.samplers.study import Study
 from mtl_search.searching.loop import Campaign
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment, load_experiment
@@ -41,9 +41,7 @@ def campaign_in(folder: Path, experiment: Experiment, dataset: Dataset) -> Campa
     writer = RunWriter(folder, begin_environment(experiment, dataset), dataset.score_names, measured)
     (writer.go_on if goes_on else writer.begin)(experiment)
     cost_of = functools.partial(estimate, tasks=dataset.tasks, input_shape=dataset.input_shape)
-    proposals = Proposals(
-        experiment.proposal_space, experiment.objectives, cost_of, "random", 0, folder / "journal.log"
-    )
+    proposals = Study(experiment.proposal_space, experiment.objectives, cost_of, "random", 0, folder / "journal.log")
     campaign = Campaign(experiment, dataset, writer, proposals, Progress(experiment.search.trials, EPOCHS, None))
     if goes_on:
         campaign.take_up(load_run(folder))

@@ -22,7 +22,7 @@ from mtl_search.runs.status import reaches
 from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.weights import load_checkpoint
 from mtl_search.runs.writer import RunWriter
-from mtl_search.samplers.study import Proposals
+from mtl_search.samplers.study import Study
 from mtl_search.searching.early_stopping import SuccessiveHalving
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.architecture import Architecture
@@ -66,7 +66,7 @@ class Campaign:
         experiment: Experiment,
         dataset: Dataset,
         writer: RunWriter,
-        proposals: Proposals,
+        proposals: Study,
         progress: Progress,
         hours_spent: float = 0.0,
     ) -> None:
