@@ -163,7 +163,7 @@ class World:
     def train(self, campaign: Campaign, job: Job, epoch: int) -> bool:
         """Report what the table has for an epoch, as a worker would; whether the trial goes on."""
         scores = self.scores[job.what.id][epoch - 1]
-        asked = scores if epoch in job.course.scored_after else {}
+        asked = scores if epoch in job.options.scored_after else {}
         goes_on = campaign.report(job.number, Report(epoch, 0.0, 0.0, scores=asked))
         if goes_on and epoch == self.experiment.training.epochs:
             return campaign.report(job.number, Report(epoch, 0.0, 0.0, scores=scores, done=True))

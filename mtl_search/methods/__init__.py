@@ -21,7 +21,8 @@ from mtl_search.networks.paths import ModuleShape, Path, PathNetwork, module_sha
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.spaces.settings import MOST, Training
 from mtl_search.tasks import Task
-from mtl_search.training.trainer import Checkpoint, Epoch, Observer, Trainer
+from mtl_search.training.checkpoint import Checkpoint
+from mtl_search.training.trainer import Epoch, Observer, Trainer
 
 Epochs = Annotated[int, Field(ge=1, le=MOST)]
 """Of a phase that a method has besides the training."""

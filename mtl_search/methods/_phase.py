@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from mtl_search.methods import Problem
-from mtl_search.training.trainer import Group, Observer, Trainer
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Observer, Trainer
 
 
 class PhaseTrainer(Trainer):

@@ -14,7 +14,8 @@ from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import PathNetwork, stage_places
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
-from mtl_search.training.trainer import Epoch, Group
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Epoch
 
 
 @dataclass(frozen=True)

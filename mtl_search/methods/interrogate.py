@@ -24,7 +24,8 @@ from mtl_search.networks.gated import GatedNetwork, open_gates
 from mtl_search.networks.geometry import image_shape
 from mtl_search.networks.paths import ConvModule, ModuleShape
 from mtl_search.networks.pruned import PrunedNetwork, SlicedModule
-from mtl_search.training.trainer import Epoch, Group
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Epoch
 
 INITIALISATION = "single-task initialisation"
 

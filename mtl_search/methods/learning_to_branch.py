@@ -17,7 +17,8 @@ from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.tasks import Targets, Task
-from mtl_search.training.trainer import Epoch, Group
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Epoch
 
 TIE = 0.1
 """A smaller margin is a tie: of parents with .55 and .45 a draw takes the less likely one in 45 % of the steps."""

@@ -40,7 +40,7 @@ from mtl_search.runs.trial_rows import COLUMNS
 from mtl_search.runs.weights import save_checkpoint, save_weights
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING, Proposal
-from mtl_search.training.trainer import Checkpoint
+from mtl_search.training.checkpoint import Checkpoint
 
 NOTED_EVERY = 60.0
 """Seconds after which the time of a session is noted again: so much is not counted of one that is killed."""

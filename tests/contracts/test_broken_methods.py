@@ -12,7 +12,8 @@ from mtl_search.methods import Finished, Method, Problem
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.networks.paths import PathNetwork
 from mtl_search.testing import check_method
-from mtl_search.training.trainer import Epoch, Group, Trainer
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Epoch, Trainer
 
 
 class Wrapped(nn.Module):
