@@ -10,7 +10,7 @@ from mtl_search.metrics.pareto import direction_of
 from mtl_search.runs.folder import Run
 from mtl_search.runs.picks import pick
 from mtl_search.runs.trial import State, Trial
-from mtl_search.spaces.settings import Target
+from mtl_search.spaces.search_settings import Target
 
 
 def reaches(trials: Iterable[Trial], target: Target | None) -> bool:

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 from pydantic_core import InitErrorDetails
 
 from mtl_search.metrics.scores import MEANS
-from mtl_search.spaces.settings import Section
+from mtl_search.spaces.section import Section
 
 MOST_QUALITY = 1e6
 """Of a limit on a quality: errors have the unit of their targets."""

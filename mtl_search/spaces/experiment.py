@@ -32,20 +32,11 @@ from mtl_search.metrics.scores import MEANS, WORST_TASK
 from mtl_search.spaces.banks import check_use
 from mtl_search.spaces.constraints import Constraints
 from mtl_search.spaces.proposal import ProposalSpace
-from mtl_search.spaces.settings import (
-    LONGEST_NAME,
-    LONGEST_TEXT,
-    MOST,
-    MOST_OBJECTIVES,
-    BackboneSettings,
-    BalancingSettings,
-    DatasetSettings,
-    Search,
-    Section,
-    SpaceSettings,
-    Training,
-)
+from mtl_search.spaces.search_settings import SearchSettings
+from mtl_search.spaces.section import LONGEST_NAME, LONGEST_TEXT, MOST, MOST_OBJECTIVES, Section
+from mtl_search.spaces.settings import BalancingSettings, DatasetSettings, Training
 from mtl_search.spaces.space import SearchSpace
+from mtl_search.spaces.space_settings import BackboneSettings, SpaceSettings
 from mtl_search.spaces.yaml_files import find_yaml, read_yaml, yaml_files
 
 Weight = Annotated[float, Field(ge=0, le=MOST)]
@@ -69,7 +60,7 @@ class Experiment(Section):
     objectives: tuple[str, ...] = Field(("accuracy", "learnable_parameters"), max_length=MOST_OBJECTIVES)
     task_weights: dict[str, Weight] = Field(default_factory=dict)
     constraints: Constraints = Constraints()
-    search: Search = Search()
+    search: SearchSettings = SearchSettings()
     _source: str | None = PrivateAttr(None)
 
     @field_validator("name")
