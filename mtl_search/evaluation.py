@@ -11,7 +11,7 @@ from mtl_search import cost
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset
 from mtl_search.errors import CheckpointError, DatasetError
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Method, MethodContext, TrainedModel
 from mtl_search.methods._candidate import Candidate
 from mtl_search.metrics.scores import is_optional
 from mtl_search.runs.trial import State, Trial
@@ -46,12 +46,12 @@ class Entrant:
     given: Mapping[str, Tensor] = field(default_factory=dict)
     cosines: bool = False
 
-    def problem(self, dataset: Dataset, training: Training, seed: int) -> Problem:
+    def context(self, dataset: Dataset, training: Training, seed: int) -> MethodContext:
         """What its method has to solve."""
         training = training.changed(self.training)
         if self.balancing is not None:
             training = training.model_copy(update={"balancing": self.balancing})
-        return Problem(self.backbone, dataset, training, seed, self.width_multiplier, self.given)
+        return MethodContext(self.backbone, dataset, training, seed, self.width_multiplier, self.given)
 
 
 @dataclass(frozen=True)
@@ -163,14 +163,14 @@ def _evaluated(
         )
         phases = phases_until(options.start)
         begun = seconds_of(phases)
-    problem = entrant.problem(dataset, training, seed)
-    epochs = entrant.method.train(replace(problem, observer=monitor, start=options.start))
+    context = entrant.context(dataset, training, seed)
+    epochs = entrant.method.train(replace(context, observer=monitor, start=options.start))
     last = Report(options.start.epoch if options.start else 0, begun, loss=0.0, phases=phases)
     while True:
         try:
             epoch = next(epochs)
         except StopIteration as end:
-            finished: Finished = end.value
+            trained: TrainedModel = end.value
             break
         phases = {**phases, epoch.phase: phases.get(epoch.phase, Phase()) + epoch}
         last = Report(
@@ -183,19 +183,19 @@ def _evaluated(
             checkpoint=monitor.checkpoint(phases),
         )
         yield last
-    details = {**finished.details, **({"cosines": monitor.cosines.found} if monitor.cosines else {})}
+    details = {**trained.details, **({"cosines": monitor.cosines.found} if monitor.cosines else {})}
     device = device_of(training.device)
-    scores = monitor.score(finished.model, device) | simulated_scores(finished.model, dataset, device)
+    scores = monitor.score(trained.model, device) | simulated_scores(trained.model, dataset, device)
     yield Report(
         last.epoch,
         monitor.seconds + seconds_of(phases),
         last.loss,
         phases=phases,
         scores=scores,
-        cost=cost.measure(finished.model, dataset.input_shape),
-        macs_of_one_task=entrant.method.macs_of_one_task(finished.model, problem),
+        cost=cost.measure(trained.model, dataset.input_shape),
+        macs_of_one_task=entrant.method.macs_of_one_task(trained.model, context),
         details=details,
-        weights={name: value.detach().cpu() for name, value in finished.model.state_dict().items()},
+        weights={name: value.detach().cpu() for name, value in trained.model.state_dict().items()},
         done=True,
     )
 

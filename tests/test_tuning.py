@@ -156,7 +156,7 @@ class Cut:
     ) -> Iterator[Report]:
         if len(self.rates) == self.after:
             raise KeyboardInterrupt
-        self.rates.append(entrant_of(what).problem(dataset, training, seed).training.learning_rate)
+        self.rates.append(entrant_of(what).context(dataset, training, seed).training.learning_rate)
         split = "val" if "val" in dataset.splits else "test"  # tuning sees no test split, the comparison that alone
         yield from evaluate_by_epoch(what, dataset, training, seed, options, split=split)
 

@@ -10,7 +10,7 @@ from made_networks import SHAPE, made_inputs, made_tasks, single_threaded, weigh
 from made_problems import made_backbone, made_dataset, made_problem, solve
 from mtl_search import cost
 from mtl_search.errors import UserError
-from mtl_search.methods import Problem, make_method
+from mtl_search.methods import MethodContext, make_method
 from mtl_search.methods.cross_stitch import CrossStitch, Stitch
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.methods.learning_to_branch import LearningToBranch, likeliest_paths, ties
@@ -45,11 +45,11 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
     return found
 
 
-def inputs_for(problem: Problem) -> Tensor:
+def inputs_for(problem: MethodContext) -> Tensor:
     return made_inputs(torch.float32, batch=12, shape=problem.input_shape)
 
 
-def assert_same_outputs(one: nn.Module, other: nn.Module, problem: Problem) -> None:
+def assert_same_outputs(one: nn.Module, other: nn.Module, problem: MethodContext) -> None:
     """In training mode, and then in evaluation mode with the statistics of that pass."""
     for training in (True, False):
         found, expected = (model.train(training)(inputs_for(problem)) for model in (one, other))
@@ -114,7 +114,7 @@ class Agreeing(Opposed):
 @pytest.mark.parametrize("multiplier", [1.0, 1.5])
 def test_hard_sharing_costs_what_convolutions_shared_by_all_cost(kind: Kind, stem: int, multiplier: float) -> None:
     backbone = Backbone((Stage(6, 2), Stage(8, 1, 2), Stage(8, 1, 3)), kind, stem, 1 + bool(stem), 2)
-    problem = Problem(backbone, made_dataset(made_tasks(3), side=17), width_multiplier=multiplier)
+    problem = MethodContext(backbone, made_dataset(made_tasks(3), side=17), width_multiplier=multiplier)
     layers = (LayerChoice("conv", 1.0),) * backbone.layers
     expected = cost.estimate(Architecture(backbone, layers, multiplier), problem.tasks, problem.input_shape)
     assert cost.measure(HardSharing().build(problem), problem.input_shape) == expected
@@ -123,7 +123,7 @@ def test_hard_sharing_costs_what_convolutions_shared_by_all_cost(kind: Kind, ste
 @both_kinds
 def test_networks_for_single_tasks_cost_as_many_times_as_much(kind: Kind) -> None:
     together = made_problem(3, kind)
-    alone = [Problem(together.backbone, made_dataset([task])) for task in together.tasks]
+    alone = [MethodContext(together.backbone, made_dataset([task])) for task in together.tasks]
     each = [cost.measure(HardSharing().build(problem), problem.input_shape) for problem in alone]
     assert cost.measure(SingleTask().build(together), together.input_shape) == sum(each, cost.Cost())
 
@@ -132,7 +132,7 @@ def test_networks_for_single_tasks_cost_as_many_times_as_much(kind: Kind) -> Non
 @pytest.mark.parametrize("task", [0, 1])
 def test_single_tasks_trained_together_are_as_trained_alone(kind: Kind, task: int) -> None:
     problem = made_problem(2, kind)
-    alone = Problem(problem.backbone, problem.dataset, problem.training)
+    alone = MethodContext(problem.backbone, problem.dataset, problem.training)
     together = SingleTask().build(problem)
     single = PathNetwork(problem.backbone, [(task,) * PLACES], [problem.tasks[task]], problem.input_shape)
     single.heads[0].load_state_dict(together.heads[task].state_dict())

@@ -29,7 +29,7 @@ from mtl_search.datasets import Dataset, DatasetSource, Split, make_dataset
 from mtl_search.errors import ExperimentError, FieldError, UserError
 from mtl_search.exporting.export import export
 from mtl_search.internal.registry import METHODS
-from mtl_search.methods import Problem, make_method
+from mtl_search.methods import MethodContext, make_method
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.network import build_model
 from mtl_search.networks.pointwise import Pointwise, pointwise
@@ -198,9 +198,9 @@ class Rows(DatasetSource):
         return Split((x * 10.0 ** np.arange(-3, 9) + 5).astype(np.float32), targets)
 
 
-def made_problem() -> Problem:
+def made_problem() -> MethodContext:
     backbone = Backbone((Stage(12, 2), Stage(16, 1)), "vector", stem=10)
-    return Problem(backbone, Rows().load(), TRAINING.model_copy(update={"epochs": 1, "batch_size": 32}))
+    return MethodContext(backbone, Rows().load(), TRAINING.model_copy(update={"epochs": 1, "batch_size": 32}))
 
 
 @pytest.mark.parametrize("name", METHODS.names())

@@ -136,7 +136,7 @@ def _network(
     entrant: Entrant, dataset: Dataset, training: Training, seed: int, details: Mapping[str, Any], folder: Path
 ) -> nn.Module:
     try:
-        network = entrant.method.rebuild(entrant.problem(dataset, training, seed), details)
+        network = entrant.method.rebuild(entrant.context(dataset, training, seed), details)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunFolderError(
             f"{folder / DETAILS}: does not tell how the network of {entrant.method.name} is made: {error}. "

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import PathNetwork, stage_places
@@ -38,23 +38,23 @@ class CrossStitch(Method):
     per_channel: bool = True
     rate: Annotated[float, Field(gt=0)] = 10.0
 
-    def build(self, problem: Problem) -> "CrossStitchNetwork":
+    def build(self, context: MethodContext) -> "CrossStitchNetwork":
         return CrossStitchNetwork(
-            problem.backbone,
-            problem.tasks,
-            problem.input_shape,
-            problem.seed,
-            problem.width_multiplier,
+            context.backbone,
+            context.tasks,
+            context.input_shape,
+            context.seed,
+            context.width_multiplier,
             self_weight=self.self_weight,
             per_channel=self.per_channel,
         )
 
-    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
-        model = self.build(problem)
+    def train(self, context: MethodContext) -> Generator[Epoch, None, TrainedModel]:
+        model = self.build(context)
         stitches = Group(list(model.stitches.parameters()), rate=self.rate)
-        trainer = PhaseTrainer(model, problem, [stitches], observer=problem.observer)
+        trainer = PhaseTrainer(model, context, [stitches], observer=context.observer)
         yield from trainer.epochs()
-        return Finished(model, {"matrices": model.matrices()})
+        return TrainedModel(model, {"matrices": model.matrices()})
 
 
 class Stitch(nn.Module):
