@@ -29,11 +29,11 @@ from mtl_search.training.scoring import simulated_scores
 class Entrant:
     """Something to be trained and measured: a method, and what it is built on.
 
-    :param method: With its options.
+    :param method: The method, with its options.
     :param backbone: Stages, widths and strides.
     :param width_multiplier: Factor on every width of the backbone.
     :param training: Training settings of its own, instead of those that all share.
-    :param balancing: Instead of the one that the training settings name.
+    :param balancing: How its tasks are balanced, instead of the one that the training settings name.
     :param given: Weights that the method may start from.
     :param cosines: Whether to follow the cosines between the tasks' gradients, layer by layer.
     """
@@ -81,7 +81,7 @@ class Report:
     :param phase: Name of the phase; the last one is ``training``.
     :param phases: Name of each phase so far -> what it took.
     :param scores: ``"<task>/<metric>"`` -> value; empty before the end where none were asked for.
-    :param cost: Of the network that was measured; ``None`` before the end.
+    :param cost: Parameters and MACs of the network that was measured; ``None`` before the end.
     :param macs_of_one_task: MACs for one task alone, the mean over tasks.
     :param details: What the method has to tell besides.
     :param weights: The trained ``state_dict``; empty before the end.
@@ -132,7 +132,7 @@ def evaluate_by_epoch(
     """Train an architecture or an entrant and score it at the end.
 
     :param dataset: Trained on its split ``train``.
-    :param seed: Of initial weights, primitives, and order of the samples.
+    :param seed: Seed of the initial weights, the primitives, and the order of the samples.
     :param options: Scores and checkpoints on the way, for a method that the common loop trains; where to begin.
     :param split: What it is scored on.
     :param simulated: Whether the trained network also acts in the simulation of the dataset, if that has one.

@@ -287,11 +287,11 @@ def test_pruned_is_masked_when_really_trained(problem: MethodContext, kind: Kind
 
 def test_it_trains_single_task_networks_first_where_none_are_given(problem: MethodContext) -> None:
     first, alone = solve(Interrogate(), problem), solve(SingleTask(), problem)
-    second = solve(Interrogate(), replace(problem, given=alone.finished.model.state_dict()))
+    second = solve(Interrogate(), replace(problem, given=alone.trained.model.state_dict()))
     assert [epoch.phase for epoch in first.epochs] == [INITIALISATION] * 2 + ["training"] * 2
     assert [epoch.loss for epoch in first.epochs] == [epoch.loss for epoch in (*alone.epochs, *second.epochs)]
     assert [epoch.phase for epoch in second.epochs] == ["training"] * 2
-    assert second.finished.details == first.finished.details
+    assert second.trained.details == first.trained.details
 
 
 @pytest.mark.parametrize(("epochs", "part", "first"), [(4, 0.5, 2), (5, 0.5, 2), (4, 0.9, 3), (2, 0.1, 1)])
@@ -324,9 +324,9 @@ def test_the_penalty_is_on_open_gates_or_on_sigmoids(problem: MethodContext) -> 
 
 
 def test_what_it_tells_is_plain_and_right(problem: MethodContext) -> None:
-    finished = solve(Interrogate(target={"b": 0.5, "a": 0.25}), problem).finished
-    details = json.loads(json.dumps(finished.details))
-    assert details == finished.details
+    trained = solve(Interrogate(target={"b": 0.5, "a": 0.25}), problem).trained
+    details = json.loads(json.dumps(trained.details))
+    assert details == trained.details
     assert list(details["targets"].items()) == [("a", 0.25), ("b", 0.5)]
     layers = ["stem", "layer 0", "layer 1", "layer 2"]
     for task, shares in details["share"].items():
@@ -334,7 +334,7 @@ def test_what_it_tells_is_plain_and_right(problem: MethodContext) -> None:
         assert details["mean_share"][task] == pytest.approx(sum(shares.values()) / 4)
         assert len(details["share_path"][task]) == 2
         assert details["share_path"][task][-1] == details["mean_share"][task]
-    model = finished.model
+    model = trained.model
     assert isinstance(model, PrunedNetwork)
     assert kept_channels([[details["gates"][task][layer] for task in "ab"] for layer in layers]) == model.kept
     assert list(details["shared_channels"].values()) == [len(kept.shared) for kept in model.kept]
@@ -356,7 +356,7 @@ def test_a_stronger_penalty_shares_more(problem: MethodContext) -> None:
     shares = []
     for target in (0.0, 1.0):
         method = Interrogate(target=target, gate_rate=100.0, sparsity_weight=30.0)
-        shares.append(solve(method, problem).finished.details["mean_share"]["a"])
+        shares.append(solve(method, problem).trained.details["mean_share"]["a"])
     assert shares[0] < 0.2 < 0.4 < shares[1]
 
 

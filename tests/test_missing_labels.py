@@ -151,8 +151,8 @@ def test_a_task_without_labels_changes_nothing_for_the_others(balancing: str) ->
     more = replace(problem, dataset=unlabelled(problem.dataset, problem.tasks, "more"))
     first, second = (solve(HardSharing(), one) for one in (problem, more))
     assert [epoch.loss for epoch in first.epochs] == pytest.approx([epoch.loss for epoch in second.epochs], rel=1e-5)
-    state = second.finished.model.state_dict()
-    for name, value in first.finished.model.state_dict().items():
+    state = second.trained.model.state_dict()
+    for name, value in first.trained.model.state_dict().items():
         torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-6)
 
 

@@ -206,15 +206,15 @@ def made_problem() -> MethodContext:
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_method_trains_on_rows_and_is_rebuilt(name: str) -> None:
     problem, method = made_problem(), make_method(name, {})
-    finished = solve(method, problem).finished
-    network = method.rebuild(problem, json.loads(json.dumps(finished.details)))
-    network.load_state_dict(finished.model.state_dict())
+    trained = solve(method, problem).trained
+    network = method.rebuild(problem, json.loads(json.dumps(trained.details)))
+    network.load_state_dict(trained.model.state_dict())
     network.eval()
     x = torch.randn(5, *problem.input_shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = network(x)
         assert {name: output.shape for name, output in expected.items()} == {"sign": (5, 2), "sums": (5, 2)}
-        assert_equal(finished.model.eval()(x), expected, 1e-6)
+        assert_equal(trained.model.eval()(x), expected, 1e-6)
         if name in DEPLOYED:
             assert_equal(dict(deployed(network, problem.input_shape)(x)), expected, 1e-5)
     assert 0 < method.macs_of_one_task(network, problem) <= cost.count_macs(network, problem.input_shape)

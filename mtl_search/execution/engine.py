@@ -42,7 +42,7 @@ def engine(work: Work, settings: SearchSettings, workers: int | None, address: s
 
     :param settings: Processors and GPUs of each job, and how often one is done again after the death of its worker.
     :param workers: Jobs at the same time; as many as the cluster has room for with ``None``.
-    :param address: Of a running Ray cluster; a local one is started, and stopped at the end, without it.
+    :param address: Address of a running Ray cluster; a local one is started, and stopped at the end, without it.
     :raises UserError: If there is no cluster at the address, or a job asks for more than any machine has.
     :raises ClusterError: If no cluster starts, or while jobs are done it is lost.
     :raises KeyboardInterrupt: On SIGINT or SIGTERM, after the workers were stopped.

@@ -17,7 +17,7 @@ from mtl_search.internal.signals import uninterrupted
 class RunningJob:
     """A job under way.
 
-    :param job: As it was given out; it starts from the last checkpoint that was reported.
+    :param job: The training as it was given out; it starts from the last checkpoint that was reported.
     :param lives: How often it may still be given out again.
     """
 

@@ -21,7 +21,7 @@ class Job:
     """One training to be done.
 
     :param number: Number of the trial.
-    :param what: What to train.
+    :param what: The architecture or entrant to train.
     :param seed: Seed of the training.
     :param options: What is wanted on the way, and where to begin.
     """

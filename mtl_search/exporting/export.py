@@ -54,7 +54,7 @@ def export(
         (:func:`~mtl_search.runs.picks.pick`), or an entrant of the run's comparison (``hard_sharing``, ``trial-24``);
         the knee if left out, or the best where the front has none.
     :param format: ``onnx``, or ``torch``: a program for ``torch.export.load``.
-    :param seed: Which training of an entrant.
+    :param seed: Seed of the training that is meant, of an entrant of the comparison.
     :param out: Folder to write into; ``RUN/exports/<which>`` if left out.
     :param dataset: Used instead of loading the one that the run names, as in :func:`~mtl_search.search`.
     :returns: The model file.

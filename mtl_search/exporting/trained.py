@@ -26,9 +26,9 @@ from mtl_search.spaces.settings import Training
 class Trained:
     """A trained network of a run.
 
-    :param name: Of its folder: number of the trial, or entrant of the comparison and seed.
-    :param title: For people.
-    :param network: With its weights, in evaluation mode.
+    :param name: Name of its folder: number of the trial, or entrant of the comparison and seed.
+    :param title: Title of the model card, for people.
+    :param network: The network with its weights, in evaluation mode.
     :param about: What the card says of how it was made: plain data.
     :param scores: ``"<task>/<metric>"`` -> value, on the split and seed that ``about`` names.
     :param picked: Why this trial was taken; empty for an entrant of a comparison.
@@ -45,7 +45,7 @@ class Trained:
 def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int = 0) -> Trained:
     """A trained network of a run, with its weights.
 
-    :param which: As in :func:`~mtl_search.exporting.export.export`.
+    :param which: What is exported, as in :func:`~mtl_search.exporting.export.export`.
     :raises UserError: If there is none of that name, or its weights were not kept.
     """
     found = chosen(run, which)
@@ -57,7 +57,7 @@ def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int 
 def chosen(run: Run, which: str | int | None) -> Pick | str:
     """What is meant: a trial of the search, or an entrant of its comparison.
 
-    :param which: As in :func:`~mtl_search.exporting.export.export`.
+    :param which: What is exported, as in :func:`~mtl_search.exporting.export.export`.
     :raises UserError: If there is none of that name.
     """
     comparison = load_comparison(run.path)

@@ -36,7 +36,7 @@ class MethodContext:
     :param backbone: Stages, widths and strides, without any sharing.
     :param dataset: Trained on its split ``train``; it brings the tasks.
     :param training: Budget and optimiser of the last phase, and of every other that has no own.
-    :param seed: Of initial weights, primitives, and order of the samples.
+    :param seed: Seed of the initial weights, the primitives, and the order of the samples.
     :param width_multiplier: Factor on every width of the backbone.
     :param given: Weights from elsewhere that a method may start from, see :attr:`Method.starts_from`.
     :param observer: Looks at the training of the common loop after every epoch.
@@ -133,7 +133,8 @@ class Method(ABC):
     def rebuild(self, context: MethodContext, details: Mapping[str, Any]) -> nn.Module:
         """The network that :meth:`train` ended with, untrained, to load its weights into.
 
-        :param details: Those that it told. By default the network is the one that :meth:`build` builds.
+        :param details: The details that the training ended with. By default the network is the one that :meth:`build`
+            builds.
         """
         return self.build(context)
 

@@ -61,7 +61,7 @@ class Options(Protocol):
 class Search(PhaseTrainer):
     """The bi-level search on a relaxed network.
 
-    :param method: Its options.
+    :param method: The method, with the options of its search.
     :param macs_by_task: MACs of a forward pass for each task by itself, all of them added up.
     :param stage: Tells the random numbers of several searches apart.
     :param waits: Epochs at the beginning in which alpha waits, and the trunk learns from all tasks.

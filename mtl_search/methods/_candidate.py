@@ -14,7 +14,7 @@ from mtl_search.spaces.architecture import Architecture
 class Candidate(Method):
     """Any ETR-NLP architecture: what a search proposes.
 
-    :param architecture: Its backbone and width stand in it; those of the context are not used.
+    :param architecture: The architecture, which brings its backbone and width; those of the context are not used.
     """
 
     name = "etr_nlp"

@@ -13,9 +13,9 @@ class PhaseTrainer(Trainer):
     """The common loop with the tasks, data, settings and seed of a context.
 
     :param model: Maps inputs to a dictionary of outputs, task by task.
-    :param context: What is trained on, and how.
+    :param context: The data, budget and seed that the method was given.
     :param groups: Parameters with a learning rate or weight decay of their own.
-    :param phase: Its name, in the epochs.
+    :param phase: Name of the phase, in its epochs.
     :param observer: Called after every epoch; that of the context in the phase that is measured.
     """
 

@@ -14,7 +14,7 @@ def relaxed_network(
 ) -> RelaxedNetwork:
     """The relaxed network on a context's backbone; new modules start with the weights of the trunk.
 
-    :param candidates: For each task its paths.
+    :param candidates: The paths that each task may take, task by task.
     :param known: Weights of an earlier network to go on from.
     """
     model = RelaxedNetwork(

@@ -29,9 +29,9 @@ class SearchLog:
     ) -> None:
         """Note an epoch.
 
-        :param shares: ``[task][candidate]``
-        :param conflicts: Of each shared module the share of steps with a conflict; empty where it is not looked for.
-        :param frozen: Of each shared module the share of steps in which it did not learn; empty where all did.
+        :param shares: Share of each candidate of a task, ``[task][candidate]``.
+        :param conflicts: For each shared module the share of steps with a conflict; empty where it is not looked for.
+        :param frozen: For each shared module the share of steps in which it did not learn; empty where all did.
         """
         self.alpha.append([list(of_task) for of_task in shares])
         self.frozen.append(sum(frozen.values()) / max(1, len(frozen)))

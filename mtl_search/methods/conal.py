@@ -42,9 +42,10 @@ class CoNAL(Method):
     is that of the experiment in the last phase; in the search the handling of conflicts stands in its place.
 
     :param alpha_rate: Learning rate of Adam on alpha.
-    :param alpha_decay: Its weight decay (L2).
-    :param alpha_epsilon: Its epsilon. Adam moves alpha at full rate even where nothing but noise tells places apart, as
-        for tasks that are alike; gradients well below a larger epsilon, .01 say, move it little (ours).
+    :param alpha_decay: Weight decay (L2) of the architecture parameters alpha.
+    :param alpha_epsilon: Epsilon of the Adam that learns alpha. Adam moves alpha at full rate even where nothing but
+        noise tells places apart, as for tasks that are alike; gradients well below a larger epsilon, .01 say, move it
+        little (ours).
     :param relaxation: ``softmax``, or ``gumbel``: one choice in each forward pass, drawn by hard Gumbel-softmax.
     :param conflict: What a conflict does to a module of the trunk, see
         :func:`~mtl_search.methods._conflicts.resolve_conflicts`.
@@ -65,12 +66,12 @@ class CoNAL(Method):
         the steps. A task stays in the trunk up to the first such module from the place on where alpha would have it
         leave (ours: alpha drifts even where the tasks agree throughout, and the trunk then learns as well as a private
         module). 0 leaves it to alpha alone, as the paper does.
-    :param progressive: For many tasks: one branch point after the other, last one first, with two branches for each
-        task instead of one for every place. The paper shows it in a figure; our reading: at each place the undecided
-        tasks choose between the group's module and modules of their own from there on. Those who stay are decided;
-        they share what follows, a subgroup. Those who leave go on to the place before. The epochs after the warm-up
-        are divided over the places; it is shorter where that would leave less than one for each. ``None``: where
-        there are more than four tasks, and the search has an epoch for each place.
+    :param progressive: Whether branch points are searched one by one, for many tasks: one branch point after the other,
+        last one first, with two branches for each task instead of one for every place. The paper shows it in a figure;
+        our reading: at each place the undecided tasks choose between the group's module and modules of their own from
+        there on. Those who stay are decided; they share what follows, a subgroup. Those who leave go on to the place
+        before. The epochs after the warm-up are divided over the places; it is shorter where that would leave less than
+        one for each. ``None``: where there are more than four tasks, and the search has an epoch for each place.
     """
 
     name = "conal"

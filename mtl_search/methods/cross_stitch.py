@@ -62,7 +62,7 @@ class Stitch(nn.Module):
 
     The products are not counted as MACs: they are no convolution, and few beside one.
 
-    :param tasks: Number of tasks.
+    :param tasks: Number of tasks, each with a trunk of its own.
     :param weights: Matrices: one for each channel, or 1.
     :param self_weight: On the diagonal, at the start. A task that is alone keeps its features as they are.
     """
@@ -87,8 +87,8 @@ class Stitch(nn.Module):
 class CrossStitchNetwork(PathNetwork):
     """Single-task networks on one backbone, with the same initial weights, and units between their stages.
 
-    :param self_weight: As :class:`CrossStitch`.
-    :param per_channel: As :class:`CrossStitch`.
+    :param self_weight: What a trunk takes of its own features at first, as in :class:`CrossStitch`.
+    :param per_channel: Whether each channel has a weight of its own, as in :class:`CrossStitch`.
     """
 
     def __init__(

@@ -150,8 +150,8 @@ class Sparsity:
     """How far the tasks are above their targets.
 
     :param targets: Name of the task -> share of the channels that it may have for itself.
-    :param weights: Of each place in the average over places; they add up to 1.
-    :param factor: Of the penalty.
+    :param weights: Weight of each place in the average over places; they add up to 1.
+    :param factor: Factor on the penalty, in the units of the loss.
     :param hard: Whether open gates are counted, or else their sigmoids.
     """
 
@@ -173,7 +173,7 @@ class Sparsity:
     def shares(self, chosen: Sequence[Sequence[Sequence[int]]]) -> dict[str, float]:
         """Name of the task -> share of open gates, averaged as in the penalty.
 
-        :param chosen: See :data:`~mtl_search.networks.gated.Gates`.
+        :param chosen: The gates that were chosen, see :data:`~mtl_search.networks.gated.Gates`.
         """
         return {
             name: sum(w * _mean(gates[number]) for gates, w in zip(chosen, self.weights, strict=True))

@@ -37,8 +37,9 @@ class LearningToBranch(Method):
     not checked against the paper's.
 
     :param search_epochs: Epochs of the search; as many as the training has if left out.
-    :param first_temperature: Of the Gumbel-softmax in the first step: high is nearly uniform in its gradients.
-    :param last_temperature: In the last step.
+    :param first_temperature: Temperature of the Gumbel-softmax in the first step: high is nearly uniform in its
+        gradients.
+    :param last_temperature: Temperature of the Gumbel-softmax in the last step.
     :param rate: Learning rate of the logits, in that of the weights. They start at 0 and have few steps.
     """
 
@@ -196,7 +197,7 @@ def ties(margins: Mapping[str, Sequence[float]], logits: Tensor, context: Method
     of the module at layer 1 that the tasks a and b have, ``heads of a`` that of the head of a.
 
     :param margins: Name of the place, ``heads`` last -> of each module how far its likeliest parent is above the next.
-    :param logits: As :func:`likeliest_paths` has them.
+    :param logits: Logits of the parents, ``[places, tasks, tasks]``, as :func:`likeliest_paths` has them.
     """
     tasks, ways = [task.name for task in context.tasks], _ways(logits)
     chosen = [[*way[1:], task] for task, way in enumerate(ways)]

@@ -117,7 +117,7 @@ def report_data(run: Run) -> dict[str, Any]:
 def report_page(data: Mapping[str, Any]) -> str:
     """The page of the search, as HTML that loads nothing.
 
-    :param data: From :func:`report_data`.
+    :param data: Data of the page, from :func:`report_data`.
     """
     drawings = {row["trial"]: _drawing(row["architecture"], data["tasks"]) for row in data["front"]}
     plot = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot")) if data["front"] else ""
@@ -127,7 +127,7 @@ def report_page(data: Mapping[str, Any]) -> str:
 def comparison_page(data: Mapping[str, Any]) -> str:
     """The page of the comparison, as HTML that loads nothing.
 
-    :param data: From :func:`report_data`, with a comparison.
+    :param data: Data of the page, from :func:`report_data`, with a comparison.
     """
     comparison = data["comparison"]
     drawings = {pick["trial"]: _drawing(pick["architecture"], pick["tasks"]) for pick in comparison["picks"]}

@@ -49,7 +49,7 @@ NOTED_EVERY = 60.0
 class RunWriter:
     """Writes the files of one run; it belongs to the process that holds the folder's lock.
 
-    :param path: The folder.
+    :param path: Path of the run's folder.
     :param environment: Versions, hardware, seed, source revision, start.
     :param scores: The names ``<task>/<metric>`` that trials will report.
     :param own: Columns that this run has besides: ``latency_ms``, where something depends on it, and

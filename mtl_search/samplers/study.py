@@ -40,7 +40,7 @@ class Study:
     :param objectives: Names of the objectives, in the order of the values told.
     :param cost_of: What an architecture costs; known before it is trained.
     :param sampler: ``bayesian``, ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
-    :param seed: Of the sampler.
+    :param seed: Seed of the sampler.
     :param journal: File for Optuna's journal; one that exists is gone on with (:meth:`remember`). ``None``: in memory.
     :param points: Proposals of the space that are proposed first.
     :param limits: Cost -> largest value allowed, for a sampler that keeps to what it knows.
@@ -118,7 +118,7 @@ class Study:
     def tell_stopped(self, proposal: Proposal, values: Sequence[float]) -> None:
         """That the training of a proposal was stopped early.
 
-        :param values: Of the objectives, extrapolated to the full budget.
+        :param values: Values of the objectives, extrapolated to the full budget.
         """
         if self.stopped == "extrapolated":
             self.tell(proposal, values)

@@ -303,7 +303,7 @@ ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"
 def _anchor(dataset: Any, folder: Path, place: str = "dataset") -> None:
     """Write the paths of a dataset in full, so that a run can go on from wherever it is called.
 
-    :param place: Where it stands, for messages.
+    :param place: Dotted key under which it stands, for messages.
     :raises FieldError: For an address, from which nothing is fetched.
     """
     if not isinstance(dataset, dict):

@@ -25,7 +25,7 @@ class Confirm(Section):
     found (``benchmarks/confirm.py``). It is for a number that can be told: without, the pick looks better than it is.
 
     :param top: How many trials: those that most likely are the best or the knee.
-    :param seeds: How often each.
+    :param seeds: How often each of them is trained again.
     """
 
     top: int = Field(3, ge=1, le=MOST)
@@ -62,7 +62,7 @@ class SearchSettings(Section):
         (``shared_ratio: 1.0``) or of one layer's (``layer0.shared_ratio: 1.0``). What is left out is its first option.
     :param retries: How often a trial goes on from its last checkpoint after the death of its worker.
     :param workers: Trials at the same time; ``auto``: as many as the processors allow; 0: in this process, one by one.
-    :param sampler: What proposes candidates.
+    :param sampler: Name of the sampler that proposes candidates.
     :param seed: Seed of the sampler and of every training.
     :param cpus: Processors, and threads, of each trial.
     :param gpus: GPUs of each trial; a fraction puts several trials on one.

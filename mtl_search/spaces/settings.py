@@ -73,10 +73,10 @@ class Training(Section):
     :param epochs: Passes over the training split.
     :param batch_size: Samples per step; a last incomplete batch is left out.
     :param learning_rate: Highest learning rate of AdamW.
-    :param weight_decay: Of AdamW, on weights; biases and norms are not decayed.
+    :param weight_decay: Weight decay of AdamW, on weights; biases and norms are not decayed.
     :param schedule: ``one_cycle`` (Smith & Topin, 2018), ``cosine``, ``step`` (halved after half of them), ``poly``
         (falls to 0 as the 0.9th power of what is left; Chen et al., TPAMI 2018) or ``constant``; stepped every batch.
-    :param label_smoothing: Of the cross entropy, 0 to below 1.
+    :param label_smoothing: Label smoothing of the cross entropy, 0 to below 1.
     :param balancing: How the losses or gradients of the tasks are combined: a name, or a mapping of ``name`` and its
         options, see ``mtl-search list balancings``.
     :param augmentation: How training samples are moved at random; not at all if left out.

@@ -93,7 +93,7 @@ class Options(Section):
 class SpaceSettings(Options):
     """What is left to choose.
 
-    :param bank: By default ``paper``; for a ``vector`` backbone ``vector``.
+    :param bank: Banks of primitives to choose from; by default ``paper``, for a ``vector`` backbone ``vector``.
     :param layers: Options of single layers, by their number from 0, instead of the general ones.
     :param training: Settings of ``training`` that are chosen for each candidate: a list of values, or for a number
         ``{low, high}``, with ``log: true`` on a logarithmic scale. The values under ``training`` itself are then those

@@ -36,7 +36,7 @@ def check_dataset(source: type[DatasetSource] | Callable[..., Any], **options: A
     """Check that a dataset keeps the contract. It is loaded three times; give options that make it small.
 
     :param source: A class derived from ``DatasetSource``, or a function marked with ``@dataset_function``.
-    :param options: Its options, as ``dataset:`` in an experiment has them.
+    :param options: Options of the dataset, as ``dataset:`` in an experiment has them.
     :raises AssertionError: If a rule is broken: the sentence says which, with what input, and what was found.
     """
     name = getattr(source, "__name__", "dataset")

@@ -48,7 +48,7 @@ MAP_KINDS: Sequence[Kind] = ("plain", "residual", "bottleneck")
 def check_method(method: Method | type[Method], maps: bool = True, rows: bool = True) -> None:
     """Check that a method keeps the contract.
 
-    :param method: With its options; a class is taken with its default ones.
+    :param method: The method, with its options; a class is taken with its default ones.
     :param maps: Whether it is for dense tasks, too, as all that come with the package are.
     :param rows: Whether it is for the rows of a table, too.
     :raises AssertionError: If a rule is broken: the sentence says which, with what input, and what was found.

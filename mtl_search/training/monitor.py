@@ -19,8 +19,8 @@ class Phase:
     """What one phase of a training took.
 
     :param epochs: Passes over its training samples.
-    :param samples: Samples seen.
-    :param seconds: Spent on training.
+    :param samples: Number of samples that it has seen.
+    :param seconds: Seconds that were spent on training.
     :param macs: Multiply-accumulates, forward and backward.
     """
 

@@ -15,9 +15,9 @@ from mtl_search.spaces.settings import Training
 class Group:
     """Parameters that the optimiser treats in their own way.
 
-    :param parameters: Of the network, or learned besides it.
-    :param rate: Their learning rate, in that of all others.
-    :param weight_decay: Their weight decay.
+    :param parameters: Parameters of the network, or others that are learned with it.
+    :param rate: Learning rate of the group, in units of that of all others.
+    :param weight_decay: Weight decay of the group.
     """
 
     parameters: Sequence[nn.Parameter]

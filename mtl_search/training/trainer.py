@@ -35,9 +35,9 @@ BACKWARD_MACS = 2
 class Epoch:
     """One pass over the training split.
 
-    :param number: From 1, within its phase.
+    :param number: Number of the epoch within its phase, from 1.
     :param loss: Sum over tasks of the mean loss over its steps, of those in which a task has a target.
-    :param samples: Samples seen.
+    :param samples: Number of samples that it has seen.
     :param seconds: Since the previous epoch.
     :param macs: Multiply-accumulates spent, forward and backward.
     :param phase: What is trained: ``training`` is that of the network that is measured in the end.
@@ -58,10 +58,10 @@ class Trainer:
     order of the samples stay the same.
 
     :param model: Maps inputs to a dictionary of outputs, task by task. Moved to the device.
-    :param tasks: What to predict.
+    :param tasks: The tasks that are to be predicted.
     :param dataset: Trained on its split ``train``.
     :param settings: Epochs, batch, optimiser, schedule, balancing, augmentation, device.
-    :param seed: Of the order of the samples, and of their augmentation.
+    :param seed: Seed of the order of the samples, and of their augmentation.
     :param groups: Parameters with a learning rate or weight decay of their own.
     :param phase: Name of the phase, in the epochs.
     :param observer: Called with the trainer after every epoch, outside the time that is counted; must change nothing.

@@ -102,7 +102,7 @@ def network_of(baseline: Baseline, problem: MethodContext) -> nn.Module:
     """What a method ends with; not trained where that is what it begins with."""
     if type(baseline.method).train is Method.train:
         return baseline.method.build(problem)
-    return solve(baseline.method, problem).finished.model
+    return solve(baseline.method, problem).trained.model
 
 
 @pytest.mark.parametrize("baseline", load_baselines(["all"]), ids=lambda baseline: baseline.key)

@@ -46,7 +46,7 @@ def layout(title: str, height: int = HEIGHT, wrap: int = 42) -> dict[str, Any]:
     """What every figure's layout begins with: a title in place of that of the vertical axis, colours, margins.
 
     :param title: Wrapped after ``wrap`` characters, so that it fits on a phone.
-    :param height: Pixels.
+    :param height: Height of the figure in pixels.
     """
     lines = wrapped(title, wrap)
     return {
