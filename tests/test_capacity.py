@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search.cli.checking import check
 from mtl_search.comparison import compare as comparison
 from mtl_search.errors import UserError
 from mtl_search.execution.capacity import check_capacity, this_machine
 from mtl_search.internal.processors import processors
 from mtl_search.searching import run as runner
+from mtl_search.searching.check import check
 from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.search_settings import SearchSettings
 
@@ -69,7 +69,7 @@ def test_processors_count_as_well() -> None:
 
 def test_a_search_in_this_process_reserves_nothing() -> None:
     small = ["dataset.train=200", "dataset.val=50", "dataset.test=50", "training.batch_size=50"]
-    assert check(load_experiment("quickstart", [*small, f"search.gpus={TOO_MANY}", "search.workers=0"]))["tasks"]
+    assert check(load_experiment("quickstart", [*small, f"search.gpus={TOO_MANY}", "search.workers=0"])).tasks
 
 
 @pytest.mark.skipif(GPUS > 0, reason="this machine has what the experiment asks for")

@@ -192,7 +192,7 @@ def test_what_can_be_mended_is_mended_the_first_time(
     )
     run = load_run(folder)
     assert timeless(run) == timeless(undisturbed)
-    assert status(run)["remarks"] == []
+    assert status(run).remarks == []
     if name == "foreign names":
         for mine in ("007", "99"):
             assert (folder / "checkpoints" / mine / "weights.safetensors").read_text() == "mine"
