@@ -168,11 +168,16 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def report(run: RunArgument) -> None:
+def report(
+    run: RunArgument,
+    plotly: Annotated[
+        Path | None, typer.Option(help="Share plotly.js with other pages in this file, instead of one in each.")
+    ] = None,
+) -> None:
     """Render the pages and report.json again from the folder."""
     from mtl_search.reporting.search_page import write_report
 
-    say(write_report(run))
+    say(write_report(run, plotly))
 
 
 @app.command()

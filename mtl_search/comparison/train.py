@@ -29,7 +29,7 @@ def train(
 
     :param what: A run or its folder, of which a trial is taken; an architecture or its JSON file; or the name or the
         YAML file of a baseline.
-    :param which: Of a run ``knee``, ``best``, ``smallest`` or the number of a trial, as everywhere
+    :param which: The trial of a run: ``knee``, ``best``, ``smallest`` or a number, as everywhere
         (:func:`~mtl_search.runs.picks.pick`); the knee if left out, or the best where the front has none.
     :param dataset: Name of a dataset, with its default options and the backbone that comes with it.
     :param like: An experiment, its name or its file, that brings dataset, backbone and training.

@@ -59,7 +59,7 @@ def show(what: Architecture | Run | str | Path, which: str | int | None = None) 
     """An architecture: its layers, what they share, its drawing, and of a trial its cost.
 
     :param what: An architecture or its JSON file; or a run or its folder, of which a trial is taken.
-    :param which: Of a run ``knee``, ``best``, ``smallest`` or the number of a trial, as everywhere
+    :param which: The trial of a run: ``knee``, ``best``, ``smallest`` or a number, as everywhere
         (:func:`~mtl_search.runs.picks.pick`); the knee if left out, or the best where the front has none.
     :raises UserError: If there is no such file, run or trial.
     """
