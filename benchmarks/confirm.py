@@ -59,7 +59,7 @@ import numpy as np
 from mtl_search import cost
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, Split
-from mtl_search.evaluation import Course, Entrant, Report
+from mtl_search.evaluation import Entrant, EvaluationOptions, Report
 from mtl_search.metrics.intervals import interval
 from mtl_search.metrics.pareto import axis_value, hypervolume
 from mtl_search.runs.belief import Beliefs
@@ -138,7 +138,7 @@ class Problem:
         self.points, self.volume = points, self._volume(points)
 
     def evaluate(
-        self, what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+        self, what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
     ) -> Iterator[Report]:
         """A training: its quality is a draw."""
         assert isinstance(what, Architecture)

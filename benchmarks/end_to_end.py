@@ -224,7 +224,7 @@ def run_timed() -> None:
             ("experiment checked", runner, "check_experiment"),
             ("Ray started", engine.ray, "init"),
             ("booking", Campaign, "ask", "report", "fail"),
-            ("sampler", samplers.Proposals, "ask", "tell"),
+            ("sampler", samplers.Study, "ask", "tell"),
             ("files", RunWriter, *writes),
             ("tensors fetched", engine, "_unpacked"),
             ("Ray stopped", engine.ray, "shutdown"),
@@ -241,13 +241,13 @@ def counted(clock: Clock) -> dict[str, dict[str, float]]:
     return {"seconds": dict(clock.seconds), "processor": dict(clock.processor), "calls": dict(clock.calls)}
 
 
-def evaluate_timed(what: Any, dataset: Any, training: Any, seed: int, course: Any, *, times: Path) -> Iterator[Any]:
+def evaluate_timed(what: Any, dataset: Any, training: Any, seed: int, options: Any, *, times: Path) -> Iterator[Any]:
     """In a worker: the evaluation that searches do, and a line with its times."""
     from mtl_search import cost, evaluation
     from mtl_search.training.trainer import DeviceSplit, Trainer
 
     began, clock = time.time(), Clock()
-    reports = evaluation.evaluate_by_epoch(what, dataset, training, seed, course)
+    reports = evaluation.evaluate_by_epoch(what, dataset, training, seed, options)
     with ExitStack() as stack:
         for piece, home, *names in (
             (TRAINING, Trainer, "_epoch"),

@@ -114,7 +114,7 @@ def scores_of(parameters: float, shared: float) -> dict[str, float]:
     return {f"{task}/{metric}": accuracy for task in ("left", "right") for metric in ("accuracy", "loss")}
 
 
-def stub(architecture: Any, dataset: Any, training: Any, seed: int, course: Any) -> Iterator[Any]:
+def stub(architecture: Any, dataset: Any, training: Any, seed: int, options: Any) -> Iterator[Any]:
     """A training that takes no time."""
     from mtl_search.evaluation import Report
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mtl_search import Architecture, Training, load_dataset, load_experiment, search
 from mtl_search.datasets import Dataset
-from mtl_search.evaluation import Course, Report
+from mtl_search.evaluation import EvaluationOptions, Report
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def sleep_one_second(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     """A training that only takes time; its start stands where the loss would."""
     start = time.time()

@@ -67,7 +67,7 @@ from mtl_search.metrics.pareto import axis_value, direction_of, front_mask, hype
 from mtl_search.runs.environment import describe_environment
 from mtl_search.runs.folder import load_run
 from mtl_search.runs.writer import RunWriter
-from mtl_search.samplers.study import Proposals, Told
+from mtl_search.samplers.study import Study, Told
 from mtl_search.searching.loop import Campaign
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.architecture import Architecture
@@ -163,7 +163,7 @@ class World:
     def train(self, campaign: Campaign, job: Job, epoch: int) -> bool:
         """Report what the table has for an epoch, as a worker would; whether the trial goes on."""
         scores = self.scores[job.what.id][epoch - 1]
-        asked = scores if epoch in job.course.scored_after else {}
+        asked = scores if epoch in job.options.scored_after else {}
         goes_on = campaign.report(job.number, Report(epoch, 0.0, 0.0, scores=asked))
         if goes_on and epoch == self.experiment.training.epochs:
             return campaign.report(job.number, Report(epoch, 0.0, 0.0, scores=scores, done=True))
@@ -202,7 +202,7 @@ def replay(setting: Setting, seed: int, world: World) -> list[Point]:
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         writer = RunWriter(Path(folder) / "run", describe_environment(seed), world.dataset.score_names)
         writer.begin(experiment)
-        proposals = Proposals(
+        proposals = Study(
             space, experiment.objectives, world.cost_of, setting.sampler, seed, None, stopped=setting.told
         )
         progress = Progress(len(world.scores), epochs, None)

@@ -8,6 +8,7 @@ import importlib
 TYPE_CHECKING = False  # type checkers take it for true, and `typing` takes longer to load than all of this
 if TYPE_CHECKING:
     from mtl_search.comparison.compare import compare as compare
+    from mtl_search.comparison.train import train as train
     from mtl_search.datasets import Split as Split
     from mtl_search.datasets import load_dataset as load_dataset
     from mtl_search.datasets import make_dataset as make_dataset
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from mtl_search.internal.own_code import own_code_allowed as own_code_allowed
     from mtl_search.networks.network import build_model as build_model
     from mtl_search.reporting.search_page import write_report as write_report
+    from mtl_search.reporting.show import show as show
     from mtl_search.runs.folder import load_run as load_run
+    from mtl_search.runs.status import status as status
+    from mtl_search.searching.check import check as check
     from mtl_search.searching.run import resume as resume
     from mtl_search.searching.run import search as search
     from mtl_search.spaces.architecture import Architecture as Architecture
@@ -39,6 +43,10 @@ _HOMES = {
     "LayerChoice": "spaces.architecture",
     "Stage": "spaces.architecture",
     "compare": "comparison.compare",
+    "train": "comparison.train",
+    "show": "reporting.show",
+    "status": "runs.status",
+    "check": "searching.check",
     "Split": "datasets",
     "load_dataset": "datasets",
     "make_dataset": "datasets",

@@ -148,8 +148,8 @@ def decoder(taps: Sequence[Features], outputs: Sequence[int], channels: int) -> 
     """The decoders of dense tasks.
 
     :param taps: Features that they read, finest first.
-    :param outputs: Of each task.
-    :param channels: Of each decoder.
+    :param outputs: Numbers that each task puts out at a pixel.
+    :param channels: Channels of each task's decoder.
     """
     width, finest = len(outputs) * channels, taps[0].height * taps[0].width
     weights = sum(outputs) * channels

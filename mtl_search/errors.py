@@ -85,7 +85,7 @@ class RunFolderError(UserError):
 class ChangedError(UserError):
     """A run is to go on, and what its trials depend on is not what it was.
 
-    :param path: The run's folder.
+    :param path: Path of the run's folder.
     :param differences: What has changed, each as ``what: before -> now``.
     """
 
@@ -116,7 +116,7 @@ class DivergedError(MTLSearchError):
 class StorageError(MTLSearchError):
     """A run's folder can no longer be written. What was written before is whole.
 
-    :param path: The folder.
+    :param path: Path of the folder that can no longer be written.
     :param cause: What the system says.
     :param command: What goes on with it; ``None`` if nothing does.
     """
@@ -141,8 +141,8 @@ class ClusterError(MTLSearchError):
 class AllFailedError(MTLSearchError):
     """A search given up because all of its trials failed alike.
 
-    :param count: Trials that failed.
-    :param reason: Of all of them.
+    :param count: Number of trials that failed.
+    :param reason: The reason that all of them failed for.
     """
 
     def __init__(self, count: int, reason: str) -> None:

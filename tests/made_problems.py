@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from made_networks import made_tasks
 from mtl_search.datasets import Dataset, Split, make_dataset
-from mtl_search.methods import Problem
+from mtl_search.methods import MethodContext
 from mtl_search.spaces.architecture import Backbone, Kind, Stage
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Classification
@@ -34,13 +34,13 @@ def made_dataset(
     return make_dataset("made", tuple(tasks), splits)
 
 
-def made_problem(tasks: int = 2, kind: Kind = "plain", stem: int = 4, seed: int = 0, **training: Any) -> Problem:
+def made_problem(tasks: int = 2, kind: Kind = "plain", stem: int = 4, seed: int = 0, **training: Any) -> MethodContext:
     """A problem of so many tasks.
 
     :param training: Settings other than those of ``TRAINING``.
     """
     settings = TRAINING.model_copy(update=training)
-    return Problem(made_backbone(kind, stem), made_dataset(made_tasks(tasks)), settings, seed)
+    return MethodContext(made_backbone(kind, stem), made_dataset(made_tasks(tasks)), settings, seed)
 
 
 def operators_of(work: Callable[[], object]) -> list[str]:

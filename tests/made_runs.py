@@ -22,9 +22,18 @@ ENVIRONMENT = {
 }
 
 
+PLAIN = (
+    "space.bank=[paper, linear, orthonormal]",
+    "space.training={}",
+    "search.points=[]",
+    "training.learning_rate=0.003",
+)
+"""Nothing of the training is chosen, and nothing is tried first."""
+
+
 def made_experiment(changes: Sequence[str] = ()) -> Experiment:
-    """The quickstart experiment with some keys changed, each ``dotted.key=value``."""
-    return load_experiment("quickstart", changes)
+    """The quickstart experiment in a space of its own, with some keys changed, each ``dotted.key=value``."""
+    return load_experiment("quickstart", [*PLAIN, *changes])
 
 
 def made_trial(number: int, architecture: Architecture, tasks: Sequence[str] = ("left", "right")) -> Trial:

@@ -12,7 +12,7 @@ from made_dense import ALL_MAPS, MIXED, made_squares
 from made_networks import made_tasks, single_threaded
 from made_problems import made_dataset, made_problem, operators_of, solve
 from mtl_search.errors import FieldError
-from mtl_search.evaluation import Course, Entrant, evaluate_by_epoch
+from mtl_search.evaluation import Entrant, EvaluationOptions, evaluate_by_epoch
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import make_method
 from mtl_search.methods.hard_sharing import HardSharing
@@ -152,8 +152,8 @@ def test_only_training_batches_are_moved(applied: list[int]) -> None:
     """Neither what is scored nor what the cosines between gradients are measured on."""
     problem = made_problem(augmentation=BOTH)
     entrant = Entrant(HardSharing(), problem.backbone, cosines=True)
-    course = Course(scored_after=(1,))
-    *_, last = evaluate_by_epoch(entrant, problem.dataset, problem.training, 0, course, split="val")
+    options = EvaluationOptions(scored_after=(1,))
+    *_, last = evaluate_by_epoch(entrant, problem.dataset, problem.training, 0, options, split="val")
     assert last.scores
     assert last.details["cosines"]
     assert applied == [16] * 4 * 2, "4 steps in each of 2 epochs"

@@ -16,7 +16,7 @@ from made_problems import TRAINING, made_backbone, made_dataset
 from mtl_search.datasets import Dataset, Split
 from mtl_search.internal.arrays import Array, FileArray
 from mtl_search.internal.registry import TASKS
-from mtl_search.methods import Problem
+from mtl_search.methods import MethodContext
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.training.batches import (
     MEMORY_SHARE,
@@ -174,7 +174,7 @@ def test_where_samples_are_held_changes_no_training(
     for fixtures, data in (([], dataset), (["no_room"], dataset), (["no_memory"], in_files(dataset, tmp_path))):
         for name in fixtures:
             request.getfixturevalue(name)
-        problem = Problem(made_backbone(), data, TRAINING)
+        problem = MethodContext(made_backbone(), data, TRAINING)
         model = HardSharing().build(problem)
         epochs = list(problem.trainer(model).epochs())
         scores = scores_on(model, data.tasks, data, "val", CPU)
@@ -223,7 +223,7 @@ def test_the_batch_is_halved_until_it_fits_and_stays_so(
     error: RuntimeError, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The 32 samples are scored once each, whatever had to be tried."""
-    model = HardSharing().build(Problem(made_backbone(), dataset, TRAINING))
+    model = HardSharing().build(MethodContext(made_backbone(), dataset, TRAINING))
     expected = scores_on(model, dataset.tasks, dataset, "val", CPU)
     monkeypatch.setattr("mtl_search.training.scoring.LARGEST_BATCH", {"cpu": LargestBatch(64)})
     narrow = Narrow(model, 12, error)
@@ -252,7 +252,7 @@ def test_no_room_for_one_sample_is_an_error(dataset: Dataset, monkeypatch: pytes
 
 def test_large_pictures_are_scored_few_at_a_time(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = math.prod(dataset.input_shape[1:])
-    model = HardSharing().build(Problem(made_backbone(), dataset, TRAINING))
+    model = HardSharing().build(MethodContext(made_backbone(), dataset, TRAINING))
     expected = scores_on(model, dataset.tasks, dataset, "val", CPU)
     monkeypatch.setattr("mtl_search.training.batches.PIXELS_AT_ONCE", 20 * pixels + 1)
     wide = Narrow(model, room=64)

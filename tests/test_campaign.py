@@ -15,11 +15,11 @@ from mtl_search.runs.folder import load_run
 from mtl_search.runs.provenance import begin_environment
 from mtl_search.runs.trial import State
 from mtl_search.runs.writer import RunWriter
-from mtl_search.samplers.study import Proposals
+from mtl_search.samplers.study import Study
 from mtl_search.searching.loop import Campaign
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment, load_experiment
-from mtl_search.training.trainer import Checkpoint
+from mtl_search.training.checkpoint import Checkpoint
 
 EPOCHS = 4
 
@@ -41,9 +41,7 @@ def campaign_in(folder: Path, experiment: Experiment, dataset: Dataset) -> Campa
     writer = RunWriter(folder, begin_environment(experiment, dataset), dataset.score_names, measured)
     (writer.go_on if goes_on else writer.begin)(experiment)
     cost_of = functools.partial(estimate, tasks=dataset.tasks, input_shape=dataset.input_shape)
-    proposals = Proposals(
-        experiment.proposal_space, experiment.objectives, cost_of, "random", 0, folder / "journal.log"
-    )
+    proposals = Study(experiment.proposal_space, experiment.objectives, cost_of, "random", 0, folder / "journal.log")
     campaign = Campaign(experiment, dataset, writer, proposals, Progress(experiment.search.trials, EPOCHS, None))
     if goes_on:
         campaign.take_up(load_run(folder))
@@ -74,10 +72,10 @@ def test_trials_under_way_go_on_from_their_own_checkpoints(
     after = campaign_in(tmp_path / "run", experiment, dataset)
     again = [asked(after) for _ in range(2)]
     assert [job.number for job in again] == [second.number, third.number]
-    start = again[0].course.start
+    start = again[0].options.start
     assert start is not None
     assert (start.epoch, start.tensors["weights"].item()) == (2, second.number)
-    assert again[1].course.start is None
+    assert again[1].options.start is None
 
 
 def test_a_rung_that_was_reached_decides_as_it_would_have(
@@ -97,7 +95,7 @@ def test_a_rung_that_was_reached_decides_as_it_would_have(
     again = [asked(after) for _ in range(2)]
     assert [job.number for job in again] == [job.number for job in jobs if job.number != dominated]
     for job in again:
-        start = job.course.start
+        start = job.options.start
         assert start is not None
         assert start.tensors["weights"].item() == job.number, "the state of another must not be lost with the stopped"
     assert load_run(tmp_path / "run").trial(dominated).state is State.STOPPED

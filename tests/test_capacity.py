@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search.cli.checking import check
 from mtl_search.comparison import compare as comparison
 from mtl_search.errors import UserError
 from mtl_search.execution.capacity import check_capacity, this_machine
 from mtl_search.internal.processors import processors
 from mtl_search.searching import run as runner
+from mtl_search.searching.check import check
 from mtl_search.spaces.experiment import load_experiment
-from mtl_search.spaces.settings import Search
+from mtl_search.spaces.search_settings import SearchSettings
 
 GPUS = int(this_machine()["GPU"])
 TOO_MANY = GPUS + 1
@@ -34,13 +34,13 @@ THERE = f"this machine has {GPUS or 'none'}"
 )
 def test_what_no_machine_has_is_refused(cpus: int, gpus: float, machines: list[dict[str, float]], said: str) -> None:
     with pytest.raises(UserError) as refused:
-        check_capacity(Search(cpus=cpus, gpus=gpus), machines, "here")
+        check_capacity(SearchSettings(cpus=cpus, gpus=gpus), machines, "here")
     assert str(refused.value).startswith(said)
 
 
 @pytest.mark.parametrize(("cpus", "gpus"), [(8, 0), (2, 0.5), (2, 2)])
 def test_what_one_machine_has_is_not(cpus: int, gpus: float) -> None:
-    check_capacity(Search(cpus=cpus, gpus=gpus), [{"CPU": 8}, {"CPU": 2, "GPU": 2}], "here")
+    check_capacity(SearchSettings(cpus=cpus, gpus=gpus), [{"CPU": 8}, {"CPU": 2, "GPU": 2}], "here")
 
 
 def test_search_and_check_refuse_before_any_data_is_read(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_processors_count_as_well() -> None:
 
 def test_a_search_in_this_process_reserves_nothing() -> None:
     small = ["dataset.train=200", "dataset.val=50", "dataset.test=50", "training.batch_size=50"]
-    assert check(load_experiment("quickstart", [*small, f"search.gpus={TOO_MANY}", "search.workers=0"]))["tasks"]
+    assert check(load_experiment("quickstart", [*small, f"search.gpus={TOO_MANY}", "search.workers=0"])).tasks
 
 
 @pytest.mark.skipif(GPUS > 0, reason="this machine has what the experiment asks for")

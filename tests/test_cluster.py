@@ -13,7 +13,7 @@ from ray.cluster_utils import Cluster
 
 from made_faults import assert_whole, trials_ended
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.evaluation import Course, Report, evaluate_by_epoch
+from mtl_search.evaluation import EvaluationOptions, Report, evaluate_by_epoch
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import search
@@ -25,13 +25,13 @@ TRIALS = 9
 
 
 def say_where(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     """A real training; the node that it ran on stands where a loss would."""
     node = int(ray.get_runtime_context().get_node_id()[:8], 16)
     inputs = dataset.splits["train"].inputs
     assert not inputs.flags.owndata, "read where Ray keeps it for all workers of a node"
-    for report in evaluate_by_epoch(architecture, dataset, training, seed, course):
+    for report in evaluate_by_epoch(architecture, dataset, training, seed, options):
         time.sleep(0.5)
         yield replace(report, scores={**report.scores, "left/loss": float(node)}) if report.scores else report
 

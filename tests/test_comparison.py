@@ -18,7 +18,7 @@ from mtl_search.comparison.results import load_comparison, outcome_folder
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, FieldError, RunFolderError, SearchInterruptedError, UserError
-from mtl_search.evaluation import Course, Entrant, Report, entrant_of
+from mtl_search.evaluation import Entrant, EvaluationOptions, Report, entrant_of
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import OUTCOMES
 from mtl_search.metrics.relative_gain import delta_m
@@ -80,13 +80,13 @@ def made_report(what: Architecture | Entrant, seed: int, value: float | None = N
 
 
 def succeed(
-    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     yield made_report(what, seed)
 
 
 def fail_hard_sharing(
-    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     if entrant_of(what).method.name == "hard_sharing" and seed == 2:
         raise ValueError("no luck")
@@ -94,7 +94,7 @@ def fail_hard_sharing(
 
 
 def fail(
-    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     raise ValueError("no luck")
     yield
@@ -119,7 +119,7 @@ def test_the_test_split_is_all_that_is_measured_on_and_not_trained_on(run: Run) 
     seen = []
 
     def look(
-        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
     ) -> Iterator[Report]:
         seen.append({name: len(split) for name, split in dataset.splits.items()})
         yield made_report(what, seed)
@@ -155,7 +155,7 @@ def test_the_same_call_goes_on_where_it_was_interrupted(run: Run) -> None:
     calls: list[tuple[str, int]] = []
 
     def interrupt_third(
-        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
     ) -> Iterator[Report]:
         if len(calls) == 3:
             raise KeyboardInterrupt
@@ -195,7 +195,7 @@ def test_a_failed_training_is_named_and_trained_again_by_the_same_call(run: Run)
 
 def test_scores_that_are_not_finite_are_a_failure(run: Run) -> None:
     def score_nan(
-        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+        what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
     ) -> Iterator[Report]:
         yield made_report(what, seed, float("nan"))
 

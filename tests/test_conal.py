@@ -12,7 +12,7 @@ from made_networks import single_threaded
 from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.errors import UserError
 from mtl_search.internal.gradients import task_gradients
-from mtl_search.methods import Finished, Problem, make_method
+from mtl_search.methods import MethodContext, TrainedModel, make_method
 from mtl_search.methods._bilevel import Search
 from mtl_search.methods._conflicts import resolve_conflicts
 from mtl_search.methods._search_log import SearchLog
@@ -43,14 +43,14 @@ def made_dataset(kind: str, seed: int, samples: int = 640, tasks: int = 2) -> Da
 
 def made_problem(
     kind: str = "opposed", seed: int = 0, *, tasks: int = 2, widths: tuple[int, ...] = (3, 4), **training: Any
-) -> Problem:
+) -> MethodContext:
     settings = Training(batch_size=32, learning_rate=1e-2, device="cpu", **training)
-    return Problem(
+    return MethodContext(
         Backbone(tuple(Stage(width) for width in widths)), made_dataset(kind, seed, tasks=tasks), settings, seed
     )
 
 
-def made_search(problem: Problem, epochs: int = 1, **options: Any) -> Search:
+def made_search(problem: MethodContext, epochs: int = 1, **options: Any) -> Search:
     """A search in float64, moved off its start, where heads are zero and private modules are copies of the trunk."""
     method = CoNAL(**options)
     model = method.build(problem)
@@ -66,7 +66,7 @@ def made_losses(search: Search) -> Tensor:
     return search.losses(inputs.double(), targets)
 
 
-def found_by(problem: Problem, **options: Any) -> tuple[list[Path], SearchLog]:
+def found_by(problem: MethodContext, **options: Any) -> tuple[list[Path], SearchLog]:
     """The outcome of a search, without the training after it."""
     method, log = CoNAL(**options), SearchLog([shape.name for shape in problem.shapes])
     steps = method._find(problem, log)
@@ -77,7 +77,7 @@ def found_by(problem: Problem, **options: Any) -> tuple[list[Path], SearchLog]:
             return end.value, log
 
 
-def run(method: CoNAL, problem: Problem) -> tuple[list[Epoch], Finished]:
+def run(method: CoNAL, problem: MethodContext) -> tuple[list[Epoch], TrainedModel]:
     epochs, steps = [], method.train(problem)
     while True:
         try:

@@ -47,8 +47,8 @@ def test_confirmations_are_trials_of_the_budget(run: Run, problem: Problem) -> N
     assert [(one.trial, one.seed) for one in run.confirmations] == [(one, seed) for seed in seeds for one in chosen]
     for one in run.confirmations:
         assert one.accuracy == pytest.approx(problem.drawn(run.trial(one.trial).architecture.id, one.seed))
-    assert not status(run)["ended_early"]
-    assert status(run)["confirmations"] == {"asked": 4, "trained": 4}
+    assert not status(run).ended_early
+    assert status(run).confirmations == {"asked": 4, "trained": 4}
 
 
 def test_the_means_count_all_trainings_of_a_trial(run: Run) -> None:
@@ -136,7 +136,7 @@ def test_a_confirmation_that_fails_is_told_and_tells_nothing(problem: Problem, t
     run = search(asked(problem), problem.dataset, out=tmp_path / "run", evaluate=fails_again)
     assert [one.error for one in run.confirmations] == ["RuntimeError: out of luck"] * 4
     assert all(one.trainings == 1 for one in run.beliefs.of("accuracy").estimates.values())
-    assert not status(run)["ended_early"]
+    assert not status(run).ended_early
 
 
 def test_confirming_must_leave_something_to_search(problem: Problem) -> None:

@@ -13,7 +13,7 @@ from mtl_search.comparison.results import Comparison, load_comparison
 from mtl_search.comparison.summary import by_key, difference, entrants_of
 from mtl_search.datasets import Dataset
 from mtl_search.errors import SearchInterruptedError, UserError
-from mtl_search.evaluation import Course, Entrant, evaluate_by_epoch
+from mtl_search.evaluation import Entrant, EvaluationOptions, evaluate_by_epoch
 from mtl_search.exporting.export import export
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.searching.run import search
@@ -176,12 +176,12 @@ class Cut:
         dataset: Dataset,
         training: Training,
         seed: int,
-        course: Course,
+        options: EvaluationOptions,
     ) -> Any:
         if len(self.calls) == self.at:
             raise KeyboardInterrupt
         self.calls.append((repr(what), seed))
-        yield from evaluate_by_epoch(what, dataset, training, seed, course, split="test" if seed else "val")
+        yield from evaluate_by_epoch(what, dataset, training, seed, options, split="test" if seed else "val")
 
 
 def test_the_same_call_goes_on_whatever_it_was_cut_off_in(tmp_path: Path) -> None:

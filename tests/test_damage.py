@@ -13,14 +13,14 @@ from safetensors.torch import save_file
 from made_faults import assert_whole, timeless
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import RunFolderError
-from mtl_search.evaluation import Course, Report
+from mtl_search.evaluation import EvaluationOptions, Report
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.status import status
 from mtl_search.searching.run import resume, search
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.spaces.settings import Training
-from mtl_search.training.trainer import Checkpoint
+from mtl_search.training.checkpoint import Checkpoint
 
 TRIALS, EPOCHS = 5, 4
 SETTINGS = [
@@ -39,10 +39,10 @@ class CutError(BaseException):
 
 
 def train(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     """A training that takes no time; what it ends with depends on the architecture alone."""
-    first = (course.start.epoch if course.start else 0) + 1
+    first = (options.start.epoch if options.start else 0) + 1
     best = 0.4 + 0.1 * architecture.width_multiplier - 0.05 * architecture.layers[0].shared_ratio
     for epoch in range(first, EPOCHS + 1):
         checkpoint = Checkpoint({"weights": torch.full((3,), float(epoch))}, {"epoch": epoch})
@@ -52,10 +52,10 @@ def train(
 
 
 def cut_off_in_the_fourth(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     begun.append(architecture)
-    for report in train(architecture, dataset, training, seed, course):
+    for report in train(architecture, dataset, training, seed, options):
         if len(begun) == 4 and report.epoch == 3:
             raise CutError
         yield report
@@ -192,7 +192,7 @@ def test_what_can_be_mended_is_mended_the_first_time(
     )
     run = load_run(folder)
     assert timeless(run) == timeless(undisturbed)
-    assert status(run)["remarks"] == []
+    assert status(run).remarks == []
     if name == "foreign names":
         for mine in ("007", "99"):
             assert (folder / "checkpoints" / mine / "weights.safetensors").read_text() == "mine"
@@ -343,7 +343,7 @@ def test_a_checkpoint_of_another_network_begins_its_trial_again(
 
 
 def cut_off_at_once(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     raise CutError
     yield

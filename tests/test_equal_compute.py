@@ -16,7 +16,7 @@ from mtl_search.comparison.results import Comparison, load_comparison
 from mtl_search.comparison.summary import entrants_of, qualities_by_seed, twins_of
 from mtl_search.datasets import Dataset
 from mtl_search.errors import RunFolderError, UserError
-from mtl_search.evaluation import Course, Entrant, Report, entrant_of, evaluate_by_epoch
+from mtl_search.evaluation import Entrant, EvaluationOptions, Report, entrant_of, evaluate_by_epoch
 from mtl_search.runs.folder import Run
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import load_experiment
@@ -87,18 +87,18 @@ def test_the_page_tells_of_the_three_budgets(found: Comparison) -> None:
 
 
 def fail(
-    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     raise ValueError("no luck")
     yield
 
 
 def fail_single_task(
-    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, course: Course
+    what: Architecture | Entrant, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     if entrant_of(what).method.name == "single_task":
         raise ValueError("no luck")
-    yield from evaluate_by_epoch(what, dataset, training, seed, course, "test")
+    yield from evaluate_by_epoch(what, dataset, training, seed, options, "test")
 
 
 def test_a_twin_of_what_failed_fails_with_the_reason(tmp_path: Path) -> None:

@@ -151,12 +151,12 @@ def test_where_the_implementation_deploy_is_used_first_does_not_matter() -> None
 def test_every_method_is_rebuilt_and_deployed(name: str, kind: str) -> None:
     problem = made_problem(kind=kind, epochs=1)  # type: ignore[arg-type]
     method = make_method(name, {})
-    finished = solve(method, problem).finished
-    details = json.loads(json.dumps(finished.details))
+    trained = solve(method, problem).trained
+    details = json.loads(json.dumps(trained.details))
     network = method.rebuild(problem, details)
-    network.load_state_dict(finished.model.state_dict())
+    network.load_state_dict(trained.model.state_dict())
     x = torch.randn(5, *problem.input_shape)
-    assert_equal(finished.model, deployed(network, problem.input_shape), x, 1e-5)
+    assert_equal(trained.model, deployed(network, problem.input_shape), x, 1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from made_problems import TRAINING, made_problem, solve
 from mtl_search import cost
 from mtl_search.datasets import Split, make_dataset
 from mtl_search.errors import FieldError, UserError
-from mtl_search.methods import Problem, make_method
+from mtl_search.methods import MethodContext, make_method
 from mtl_search.methods.interrogate import INITIALISATION, GatedTrainer, Interrogate, module_macs, prune
 from mtl_search.methods.single_task import SingleTask
 from mtl_search.networks.gated import GatedNetwork, Gates, open_gates
@@ -32,7 +32,7 @@ counts = pytest.mark.parametrize("count", [1, 2, 3])
 
 
 @pytest.fixture
-def problem() -> Problem:
+def problem() -> MethodContext:
     """Tasks ``a`` and ``b``; a stem, two modules and one that strides."""
     return made_problem()
 
@@ -151,7 +151,7 @@ def test_pruned_is_masked(kind: Kind, stem: int, count: int, share: float | str)
 
 @backbones
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
-def test_one_task_alone_costs_no_more_than_all(kind: Kind, stem: int, share: float, problem: Problem) -> None:
+def test_one_task_alone_costs_no_more_than_all(kind: Kind, stem: int, share: float, problem: MethodContext) -> None:
     pruned = prune(gated(short_backbone(kind, stem), 2, share))
     targets = {task.name: np.arange(8) % task.classes for task in made_tasks(2)}
     pictures = make_dataset("made", made_tasks(2), {"train": Split(np.zeros((8, *SHAPE), np.uint8), targets)})
@@ -206,21 +206,21 @@ def test_everything_learns(kind: Kind, stem: int, count: int) -> None:
     assert not idle or (count == 1 and all(name.startswith(("mixing", "shared.0")) for name in idle))
 
 
-def penalty_gradients(method: Interrogate, problem: Problem, model: GatedNetwork) -> list[list[float]]:
+def penalty_gradients(method: Interrogate, problem: MethodContext, model: GatedNetwork) -> list[list[float]]:
     """For each task, the gradient of the penalty at its gates, place by place: the values that occur in it."""
     gates = list(model.gates)
     found = torch.autograd.grad(method.sparsity(problem).penalty(gates), gates)
     return [[float(gradient[task].abs().max()) for gradient in found] for task in range(len(model.tasks))]
 
 
-def test_a_task_under_its_target_gets_no_sparsity_gradient(problem: Problem) -> None:
+def test_a_task_under_its_target_gets_no_sparsity_gradient(problem: MethodContext) -> None:
     method = Interrogate(target={"a": 0.6, "b": 0.4})
     under, above = penalty_gradients(method, problem, method.build(problem))
     assert not any(under)
     assert all(above)
 
 
-def test_no_target_is_l1(problem: Problem) -> None:
+def test_no_target_is_l1(problem: MethodContext) -> None:
     hinge, l1 = Interrogate(target=0.0, sparsity_weight=3.0), Interrogate(target=0.7, penalty="l1", sparsity_weight=3.0)
     gates = list(l1.build(problem).gates)
     share = torch.stack([(alpha >= 0).double().mean() for alpha in gates]).mean().float()
@@ -228,7 +228,7 @@ def test_no_target_is_l1(problem: Problem) -> None:
         torch.testing.assert_close(method.sparsity(problem).penalty(gates), 3 * share)
 
 
-def test_places_are_weighed_by_their_macs(problem: Problem) -> None:
+def test_places_are_weighed_by_their_macs(problem: MethodContext) -> None:
     macs = module_macs(problem.shapes, problem.input_shape)
     assert macs == [9 * 1 * 4 * 100, 9 * 4 * 6 * 100, 9 * 6 * 6 * 100, 9 * 6 * 8 * 25]
     sparsity = Interrogate(weigh_by="macs").sparsity(problem)
@@ -239,7 +239,7 @@ def test_places_are_weighed_by_their_macs(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("balancing", ["equal", "pcgrad"])
-def test_the_penalty_reaches_the_gates_only(problem: Problem, balancing: str) -> None:
+def test_the_penalty_reaches_the_gates_only(problem: MethodContext, balancing: str) -> None:
     """With it and without, the gradients of everything but the gates are the same."""
     if balancing == "pcgrad":
         pytest.importorskip("torchjd")
@@ -259,7 +259,7 @@ def test_the_penalty_reaches_the_gates_only(problem: Problem, balancing: str) ->
         torch.testing.assert_close(added, expected.get(name, torch.zeros_like(added)), atol=1e-6, rtol=1e-4)
 
 
-def test_gates_have_a_rate_of_their_own_and_no_decay(problem: Problem) -> None:
+def test_gates_have_a_rate_of_their_own_and_no_decay(problem: MethodContext) -> None:
     method = Interrogate(gate_rate=7.0)
     model = method.build(problem)
     trainer = GatedTrainer(model, problem, method.sparsity(problem), method.gate_rate)
@@ -272,7 +272,7 @@ def test_gates_have_a_rate_of_their_own_and_no_decay(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "residual"])
-def test_pruned_is_masked_when_really_trained(problem: Problem, kind: Kind) -> None:
+def test_pruned_is_masked_when_really_trained(problem: MethodContext, kind: Kind) -> None:
     problem = replace(problem, backbone=short_backbone(kind, 5))
     method = Interrogate(gate_rate=1.0, target=0.4)
     model = method.build(problem)
@@ -285,17 +285,17 @@ def test_pruned_is_masked_when_really_trained(problem: Problem, kind: Kind) -> N
             torch.testing.assert_close(output, model(x)[task], atol=1e-5, rtol=1e-5)
 
 
-def test_it_trains_single_task_networks_first_where_none_are_given(problem: Problem) -> None:
+def test_it_trains_single_task_networks_first_where_none_are_given(problem: MethodContext) -> None:
     first, alone = solve(Interrogate(), problem), solve(SingleTask(), problem)
-    second = solve(Interrogate(), replace(problem, given=alone.finished.model.state_dict()))
+    second = solve(Interrogate(), replace(problem, given=alone.trained.model.state_dict()))
     assert [epoch.phase for epoch in first.epochs] == [INITIALISATION] * 2 + ["training"] * 2
     assert [epoch.loss for epoch in first.epochs] == [epoch.loss for epoch in (*alone.epochs, *second.epochs)]
     assert [epoch.phase for epoch in second.epochs] == ["training"] * 2
-    assert second.finished.details == first.finished.details
+    assert second.trained.details == first.trained.details
 
 
 @pytest.mark.parametrize(("epochs", "part", "first"), [(4, 0.5, 2), (5, 0.5, 2), (4, 0.9, 3), (2, 0.1, 1)])
-def test_phases_may_share_one_budget(problem: Problem, epochs: int, part: float, first: int) -> None:
+def test_phases_may_share_one_budget(problem: MethodContext, epochs: int, part: float, first: int) -> None:
     problem = replace(problem.with_training(epochs=epochs), given={"unused": torch.zeros(1)})
     solved, alone = solve(Interrogate(initialisation=part), problem), solve(SingleTask(), problem)
     phases = [epoch.phase for epoch in solved.epochs]
@@ -304,12 +304,12 @@ def test_phases_may_share_one_budget(problem: Problem, epochs: int, part: float,
     assert (Interrogate(initialisation=part).starts_from, Interrogate().starts_from) == ("", "single_task")
 
 
-def test_one_epoch_cannot_be_shared_by_two_phases(problem: Problem) -> None:
+def test_one_epoch_cannot_be_shared_by_two_phases(problem: MethodContext) -> None:
     with pytest.raises(UserError, match=r"`options\.initialisation` needs at least 2 epochs"):
         solve(Interrogate(initialisation=0.5), problem.with_training(epochs=1))
 
 
-def test_the_penalty_is_on_open_gates_or_on_sigmoids(problem: Problem) -> None:
+def test_the_penalty_is_on_open_gates_or_on_sigmoids(problem: MethodContext) -> None:
     """Gates just open everywhere: a share of 1, or of half; they are pushed alike."""
     gates = [torch.full((2, shape.outputs), 1e-3, requires_grad=True) for shape in problem.shapes]
     shares: tuple[tuple[Literal["gates", "sigmoids"], float], ...] = (("gates", 1.0), ("sigmoids", 0.50025))
@@ -323,10 +323,10 @@ def test_the_penalty_is_on_open_gates_or_on_sigmoids(problem: Problem) -> None:
         torch.testing.assert_close(hard, soft)
 
 
-def test_what_it_tells_is_plain_and_right(problem: Problem) -> None:
-    finished = solve(Interrogate(target={"b": 0.5, "a": 0.25}), problem).finished
-    details = json.loads(json.dumps(finished.details))
-    assert details == finished.details
+def test_what_it_tells_is_plain_and_right(problem: MethodContext) -> None:
+    trained = solve(Interrogate(target={"b": 0.5, "a": 0.25}), problem).trained
+    details = json.loads(json.dumps(trained.details))
+    assert details == trained.details
     assert list(details["targets"].items()) == [("a", 0.25), ("b", 0.5)]
     layers = ["stem", "layer 0", "layer 1", "layer 2"]
     for task, shares in details["share"].items():
@@ -334,13 +334,13 @@ def test_what_it_tells_is_plain_and_right(problem: Problem) -> None:
         assert details["mean_share"][task] == pytest.approx(sum(shares.values()) / 4)
         assert len(details["share_path"][task]) == 2
         assert details["share_path"][task][-1] == details["mean_share"][task]
-    model = finished.model
+    model = trained.model
     assert isinstance(model, PrunedNetwork)
     assert kept_channels([[details["gates"][task][layer] for task in "ab"] for layer in layers]) == model.kept
     assert list(details["shared_channels"].values()) == [len(kept.shared) for kept in model.kept]
 
 
-def test_a_branch_starts_from_given_weights(problem: Problem) -> None:
+def test_a_branch_starts_from_given_weights(problem: MethodContext) -> None:
     given = {name: value + 1 for name, value in SingleTask().build(problem).state_dict().items()}
     for start, matches in (("fresh", False), ("mean", True)):
         method = Interrogate(shared_start=start)
@@ -352,15 +352,15 @@ def test_a_branch_starts_from_given_weights(problem: Problem) -> None:
         assert torch.allclose(state["shared.1.convolutions.0.weight"], mean) == matches
 
 
-def test_a_stronger_penalty_shares_more(problem: Problem) -> None:
+def test_a_stronger_penalty_shares_more(problem: MethodContext) -> None:
     shares = []
     for target in (0.0, 1.0):
         method = Interrogate(target=target, gate_rate=100.0, sparsity_weight=30.0)
-        shares.append(solve(method, problem).finished.details["mean_share"]["a"])
+        shares.append(solve(method, problem).trained.details["mean_share"]["a"])
     assert shares[0] < 0.2 < 0.4 < shares[1]
 
 
-def test_targets_must_be_those_of_the_tasks(problem: Problem) -> None:
+def test_targets_must_be_those_of_the_tasks(problem: MethodContext) -> None:
     with pytest.raises(FieldError, match="`target` must be a number, or have one for each of a, b"):
         Interrogate(target={"a": 0.5}).build(problem)
     with pytest.raises(UserError, match=r"options\.target"):

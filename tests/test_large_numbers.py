@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from mtl_search import load_dataset, search
-from mtl_search.cli.checking import check
 from mtl_search.datasets import Dataset
 from mtl_search.exporting.export import export
 from mtl_search.exporting.trained import load_trained
 from mtl_search.runs.folder import Run
 from mtl_search.runs.provenance import data_digest
+from mtl_search.searching.check import check
 from mtl_search.spaces.experiment import parse_experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -182,7 +182,7 @@ def test_check_tells_what_is_left(tmp_path: Path) -> None:
         },
         "seconds.yaml",
     )
-    assert any("different values of time" in note for note in check(experiment)["inputs"]["notes"])
+    assert any("different values of time" in note for note in check(experiment).inputs["notes"])
 
 
 def test_whole_numbers_that_are_one_in_float64_are_said(tmp_path: Path) -> None:

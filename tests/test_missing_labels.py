@@ -18,7 +18,7 @@ from mtl_search.datasets import Dataset, DatasetSource, Split, make_dataset
 from mtl_search.errors import DatasetError
 from mtl_search.evaluation import evaluate, mean_quality
 from mtl_search.exporting.export import export
-from mtl_search.methods import Problem
+from mtl_search.methods import MethodContext
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.methods.recon import conflicting_pairs
 from mtl_search.reporting.search_page import write_report
@@ -151,8 +151,8 @@ def test_a_task_without_labels_changes_nothing_for_the_others(balancing: str) ->
     more = replace(problem, dataset=unlabelled(problem.dataset, problem.tasks, "more"))
     first, second = (solve(HardSharing(), one) for one in (problem, more))
     assert [epoch.loss for epoch in first.epochs] == pytest.approx([epoch.loss for epoch in second.epochs], rel=1e-5)
-    state = second.finished.model.state_dict()
-    for name, value in first.finished.model.state_dict().items():
+    state = second.trained.model.state_dict()
+    for name, value in first.trained.model.state_dict().items():
         torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-6)
 
 
@@ -198,7 +198,7 @@ def test_pairs_with_an_absent_task_are_no_conflicts() -> None:
 
 def test_no_score_without_a_target_and_no_quality_without_a_score() -> None:
     dataset = unlabelled(made_dataset(made_tasks(1)), made_tasks(1), "more")
-    model = HardSharing().build(Problem(made_backbone(), dataset, TRAINING))
+    model = HardSharing().build(MethodContext(made_backbone(), dataset, TRAINING))
     scores = scores_on(model, dataset.tasks, dataset, "val", CPU)
     assert list(scores) == ["a/accuracy", "a/loss"]
     with pytest.raises(DatasetError, match="there is no score more/accuracy, more/loss: has the split any target"):

@@ -13,7 +13,7 @@ from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ChangedError, ExperimentError, FieldError, RunFolderError
 from mtl_search.evaluation import evaluate
 from mtl_search.runs.folder import Run, load_run
-from mtl_search.samplers.study import Proposals
+from mtl_search.samplers.study import Study
 from mtl_search.searching.run import resume, search
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment, parse_experiment
@@ -133,7 +133,7 @@ def test_neighbours_step_in_architecture_or_in_training(experiment: Experiment) 
 
 
 def proposed(sampler: str, space: ProposalSpace, count: int, journal: Path | None = None) -> list[Proposal]:
-    proposals = Proposals(space, ("accuracy", "learnable_parameters"), cost_of, sampler, 0, journal)
+    proposals = Study(space, ("accuracy", "learnable_parameters"), cost_of, sampler, 0, journal)
     found = []
     for _ in range(count):
         proposal = proposals.ask()

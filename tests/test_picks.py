@@ -114,7 +114,7 @@ def test_a_pick_says_which_trial_and_why_and_its_scores(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", [*BENT, (0.70, 7_000)])
     assert pick_text(run, pick(run)) == "trial 1: the knee of the front of 3, 94.0 % accuracy, 2,000 parameters"
     assert pick_text(run, pick(run, 3)) == "trial 3: not of the front of 3, 70.0 % accuracy, 7,000 parameters"
-    told = status(run)["pick"]
+    told = status(run).pick
     assert told["trial"] == 1
     assert told["reason"] == "the knee of the front of 3"
     assert told["accuracy"] == 0.94
@@ -171,7 +171,7 @@ def test_the_front_is_of_the_trials_that_keep_limits_on_qualities(
     assert [trial.number for trial in run.keeping] == [trial.number for trial in run.front] == [1, 3]
     assert pick(run, "smallest").trial.number == 1
     assert pick(run, "best").trial.number == 3
-    assert status(run)["keep_quality_constraints"] == 2
+    assert status(run).keep_quality_constraints == 2
     print_run(run)
     kept = "2 of 4 complete trials keep the constraints, left/accuracy at least 90.0 % and right/loss at most 0.3;"
     assert kept in capsys.readouterr().out
@@ -181,7 +181,7 @@ def test_where_no_trial_keeps_them_the_front_is_of_all(tmp_path: Path, capsys: p
     run = limited_run(tmp_path / "run", [(0.89, 0.2, 0.99, 900), (0.95, 0.31, 0.995, 1_000)])
     assert run.keeping == ()
     assert [trial.number for trial in run.front] == [0, 1]
-    assert status(run)["keep_quality_constraints"] == 0
+    assert status(run).keep_quality_constraints == 0
     print_run(run)
     assert "0 of 2 complete trials keep the constraints" in capsys.readouterr().out
 
@@ -189,7 +189,7 @@ def test_where_no_trial_keeps_them_the_front_is_of_all(tmp_path: Path, capsys: p
 def test_without_limits_nothing_is_said_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(tmp_path / "run", BENT)
     assert run.keeping == run.complete
-    assert status(run)["keep_quality_constraints"] is None
+    assert status(run).keep_quality_constraints is None
     print_run(run)
     printed = capsys.readouterr().out
     assert "constraints" not in printed

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from made_runs import ended, made_experiment, made_run, made_trials, write_run
-from mtl_search.errors import RunFolderError
+from mtl_search.errors import RunFolderError, UserError
 from mtl_search.reporting.search_page import report_data, write_report
 from mtl_search.reporting.text import without_machine_paths
 from mtl_search.runs.folder import Run
@@ -187,3 +188,28 @@ def test_same_folder_gives_the_same_page(run: Run) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError):
         write_report(tmp_path)
+
+
+def test_pages_share_plotly_js_in_a_file(tmp_path: Path) -> None:
+    one, two = made_run(tmp_path / "one"), made_run(tmp_path / "of two" / "two")
+    library = tmp_path / "plotly.min.js"
+    pages = [write_report(run, library).read_text(encoding="utf-8") for run in (one, two)]
+    assert [re.findall(r'<script[^>]*src="([^"]*)"', page) for page in pages] == [
+        ["../plotly.min.js"],
+        ["../../plotly.min.js"],
+    ]
+    assert max(map(len, pages)) < 1_000_000 < library.stat().st_size
+    alone = write_report(one).read_text(encoding="utf-8")
+    assert library.read_text(encoding="utf-8") in alone
+    assert "src=" not in re.sub(r"<script.*?</script>", "", alone, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["notes.js", "plotly.txt", "missing/plotly.js"])
+def test_a_file_that_cannot_hold_plotly_js_is_refused(name: str, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run")
+    before = {path.name for path in run.path.iterdir()}
+    (tmp_path / "notes.js").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=re.escape(str(Path(name).name))):
+        write_report(run, tmp_path / name)
+    assert (tmp_path / "notes.js").read_text(encoding="utf-8") == "mine"
+    assert {path.name for path in run.path.iterdir()} == before

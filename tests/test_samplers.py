@@ -11,8 +11,9 @@ from optuna.trial import TrialState
 from mtl_search.cost import Cost, estimate
 from mtl_search.errors import FieldError, UnknownNameError
 from mtl_search.metrics.pareto import front_mask
-from mtl_search.samplers import study as samplers
-from mtl_search.samplers.study import POPULATION, Proposals
+from mtl_search.samplers import optuna_samplers as samplers
+from mtl_search.samplers.optuna_samplers import POPULATION
+from mtl_search.samplers.study import Study
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.proposal import Proposal, ProposalSpace
@@ -34,8 +35,8 @@ def small() -> ProposalSpace:
     return load_experiment("quickstart", changes).proposal_space
 
 
-def made(space: ProposalSpace, sampler: str, journal: Path | None = None, seed: int = 0) -> Proposals:
-    return Proposals(space, OBJECTIVES, cost_of, sampler, seed, journal)
+def made(space: ProposalSpace, sampler: str, journal: Path | None = None, seed: int = 0) -> Study:
+    return Study(space, OBJECTIVES, cost_of, sampler, seed, journal)
 
 
 TASKS = (Classification("left", 10), Classification("right", 10))
@@ -53,7 +54,7 @@ def values_of(proposal: Proposal) -> list[float]:
     return [math.log(cost) / 10 - sum(abs(ratio - 0.5) for ratio in ratios) / 5, cost]
 
 
-def end(proposals: Proposals, number: int, proposal: Proposal) -> None:
+def end(proposals: Study, number: int, proposal: Proposal) -> None:
     """Each kind of end in turn."""
     if number % 6 == 2:
         proposals.tell_failed(proposal, "no luck")
@@ -65,7 +66,7 @@ def end(proposals: Proposals, number: int, proposal: Proposal) -> None:
         proposals.tell(proposal, values_of(proposal))
 
 
-def proposed(proposals: Proposals, count: int, first: int = 0) -> list[Proposal]:
+def proposed(proposals: Study, count: int, first: int = 0) -> list[Proposal]:
     found = []
     for number in range(first, first + count):
         proposal = proposals.ask()
@@ -132,7 +133,7 @@ def test_an_end_that_the_study_was_not_told_is_found(space: ProposalSpace, tmp_p
 
 def test_points_come_first(space: ProposalSpace) -> None:
     points = [space.point({"shared_ratio": 1.0}), space.point({"width_multiplier": 1.5, "layer1.shared_ratio": 0.25})]
-    proposals = Proposals(space, OBJECTIVES, cost_of, "tpe", 0, None, points)
+    proposals = Study(space, OBJECTIVES, cost_of, "tpe", 0, None, points)
     assert proposed(proposals, 2) == points
     assert proposed(proposals, 5)[0] not in points
 
@@ -250,7 +251,7 @@ def test_a_journal_that_knows_more_than_the_table_is_made_again(space: ProposalS
     ("told", "state"), [("extrapolated", "COMPLETE"), ("infeasible", "PRUNED"), ("nothing", "FAIL")]
 )
 def test_what_a_sampler_is_told_of_stopped_trials(told: str, state: str, space: ProposalSpace) -> None:
-    proposals = Proposals(space, OBJECTIVES, cost_of, "tpe", 0, None, stopped=told)  # type: ignore[arg-type]
+    proposals = Study(space, OBJECTIVES, cost_of, "tpe", 0, None, stopped=told)  # type: ignore[arg-type]
     proposal = proposals.ask()
     assert proposal is not None
     proposals.tell_stopped(proposal, values_of(proposal))

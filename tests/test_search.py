@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, RunFolderError, StorageError
-from mtl_search.evaluation import Course, Evaluate, Report
+from mtl_search.evaluation import Evaluate, EvaluationOptions, Report
 from mtl_search.networks.network import build_model
 from mtl_search.reporting.search_page import write_report
 from mtl_search.runs.folder import Run, load_run
@@ -51,13 +51,13 @@ def accuracy_of(architecture: Architecture) -> float:
 
 
 def succeed(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     yield made_report(accuracy_of(architecture))
 
 
 def raise_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     yield made_report(0.0, done=False)
     if architecture.width_multiplier == 1:
@@ -66,7 +66,7 @@ def raise_for_width_one(
 
 
 def die_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     if architecture.width_multiplier == 1:
         os._exit(3)
@@ -74,19 +74,19 @@ def die_for_width_one(
 
 
 def score_nan_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     yield made_report(float("nan") if architecture.width_multiplier == 1 else accuracy_of(architecture))
 
 
 def score_infinite_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     yield made_report(float("inf") if architecture.width_multiplier == 1 else accuracy_of(architecture))
 
 
 def score_nothing_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     if architecture.width_multiplier == 1:
         yield Report(1, 0.5, 1.0, done=True)
@@ -94,7 +94,7 @@ def score_nothing_for_width_one(
 
 
 def stop_short_for_width_one(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     yield made_report(0.0, done=False)
     if architecture.width_multiplier != 1:
@@ -102,7 +102,7 @@ def stop_short_for_width_one(
 
 
 def sleep_a_second(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     """Its start goes into the report, as a score of the left task."""
     started = time.time()
@@ -355,7 +355,7 @@ def test_an_error_of_the_folder_is_no_failed_trial(dataset: Dataset, tmp_path: P
     folder = tmp_path / "run"
 
     def remove_the_table(
-        architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+        architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
     ) -> Iterator[Report]:
         (folder / "trials.csv").unlink()
         yield made_report(0.5)
@@ -368,7 +368,7 @@ def test_the_test_split_is_not_given_to_trials(dataset: Dataset, tmp_path: Path)
     seen: list[set[str]] = []
 
     def look(
-        architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+        architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
     ) -> Iterator[Report]:
         seen.append(set(dataset.splits))
         yield made_report(0.5)

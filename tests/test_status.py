@@ -66,11 +66,11 @@ def test_a_run_that_was_cut_off_is_told_from_one_that_ended(tmp_path: Path) -> N
     written(folder, trials, asked=6)
     with alone_in(folder):
         live = status(load_run(folder))
-    assert (live["running"], live["ended_early"], live["under_way"]) == (True, False, [{"trial": 2, "epochs": 2}])
+    assert (live.running, live.ended_early, live.under_way) == (True, False, [{"trial": 2, "epochs": 2}])
     cut = status(load_run(folder))
-    assert (cut["running"], cut["ended_early"]) == (False, True)
+    assert (cut.running, cut.ended_early) == (False, True)
     done = status(write_run(tmp_path / "done", made_experiment(["search.trials=2"]), trials))
-    assert (done["running"], done["ended_early"], done["states"]) == (False, False, {"COMPLETE": 2})
+    assert (done.running, done.ended_early, done.states) == (False, False, {"COMPLETE": 2})
 
 
 def test_candidates_that_broke_constraints_at_last_are_counted(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from mtl_search.comparison.results import load_comparison
 from mtl_search.comparison.tuning import load_tuning
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import FieldError, RunFolderError, SearchInterruptedError, UserError
-from mtl_search.evaluation import FROM_SCRATCH, Course, Entrant, Report, entrant_of, evaluate_by_epoch
+from mtl_search.evaluation import FROM_SCRATCH, Entrant, EvaluationOptions, Report, entrant_of, evaluate_by_epoch
 from mtl_search.runs.folder import Run
 from mtl_search.samplers.tuning import Told, Tuner
 from mtl_search.searching.run import search
@@ -152,13 +152,13 @@ class Cut:
         dataset: Dataset,
         training: Training,
         seed: int,
-        course: Course = FROM_SCRATCH,
+        options: EvaluationOptions = FROM_SCRATCH,
     ) -> Iterator[Report]:
         if len(self.rates) == self.after:
             raise KeyboardInterrupt
-        self.rates.append(entrant_of(what).problem(dataset, training, seed).training.learning_rate)
+        self.rates.append(entrant_of(what).context(dataset, training, seed).training.learning_rate)
         split = "val" if "val" in dataset.splits else "test"  # tuning sees no test split, the comparison that alone
-        yield from evaluate_by_epoch(what, dataset, training, seed, course, split=split)
+        yield from evaluate_by_epoch(what, dataset, training, seed, options, split=split)
 
 
 def test_every_entrant_has_the_same_number_of_trainings_once(folder: Path, dataset: Dataset) -> None:

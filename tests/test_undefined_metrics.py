@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtl_search.cli.checking import check
 from mtl_search.errors import ExperimentError
+from mtl_search.searching.check import check
 from mtl_search.spaces.experiment import load_experiment
 from mtl_search.tasks import Classification, Regression
 
@@ -46,11 +46,11 @@ def test_r2_is_no_objective_where_it_is_undefined(change: str, key: str, val: li
 
 
 def test_r2_is_an_objective_where_targets_vary(tmp_path: Path) -> None:
-    assert check(load_experiment(written(tmp_path, [0.5, 0.25]), ["objectives=[y/r2, macs]"]))["samples"]["val"] == 2
+    assert check(load_experiment(written(tmp_path, [0.5, 0.25]), ["objectives=[y/r2, macs]"])).samples["val"] == 2
 
 
 def test_another_objective_needs_no_r2(tmp_path: Path) -> None:
-    assert check(load_experiment(written(tmp_path, [0.5]), ["objectives=[y/rmse, macs]"]))["samples"]["val"] == 1
+    assert check(load_experiment(written(tmp_path, [0.5]), ["objectives=[y/rmse, macs]"])).samples["val"] == 1
 
 
 def test_what_targets_leave_undefined() -> None:

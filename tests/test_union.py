@@ -11,7 +11,7 @@ from made_networks import made_architecture, single_threaded
 from mtl_search import Split, dataset_function, load_dataset, load_experiment
 from mtl_search.datasets import Dataset, make_dataset
 from mtl_search.errors import DatasetError, UserError
-from mtl_search.evaluation import Course, evaluate_by_epoch
+from mtl_search.evaluation import EvaluationOptions, evaluate_by_epoch
 from mtl_search.searching.run import check_experiment
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Binary, Classification, Depth, Regression, Segmentation
@@ -165,9 +165,11 @@ def test_a_training_goes_on_bit_for_bit(sampling: str) -> None:
     dataset = load_dataset("union", parts=parts)
     training = Training(epochs=3, batch_size=8, sampling=sampling)  # type: ignore[arg-type]
     architecture = made_architecture("paper", 0.5)
-    whole = list(evaluate_by_epoch(architecture, dataset, training, 0, Course(checkpoints=True)))
+    whole = list(evaluate_by_epoch(architecture, dataset, training, 0, EvaluationOptions(checkpoints=True)))
     for cut in range(2):
-        rest = list(evaluate_by_epoch(architecture, dataset, training, 0, Course(start=whole[cut].checkpoint)))
+        rest = list(
+            evaluate_by_epoch(architecture, dataset, training, 0, EvaluationOptions(start=whole[cut].checkpoint))
+        )
         assert rest[-1].scores == whole[-1].scores
         for name, weight in whole[-1].weights.items():
             assert torch.equal(weight, rest[-1].weights[name])

@@ -10,7 +10,7 @@ from made_networks import SHAPE, made_inputs, made_tasks, single_threaded, weigh
 from made_problems import made_backbone, made_dataset, made_problem, solve
 from mtl_search import cost
 from mtl_search.errors import UserError
-from mtl_search.methods import Problem, make_method
+from mtl_search.methods import MethodContext, make_method
 from mtl_search.methods.cross_stitch import CrossStitch, Stitch
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.methods.learning_to_branch import LearningToBranch, likeliest_paths, ties
@@ -45,11 +45,11 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> list[Trainer]:
     return found
 
 
-def inputs_for(problem: Problem) -> Tensor:
+def inputs_for(problem: MethodContext) -> Tensor:
     return made_inputs(torch.float32, batch=12, shape=problem.input_shape)
 
 
-def assert_same_outputs(one: nn.Module, other: nn.Module, problem: Problem) -> None:
+def assert_same_outputs(one: nn.Module, other: nn.Module, problem: MethodContext) -> None:
     """In training mode, and then in evaluation mode with the statistics of that pass."""
     for training in (True, False):
         found, expected = (model.train(training)(inputs_for(problem)) for model in (one, other))
@@ -114,7 +114,7 @@ class Agreeing(Opposed):
 @pytest.mark.parametrize("multiplier", [1.0, 1.5])
 def test_hard_sharing_costs_what_convolutions_shared_by_all_cost(kind: Kind, stem: int, multiplier: float) -> None:
     backbone = Backbone((Stage(6, 2), Stage(8, 1, 2), Stage(8, 1, 3)), kind, stem, 1 + bool(stem), 2)
-    problem = Problem(backbone, made_dataset(made_tasks(3), side=17), width_multiplier=multiplier)
+    problem = MethodContext(backbone, made_dataset(made_tasks(3), side=17), width_multiplier=multiplier)
     layers = (LayerChoice("conv", 1.0),) * backbone.layers
     expected = cost.estimate(Architecture(backbone, layers, multiplier), problem.tasks, problem.input_shape)
     assert cost.measure(HardSharing().build(problem), problem.input_shape) == expected
@@ -123,7 +123,7 @@ def test_hard_sharing_costs_what_convolutions_shared_by_all_cost(kind: Kind, ste
 @both_kinds
 def test_networks_for_single_tasks_cost_as_many_times_as_much(kind: Kind) -> None:
     together = made_problem(3, kind)
-    alone = [Problem(together.backbone, made_dataset([task])) for task in together.tasks]
+    alone = [MethodContext(together.backbone, made_dataset([task])) for task in together.tasks]
     each = [cost.measure(HardSharing().build(problem), problem.input_shape) for problem in alone]
     assert cost.measure(SingleTask().build(together), together.input_shape) == sum(each, cost.Cost())
 
@@ -132,7 +132,7 @@ def test_networks_for_single_tasks_cost_as_many_times_as_much(kind: Kind) -> Non
 @pytest.mark.parametrize("task", [0, 1])
 def test_single_tasks_trained_together_are_as_trained_alone(kind: Kind, task: int) -> None:
     problem = made_problem(2, kind)
-    alone = Problem(problem.backbone, problem.dataset, problem.training)
+    alone = MethodContext(problem.backbone, problem.dataset, problem.training)
     together = SingleTask().build(problem)
     single = PathNetwork(problem.backbone, [(task,) * PLACES], [problem.tasks[task]], problem.input_shape)
     single.heads[0].load_state_dict(together.heads[task].state_dict())
@@ -215,7 +215,7 @@ def test_units_stand_before_stages_and_heads_with_a_matrix_for_each_channel_or_o
 
 
 def test_matrices_have_a_rate_of_their_own_and_no_decay(trainers: list[Trainer]) -> None:
-    model = solve(CrossStitch(rate=7.0), made_problem(schedule="cosine")).finished.model
+    model = solve(CrossStitch(rate=7.0), made_problem(schedule="cosine")).trained.model
     group = trainers[0].optimiser.param_groups[-1]
     stitched = [one for name, one in model.named_parameters() if "stitches" in name]
     assert {id(one) for one in group["params"]} == {id(one) for one in stitched}
@@ -337,21 +337,21 @@ def test_the_search_counts_all_modules_and_ends_at_the_last_temperature(trainers
     assert getattr(search.model, "temperature") == pytest.approx(0.25)  # noqa: B009
     all_modules = cost.count_macs(SingleTask().build(problem), problem.input_shape)
     assert [epoch.macs for epoch in solved.epochs[:3]] == [3 * all_modules * 64] * 3
-    probabilities = solved.finished.details["parent_probabilities"]
+    probabilities = solved.trained.details["parent_probabilities"]
     assert len(probabilities) == 3
     assert list(probabilities[0]) == ["layer 0", "layer 1", "layer 2", "heads"]
-    margins = solved.finished.details["parent_margins"]
+    margins = solved.trained.details["parent_margins"]
     assert margins[-1]["heads"] == [pytest.approx(abs(a - b), abs=1e-4) for a, b in probabilities[-1]["heads"]]
-    model = solved.finished.model
+    model = solved.trained.model
     assert isinstance(model, PathNetwork)
-    assert solved.finished.details["paths"] == {name: list(path) for name, path in model.paths.items()}
+    assert solved.trained.details["paths"] == {name: list(path) for name, path in model.paths.items()}
 
 
 def test_the_search_moves_logits_at_their_own_rate() -> None:
     """At a rate of almost none they stay where they start."""
     problem = made_problem(2)
     moved, still = (
-        solve(LearningToBranch(rate=rate), problem).finished.details["parent_probabilities"][-1] for rate in (10, 1e-9)
+        solve(LearningToBranch(rate=rate), problem).trained.details["parent_probabilities"][-1] for rate in (10, 1e-9)
     )
     assert still["heads"] == [[0.5, 0.5], [0.5, 0.5]]
     assert all(abs(row[0] - 0.5) > 1e-3 for row in moved["heads"])
@@ -377,9 +377,9 @@ def test_choices_on_ties_are_named_by_the_tasks_that_depend_on_them() -> None:
 
 
 def test_a_search_that_learned_nothing_chose_on_ties() -> None:
-    details = solve(LearningToBranch(rate=1e-9), made_problem(2)).finished.details
+    details = solve(LearningToBranch(rate=1e-9), made_problem(2)).trained.details
     assert {one.partition(" of ")[0] for one in details["ties"]} == {"layer 0", "layer 1", "layer 2", "heads"}
-    assert solve(LearningToBranch(), made_problem(1)).finished.details["ties"] == []
+    assert solve(LearningToBranch(), made_problem(1)).trained.details["ties"] == []
 
 
 # Recon
@@ -428,11 +428,11 @@ def test_the_worst_places_are_chosen_and_none_without_conflict() -> None:
 
 def test_what_conflicts_becomes_separate_and_the_tasks_ways_have_statistics_of_their_own() -> None:
     solved = solve(Recon(threshold=1.0, layers=2, counting_epochs=1), made_problem(2))
-    model = solved.finished.model
+    model = solved.trained.model
     assert isinstance(model, PathNetwork)
     assert [epoch.phase for epoch in solved.epochs] == ["conflict counting"] + ["training"] * 2
-    assert solved.finished.details["conflicts"] == dict.fromkeys(["stem", "layer 0", "layer 1", "layer 2"], 4)
-    assert solved.finished.details["separate"] == ["stem", "layer 0"]
+    assert solved.trained.details["conflicts"] == dict.fromkeys(["stem", "layer 0", "layer 1", "layer 2"], 4)
+    assert solved.trained.details["separate"] == ["stem", "layer 0"]
     assert model.paths == {"a": (0, 0, 0, 0), "b": (1, 1, 0, 0)}
     assert modules_at_places(model) == [2, 2, 1, 1]
     assert len(module_at(model, 1, 0).get_buffer("norms.0.running_mean")) == 6
@@ -443,13 +443,13 @@ def test_what_conflicts_becomes_separate_and_the_tasks_ways_have_statistics_of_t
 
 def test_without_conflicts_recon_ends_as_hard_sharing() -> None:
     problem = made_problem(2)
-    found = solve(Recon(threshold=-1.0), problem).finished
+    found = solve(Recon(threshold=-1.0), problem).trained
     assert found.details["separate"] == []
-    assert_same_state(found.model.state_dict(), solve(HardSharing(), problem).finished.model.state_dict())
+    assert_same_state(found.model.state_dict(), solve(HardSharing(), problem).trained.model.state_dict())
 
 
 def test_a_third_of_the_layers_is_separated_unless_said_otherwise() -> None:
-    assert solve(Recon(threshold=1.0), made_problem(3)).finished.details["separate"] == ["stem", "layer 0"]
+    assert solve(Recon(threshold=1.0), made_problem(3)).trained.details["separate"] == ["stem", "layer 0"]
 
 
 def test_counting_costs_a_backward_pass_for_each_task() -> None:

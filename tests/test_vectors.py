@@ -29,7 +29,7 @@ from mtl_search.datasets import Dataset, DatasetSource, Split, make_dataset
 from mtl_search.errors import ExperimentError, FieldError, UserError
 from mtl_search.exporting.export import export
 from mtl_search.internal.registry import METHODS
-from mtl_search.methods import Problem, make_method
+from mtl_search.methods import MethodContext, make_method
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.network import build_model
 from mtl_search.networks.pointwise import Pointwise, pointwise
@@ -198,23 +198,23 @@ class Rows(DatasetSource):
         return Split((x * 10.0 ** np.arange(-3, 9) + 5).astype(np.float32), targets)
 
 
-def made_problem() -> Problem:
+def made_problem() -> MethodContext:
     backbone = Backbone((Stage(12, 2), Stage(16, 1)), "vector", stem=10)
-    return Problem(backbone, Rows().load(), TRAINING.model_copy(update={"epochs": 1, "batch_size": 32}))
+    return MethodContext(backbone, Rows().load(), TRAINING.model_copy(update={"epochs": 1, "batch_size": 32}))
 
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_method_trains_on_rows_and_is_rebuilt(name: str) -> None:
     problem, method = made_problem(), make_method(name, {})
-    finished = solve(method, problem).finished
-    network = method.rebuild(problem, json.loads(json.dumps(finished.details)))
-    network.load_state_dict(finished.model.state_dict())
+    trained = solve(method, problem).trained
+    network = method.rebuild(problem, json.loads(json.dumps(trained.details)))
+    network.load_state_dict(trained.model.state_dict())
     network.eval()
     x = torch.randn(5, *problem.input_shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = network(x)
         assert {name: output.shape for name, output in expected.items()} == {"sign": (5, 2), "sums": (5, 2)}
-        assert_equal(finished.model.eval()(x), expected, 1e-6)
+        assert_equal(trained.model.eval()(x), expected, 1e-6)
         if name in DEPLOYED:
             assert_equal(dict(deployed(network, problem.input_shape)(x)), expected, 1e-5)
     assert 0 < method.macs_of_one_task(network, problem) <= cost.count_macs(network, problem.input_shape)

@@ -38,11 +38,11 @@ search: {trials: 1, workers: 0}
 CHECK = """
 import json
 from pathlib import Path
-from mtl_search.cli.checking import check
+from mtl_search.searching.check import check
 from mtl_search.spaces.experiment import load_experiment
 found = check(load_experiment("my.yaml"))
 peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
-print(json.dumps([found["inputs"]["shape"], found["fixed_parameters"], peak, found["inputs"]["notes"]]))
+print(json.dumps([found.inputs["shape"], found.fixed_parameters, peak, found.inputs["notes"]]))
 """
 
 

@@ -10,7 +10,7 @@ import torch
 from mtl_search.comparison.compare import compare
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, RunFolderError, UserError
-from mtl_search.evaluation import Course, Report, mean_quality, worst_quality
+from mtl_search.evaluation import EvaluationOptions, Report, mean_quality, worst_quality
 from mtl_search.internal.layout import EPOCHS, TRIALS
 from mtl_search.metrics.pareto import direction_of
 from mtl_search.metrics.scores import is_share
@@ -109,7 +109,7 @@ class Told:
     def __init__(self) -> None:
         self.trials = 0
 
-    def __call__(self, _what: Any, dataset: Dataset, _training: Any, _seed: int, _course: Course) -> Any:
+    def __call__(self, _what: Any, dataset: Dataset, _training: Any, _seed: int, _course: EvaluationOptions) -> Any:
         scores = dict.fromkeys(dataset.score_names, 0.5)
         scores |= {"left/accuracy": LEFT_BY_TRIAL[self.trials], "right/accuracy": RIGHT_BY_TRIAL[self.trials]}
         self.trials += 1

@@ -49,7 +49,7 @@ class Balancing(ABC):
 
         :param tasks: Names of the tasks, in the order of the losses.
         :param parameters: All of the network that is trained.
-        :param seed: Of the training, for a balancing that draws.
+        :param seed: Seed of the training, for a balancing that draws.
         """
         self.tasks, self.trained, self.seed = list(tasks), list(parameters), seed
 
@@ -88,7 +88,8 @@ class LossBalancing(Balancing):
     def combine(self, losses: Tensor, present: Tensor | None = None) -> Tensor:
         """One loss ``[]`` from those of all tasks ``[tasks]``.
 
-        :param present: As :meth:`backward` has it. Nothing may wait for its values.
+        :param present: Which tasks have a target in the batch, as :meth:`backward` has it. Nothing may wait for its
+            values.
         """
 
     def backward(self, losses: Tensor, present: Tensor | None = None) -> None:

@@ -22,7 +22,7 @@ class DWA(LossBalancing):
     The weights are a softmax of loss / loss before, times the number of tasks. They are 1 in the first two epochs. A
     task that had no target in a whole epoch keeps its loss of the one before; where it never had one, its ratio is 1.
 
-    :param temperature: Of the softmax; the higher, the more equal the weights.
+    :param temperature: Temperature of the softmax over the rates of the losses; the higher, the more equal the weights.
     """
 
     name = "dwa"

@@ -37,7 +37,7 @@ def shortest(gramian: Tensor) -> Tensor:
     They are a multiple of the ``u >= 0`` with the least ``|u @ vectors|^2 + (sum(u) - 1)^2`` (Lawson & Hanson, 1974,
     chapter 23). The vectors are taken at unit length, so that short ones count as exactly as long ones.
 
-    :param gramian: Their inner products ``[vectors, vectors]``, double.
+    :param gramian: Inner products of the vectors, ``[vectors, vectors]``, double.
     """
     lengths = gramian.diagonal().sqrt().clamp(min=SHORTEST)
     shares = lengths.min() / lengths

@@ -1,23 +1,13 @@
-"""What an experiment and its data hold, found out without training."""
+"""What an experiment and its data hold, as text for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from textwrap import wrap
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mtl_search.characters import cut, printable
-from mtl_search.datasets import Dataset
-from mtl_search.execution.capacity import bank_note, check_here, first_banks
-from mtl_search.internal.arrays import Array, parts
 from mtl_search.reporting.text import count
-from mtl_search.searching.cost_range import cost_ends
-from mtl_search.searching.run import prepare
-from mtl_search.spaces.experiment import Experiment
-from mtl_search.spaces.ranges import offer_text
-from mtl_search.tasks import Binary, Classification, MultiLabel, Task, class_counts
+from mtl_search.searching.check import CheckedExperiment
 
 WIDTH = 80
 """Columns of a terminal that the text fits into."""
@@ -30,100 +20,20 @@ LEFT, RIGHT = 44, 12
 """Columns of the text that rows of a table begin with, and of each of its numbers."""
 
 
-def check(experiment: Experiment) -> dict[str, Any]:
-    """Check an experiment and its data, and say what was found, as plain data for JSON.
-
-    :raises UserError: If the experiment cannot be run, here and as it is, or its data is of no use.
-    """
-    check_here(experiment.search, changeable=True)
-    dataset = prepare(experiment)
-    ends = cost_ends(experiment.search_space, tuple(dataset.tasks), dataset.input_shape)
-    return {
-        "name": experiment.name,
-        "dataset": dataset.name,
-        "samples": {name: len(split) for name, split in dataset.splits.items()},
-        "inputs": _inputs(dataset, bank_note(first_banks(experiment), dataset)),
-        "tasks": [_task(task, dataset) for task in dataset.tasks],
-        "architectures": experiment.search_space.size,
-        "training": {name: offer_text(offer) for name, offer in experiment.space.training.items()},
-        **{name: [getattr(ends.low, name), getattr(ends.high, name)] for name, _ in COSTS},
-        "costs_are_about": ends.about,
-        "trials": experiment.search.trials,
-        "epochs": experiment.training.epochs,
-        "sampler": experiment.search.sampler,
-    }
-
-
-def _inputs(dataset: Dataset, remark: str | None) -> dict[str, Any]:
-    """:param remark: What is said of them besides the notes of the dataset."""
-    values = dataset.splits["train"].inputs
-    kind = "image" if len(dataset.input_shape) == 3 else "table"
-    told = ("features", "filled", "unknown_categories", "notes")
-    found = {key: dataset.found[key] for key in told if key in dataset.found}
-    if remark is not None:
-        found["notes"] = [*found.get("notes", []), remark]
-    return {"kind": kind, "shape": list(dataset.input_shape), "type": str(values.dtype), **found}
-
-
-def _task(task: Task, dataset: Dataset) -> dict[str, Any]:
-    """What the data holds for a task."""
-    targets = {name: split.targets[task.name] for name, split in dataset.splits.items()}
-    about = {
-        "name": task.name,
-        "kind": task.kind,
-        "kind_found": task.name in dataset.found.get("kinds_found", {}),
-        "dense": task.dense,
-        "missing": {name: _missing(task, values) for name, values in targets.items()},
-    }
-    if isinstance(task, MultiLabel):
-        names = task.names or [str(number) for number in range(task.labels)]
-        counts = {name: sum((part == 1).sum(axis=0) for _, part in parts(values)) for name, values in targets.items()}
-        return {**about, "labels": _named(names, counts)}
-    if task.integer:
-        number = task.classes if isinstance(task, Classification) else 2
-        given = task.names if isinstance(task, Classification | Binary) else ()
-        counts = {name: class_counts(values, number) for name, values in targets.items()}
-        return {**about, "classes": _named(given or [str(one) for one in range(number)], counts)}
-    return {**about, "ranges": {name: _range(task, values) for name, values in targets.items()}}
-
-
-def _named(names: Sequence[str], counts: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
-    """Each name, with how often it is in each split."""
-    return [
-        {"name": name, **{split: int(found[number]) for split, found in counts.items()}}
-        for number, name in enumerate(names)
-    ]
-
-
-def _missing(task: Task, targets: Array) -> int:
-    return sum(int(np.count_nonzero(~task.known(part))) for _, part in parts(targets))
-
-
-def _range(task: Task, targets: Array) -> list[float]:
-    """The lowest and the highest target; empty where there is none."""
-    found = []
-    for _, part in parts(targets):
-        known = task.known(part)
-        there = part[known] if known.ndim == part.ndim else np.moveaxis(part, 1, 0)[:, known]
-        if there.size:
-            found += [float(there.min()), float(there.max())]
-    return [min(found), max(found)] if found else []
-
-
-def check_text(found: Mapping[str, Any]) -> str:
-    """What :func:`check` found, for a terminal of 80 columns."""
+def check_text(found: CheckedExperiment) -> str:
+    """What :func:`~mtl_search.searching.check.check` found, for a terminal of 80 columns."""
     lines = [
-        f"{found['name']}: valid",
-        *_entry("dataset", f"{found['dataset']}, {', '.join(f'{n:,} {name}' for name, n in found['samples'].items())}"),
-        *_entry("inputs", _inputs_text(found["inputs"])),
-        *(line for text in _notes(found["inputs"]) for line in _entry("", text)),
-        *_entry("architectures", f"{found['architectures']:,}"),
-        *(line for name, text in found["training"].items() for line in _entry(name.replace("_", " "), text)),
+        f"{found.name}: valid",
+        *_entry("dataset", f"{found.dataset}, {', '.join(f'{n:,} {name}' for name, n in found.samples.items())}"),
+        *_entry("inputs", _inputs_text(found.inputs)),
+        *(line for text in _notes(found.inputs) for line in _entry("", text)),
+        *_entry("architectures", f"{found.architectures:,}"),
+        *(line for name, text in found.training.items() for line in _entry(name.replace("_", " "), text)),
         *(line for name, title in COSTS for line in _entry(title, _range_text(found, name))),
-        *_entry("search", f"{found['trials']} trials of {found['epochs']} epochs, {found['sampler']}"),
+        *_entry("search", f"{found.trials} trials of {found.epochs} epochs, {found.sampler}"),
     ]
-    for task in found["tasks"]:
-        lines += ["", *_task_lines(task, found["samples"])]
+    for task in found.tasks:
+        lines += ["", *_task_lines(task, found.samples)]
     return "\n".join(lines)
 
 
@@ -133,9 +43,9 @@ def _entry(name: str, text: str) -> list[str]:
     return [f"  {name:13} {first}", *(" " * 16 + line for line in more)]
 
 
-def _range_text(found: Mapping[str, Any], name: str) -> str:
-    low, high = found[name]
-    return f"{'about ' if found['costs_are_about'] else ''}{low:,} to {high:,}"
+def _range_text(found: CheckedExperiment, name: str) -> str:
+    low, high = getattr(found, name)
+    return f"{'about ' if found.costs_are_about else ''}{low:,} to {high:,}"
 
 
 def _inputs_text(inputs: Mapping[str, Any]) -> str:

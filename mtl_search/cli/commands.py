@@ -21,15 +21,11 @@ from mtl_search.cli.printing import (
     say,
 )
 from mtl_search.cli.targets import (
-    architecture_data,
-    architecture_of,
     divided,
-    experiment_for,
+    loaded,
     names_in,
-    of_run,
     say_entrant,
     say_pick,
-    trained,
 )
 from mtl_search.errors import (
     ClusterError,
@@ -164,19 +160,24 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
     from mtl_search.runs.folder import load_run
     from mtl_search.runs.status import status as status_of
 
-    loaded = load_run(run)
+    found = load_run(run)
     if as_json:
-        print_json(status_of(loaded))
+        print_json(status_of(found).to_dict())
     else:
-        print_run(loaded)
+        print_run(found)
 
 
 @app.command()
-def report(run: RunArgument) -> None:
+def report(
+    run: RunArgument,
+    plotly: Annotated[
+        Path | None, typer.Option(help="Share plotly.js with other pages in this file, instead of one in each.")
+    ] = None,
+) -> None:
     """Render the pages and report.json again from the folder."""
     from mtl_search.reporting.search_page import write_report
 
-    say(write_report(run))
+    say(write_report(run, plotly))
 
 
 @app.command()
@@ -186,23 +187,22 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """An architecture: layers, sharing, cost, as a table and a picture."""
-    from mtl_search.reporting.drawing import svg_drawing, text_drawing
+    from mtl_search.reporting.show import show as shown
 
-    run, found = of_run(target)
-    architecture = found.trial.architecture if found else architecture_of(target)
-    tasks = (run.task_names if run else []) or ["a", "b"]
+    found = shown(*loaded(target))
+    architecture = found.architecture
     if svg is not None:
         try:
-            svg.write_text(svg_drawing(architecture, tasks), encoding="utf-8")
+            svg.write_text(found.svg, encoding="utf-8")
         except OSError as error:
             raise UserError(f"{shown_path(svg)}: cannot be written: {error.strerror}.") from error
         say(f"picture: {svg}", sys.stderr)
     if as_json:
-        print_json(architecture_data(architecture, found))
+        print_json(found.to_dict())
     else:
-        named = found.trial.proposal if found else architecture
-        say(f"{architecture.id}  {named}\n\n{text_drawing(architecture, tasks)}".removesuffix("\n"))
-        print_cost(found.trial if found else None, len(tasks))
+        named = found.pick.trial.proposal if found.pick else architecture
+        say(f"{architecture.id}  {named}\n\n{found.text}".removesuffix("\n"))
+        print_cost(found.pick.trial if found.pick else None, len(found.tasks))
 
 
 @app.command()
@@ -238,6 +238,7 @@ def compare(
     The same command again goes on where it stopped, and trains again what failed.
     """
     from mtl_search.comparison.compare import compare as run_comparison
+    from mtl_search.comparison.train import experiment_for
     from mtl_search.runs.folder import load_run
 
     if run is not None:
@@ -288,10 +289,11 @@ def train(
     no_code: NoCodeOption = False,
 ) -> None:
     """Train an architecture or a baseline from scratch and measure it. Data and settings of a RUN are its own."""
-    from mtl_search.comparison.compare import train_alone
+    from mtl_search.comparison.train import train as run_training
 
-    architecture, experiment, run = trained(target, dataset, like, epochs)
-    comparison = train_alone(architecture or target, experiment, seeds=seeds, split=split, out=out, run=run)
+    comparison = run_training(
+        *loaded(target), dataset=dataset, like=like, seeds=seeds, epochs=epochs, split=split, out=out
+    )
     print_comparison(comparison)
     if out is not None:
         say(f"\nfolder: {out}")
@@ -361,12 +363,12 @@ def check(
     checked = load_experiment(experiment, changes or [])
     _check_dataset(checked)
 
-    from mtl_search.cli.checking import check as checked_data
     from mtl_search.cli.checking import check_text
+    from mtl_search.searching.check import check as checked_data
 
     found = checked_data(checked)
     if as_json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
         say(check_text(found))
 

@@ -11,7 +11,7 @@ KINDS = ("spaces", "baselines", "datasets", "tasks", "primitives", "methods", "b
 def listing(what: str) -> dict[str, str]:
     """Name -> a line about it.
 
-    :param what: One of :data:`KINDS`.
+    :param what: Kind of thing to list, one of :data:`KINDS`.
     :raises UnknownNameError: If it is none of them.
     """
     if what not in KINDS:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mtl_search.characters import printable
 from mtl_search.metrics.scores import headline_word, is_share
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from mtl_search.comparison.results import Comparison, Outcome
     from mtl_search.runs.folder import Run
+    from mtl_search.runs.status import RunStatus
     from mtl_search.runs.trial import Trial
 
 
@@ -95,11 +96,11 @@ def print_run(run: "Run") -> None:
     from mtl_search.runs.status import status as status_of
 
     data = status_of(run)
-    states = ", ".join(f"{count} {state}" for state, count in data["states"].items()) or "no trial has ended"
-    again = f", and {data['confirmations']['trained']} confirmations" if data["confirmations"]["asked"] else ""
-    say(f"{run.experiment.name}: {states}{again} of {data['asked']} asked for")
+    states = ", ".join(f"{count} {state}" for state, count in data.states.items()) or "no trial has ended"
+    again = f", and {data.confirmations['trained']} confirmations" if data.confirmations["asked"] else ""
+    say(f"{run.experiment.name}: {states}{again} of {data.asked} asked for")
     _print_under_way(data)
-    for remark in data["remarks"]:
+    for remark in data.remarks:
         say(f"  {remark}")
     for trial in run.trials:
         if trial.state == "FAILED":
@@ -140,20 +141,20 @@ def _print_constraints(run: "Run") -> None:
         say(f"  {kept}, {limits}; the front is {whose}")
 
 
-def _print_under_way(data: dict[str, Any]) -> None:
+def _print_under_way(data: "RunStatus") -> None:
     """What a running search is doing; of one that is not running, what waits for `resume`."""
     from mtl_search.execution.display import duration
 
-    trials = ", ".join(f"{one['trial']} (epoch {one['epochs']})" for one in data["under_way"])
-    if data["running"]:
-        left = data["seconds_left"]
+    trials = ", ".join(f"{one['trial']} (epoch {one['epochs']})" for one in data.under_way)
+    if data.running:
+        left = data.seconds_left
         shown = "time left not known before a trial has ended" if left is None else f"{duration(left)} left"
         say(f"  running; under way: {trials or 'none'}; {shown}")
-    elif data["ended_early"]:
+    elif data.ended_early:
         cut_off = f"; under way when it ended: {trials}" if trials else ""
-        say(f"  not running, and short of what was asked for{cut_off}; go on with: mtl-search resume {data['path']}")
-    elif data["ended_because"]:
-        say(f"  ended before the last trial: {data['ended_because']}")
+        say(f"  not running, and short of what was asked for{cut_off}; go on with: mtl-search resume {data.path}")
+    elif data.ended_because:
+        say(f"  ended before the last trial: {data.ended_because}")
 
 
 def exit_if_short(run: "Run") -> None:

@@ -17,7 +17,7 @@ from mtl_search.errors import UserError
 from mtl_search.evaluation import Entrant
 from mtl_search.methods import make_method
 from mtl_search.spaces.experiment import Experiment
-from mtl_search.spaces.settings import LONGEST_EPOCH
+from mtl_search.spaces.section import LONGEST_EPOCH
 from mtl_search.training.trainer import BACKWARD_MACS
 
 TWIN = "~macs"
@@ -77,7 +77,7 @@ def budget_of(factor: float, experiment: Experiment, data: Dataset) -> Budget:
     """
     training = experiment.training
     method = make_method(BASE, {})
-    model = method.build(Entrant(method, experiment.backbone.build()).problem(data, training, seed=0))
+    model = method.build(Entrant(method, experiment.backbone.build()).context(data, training, seed=0))
     samples = len(data.splits["train"]) // training.batch_size * training.batch_size
     forward = cost.count_macs(model, data.input_shape)
     return Budget(factor * forward * (1 + BACKWARD_MACS) * samples * training.epochs, factor)

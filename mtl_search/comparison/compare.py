@@ -40,7 +40,7 @@ from mtl_search.runs.writer import RunWriter, make_folder, remove_half_written
 from mtl_search.searching.run import default_folder, prepare
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
-from mtl_search.spaces.settings import MOST_MACHINES
+from mtl_search.spaces.section import MOST_MACHINES
 
 MOST_TRAININGS = 1_000
 """Of each entrant, to tune it."""

@@ -33,7 +33,8 @@ from mtl_search.runs.trial import State
 from mtl_search.searching.run import resume, search
 from mtl_search.spaces.banks import CONVOLUTION
 from mtl_search.spaces.experiment import Experiment, parse_experiment
-from mtl_search.spaces.settings import LONGEST_NAME, SpaceSettings
+from mtl_search.spaces.section import LONGEST_NAME
+from mtl_search.spaces.space_settings import SpaceSettings
 
 ROUTING, HARD_SHARING = "routing", "hard_sharing"
 WIDTHS = 9

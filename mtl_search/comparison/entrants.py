@@ -106,7 +106,7 @@ def check_entries(entries: Sequence[Entry], experiment: Experiment, dataset: Dat
     found = {}
     for entry in entries:
         try:
-            problem = entry.entrant.problem(dataset, experiment.training, seed=0)
+            problem = entry.entrant.context(dataset, experiment.training, seed=0)
             check_memory(entry.entrant.method.first_banks(problem), dataset)
             model = entry.entrant.method.build(problem)
             balancing = make_balancing(problem.training.balancing.name, problem.training.balancing.options)

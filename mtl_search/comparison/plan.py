@@ -21,7 +21,7 @@ from mtl_search.execution.engine import RunJobs, engine
 from mtl_search.execution.jobs import Work
 from mtl_search.internal.layout import COMPARISON, TUNING
 from mtl_search.internal.signals import advise
-from mtl_search.spaces.settings import Search
+from mtl_search.spaces.search_settings import SearchSettings
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Plan:
 
     def carry_out(
         self,
-        settings: Search,
+        settings: SearchSettings,
         workers: int | None,
         address: str | None = None,
         evaluate: Evaluate | None = None,
@@ -124,7 +124,7 @@ class Plan:
         assert found is not None
         return found
 
-    def _tuned(self, run_jobs: RunJobs, evaluate: Evaluate | None, settings: Search) -> Tuned | None:
+    def _tuned(self, run_jobs: RunJobs, evaluate: Evaluate | None, settings: SearchSettings) -> Tuned | None:
         tuning = self.tuning
         if tuning is None:
             return None

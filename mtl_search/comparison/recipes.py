@@ -22,7 +22,8 @@ from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Method, make_method
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.spaces.ranges import Offer, Range
-from mtl_search.spaces.settings import LONGEST_TEXT, BalancingSettings, Section, by_name
+from mtl_search.spaces.section import LONGEST_TEXT, Section, by_name
+from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.spaces.space import MOST_OPTIONS
 from mtl_search.spaces.yaml_files import find_yaml, read_yaml, yaml_files
 

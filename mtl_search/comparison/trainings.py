@@ -23,12 +23,13 @@ from mtl_search.comparison.results import (
 from mtl_search.comparison.tuning import Tuned
 from mtl_search.datasets import Dataset
 from mtl_search.errors import RunFolderError, StorageError, UserError
-from mtl_search.evaluation import Entrant, Phase, Report, mean_quality, wrong_scores
+from mtl_search.evaluation import Entrant, Report, mean_quality, wrong_scores
 from mtl_search.execution.jobs import Job, Wait
 from mtl_search.internal.layout import COMPARISON
 from mtl_search.runs.environment import describe_environment, now
 from mtl_search.runs.trial import State
 from mtl_search.runs.weights import check_weights, has_weights, load_weights, save_weights
+from mtl_search.training.monitor import Phase
 
 ALIKE = ("width_multiplier", "balancing")
 """What a baseline must have in common with the one whose trained weights it starts from; else it trains its own."""

@@ -26,7 +26,7 @@ from mtl_search.samplers.tuning import Told, Tuner
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING
 from mtl_search.spaces.ranges import Range
-from mtl_search.spaces.settings import MOST_RATE
+from mtl_search.spaces.section import MOST_RATE
 
 OPTION = "options."
 """What the names of a method's own options begin with, as those of training settings do with ``training.``."""

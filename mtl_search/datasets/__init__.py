@@ -75,7 +75,7 @@ class Dataset:
     """Inputs with a target for every task.
 
     :param name: Name it was loaded by.
-    :param tasks: What is to be predicted.
+    :param tasks: The tasks that are to be predicted.
     :param splits: ``train``, ``val`` and ``test``; a search is given the first two only.
     :param mean: ``[channels]`` or ``[features]``, mean of the training inputs, in the units of the inputs.
     :param std: ``[channels]`` or ``[features]``, their standard deviation.
@@ -166,7 +166,7 @@ class DatasetFunction(DatasetSource):
     """A function of the user's own that makes a dataset, marked with :func:`mtl_search.dataset_function`.
 
     :param function: Returns a :class:`Dataset`, or its tasks and its splits.
-    :param options: Its arguments.
+    :param options: Arguments of the dataset's function or class.
     """
 
     name = "function"

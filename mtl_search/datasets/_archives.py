@@ -42,7 +42,7 @@ LENGTHS = 26
 class Archive:
     """An ``.npz`` file. A row is a place along the first axis of its arrays.
 
-    :param path: The file.
+    :param path: Path of the npz file.
     :param columns: Names of the arrays.
     :param rows: Rows of the inputs, which all other arrays must have, too.
     """

@@ -24,7 +24,7 @@ def array_inputs(archive: Archive, name: str, values: Array, channels: str | Non
     Images may have no axis of channels (there is one then), or it may come last: taken for so where the last axis is 1,
     3 or 4 and the second is not.
 
-    :param values: As they are in the archive.
+    :param values: Inputs of all samples as they are in the archive.
     :param channels: Which axis the channels are, ``first`` or ``last``; found as above if ``None``.
     :param training: Numbers of the training samples.
     :raises DatasetError: For another type, or a number that is not finite; the message names its row.

@@ -45,7 +45,7 @@ Sample = Mapping[str, NDArray[Any]]
 class Source:
     """What arrays are made from: another source makes other ones.
 
-    :param name: Of the dataset.
+    :param name: Name of the dataset.
     :param files: All files that are read, each found again by its path, size and time of change.
     :param options: What else decides over their contents.
     """
@@ -67,7 +67,7 @@ class Source:
 def cached(source: Source, folder: str | None, samples: Iterable[Sample]) -> dict[str, FileArray]:
     """The arrays of a source: from the cache, or made of its samples and put there.
 
-    :param folder: Of the cache; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
+    :param folder: Folder of the cache; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     :param samples: Gone through only where they are not in the cache. All have arrays of the same names, shapes, types.
     :raises DatasetError: If the cache cannot be written; or as the samples do, and nothing is written then.
     """

@@ -27,10 +27,10 @@ FOLLOW = ("name", "names", "labels", "size", "mean", "deviation")
 class Declared:
     """A task as the experiment declares it.
 
-    :param name: Of the task.
+    :param name: Name of the task.
     :param columns: Where its targets stand: the column of its own name, if nothing is said.
     :param kind: ``None`` to find it from the data.
-    :param options: Of the kind.
+    :param options: Options of the kind of task, as in the YAML.
     """
 
     name: str
@@ -123,7 +123,7 @@ def notation_of(separator: str | None, decimal: str, thousands: str | None) -> N
 class Labelled:
     """A task with its targets.
 
-    :param task: The task.
+    :param task: The task, which knows its classes or the scale of its targets.
     :param targets: ``[rows]`` or ``[rows, columns]``, as the kind has them.
     :param found: Whether its kind was found from the data.
     """

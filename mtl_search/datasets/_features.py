@@ -35,7 +35,7 @@ class Inputs:
     """Columns as inputs.
 
     :param values: ``[rows, features]``, float32, less the centre.
-    :param features: Their names, ``<column>`` or ``<column>=<category>``.
+    :param features: Names of the features, ``<column>`` or ``<column>=<category>``.
     :param centre: ``[features]``, what was subtracted before they became float32; ``None`` if that is 0 for all.
     :param filled: Column -> the number that stood for empty cells.
     :param unknown: Column -> rows with a category that no training row has.

@@ -42,7 +42,7 @@ class NamedFiles:
     def find(self, name: str) -> Path:
         """The file of that name.
 
-        :param name: Its path from the folder.
+        :param name: Path of the file from the folder.
         :raises DatasetError: If it is not there, or not in the folder.
         """
         try:

@@ -64,8 +64,8 @@ def centre_of(values: NDArray[np.float64], training: NDArray[np.float64]) -> flo
     Else it is the median of the training samples, a whole number where all are: seconds since 1970 within a minute are
     one number in float32, and their distances from the median are exact.
 
-    :param values: Of all samples, finite.
-    :param training: Those of the training samples.
+    :param values: Values of a feature for all samples, finite.
+    :param training: Values of the feature for the training samples.
     """
     moved = np.abs(values - values.astype(np.float32)).max()
     if moved == 0 or values.min() == values.max():
@@ -84,8 +84,8 @@ def centred(values: NDArray[np.float64], centre: float) -> NDArray[np.float32]:
 def loss_note(name: str, before: int, found: NDArray[np.float32]) -> str | None:
     """How many different values of a feature are left, as a sentence, where float32 makes one of several.
 
-    :param before: How many there are.
-    :param found: Of all samples, as they are computed on.
+    :param before: How many different values the data holds.
+    :param found: Values of all samples in float32, as they are computed on.
     """
     after = len(np.unique(found))
     if after >= before:

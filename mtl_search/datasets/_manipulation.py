@@ -48,8 +48,8 @@ class Demonstration:
     """An episode in which an expert succeeds, up to the step in which it does.
 
     :param purpose: What it is for, of :data:`PURPOSES`.
-    :param number: Which of these it is.
-    :param observed: ``[steps, 39]``, float32.
+    :param number: Which of the demonstrations of a task it is, from 0.
+    :param observed: What is observed at each step, ``[steps, 39]`` in float32.
     :param actions: ``[steps, 4]``, float32, in [-1, 1].
     """
 
@@ -77,7 +77,7 @@ def check_installed() -> str:
 class Scene:
     """The simulator of one task.
 
-    :param name: Of :data:`MT10`.
+    :param name: Name of a task of :data:`MT10`.
     """
 
     def __init__(self, name: str) -> None:
@@ -141,11 +141,12 @@ class Manipulation(Simulation):
 
     Measured is ``<task>/success_rate``, the share of episodes in which the task is done at some step.
 
-    :param tasks: With the scale of their outputs; ``names`` are those of :data:`MOVES` that the network decides.
+    :param tasks: Tasks of the network, with the scale of their outputs; ``names`` are those of :data:`MOVES` that the
+        network decides.
     :param given: Task -> the other numbers of its actions, by name.
-    :param episodes: Of each task.
-    :param steps: Of an episode, at most.
-    :param seed: Of objects and goals.
+    :param episodes: Episodes that each task is tried in.
+    :param steps: Most steps of an episode.
+    :param seed: Seed of the places of objects and goals.
     """
 
     tasks: tuple[Regression, ...]

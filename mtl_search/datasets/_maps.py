@@ -125,7 +125,7 @@ def read_normals(path: Path) -> NDArray[np.float32]:
 def resized(values: NDArray[Any], size: Size) -> NDArray[Any]:
     """A map in another size: each pixel has what the nearest one had.
 
-    :param values: ``[..., height, width]``
+    :param values: The values of maps, ``[..., height, width]``.
     """
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(np.int64) for new, old in zip(size, values.shape[-2:], strict=True)

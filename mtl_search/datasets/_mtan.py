@@ -27,7 +27,7 @@ class Folders:
 
     :param title: Name of the dataset, for messages.
     :param label: Folder of the classes.
-    :param classes: Their number.
+    :param classes: Number of classes of the segmentation.
     :param depth: Folder of the distances, or of what stands for them.
     :param normal: Folder of the normals; ``None`` where there are none.
     """
@@ -48,7 +48,7 @@ def mtan_dataset(name: str, root: Path, folders: Folders, val: int, seed: int, c
     """Read a dataset.
 
     :param val: Training samples that are taken for validation.
-    :param seed: Of their drawing.
+    :param seed: Seed of the draw of the validation samples.
     :raises DatasetError: If files are missing, or not as they should be; the message names the file.
     """
     wanted = [f"{part}/{folder}" for part in (TRAIN, TEST) for folder in folders.names]

@@ -18,7 +18,7 @@ from mtl_search.tasks import Task
 def find_all(root: Path, wanted: Sequence[str], what: str) -> None:
     """Check that files and folders are there.
 
-    :param wanted: Their paths below the root.
+    :param wanted: Paths of the files or folders, from the root.
     :param what: Whose they are, for the message.
     :raises DatasetError: If one is not; the message says what was looked for.
     """
@@ -41,8 +41,8 @@ def rows_of_training(train: int, test: int, val: int, seed: int) -> Rows:
     """Splits of samples that come as training and test ones, in this order: the validation samples are drawn.
 
     :param train: Samples for training and validation.
-    :param val: Of these, those for validation.
-    :param seed: Of the drawing.
+    :param val: How many of the training samples are for validation.
+    :param seed: Seed of the draw of the validation samples.
     :raises FieldError: If nothing would be left to train on.
     """
     if val >= train:

@@ -27,9 +27,9 @@ def own_dataset(
     """A dataset whose samples and labels stand in one file.
 
     :param path: The file, for messages.
-    :param inputs: Of all rows.
+    :param inputs: Inputs of all rows.
     :param labelled: The tasks, with the targets of all rows.
-    :param rows: Of the splits.
+    :param rows: Name of the split -> the rows that belong to it.
     :param found: What was found in the file, besides.
     :param centre: What the inputs are less, as in :class:`~mtl_search.datasets.Dataset`.
     :raises DatasetError: As :func:`~mtl_search.datasets.make_dataset`; the message names the file.

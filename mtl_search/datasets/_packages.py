@@ -9,9 +9,9 @@ from mtl_search.errors import DatasetError
 def packaged(dataset: str, package: str, file: str, alone: bool = False) -> Path:
     """The path of a data file of an installed package.
 
-    :param dataset: Which one needs it, for messages.
+    :param dataset: Name of the dataset that needs the package, for messages.
     :param package: Name of the distribution, as pip knows it.
-    :param file: Its path inside the distribution.
+    :param file: Path of the file inside the distribution.
     :param alone: Whether it is installed without the packages that its code would need.
     :raises DatasetError: If the package is not installed, or has no such file; the message says how to install it.
     """

@@ -31,9 +31,9 @@ def paired_dataset(
     """Compose a dataset of pairs.
 
     :param left: Split -> the single pictures from which its left ones are drawn.
-    :param right: Likewise for the right ones.
+    :param right: Split -> the single pictures from which its right ones are drawn.
     :param sizes: Split -> number of pairs.
-    :param seed: Of the drawing.
+    :param seed: Seed of the draw of the pairs.
     """
     lot = np.random.default_rng(seed)
     splits = {split: _pairs(left[split], right[split], size, lot) for split, size in sizes.items()}

@@ -32,7 +32,7 @@ CONTRAST = 0.2
 def textures(dataset: str, names: Sequence[str], side: int) -> NDArray[np.float32]:
     """The middle squares of photographs, ``[photographs, side, side, 3]``, all of a mean of 0.5 and the same contrast.
 
-    :param dataset: Which one needs them, for messages.
+    :param dataset: Name of the dataset that needs the photographs, for messages.
     :raises DatasetError: If scikit-image is not installed, or one of its files cannot be read.
     """
     return np.stack([_texture(dataset, name, side) for name in names])

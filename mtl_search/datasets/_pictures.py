@@ -64,7 +64,7 @@ class Header(NamedTuple):
 
     :param size: Height and width as it is to be looked at.
     :param grey: Whether it is grey.
-    :param bits: Of each number in the file: 16, or 8 if they are no more.
+    :param bits: Bits of each number in the file: 16, or 8 if they are no more.
     """
 
     size: Size
@@ -212,8 +212,8 @@ def read_picture(path: Path, channels: int, size: Size, bits: int = 8) -> NDArra
     pictures in a file the first one is taken.
 
     :param channels: 1, for grey ones only, or 3.
-    :param bits: Of the numbers that are wanted: 8, which are the upper ones of 16; or 16, as they are in the file, and
-        of a picture of 8 such that its white is the white of 16.
+    :param bits: Bits of the numbers that are wanted: 8, which are the upper ones of 16; or 16, as they are in the file,
+        and of a picture of 8 such that its white is the white of 16.
     """
     with opened(path) as picture:
         if _bits(picture, path) == 16:

@@ -36,7 +36,7 @@ class PixelTargets:
     """The targets of a task that has one for every pixel.
 
     :param key: Name of their array in the cache.
-    :param files: Of every row, ``None`` where they are missing.
+    :param files: Paths of the maps, one for every row, ``None`` where they are missing.
     :param reader: Reads one of them.
     :param nothing: A pixel without a target.
     :param two: Whether 255 in masks was found to be a class, for they hold 0 and 255 alone.
@@ -65,7 +65,7 @@ class PixelTargets:
         """What the cache is to hold of a row.
 
         :param size: Height and width of its image.
-        :param wanted: Those of all images.
+        :param wanted: Height and width that all images are brought to.
         """
         return {self.key: self._map(row, size, wanted), self.two_key: np.array(self.two, np.uint8)}
 

@@ -29,15 +29,15 @@ FAR = np.float32(1e3)
 class Rooms:
     """Where everything stands in some rooms. Metres and radians, float32.
 
-    :param pitch: By which the camera is tilted downwards, ``[rooms]``.
-    :param normals: Of floor, left and right wall, out of the room, ``[rooms, 3, 3]``.
-    :param distances: Of those from the camera, ``[rooms, 3]``.
+    :param pitch: Angle by which the camera is tilted downwards, ``[rooms]``.
+    :param normals: Unit normals of floor, left and right wall, out of the room, ``[rooms, 3, 3]``.
+    :param distances: Distances of floor and walls from the camera, ``[rooms, 3]``.
     :param feet: Points on which the items stand, ``[rooms, items, 3]``.
     :param facings: Normals of the planes that items are bulged out of, ``[rooms, items, 3]``.
     :param sizes: Side of an item's picture, ``[rooms, items]``.
-    :param bulges: By how much an item swells at its fullest, ``[rooms, items]``.
+    :param bulges: Length by which an item swells at its fullest, ``[rooms, items]``.
     :param mirrored: 1 or -1: whether an item's picture is mirrored, ``[rooms, items]``.
-    :param present: Which items are there, ``[rooms, items]``.
+    :param present: Whether an item is in the room, ``[rooms, items]``.
     """
 
     pitch: Array
@@ -117,7 +117,7 @@ def look(rooms: Rooms, bodies: Array, bulges: Array, patterns: Array, side: int)
     """What the camera sees: at each pixel the surface that is nearest.
 
     :param bodies: Outlines of the items, ``[rooms, items, rows, columns]``: the body is where they are above 1/2.
-    :param bulges: Their shapes, 0 to 1, as the bodies.
+    :param bulges: Shapes of the swelling of the items, 0 to 1, in the layout of ``bodies``.
     :param patterns: Grey levels, 0 to 1, as the bodies.
     :param side: Pixels of the image's side.
     """

@@ -13,7 +13,7 @@ from mtl_search.datasets._splits import Rows
 def splits_of(inputs: NDArray[np.float32], targets: Mapping[str, NDArray[Any]], rows: Rows) -> dict[str, Split]:
     """Splits of some rows each.
 
-    :param inputs: ``[rows, features]``
+    :param inputs: Numbers of all rows, ``[rows, features]``.
     :param targets: Name of the task -> ``[rows, ...]``.
     """
     return {

@@ -45,7 +45,7 @@ class Drawn:
 
     :param val: Share of the rows for validation.
     :param test: Share of the rows for the test; what is left is for training.
-    :param seed: Of the drawing.
+    :param seed: Seed of the draw of the splits.
     :param stratify: Task whose classes have the same shares in all splits; ``None`` for the first that has classes,
         ``False`` for none.
     :param group: Column whose equal values are kept in one split: the pictures of one patient.

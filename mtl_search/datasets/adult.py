@@ -34,7 +34,7 @@ class Adult(DatasetSource):
     16,281 people; of the 32,561 others some are drawn for validation.
 
     :param val: Share of the official training rows for validation.
-    :param seed: Of the drawing.
+    :param seed: Seed of the draw of the validation samples.
     """
 
     name = "adult"

@@ -33,7 +33,7 @@ class Arrays(DatasetSource):
     :param tasks: A list of arrays, whose kinds are then found from the data; or a mapping from the name of a task to
         its kind, or to a mapping of ``kind``, ``array``, ``missing`` and options of the kind. Missing are NaN, in
         classes -1, and the number that ``missing`` says.
-    :param split: As for ``table``, with arrays for columns.
+    :param split: How the samples are split: as for ``table``, with arrays for columns.
     :param channels: Which axis of images the channels are, where that is not found: ``first`` or ``last``.
     """
 

@@ -23,7 +23,7 @@ class FashionMNIST(DatasetSource):
     :param train: Number of training pictures.
     :param val: Number of validation pictures.
     :param test: Number of test pictures.
-    :param seed: Of the divisions and of the composition.
+    :param seed: Seed of the divisions and of the composition.
     """
 
     name = "fashion_mnist"

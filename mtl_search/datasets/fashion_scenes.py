@@ -54,7 +54,7 @@ class FashionScenes(DatasetSource):
     :param train: Number of training scenes.
     :param val: Number of validation scenes.
     :param test: Number of test scenes.
-    :param seed: Of the division of the garments and of the scenes.
+    :param seed: Seed of the division of the garments and of the scenes.
     """
 
     name = "fashion_scenes"

@@ -47,14 +47,15 @@ class Images(DatasetSource):
     :param root: The folder; no file outside of it is read.
     :param table: CSV or Parquet, as for ``table``; its path from ``root``.
     :param image: The column with the files of the images, their paths from ``root``.
-    :param tasks: As for ``table``, and of every pixel a mapping of ``kind``, ``column`` and options of the kind.
+    :param tasks: What is predicted: as for ``table``, and of every pixel a mapping of ``kind``, ``column`` and options
+        of the kind.
     :param size: Height and width that all are resized to: images bilinear, targets to the nearest pixel. Images of
         different sizes are refused without it.
-    :param split: As for ``table``.
+    :param split: How the images are split into training, validation and test: as for ``table``.
     :param missing: Texts that stand for an empty cell.
     :param separator: Between the cells of a CSV file; a comma if left out, a tabulator in ``.tsv``.
-    :param decimal: As for ``table``.
-    :param thousands: As for ``table``.
+    :param decimal: The sign before decimals in the table's texts: as for ``table``.
+    :param thousands: The sign between thousands in the table's texts: as for ``table``.
     :param cache: Folder for what was decoded; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """
 

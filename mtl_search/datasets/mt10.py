@@ -65,7 +65,7 @@ class MetaWorld10(DatasetSource):
     :param test: Test episodes of each task.
     :param simulated: Episodes of each task in which a network of a comparison acts; 0: none.
     :param steps: After so many an episode of a network has failed; experts need 30 to 210.
-    :param seed: Of objects and goals.
+    :param seed: Seed of the places of objects and goals.
     :param cache: Folder for what was made; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """
 

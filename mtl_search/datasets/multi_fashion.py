@@ -24,7 +24,7 @@ class MultiFashion(DatasetSource):
     :param train: Number of training pictures.
     :param val: Number of validation pictures.
     :param test: Number of test pictures.
-    :param seed: Of the division of the garments and of the composition.
+    :param seed: Seed of the division of the garments and of the composition.
     """
 
     name = "multi_fashion"

@@ -23,7 +23,7 @@ class MultiMNIST(DatasetSource):
     :param train: Number of training pictures.
     :param val: Number of validation pictures.
     :param test: Number of test pictures.
-    :param seed: Of the division of the digits and of the composition.
+    :param seed: Seed of the division of the digits and of the composition.
     """
 
     name = "multi_mnist"

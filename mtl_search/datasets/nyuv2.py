@@ -22,7 +22,7 @@ class NYUv2(DatasetSource):
     :param root: Folder with ``train`` and ``val``, each with ``image``, ``label``, ``depth`` and ``normal`` of
         ``0.npy`` and so on.
     :param val: Training images that are taken for validation.
-    :param seed: Of their drawing.
+    :param seed: Seed of the draw of the validation samples.
     :param cache: Folder for what was decoded; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """
 

@@ -62,9 +62,9 @@ class PascalContext(DatasetSource):
 
     :param root: Folder with ``JPEGImages``, ``semseg``, ``human_parts``, ``sal_distill``, ``normals_distill``,
         ``pascal-context/trainval`` and ``ImageSets/Context``.
-    :param size: Height and width.
+    :param size: Height and width that pictures are brought to, in pixels.
     :param val: Training images that are taken for validation.
-    :param seed: Of their drawing.
+    :param seed: Seed of the draw of the validation samples.
     :param cache: Folder for what was decoded; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """
 

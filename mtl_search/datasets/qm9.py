@@ -61,7 +61,7 @@ class QM9(DatasetSource):
     :param train: Number of training molecules.
     :param val: Number of validation molecules.
     :param test: Number of test molecules.
-    :param seed: Of the drawing.
+    :param seed: Seed of the draw of the splits.
     """
 
     name = "qm9"
@@ -91,9 +91,9 @@ class QM9(DatasetSource):
 class Molecule:
     """A row of the files.
 
-    :param smiles: Its formula as text.
+    :param smiles: Formula of the molecule as text, in the notation SMILES.
     :param atoms: How many there are of H, C, N, O and F.
-    :param values: Of :data:`TARGETS`, in their order.
+    :param values: Values of the properties :data:`TARGETS`, in their order.
     """
 
     smiles: str

@@ -31,7 +31,7 @@ class Yeast(DatasetSource):
     :param targets: ``labels`` for a binary task for each function; ``together`` for one multi-label task ``functions``.
     :param val: Share of the genes for validation.
     :param test: Share of the genes for the test.
-    :param seed: Of the drawing of the splits.
+    :param seed: Seed of the draw of the splits.
     """
 
     name = "yeast"

@@ -12,7 +12,7 @@ from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.primitives import LinearVectorPrimitive
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 from mtl_search.spaces.experiment import Experiment
-from mtl_search.spaces.settings import Search
+from mtl_search.spaces.search_settings import SearchSettings
 
 KINDS = (("GPU", "gpus", "GPU", "GPUs"), ("CPU", "cpus", "processor", "processors"))
 """What Ray counts, the key of the experiment, and the words for one and for several."""
@@ -68,7 +68,7 @@ def this_machine() -> Mapping[str, float]:
     return {"CPU": float(processors()), "GPU": float(torch.cuda.device_count())}
 
 
-def check_here(settings: Search, changeable: bool) -> None:
+def check_here(settings: SearchSettings, changeable: bool) -> None:
     """Check that a worker on this machine can be given what a trial asks for. In this process it takes what it finds.
 
     :param changeable: Whether the experiment can still be changed by ``--set``.
@@ -80,7 +80,11 @@ def check_here(settings: Search, changeable: bool) -> None:
 
 
 def check_capacity(
-    settings: Search, machines: Sequence[Mapping[str, float]], where: str, advice: str = "", changeable: bool = False
+    settings: SearchSettings,
+    machines: Sequence[Mapping[str, float]],
+    where: str,
+    advice: str = "",
+    changeable: bool = False,
 ) -> None:
     """Check that a trial finds its place on one of the machines; it would wait for one for ever.
 

@@ -18,7 +18,7 @@ from mtl_search.execution.ray_tune import deaths_handled, run_on_ray
 from mtl_search.internal.arrays import held_bytes
 from mtl_search.internal.processors import processors
 from mtl_search.internal.signals import signals_interrupt
-from mtl_search.spaces.settings import Search
+from mtl_search.spaces.search_settings import SearchSettings
 
 OBJECT_STORE_BYTES = 256 * 2**20
 DATASET_ROOM = 3
@@ -35,14 +35,14 @@ class RunJobs(Protocol):
 
 
 @contextmanager
-def engine(work: Work, settings: Search, workers: int | None, address: str | None = None) -> Iterator[RunJobs]:
+def engine(work: Work, settings: SearchSettings, workers: int | None, address: str | None = None) -> Iterator[RunJobs]:
     """What does all jobs of a source, ready to start: in this process with no workers, else on Ray Tune workers.
 
     It may be used several times, with other work than this instead.
 
     :param settings: Processors and GPUs of each job, and how often one is done again after the death of its worker.
     :param workers: Jobs at the same time; as many as the cluster has room for with ``None``.
-    :param address: Of a running Ray cluster; a local one is started, and stopped at the end, without it.
+    :param address: Address of a running Ray cluster; a local one is started, and stopped at the end, without it.
     :raises UserError: If there is no cluster at the address, or a job asks for more than any machine has.
     :raises ClusterError: If no cluster starts, or while jobs are done it is lost.
     :raises KeyboardInterrupt: On SIGINT or SIGTERM, after the workers were stopped.
@@ -61,7 +61,9 @@ def engine(work: Work, settings: Search, workers: int | None, address: str | Non
             yield lambda source, other=None: run_on_ray(source, other or work, settings, count, cluster)
 
 
-def _cluster(work: Work, settings: Search, workers: int | None, address: str | None) -> AbstractContextManager[Cluster]:
+def _cluster(
+    work: Work, settings: SearchSettings, workers: int | None, address: str | None
+) -> AbstractContextManager[Cluster]:
     """A cluster of our own with room for the workers, or the one at ``address``."""
     if address:
         return joined_cluster(address)
@@ -71,7 +73,7 @@ def _cluster(work: Work, settings: Search, workers: int | None, address: str | N
     return local_cluster(cpus, int(this_machine()["GPU"]), OBJECT_STORE_BYTES + DATASET_ROOM * data)
 
 
-def room(settings: Search, resources: Mapping[str, float]) -> int:
+def room(settings: SearchSettings, resources: Mapping[str, float]) -> int:
     """How many jobs fit at the same time; at least one.
 
     :param resources: ``CPU`` and ``GPU`` of all machines together.

@@ -17,7 +17,7 @@ from mtl_search.internal.signals import uninterrupted
 class RunningJob:
     """A job under way.
 
-    :param job: As it was given out; its course starts from the last checkpoint that was reported.
+    :param job: The training as it was given out; it starts from the last checkpoint that was reported.
     :param lives: How often it may still be given out again.
     """
 
@@ -54,7 +54,7 @@ class JobQueue:
             report = result["report"][0]  # its worker is dying, and the checkpoint with it: the one before stays
         under = self.under_way[trial_id]
         if report.checkpoint is not None:
-            under.job = replace(under.job, course=replace(under.job.course, start=report.checkpoint))
+            under.job = replace(under.job, options=replace(under.job.options, start=report.checkpoint))
         with carried():
             if self.source.report(under.job.number, report):
                 return True
@@ -115,9 +115,9 @@ def packed(thing: Report | Job) -> list[Any]:
     Lists, because Tune takes mappings apart.
     """
     if isinstance(thing, Job):
-        course = replace(thing.course, start=None)
-        start = thing.course.start
-        return [replace(thing, course=course), None if start is None else ray.put(start)]
+        options = replace(thing.options, start=None)
+        start = thing.options.start
+        return [replace(thing, options=options), None if start is None else ray.put(start)]
     light = replace(thing, weights={}, checkpoint=None)
     if not thing.weights and thing.checkpoint is None:
         return [light, None]
@@ -131,7 +131,7 @@ def unpacked(packed: list[Any]) -> Any:
     """
     thing, beside = packed
     if isinstance(thing, Job):
-        return thing if beside is None else replace(thing, course=replace(thing.course, start=ray.get(beside)))
+        return thing if beside is None else replace(thing, options=replace(thing.options, start=ray.get(beside)))
     if beside is None:
         return thing
     weights, checkpoint = ray.get(beside)

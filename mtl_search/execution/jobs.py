@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from mtl_search.datasets import Dataset
-from mtl_search.evaluation import FROM_SCRATCH, Course, Entrant, Evaluate, Report
+from mtl_search.evaluation import FROM_SCRATCH, Entrant, Evaluate, EvaluationOptions, Report
 from mtl_search.internal.memory import keep_freed_memory
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.settings import Training
@@ -21,15 +21,15 @@ class Job:
     """One training to be done.
 
     :param number: Number of the trial.
-    :param what: What to train.
+    :param what: The architecture or entrant to train.
     :param seed: Seed of the training.
-    :param course: What is wanted on the way, and where to begin.
+    :param options: What is wanted on the way, and where to begin.
     """
 
     number: int
     what: Architecture | Entrant
     seed: int
-    course: Course = FROM_SCRATCH
+    options: EvaluationOptions = FROM_SCRATCH
 
 
 class Wait:
@@ -49,7 +49,7 @@ class Work:
         """Do a job, report by report up to the last one, with as many threads as it was given processors."""
         torch.set_num_threads(self.threads)
         keep_freed_memory()
-        for report in self.evaluate(job.what, self.dataset, self.training, job.seed, job.course):
+        for report in self.evaluate(job.what, self.dataset, self.training, job.seed, job.options):
             yield report
             if report.done:
                 return

@@ -53,7 +53,7 @@ class Cluster:
     """A cluster that trainings run on.
 
     :param where: What messages call it.
-    :param folder: For what Tune writes.
+    :param folder: Folder for the files that Ray Tune writes.
     """
 
     def __init__(self, where: str, folder: Path) -> None:
@@ -145,7 +145,7 @@ def local_cluster(cpus: int, gpus: int, store_bytes: int) -> Iterator[Cluster]:
 
     Nothing is left of it afterwards, and it has nothing to do with any other: what the user set for those is not read.
 
-    :param store_bytes: Of its object store.
+    :param store_bytes: Bytes of memory of its object store.
     :raises ClusterError: If it does not start.
     """
     with temporary_folder() as folder, _guarded(folder), _environment(folder):

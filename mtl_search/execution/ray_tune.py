@@ -28,10 +28,10 @@ from mtl_search.evaluation import Report
 from mtl_search.execution.job_queue import Carrier, JobQueue, packed, unpacked
 from mtl_search.execution.jobs import Source, Wait, Work
 from mtl_search.execution.worker_deaths import death_of
-from mtl_search.spaces.settings import Search
+from mtl_search.spaces.search_settings import SearchSettings
 
 
-def run_on_ray(source: Source, work: Work, settings: Search, workers: int, cluster: Cluster) -> None:
+def run_on_ray(source: Source, work: Work, settings: SearchSettings, workers: int, cluster: Cluster) -> None:
     """Do all jobs on Ray Tune workers."""
     queue = JobQueue(source, settings.retries)
     try:

@@ -17,7 +17,7 @@ NOT_STARTED = "error raised in its creation task"
 class Death:
     """The end of a worker process.
 
-    :param what: What happened.
+    :param what: What happened to the worker, in a few words.
     :param cause: Why, where that is known.
     :param final: Whether the same would happen again, so that the job is given to no other worker.
     """

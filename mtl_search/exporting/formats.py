@@ -35,7 +35,7 @@ NEEDED = ("onnx", "onnxscript", "onnxruntime")
 def write_onnx(graph: fx.GraphModule, dataset: Dataset, path: Path) -> Callable[[Tensor], list[NDArray[np.float32]]]:
     """Write an ONNX file.
 
-    :param graph: For inputs of the dataset in the units of its data.
+    :param graph: The network as a graph, for inputs of the dataset in the units of its data.
     :returns: What computes the outputs of all tasks, ``[batch, ...]`` each, by means of that file.
     """
     import onnxruntime
@@ -59,7 +59,7 @@ def write_onnx(graph: fx.GraphModule, dataset: Dataset, path: Path) -> Callable[
 def _set_apart(graph: Any) -> None:
     """Give other names to what is inside a graph where a task has the same one: ``mean``, say.
 
-    :param graph: Of ``onnx_ir``.
+    :param graph: A graph of the library ``onnx_ir``.
     """
     ends = [*graph.inputs, *graph.outputs]
     taken = {value.name for value in ends}

@@ -27,9 +27,9 @@ from mtl_search.spaces.settings import Training
 class Trained:
     """A trained network of a run.
 
-    :param name: Of its folder: number of the trial, or entrant of the comparison and seed.
-    :param title: For people.
-    :param network: With its weights, in evaluation mode.
+    :param name: Name of its folder: number of the trial, or entrant of the comparison and seed.
+    :param title: Title of the model card, for people.
+    :param network: The network with its weights, in evaluation mode.
     :param about: What the card says of how it was made: plain data.
     :param scores: ``"<task>/<metric>"`` -> value, on the split and seed that ``about`` names.
     :param picked: Why this trial was taken; empty for an entrant of a comparison.
@@ -46,8 +46,8 @@ class Trained:
 def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int | None = None) -> Trained:
     """A trained network of a run, with its weights.
 
-    :param which: As in :func:`~mtl_search.exporting.export.export`.
-    :param seed: Likewise.
+    :param which: What is exported, as in :func:`~mtl_search.exporting.export.export`.
+    :param seed: Seed of the training that is meant, of an entrant; the first one if left out.
     :raises UserError: If there is none of that name, or with that seed, or its weights were not kept.
     """
     found = chosen(run, which)
@@ -64,7 +64,7 @@ def load_trained(run: Run, which: str | int | None, dataset: Dataset, seed: int 
 def chosen(run: Run, which: str | int | None) -> Pick | str:
     """What is meant: a trial of the search, or an entrant of its comparison.
 
-    :param which: As in :func:`~mtl_search.exporting.export.export`.
+    :param which: What is exported, as in :func:`~mtl_search.exporting.export.export`.
     :raises UserError: If there is none of that name.
     """
     comparison = load_comparison(run.path)
@@ -153,7 +153,7 @@ def _network(
     entrant: Entrant, dataset: Dataset, training: Training, seed: int, details: Mapping[str, Any], folder: Path
 ) -> nn.Module:
     try:
-        network = entrant.method.rebuild(entrant.problem(dataset, training, seed), details)
+        network = entrant.method.rebuild(entrant.context(dataset, training, seed), details)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunFolderError(
             f"{folder / DETAILS}: does not tell how the network of {entrant.method.name} is made: {error}. "

@@ -29,7 +29,7 @@ class FileArray:
     not mapped: a mapped file counts as memory of the process (``ulimit -v``), whatever is used of it. An array is
     pickled as its path and its row numbers, so that the file must be there wherever it is used.
 
-    :param path: Of the file; the array is in C order.
+    :param path: Path of the file; the array is in C order.
     :param rows: Numbers of the rows in the file; all if left out.
     :param place: First byte of the array, header included, and number of its bytes; those of the whole file, a ``.npy``
         one, if left out. In an ``.npz`` file that is not compressed arrays lie as they are.

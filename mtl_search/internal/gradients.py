@@ -10,7 +10,8 @@ from torch.nn import Parameter
 def task_gradients(losses: Tensor, parameters: Sequence[Tensor]) -> list[list[Tensor]]:
     """The gradient of every task's loss by itself: one backward pass for each task, ``gradients[task][parameter]``.
 
-    :param losses: ``[tasks]``, from one forward pass, of which the graph is used up.
+    :param losses: Losses of the tasks with their graph, ``[tasks]``, from one forward pass, of which the graph is used
+        up.
     :param parameters: A parameter that a loss does not depend on gets zeros.
     """
     last = len(losses) - 1
@@ -30,7 +31,7 @@ def task_gradients(losses: Tensor, parameters: Sequence[Tensor]) -> list[list[Te
 def of_present(losses: Tensor, present: Tensor | None) -> Tensor:
     """The losses of the tasks that have a target in a batch.
 
-    :param losses: ``[tasks]``
+    :param losses: Losses of the tasks with their graph, ``[tasks]``
     :param present: ``[tasks]`` bool; ``None`` for all.
     """
     return losses if present is None else losses[present]
@@ -41,7 +42,7 @@ def shared_rows(gradients: Sequence[Sequence[Tensor]]) -> list[Tensor]:
 
     Weights of several tasks may lie stacked in one parameter, each task's in rows of its own; the gradients tell.
 
-    :param gradients: From :func:`task_gradients`.
+    :param gradients: Gradients of the tasks, as :func:`task_gradients` gives them.
     """
     return [
         torch.stack([_rows(gradient).any(dim=1) for gradient in of_parameter]).sum(dim=0) > 1
@@ -97,7 +98,7 @@ def mean_cosine(jacobian: Tensor) -> float | None:
 def layer_cosines(losses: Tensor, layers: Mapping[str, Sequence[Parameter]]) -> dict[str, float | None]:
     """How much the tasks agree on each layer: the mean cosine between their gradients at what they share of it.
 
-    :param losses: ``[tasks]``, with their graph.
+    :param losses: Losses of the tasks with their graph, ``[tasks]``, with their graph.
     :param layers: Name of the layer -> its parameters.
     :returns: Name of the layer -> -1 (opposed) to 1 (agreed); ``None`` where nothing of it is shared.
     """

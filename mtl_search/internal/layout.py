@@ -56,8 +56,8 @@ HALF_WRITTEN = re.compile(r"\.(.+)\.([0-9]+)\.tmp")
 class Layout:
     """The names that are ours in a folder, as regular expressions. Everything else in it is not looked at.
 
-    :param files: Of the files.
-    :param folders: Of the folders -> what is ours in them.
+    :param files: Patterns of the names of files.
+    :param folders: Pattern of the name of a folder -> the layout of what is in it.
     :param beside: Whether plain files may lie where these folders are: their names can be any.
     """
 

@@ -41,7 +41,7 @@ def prefer_large_pages(start: int, size: int) -> None:
     systems, and where large pages are switched off, nothing happens.
 
     :param start: Address of the first byte.
-    :param size: In bytes; less than :data:`LARGE_PAGE` is left as it is.
+    :param size: Size of the block in bytes; less than :data:`LARGE_PAGE` is left as it is.
     """
     madvise = getattr(ctypes.CDLL(None), "madvise", None) if sys.platform == "linux" and size >= LARGE_PAGE else None
     if madvise is not None:

@@ -50,7 +50,7 @@ def build(cls: type[Built], options: Mapping[str, Any], key: str, owner: str) ->
 def check_numbers(options: Mapping[str, Any], key: str) -> None:
     """Check the numbers in options, wherever they stand in lists and mappings; needs not know what they are for.
 
-    :param key: As for :func:`build`.
+    :param key: Dotted key under which the options stand, as for :func:`build`.
     :raises UserError: If one is not finite, or above :data:`MOST`.
     """
     for option, value in options.items():

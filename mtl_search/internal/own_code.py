@@ -82,7 +82,7 @@ def is_dataset_function(thing: Any) -> bool:
 def check_form(kind: str, path: str) -> None:
     """Check that a name of own code is one, and import nothing.
 
-    :param kind: What is named, for messages.
+    :param kind: Kind of thing that is named, for messages: ``dataset``, say.
     :raises UserError: If it has another form than ``my_package.module:Name``.
     """
     if not FORM.fullmatch(path):
@@ -104,7 +104,7 @@ def check_use(kind: str, path: str) -> None:
 def load(kind: str, path: str) -> Any:
     """What stands at ``my_package.module:Name``. Running that module is said beforehand on standard error.
 
-    :param kind: What is named, for messages.
+    :param kind: Kind of thing that is named, for messages: ``dataset``, say.
     :raises UserError: As :func:`check_use`, or if the module cannot be imported, or there is no such name in it.
     """
     check_use(kind, path)

@@ -19,22 +19,24 @@ from mtl_search.internal.options import build
 from mtl_search.internal.registry import METHODS
 from mtl_search.networks.paths import ModuleShape, Path, PathNetwork, module_shapes
 from mtl_search.spaces.architecture import Backbone
-from mtl_search.spaces.settings import MOST, Training
+from mtl_search.spaces.section import MOST
+from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Task
-from mtl_search.training.trainer import Checkpoint, Epoch, Observer, Trainer
+from mtl_search.training.checkpoint import Checkpoint
+from mtl_search.training.trainer import Epoch, Observer, Trainer
 
 Epochs = Annotated[int, Field(ge=1, le=MOST)]
 """Of a phase that a method has besides the training."""
 
 
 @dataclass(frozen=True)
-class Problem:
+class MethodContext:
     """What a method has to solve, and with what means.
 
     :param backbone: Stages, widths and strides, without any sharing.
     :param dataset: Trained on its split ``train``; it brings the tasks.
     :param training: Budget and optimiser of the last phase, and of every other that has no own.
-    :param seed: Of initial weights, primitives, and order of the samples.
+    :param seed: Seed of the initial weights, the primitives, and the order of the samples.
     :param width_multiplier: Factor on every width of the backbone.
     :param given: Weights from elsewhere that a method may start from, see :attr:`Method.starts_from`.
     :param observer: Looks at the training of the common loop after every epoch.
@@ -72,8 +74,8 @@ class Problem:
             trainer.restore(self.start)
         return trainer
 
-    def with_training(self, **changes: Any) -> "Problem":
-        """The same problem with other training settings, for a phase of its own: ``epochs=3``."""
+    def with_training(self, **changes: Any) -> "MethodContext":
+        """The same context with other training settings, for a phase of its own: ``epochs=3``."""
         return replace(self, training=self.training.model_copy(update=changes))
 
     def network_of(self, paths: Mapping[str, Sequence[int]]) -> PathNetwork:
@@ -86,7 +88,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Finished:
+class TrainedModel:
     """What a method ends with.
 
     :param model: The trained network that is measured; maps inputs to a dictionary of outputs.
@@ -108,48 +110,49 @@ class Method(ABC):
 
     @property
     def starts_from(self) -> str:
-        """Name of a method whose trained weights, of the same seed, it starts from; empty for none. Where a problem
+        """Name of a method whose trained weights, of the same seed, it starts from; empty for none. Where a context
         brings none it trains them itself. A comparison trains them once, for both."""
         return ""
 
     @abstractmethod
-    def build(self, problem: Problem) -> nn.Module:
+    def build(self, context: MethodContext) -> nn.Module:
         """The network of the method's first phase, untrained: ``[batch, channels, height, width]`` to a dictionary of
         outputs."""
 
-    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
+    def train(self, context: MethodContext) -> Generator[Epoch, None, TrainedModel]:
         """Train from scratch, epoch by epoch; returns what it ends with.
 
         By default the common loop trains what :meth:`build` built.
 
         :raises DivergedError: If the loss is no longer finite.
         """
-        model = self.build(problem)
-        yield from problem.trainer(model).epochs()
-        return Finished(model)
+        model = self.build(context)
+        yield from context.trainer(model).epochs()
+        return TrainedModel(model)
 
-    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> nn.Module:
+    def rebuild(self, context: MethodContext, details: Mapping[str, Any]) -> nn.Module:
         """The network that :meth:`train` ended with, untrained, to load its weights into.
 
-        :param details: Those that it told. By default the network is the one that :meth:`build` builds.
+        :param details: The details that the training ended with. By default the network is the one that :meth:`build`
+            builds.
         """
-        return self.build(problem)
+        return self.build(context)
 
     @property
     def goes_on(self) -> bool:
         """Whether a training that was cut off can go on from a checkpoint: where the common loop is all of it."""
         return type(self).train is Method.train
 
-    def first_banks(self, problem: Problem) -> set[str]:
+    def first_banks(self, context: MethodContext) -> set[str]:
         """The banks of primitives that its networks may read the inputs by; by default none."""
         return set()
 
-    def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
+    def macs_of_one_task(self, model: nn.Module, context: MethodContext) -> int:
         """MACs of a forward pass of the finished network for one task alone, one sample; the mean over tasks.
 
         By default the network's ``forward`` is taken to have an argument ``only``, names of the tasks to compute.
         """
-        each = [cost.count_macs(model, problem.input_shape, only=(task.name,)) for task in problem.tasks]
+        each = [cost.count_macs(model, context.input_shape, only=(task.name,)) for task in context.tasks]
         return round(sum(each) / len(each))
 
 

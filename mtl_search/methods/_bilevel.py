@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mtl_search import cost
 from mtl_search.internal.seeds import generator
-from mtl_search.methods import Problem
+from mtl_search.methods import MethodContext
 from mtl_search.methods._conflicts import Conflict
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.methods._search_log import SearchLog
@@ -61,7 +61,7 @@ class Options(Protocol):
 class Search(PhaseTrainer):
     """The bi-level search on a relaxed network.
 
-    :param method: Its options.
+    :param method: The method, with the options of its search.
     :param macs_by_task: MACs of a forward pass for each task by itself, all of them added up.
     :param stage: Tells the random numbers of several searches apart.
     :param waits: Epochs at the beginning in which alpha waits, and the trunk learns from all tasks.
@@ -70,19 +70,19 @@ class Search(PhaseTrainer):
     def __init__(
         self,
         model: RelaxedNetwork,
-        problem: Problem,
+        context: MethodContext,
         settings: Training,
         method: Options,
         macs_by_task: int,
         stage: int = 0,
         waits: int = 0,
     ) -> None:
-        dataset = divided(problem.dataset, method.validation, problem.seed)
-        super().__init__(model, dataclasses.replace(problem, dataset=dataset, training=settings), phase="search")
+        dataset = divided(context.dataset, method.validation, context.seed)
+        super().__init__(model, dataclasses.replace(context, dataset=dataset, training=settings), phase="search")
         self.network, self.method, self.macs_by_task = model, method, macs_by_task
         self.held_out = DeviceSplit(dataset.splits["val"], dataset, self.device, self.tasks)
-        self.batches = self._held_out_batches(generator(problem.seed, f"order of held out samples {stage}"))
-        self.noise = generator(problem.seed, f"gumbel noise {stage}")
+        self.batches = self._held_out_batches(generator(context.seed, f"order of held out samples {stage}"))
+        self.noise = generator(context.seed, f"gumbel noise {stage}")
         self.strengths = torch.optim.Adam(
             model.alpha, method.alpha_rate, eps=method.alpha_epsilon, weight_decay=method.alpha_decay
         )

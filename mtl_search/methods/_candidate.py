@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from mtl_search import cost
-from mtl_search.methods import Method, Problem
+from mtl_search.methods import Method, MethodContext
 from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.spaces.architecture import Architecture
 
@@ -14,18 +14,18 @@ from mtl_search.spaces.architecture import Architecture
 class Candidate(Method):
     """Any ETR-NLP architecture: what a search proposes.
 
-    :param architecture: Its backbone and width stand in it; those of the problem are not used.
+    :param architecture: The architecture, which brings its backbone and width; those of the context are not used.
     """
 
     name = "etr_nlp"
     architecture: Architecture
 
-    def first_banks(self, problem: Problem) -> set[str]:
+    def first_banks(self, context: MethodContext) -> set[str]:
         return set() if self.architecture.backbone.stem else {self.architecture.layers[0].bank}
 
-    def build(self, problem: Problem) -> MultiTaskNetwork:
-        return build_model(self.architecture, problem.tasks, problem.input_shape, problem.seed)
+    def build(self, context: MethodContext) -> MultiTaskNetwork:
+        return build_model(self.architecture, context.tasks, context.input_shape, context.seed)
 
-    def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
-        each = [cost.estimate(self.architecture, [task], problem.input_shape).macs for task in problem.tasks]
+    def macs_of_one_task(self, model: nn.Module, context: MethodContext) -> int:
+        each = [cost.estimate(self.architecture, [task], context.input_shape).macs for task in context.tasks]
         return round(sum(each) / len(each))

@@ -13,7 +13,7 @@ def resolve_conflicts(gradients: Tensor, conflict: Conflict = "module") -> Tenso
 
     Two tasks conflict where the inner product of their gradients is negative.
 
-    :param gradients: ``[tasks, parameters]``
+    :param gradients: Gradients of all tasks, ``[tasks, parameters]``.
     :param conflict: ``module``: zeros if any two tasks conflict, else the mean over tasks (the paper). ``pair``: the
         mean over all tasks with zeros for those that conflict with another. ``none``: the mean.
     :returns: ``[parameters]``
@@ -24,7 +24,7 @@ def resolve_conflicts(gradients: Tensor, conflict: Conflict = "module") -> Tenso
 def conflicting_pairs(gradients: Tensor) -> Tensor:
     """Which pairs of tasks have a negative inner product, ``[tasks, tasks]`` bool.
 
-    :param gradients: ``[tasks, parameters]``
+    :param gradients: Gradients of all tasks, ``[tasks, parameters]``.
     """
     return gradients @ gradients.T < 0
 

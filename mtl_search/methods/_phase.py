@@ -4,26 +4,27 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from mtl_search.methods import Problem
-from mtl_search.training.trainer import Group, Observer, Trainer
+from mtl_search.methods import MethodContext
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Observer, Trainer
 
 
 class PhaseTrainer(Trainer):
-    """The common loop with the tasks, data, settings and seed of a problem.
+    """The common loop with the tasks, data, settings and seed of a context.
 
     :param model: Maps inputs to a dictionary of outputs, task by task.
-    :param problem: What is trained on, and how.
+    :param context: The data, budget and seed that the method was given.
     :param groups: Parameters with a learning rate or weight decay of their own.
-    :param phase: Its name, in the epochs.
-    :param observer: Called after every epoch; that of the problem in the phase that is measured.
+    :param phase: Name of the phase, in its epochs.
+    :param observer: Called after every epoch; that of the context in the phase that is measured.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        problem: Problem,
+        context: MethodContext,
         groups: Sequence[Group] = (),
         phase: str = "training",
         observer: Observer | None = None,
     ) -> None:
-        super().__init__(model, problem.tasks, problem.dataset, problem.training, problem.seed, groups, phase, observer)
+        super().__init__(model, context.tasks, context.dataset, context.training, context.seed, groups, phase, observer)

@@ -1,24 +1,24 @@
-"""Relaxed networks on the backbone of a problem, and the paths that tasks choose between in them."""
+"""Relaxed networks on the backbone of a context, and the paths that tasks choose between in them."""
 
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from mtl_search.methods import Problem
+from mtl_search.methods import MethodContext
 from mtl_search.networks.paths import Path
 from mtl_search.networks.relaxed import RelaxedNetwork
 
 
 def relaxed_network(
-    problem: Problem, candidates: Sequence[Sequence[Path]], known: Mapping[str, Tensor] | None = None
+    context: MethodContext, candidates: Sequence[Sequence[Path]], known: Mapping[str, Tensor] | None = None
 ) -> RelaxedNetwork:
-    """The relaxed network on a problem's backbone; new modules start with the weights of the trunk.
+    """The relaxed network on a context's backbone; new modules start with the weights of the trunk.
 
-    :param candidates: For each task its paths.
+    :param candidates: The paths that each task may take, task by task.
     :param known: Weights of an earlier network to go on from.
     """
     model = RelaxedNetwork(
-        problem.backbone, candidates, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier
+        context.backbone, candidates, context.tasks, context.input_shape, context.seed, context.width_multiplier
     )
     model.start_from(known or {})
     return model

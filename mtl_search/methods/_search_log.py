@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtl_search.methods import Problem
+from mtl_search.methods import MethodContext
 from mtl_search.networks.paths import Path
 from mtl_search.networks.relaxed import Place
 
@@ -29,9 +29,9 @@ class SearchLog:
     ) -> None:
         """Note an epoch.
 
-        :param shares: ``[task][candidate]``
-        :param conflicts: Of each shared module the share of steps with a conflict; empty where it is not looked for.
-        :param frozen: Of each shared module the share of steps in which it did not learn; empty where all did.
+        :param shares: Share of each candidate of a task, ``[task][candidate]``.
+        :param conflicts: For each shared module the share of steps with a conflict; empty where it is not looked for.
+        :param frozen: For each shared module the share of steps in which it did not learn; empty where all did.
         """
         self.alpha.append([list(of_task) for of_task in shares])
         self.frozen.append(sum(frozen.values()) / max(1, len(frozen)))
@@ -46,7 +46,7 @@ class SearchLog:
         """Note what one stage of the progressive search decided."""
         self.stages.append({"place": self.places[place], "epochs": epochs, "stayed": list(stayed)})
 
-    def details(self, problem: Problem, paths: Sequence[Path]) -> dict[str, Any]:
+    def details(self, context: MethodContext, paths: Sequence[Path]) -> dict[str, Any]:
         """As plain data: shares, conflicts and margins epoch by epoch, margins at the end, and what came out.
 
         ``margins`` has ``None`` for a task that was decided before, ``frozen`` the mean over the shared modules.
@@ -57,15 +57,15 @@ class SearchLog:
             "margins": [
                 [_margin(shares) if len(shares) > 1 else None for shares in of_epoch] for of_epoch in self.alpha
             ],
-            "margin": [self.margins[number] for number in range(len(problem.tasks))],
+            "margin": [self.margins[number] for number in range(len(context.tasks))],
             "largest_share": [of_task.index(max(of_task)) for of_task in self.alpha[-1]],
             "conflicts": self.conflicts,
             "frozen": self.frozen,
             "stages": self.stages,
             "branch_points": {
-                task.name: sum(number == 0 for number in path) for task, path in zip(problem.tasks, paths, strict=True)
+                task.name: sum(number == 0 for number in path) for task, path in zip(context.tasks, paths, strict=True)
             },
-            "paths": {task.name: list(path) for task, path in zip(problem.tasks, paths, strict=True)},
+            "paths": {task.name: list(path) for task, path in zip(context.tasks, paths, strict=True)},
         }
 
     def _name(self, place: Place) -> str:

@@ -14,8 +14,8 @@ from mtl_search.networks.relaxed import RelaxedNetwork
 class Trunk:
     """The modules that tasks share; their gradients are resolved module by module, and the conflicts counted.
 
-    :param network: On its device.
-    :param conflict: See :func:`~mtl_search.methods._conflicts.resolve_conflicts`.
+    :param network: The network, on the device that it is trained on.
+    :param conflict: What counts as a conflict, see :func:`~mtl_search.methods._conflicts.resolve_conflicts`.
     :param carry: Whether a conflict counts in all deeper modules, too.
     :param skip: Whether a module that does not learn in a step gets no gradient, instead of one of zeros.
     :ivar shared: The shared modules, input to output -> numbers of the tasks that have a candidate through them.

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mtl_search.errors import UserError
-from mtl_search.methods import Epochs, Finished, Method, Problem
+from mtl_search.methods import Epochs, Method, MethodContext, TrainedModel
 from mtl_search.methods._bilevel import Search
 from mtl_search.methods._conflicts import Conflict
 from mtl_search.methods._relaxed import group_after, leaving, relaxed_network
@@ -42,9 +42,10 @@ class CoNAL(Method):
     is that of the experiment in the last phase; in the search the handling of conflicts stands in its place.
 
     :param alpha_rate: Learning rate of Adam on alpha.
-    :param alpha_decay: Its weight decay (L2).
-    :param alpha_epsilon: Its epsilon. Adam moves alpha at full rate even where nothing but noise tells places apart, as
-        for tasks that are alike; gradients well below a larger epsilon, .01 say, move it little (ours).
+    :param alpha_decay: Weight decay (L2) of the architecture parameters alpha.
+    :param alpha_epsilon: Epsilon of the Adam that learns alpha. Adam moves alpha at full rate even where nothing but
+        noise tells places apart, as for tasks that are alike; gradients well below a larger epsilon, .01 say, move it
+        little (ours).
     :param relaxation: ``softmax``, or ``gumbel``: one choice in each forward pass, drawn by hard Gumbel-softmax.
     :param conflict: What a conflict does to a module of the trunk, see
         :func:`~mtl_search.methods._conflicts.resolve_conflicts`.
@@ -65,12 +66,12 @@ class CoNAL(Method):
         the steps. A task stays in the trunk up to the first such module from the place on where alpha would have it
         leave (ours: alpha drifts even where the tasks agree throughout, and the trunk then learns as well as a private
         module). 0 leaves it to alpha alone, as the paper does.
-    :param progressive: For many tasks: one branch point after the other, last one first, with two branches for each
-        task instead of one for every place. The paper shows it in a figure; our reading: at each place the undecided
-        tasks choose between the group's module and modules of their own from there on. Those who stay are decided;
-        they share what follows, a subgroup. Those who leave go on to the place before. The epochs after the warm-up
-        are divided over the places; it is shorter where that would leave less than one for each. ``None``: where
-        there are more than four tasks, and the search has an epoch for each place.
+    :param progressive: Whether branch points are searched one by one, for many tasks: one branch point after the other,
+        last one first, with two branches for each task instead of one for every place. The paper shows it in a figure;
+        our reading: at each place the undecided tasks choose between the group's module and modules of their own from
+        there on. Those who stay are decided; they share what follows, a subgroup. Those who leave go on to the place
+        before. The epochs after the warm-up are divided over the places; it is shorter where that would leave less than
+        one for each. ``None``: where there are more than four tasks, and the search has an epoch for each place.
     """
 
     name = "conal"
@@ -90,83 +91,85 @@ class CoNAL(Method):
     least_conflict: Annotated[float, Field(ge=0, le=1)] = 0.02
     progressive: bool | None = None
 
-    def build(self, problem: Problem) -> RelaxedNetwork:
-        tasks, places = len(problem.tasks), len(problem.shapes)
-        if self._is_progressive(problem):
-            return relaxed_network(problem, [[leaving(t, places - 1, places), (0,) * places] for t in range(tasks)])
+    def build(self, context: MethodContext) -> RelaxedNetwork:
+        tasks, places = len(context.tasks), len(context.shapes)
+        if self._is_progressive(context):
+            return relaxed_network(context, [[leaving(t, places - 1, places), (0,) * places] for t in range(tasks)])
         return relaxed_network(
-            problem, [[leaving(task, place, places) for place in range(places + 1)] for task in range(tasks)]
+            context, [[leaving(task, place, places) for place in range(places + 1)] for task in range(tasks)]
         )
 
-    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
+    def train(self, context: MethodContext) -> Generator[Epoch, None, TrainedModel]:
         """Search, then train the network that was found from scratch, on all training samples.
 
         :raises UserError: If the search has fewer epochs than the progressive one has stages.
         """
-        log = SearchLog([shape.name for shape in problem.shapes])
-        find = self._find_progressively if self._is_progressive(problem) else self._find
-        paths = yield from find(problem, log)
-        model = problem.path_network(paths)
-        yield from problem.trainer(model).epochs()
-        return Finished(model, log.details(problem, paths))
+        log = SearchLog([shape.name for shape in context.shapes])
+        find = self._find_progressively if self._is_progressive(context) else self._find
+        paths = yield from find(context, log)
+        model = context.path_network(paths)
+        yield from context.trainer(model).epochs()
+        return TrainedModel(model, log.details(context, paths))
 
-    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> PathNetwork:
-        return problem.network_of(details["paths"])
+    def rebuild(self, context: MethodContext, details: Mapping[str, Any]) -> PathNetwork:
+        return context.network_of(details["paths"])
 
-    def _find(self, problem: Problem, log: SearchLog) -> Generator[Epoch, None, list[Path]]:
-        model, epochs = self.build(problem), self._epochs(problem)
+    def _find(self, context: MethodContext, log: SearchLog) -> Generator[Epoch, None, list[Path]]:
+        model, epochs = self.build(context), self._epochs(context)
         waits = self._waits(epochs)
-        shares = yield from self.search(problem, model, epochs, waits=waits).watched(log)
+        shares = yield from self.search(context, model, epochs, waits=waits).watched(log)
         rates = self._trunk_conflicts(log.conflicts[waits:], log.places)
         return [
             paths[self._with_reason(self._choice(of_task), rates)]
             for paths, of_task in zip(model.candidates.values(), shares, strict=True)
         ]
 
-    def _find_progressively(self, problem: Problem, log: SearchLog) -> Generator[Epoch, None, list[Path]]:
-        places, tasks = len(problem.shapes), range(len(problem.tasks))
-        epochs = self._epochs(problem)
+    def _find_progressively(self, context: MethodContext, log: SearchLog) -> Generator[Epoch, None, list[Path]]:
+        places, tasks = len(context.shapes), range(len(context.tasks))
+        epochs = self._epochs(context)
         waits = min(self._waits(epochs), max(0, epochs - places))
         budget = _divided(epochs - waits, places)
         decided: dict[int, Path] = {}
-        model, known, done = self.build(problem), dict[str, Tensor](), 0
+        model, known, done = self.build(context), dict[str, Tensor](), 0
         for place, epochs in zip(reversed(range(places)), budget, strict=True):
             leave = {task: leaving(task, place, places) for task in tasks}
             stay = (0,) * (place + 1) + (group_after(place, len(tasks)),) * (places - place - 1)
             if known:
                 candidates = [[decided[t]] if t in decided else [leave[t], stay] for t in tasks]
-                model = relaxed_network(problem, candidates, known)
-            search = self.search(problem, model, waits + epochs, place, waits)
+                model = relaxed_network(context, candidates, known)
+            search = self.search(context, model, waits + epochs, place, waits)
             shares = yield from search.watched(log, done)
             agreed = self._with_reason(place, self._trunk_conflicts(log.conflicts[-epochs:], log.places)) > place
             stayed = [t for t in tasks if t not in decided and (agreed or self._choice(shares[t]) == 1)]
             decided.update(dict.fromkeys(stayed, stay))
-            log.stage(place, waits + epochs, [problem.tasks[task].name for task in stayed])
+            log.stage(place, waits + epochs, [context.tasks[task].name for task in stayed])
             known, done, waits = {**known, **model.weights()}, done + waits + epochs, 0
             if len(decided) == len(tasks):
                 break
         return [decided.get(task, leaving(task, 0, places)) for task in tasks]
 
-    def search(self, problem: Problem, model: RelaxedNetwork, epochs: int, stage: int = 0, waits: int = 0) -> Search:
+    def search(
+        self, context: MethodContext, model: RelaxedNetwork, epochs: int, stage: int = 0, waits: int = 0
+    ) -> Search:
         """The search on a relaxed network.
 
         :param stage: Tells the random numbers of several searches apart.
         :param waits: Epochs at its beginning in which alpha waits.
         """
-        settings = problem.training.model_copy(update={"epochs": epochs, "balancing": BalancingSettings()})
-        one_task = self.macs_of_one_task(model, problem)
-        return Search(model, problem, settings, self, one_task * len(problem.tasks), stage, waits)
+        settings = context.training.model_copy(update={"epochs": epochs, "balancing": BalancingSettings()})
+        one_task = self.macs_of_one_task(model, context)
+        return Search(model, context, settings, self, one_task * len(context.tasks), stage, waits)
 
-    def _epochs(self, problem: Problem) -> int:
-        return self.search_epochs or problem.training.epochs
+    def _epochs(self, context: MethodContext) -> int:
+        return self.search_epochs or context.training.epochs
 
     def _waits(self, epochs: int) -> int:
         return int(self.warm_up * epochs)
 
-    def _is_progressive(self, problem: Problem) -> bool:
+    def _is_progressive(self, context: MethodContext) -> bool:
         if self.progressive is not None:
             return self.progressive
-        return len(problem.tasks) > FEW_TASKS and self._epochs(problem) >= len(problem.shapes)
+        return len(context.tasks) > FEW_TASKS and self._epochs(context) >= len(context.shapes)
 
     def _choice(self, shares: Sequence[float]) -> int:
         """Number of the deepest candidate whose share is large enough."""

@@ -8,13 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import PathNetwork, stage_places
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
-from mtl_search.training.trainer import Epoch, Group
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Epoch
 
 
 @dataclass(frozen=True)
@@ -37,23 +38,23 @@ class CrossStitch(Method):
     per_channel: bool = True
     rate: Annotated[float, Field(gt=0)] = 10.0
 
-    def build(self, problem: Problem) -> "CrossStitchNetwork":
+    def build(self, context: MethodContext) -> "CrossStitchNetwork":
         return CrossStitchNetwork(
-            problem.backbone,
-            problem.tasks,
-            problem.input_shape,
-            problem.seed,
-            problem.width_multiplier,
+            context.backbone,
+            context.tasks,
+            context.input_shape,
+            context.seed,
+            context.width_multiplier,
             self_weight=self.self_weight,
             per_channel=self.per_channel,
         )
 
-    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
-        model = self.build(problem)
+    def train(self, context: MethodContext) -> Generator[Epoch, None, TrainedModel]:
+        model = self.build(context)
         stitches = Group(list(model.stitches.parameters()), rate=self.rate)
-        trainer = PhaseTrainer(model, problem, [stitches], observer=problem.observer)
+        trainer = PhaseTrainer(model, context, [stitches], observer=context.observer)
         yield from trainer.epochs()
-        return Finished(model, {"matrices": model.matrices()})
+        return TrainedModel(model, {"matrices": model.matrices()})
 
 
 class Stitch(nn.Module):
@@ -61,7 +62,7 @@ class Stitch(nn.Module):
 
     The products are not counted as MACs: they are no convolution, and few beside one.
 
-    :param tasks: Number of tasks.
+    :param tasks: Number of tasks, each with a trunk of its own.
     :param weights: Matrices: one for each channel, or 1.
     :param self_weight: On the diagonal, at the start. A task that is alone keeps its features as they are.
     """
@@ -86,8 +87,8 @@ class Stitch(nn.Module):
 class CrossStitchNetwork(PathNetwork):
     """Single-task networks on one backbone, with the same initial weights, and units between their stages.
 
-    :param self_weight: As :class:`CrossStitch`.
-    :param per_channel: As :class:`CrossStitch`.
+    :param self_weight: What a trunk takes of its own features at first, as in :class:`CrossStitch`.
+    :param per_channel: Whether each channel has a weight of its own, as in :class:`CrossStitch`.
     """
 
     def __init__(

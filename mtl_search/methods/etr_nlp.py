@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from mtl_search.methods import Method, Problem
+from mtl_search.methods import Method, MethodContext
 from mtl_search.methods._candidate import Candidate
 from mtl_search.networks.network import MultiTaskNetwork
 from mtl_search.spaces.architecture import Architecture, LayerChoice, Routing, Specific
@@ -36,17 +36,17 @@ class ETRNLP(Method):
     specific: Specific = "nlp"
     routing: Routing = "strict"
 
-    def first_banks(self, problem: Problem) -> set[str]:
-        return self._candidate(problem).first_banks(problem)
+    def first_banks(self, context: MethodContext) -> set[str]:
+        return self._candidate(context).first_banks(context)
 
-    def build(self, problem: Problem) -> MultiTaskNetwork:
-        return self._candidate(problem).build(problem)
+    def build(self, context: MethodContext) -> MultiTaskNetwork:
+        return self._candidate(context).build(context)
 
-    def macs_of_one_task(self, model: nn.Module, problem: Problem) -> int:
-        return self._candidate(problem).macs_of_one_task(model, problem)
+    def macs_of_one_task(self, model: nn.Module, context: MethodContext) -> int:
+        return self._candidate(context).macs_of_one_task(model, context)
 
-    def _candidate(self, problem: Problem) -> Candidate:
-        bank = default_bank(problem.backbone.kind) if self.bank == "paper" else self.bank
+    def _candidate(self, context: MethodContext) -> Candidate:
+        bank = default_bank(context.backbone.kind) if self.bank == "paper" else self.bank
         choice = LayerChoice(bank, self.shared_ratio, self.branch_depth)
-        layers = (choice,) * problem.backbone.layers
-        return Candidate(Architecture(problem.backbone, layers, problem.width_multiplier, self.specific, self.routing))
+        layers = (choice,) * context.backbone.layers
+        return Candidate(Architecture(context.backbone, layers, context.width_multiplier, self.specific, self.routing))

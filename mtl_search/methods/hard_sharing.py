@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mtl_search.methods import Method, Problem
+from mtl_search.methods import Method, MethodContext
 from mtl_search.networks.paths import PathNetwork
 
 
@@ -12,5 +12,5 @@ class HardSharing(Method):
 
     name = "hard_sharing"
 
-    def build(self, problem: Problem) -> PathNetwork:
-        return problem.path_network([(0,) * len(problem.shapes) for _ in problem.tasks])
+    def build(self, context: MethodContext) -> PathNetwork:
+        return context.path_network([(0,) * len(context.shapes) for _ in context.tasks])

@@ -17,14 +17,15 @@ from torch import Tensor
 from mtl_search import cost
 from mtl_search.errors import FieldError, UserError
 from mtl_search.internal.seeds import generator
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.methods.single_task import SingleTask
 from mtl_search.networks.gated import GatedNetwork, open_gates
 from mtl_search.networks.geometry import image_shape
 from mtl_search.networks.paths import ConvModule, ModuleShape
 from mtl_search.networks.pruned import PrunedNetwork, SlicedModule
-from mtl_search.training.trainer import Epoch, Group
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Epoch
 
 INITIALISATION = "single-task initialisation"
 
@@ -71,43 +72,43 @@ class Interrogate(Method):
     def starts_from(self) -> str:
         return "single_task" if self.initialisation is None else ""
 
-    def build(self, problem: Problem) -> GatedNetwork:
-        self._targets(problem)
+    def build(self, context: MethodContext) -> GatedNetwork:
+        self._targets(context)
         return GatedNetwork(
-            problem.backbone, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier
+            context.backbone, context.tasks, context.input_shape, context.seed, context.width_multiplier
         )
 
-    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
-        sparsity = self.sparsity(problem)
-        first, problem = self.phases(problem)
+    def train(self, context: MethodContext) -> Generator[Epoch, None, TrainedModel]:
+        sparsity = self.sparsity(context)
+        first, context = self.phases(context)
         given = yield from _single_task_weights(first)
-        model = self.build(problem)
+        model = self.build(context)
         self.start(model, given)
-        trainer = GatedTrainer(model, problem, sparsity, self.gate_rate)
+        trainer = GatedTrainer(model, context, sparsity, self.gate_rate)
         path = []
         for epoch in trainer.epochs():
             path.append(sparsity.shares(model.chosen()))
             yield epoch
         pruned = prune(model)
-        return Finished(pruned, _details(model, pruned, sparsity, path))
+        return TrainedModel(pruned, _details(model, pruned, sparsity, path))
 
-    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> PrunedNetwork:
-        of_tasks = [details["gates"][task.name] for task in problem.tasks]
-        gates = [[of_task[shape.name] for of_task in of_tasks] for shape in problem.shapes]
-        return PrunedNetwork(problem.backbone, gates, problem.tasks, problem.input_shape, problem.width_multiplier)
+    def rebuild(self, context: MethodContext, details: Mapping[str, Any]) -> PrunedNetwork:
+        of_tasks = [details["gates"][task.name] for task in context.tasks]
+        gates = [[of_task[shape.name] for of_task in of_tasks] for shape in context.shapes]
+        return PrunedNetwork(context.backbone, gates, context.tasks, context.input_shape, context.width_multiplier)
 
-    def phases(self, problem: Problem) -> tuple[Problem, Problem]:
-        """What the two phases solve: each the problem, or parts of its epochs.
+    def phases(self, context: MethodContext) -> tuple[MethodContext, MethodContext]:
+        """What the two phases solve: each the context, or parts of its epochs.
 
         :raises UserError: If there is only one epoch for both.
         """
         if self.initialisation is None:
-            return problem, problem
-        epochs = problem.training.epochs
+            return context, context
+        epochs = context.training.epochs
         if epochs < 2:
             raise UserError("`options.initialisation` needs at least 2 epochs, one for each phase, but got 1.")
         first = min(max(round(self.initialisation * epochs), 1), epochs - 1)
-        return replace(problem.with_training(epochs=first), given={}), problem.with_training(epochs=epochs - first)
+        return replace(context.with_training(epochs=first), given={}), context.with_training(epochs=epochs - first)
 
     def start(self, model: GatedNetwork, given: Mapping[str, Tensor]) -> None:
         """Give the tasks' branches and heads the weights of networks for one task each, and the shared branch its own.
@@ -120,21 +121,21 @@ class Interrogate(Method):
                 states = [model.own(place, number).state_dict() for number in range(len(model.tasks))]
                 shared.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
 
-    def sparsity(self, problem: Problem) -> "Sparsity":
-        """The penalty on the gates, for the tasks of a problem."""
-        weights = [1.0] * len(problem.shapes)
+    def sparsity(self, context: MethodContext) -> "Sparsity":
+        """The penalty on the gates, for the tasks of a context."""
+        weights = [1.0] * len(context.shapes)
         if self.weigh_by == "macs":
-            weights = [float(macs) for macs in module_macs(problem.shapes, problem.input_shape)]
+            weights = [float(macs) for macs in module_macs(context.shapes, context.input_shape)]
         total = sum(weights)
         parts = [weight / total for weight in weights]
-        return Sparsity(self._targets(problem), parts, self.sparsity_weight, hard=self.share_of == "gates")
+        return Sparsity(self._targets(context), parts, self.sparsity_weight, hard=self.share_of == "gates")
 
-    def _targets(self, problem: Problem) -> dict[str, float]:
+    def _targets(self, context: MethodContext) -> dict[str, float]:
         """Name of the task -> its target.
 
         :raises FieldError: If they are not those of the tasks.
         """
-        names = [task.name for task in problem.tasks]
+        names = [task.name for task in context.tasks]
         if self.penalty == "l1":
             return dict.fromkeys(names, 0.0)
         if not isinstance(self.target, dict):
@@ -149,8 +150,8 @@ class Sparsity:
     """How far the tasks are above their targets.
 
     :param targets: Name of the task -> share of the channels that it may have for itself.
-    :param weights: Of each place in the average over places; they add up to 1.
-    :param factor: Of the penalty.
+    :param weights: Weight of each place in the average over places; they add up to 1.
+    :param factor: Factor on the penalty, in the units of the loss.
     :param hard: Whether open gates are counted, or else their sigmoids.
     """
 
@@ -172,7 +173,7 @@ class Sparsity:
     def shares(self, chosen: Sequence[Sequence[Sequence[int]]]) -> dict[str, float]:
         """Name of the task -> share of open gates, averaged as in the penalty.
 
-        :param chosen: See :data:`~mtl_search.networks.gated.Gates`.
+        :param chosen: The gates that were chosen, see :data:`~mtl_search.networks.gated.Gates`.
         """
         return {
             name: sum(w * _mean(gates[number]) for gates, w in zip(chosen, self.weights, strict=True))
@@ -188,9 +189,9 @@ class GatedTrainer(PhaseTrainer):
 
     model: GatedNetwork
 
-    def __init__(self, model: GatedNetwork, problem: Problem, sparsity: Sparsity, gate_rate: float) -> None:
+    def __init__(self, model: GatedNetwork, context: MethodContext, sparsity: Sparsity, gate_rate: float) -> None:
         group = Group([*model.gates, *model.mixing], rate=gate_rate, weight_decay=0.0)
-        super().__init__(model, problem, [group], observer=problem.observer)
+        super().__init__(model, context, [group], observer=context.observer)
         self.sparsity = sparsity
 
     def backward(self, losses: Tensor, present: Tensor | None = None) -> None:
@@ -231,12 +232,12 @@ def module_macs(shapes: Sequence[ModuleShape], input_shape: tuple[int, ...]) -> 
     return found
 
 
-def _single_task_weights(problem: Problem) -> Generator[Epoch, None, Mapping[str, Tensor]]:
-    """Those that the problem brings; else trained here, as a phase of its own."""
-    if problem.given:
-        return problem.given
-    model = SingleTask().build(problem)
-    for epoch in replace(problem, observer=None).trainer(model).epochs():
+def _single_task_weights(context: MethodContext) -> Generator[Epoch, None, Mapping[str, Tensor]]:
+    """Those that the context brings; else trained here, as a phase of its own."""
+    if context.given:
+        return context.given
+    model = SingleTask().build(context)
+    for epoch in replace(context, observer=None).trainer(model).epochs():
         yield replace(epoch, phase=INITIALISATION)
     return model.state_dict()
 

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.internal.seeds import generator
-from mtl_search.methods import Epochs, Finished, Method, Problem
+from mtl_search.methods import Epochs, Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.tasks import Targets, Task
-from mtl_search.training.trainer import Epoch, Group
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Epoch
 
 TIE = 0.1
 """A smaller margin is a tie: of parents with .55 and .45 a draw takes the less likely one in 45 % of the steps."""
@@ -36,8 +37,9 @@ class LearningToBranch(Method):
     not checked against the paper's.
 
     :param search_epochs: Epochs of the search; as many as the training has if left out.
-    :param first_temperature: Of the Gumbel-softmax in the first step: high is nearly uniform in its gradients.
-    :param last_temperature: In the last step.
+    :param first_temperature: Temperature of the Gumbel-softmax in the first step: high is nearly uniform in its
+        gradients.
+    :param last_temperature: Temperature of the Gumbel-softmax in the last step.
     :param rate: Learning rate of the logits, in that of the weights. They start at 0 and have few steps.
     """
 
@@ -48,34 +50,34 @@ class LearningToBranch(Method):
     last_temperature: Annotated[float, Field(gt=0)] = 0.5
     rate: Annotated[float, Field(gt=0)] = 10.0
 
-    def build(self, problem: Problem) -> "BranchingNetwork":
+    def build(self, context: MethodContext) -> "BranchingNetwork":
         return BranchingNetwork(
-            problem.backbone, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier
+            context.backbone, context.tasks, context.input_shape, context.seed, context.width_multiplier
         )
 
-    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
-        network = self.build(problem)
+    def train(self, context: MethodContext) -> Generator[Epoch, None, TrainedModel]:
+        network = self.build(context)
         probabilities = []
-        for epoch in _Search(network, problem, self).epochs():
+        for epoch in _Search(network, context, self).epochs():
             probabilities.append(network.probabilities())
             yield epoch
         paths = likeliest_paths(network.logits)
-        model = problem.path_network(paths)
-        yield from problem.trainer(model).epochs()
-        names = [*(shape.name for shape in problem.shapes[1:]), "heads"]
+        model = context.path_network(paths)
+        yield from context.trainer(model).epochs()
+        names = [*(shape.name for shape in context.shapes[1:]), "heads"]
         margins = [[[_margin(row) for row in place] for place in of_epoch] for of_epoch in probabilities]
-        return Finished(
+        return TrainedModel(
             model,
             {
-                "paths": {task.name: list(path) for task, path in zip(problem.tasks, paths, strict=True)},
+                "paths": {task.name: list(path) for task, path in zip(context.tasks, paths, strict=True)},
                 "parent_probabilities": [dict(zip(names, of_epoch, strict=True)) for of_epoch in probabilities],
                 "parent_margins": [dict(zip(names, of_epoch, strict=True)) for of_epoch in margins],
-                "ties": ties(dict(zip(names, margins[-1], strict=True)), network.logits, problem),
+                "ties": ties(dict(zip(names, margins[-1], strict=True)), network.logits, context),
             },
         )
 
-    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> PathNetwork:
-        return problem.network_of(details["paths"])
+    def rebuild(self, context: MethodContext, details: Mapping[str, Any]) -> PathNetwork:
+        return context.network_of(details["paths"])
 
 
 class BranchingNetwork(PathNetwork):
@@ -157,11 +159,11 @@ class _Search(PhaseTrainer):
     The balancing is for the training: a module is shared by other tasks in every step, as parents are drawn.
     """
 
-    def __init__(self, network: BranchingNetwork, problem: Problem, method: LearningToBranch) -> None:
-        epochs = method.search_epochs or problem.training.epochs
+    def __init__(self, network: BranchingNetwork, context: MethodContext, method: LearningToBranch) -> None:
+        epochs = method.search_epochs or context.training.epochs
         super().__init__(
             network,
-            problem.with_training(epochs=epochs, balancing=BalancingSettings()),
+            context.with_training(epochs=epochs, balancing=BalancingSettings()),
             groups=[Group([network.logits], rate=method.rate)],
             phase="search",
         )
@@ -190,14 +192,14 @@ def likeliest_paths(logits: Tensor) -> list[Path]:
     return list(zip(*(_renumbered(place) for place in zip(*_ways(logits), strict=True)), strict=True))
 
 
-def ties(margins: Mapping[str, Sequence[float]], logits: Tensor, problem: Problem) -> list[str]:
+def ties(margins: Mapping[str, Sequence[float]], logits: Tensor, context: MethodContext) -> list[str]:
     """The choices that were a tie, of those that some task's path depends on: ``layer 1 of a, b`` is that of the parent
     of the module at layer 1 that the tasks a and b have, ``heads of a`` that of the head of a.
 
     :param margins: Name of the place, ``heads`` last -> of each module how far its likeliest parent is above the next.
-    :param logits: As :func:`likeliest_paths` has them.
+    :param logits: Logits of the parents, ``[places, tasks, tasks]``, as :func:`likeliest_paths` has them.
     """
-    tasks, ways = [task.name for task in problem.tasks], _ways(logits)
+    tasks, ways = [task.name for task in context.tasks], _ways(logits)
     chosen = [[*way[1:], task] for task, way in enumerate(ways)]
     return [
         f"{name} of {', '.join(task for task, way in zip(tasks, chosen, strict=True) if way[place] == module)}"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.internal.seeds import generator
-from mtl_search.methods import Method, Problem
+from mtl_search.methods import Method, MethodContext
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.paths import ConvModule, ModuleShape, Path, PathNetwork, stage_places
@@ -24,8 +24,8 @@ class MTAN(Method):
 
     name = "mtan"
 
-    def build(self, problem: Problem) -> "MTANNetwork":
-        return MTANNetwork(problem.backbone, problem.tasks, problem.input_shape, problem.seed, problem.width_multiplier)
+    def build(self, context: MethodContext) -> "MTANNetwork":
+        return MTANNetwork(context.backbone, context.tasks, context.input_shape, context.seed, context.width_multiplier)
 
 
 class Attention(nn.Module):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mtl_search import cost
 from mtl_search.internal.gradients import task_gradients
-from mtl_search.methods import Epochs, Finished, Method, Problem
+from mtl_search.methods import Epochs, Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.paths import PathNetwork
 from mtl_search.training.trainer import BACKWARD_MACS, Epoch
@@ -42,18 +42,18 @@ class Recon(Method):
     layers: Annotated[int, Field(ge=1)] | None = None
     counting_epochs: Epochs | None = None
 
-    def build(self, problem: Problem) -> PathNetwork:
-        return problem.path_network([(0,) * len(problem.shapes) for _ in problem.tasks])
+    def build(self, context: MethodContext) -> PathNetwork:
+        return context.path_network([(0,) * len(context.shapes) for _ in context.tasks])
 
-    def train(self, problem: Problem) -> Generator[Epoch, None, Finished]:
-        counter = ConflictCounter(self.build(problem), self._counting(problem), self.threshold)
+    def train(self, context: MethodContext) -> Generator[Epoch, None, TrainedModel]:
+        counter = ConflictCounter(self.build(context), self._counting(context), self.threshold)
         yield from counter.epochs()
         counts = counter.counts()
         separate = worst(list(counts.values()), self.layers or -(-len(counts) // 3))
-        model = problem.path_network(separated(len(counts), separate, len(problem.tasks)))
-        yield from problem.trainer(model).epochs()
+        model = context.path_network(separated(len(counts), separate, len(context.tasks)))
+        yield from context.trainer(model).epochs()
         names = list(counts)
-        return Finished(
+        return TrainedModel(
             model,
             {
                 "threshold": self.threshold,
@@ -62,25 +62,25 @@ class Recon(Method):
             },
         )
 
-    def rebuild(self, problem: Problem, details: Mapping[str, Any]) -> PathNetwork:
-        names = [shape.name for shape in problem.shapes]
+    def rebuild(self, context: MethodContext, details: Mapping[str, Any]) -> PathNetwork:
+        names = [shape.name for shape in context.shapes]
         separate = [names.index(name) for name in details["separate"]]
-        return problem.path_network(separated(len(names), separate, len(problem.tasks)))
+        return context.path_network(separated(len(names), separate, len(context.tasks)))
 
-    def _counting(self, problem: Problem) -> Problem:
-        return problem if self.counting_epochs is None else problem.with_training(epochs=self.counting_epochs)
+    def _counting(self, context: MethodContext) -> MethodContext:
+        return context if self.counting_epochs is None else context.with_training(epochs=self.counting_epochs)
 
 
 class ConflictCounter(PhaseTrainer):
     """Trains as the common loop does, by one backward pass for each task, and counts conflicts on the way.
 
     :param model: The layers of its :meth:`~PathNetwork.layer_parameters` are counted.
-    :param problem: What to train on, with the budget of this phase.
+    :param context: What to train on, with the budget of this phase.
     :param threshold: Cosines below it are conflicts.
     """
 
-    def __init__(self, model: PathNetwork, problem: Problem, threshold: float) -> None:
-        super().__init__(model, problem, phase="conflict counting")
+    def __init__(self, model: PathNetwork, context: MethodContext, threshold: float) -> None:
+        super().__init__(model, context, phase="conflict counting")
         self.threshold = threshold
         numbers = {id(parameter): number for number, parameter in enumerate(self.parameters)}
         self.layers = {

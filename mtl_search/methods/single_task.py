@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mtl_search.methods import Method, Problem
+from mtl_search.methods import Method, MethodContext
 from mtl_search.networks.paths import PathNetwork
 
 
@@ -12,6 +12,6 @@ class SingleTask(Method):
 
     name = "single_task"
 
-    def build(self, problem: Problem) -> PathNetwork:
-        places = len(problem.shapes)
-        return problem.path_network([(number,) * places for number in range(len(problem.tasks))])
+    def build(self, context: MethodContext) -> PathNetwork:
+        places = len(context.shapes)
+        return context.path_network([(number,) * places for number in range(len(context.tasks))])

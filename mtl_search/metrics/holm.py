@@ -11,7 +11,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     probability of at most 5 %, however they depend on one another. Less strict than Bonferroni, which multiplies all by
     ``m``.
 
-    :param p_values: From 0 to 1, any number of them.
+    :param p_values: The p values of the tests, from 0 to 1, any number of them.
     """
     corrected, so_far = [0.0] * len(p_values), 0.0
     for place, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

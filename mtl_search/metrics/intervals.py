@@ -26,10 +26,10 @@ Bounds = tuple[float | None, float | None]
 class Interval:
     """A mean with its interval.
 
-    :param mean: In the unit of the values.
+    :param mean: Mean of the values, in their unit.
     :param low: Lower end; ``None`` for fewer than three values, whose spread is hardly known.
-    :param high: Upper end, likewise.
-    :param count: Number of values.
+    :param high: Upper end of the interval, in the unit of the values.
+    :param count: Number of values that it is made of.
     :param spread: Standard deviation of the values; ``None`` for a single one.
     """
 
@@ -115,7 +115,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float], bounds: B
     """Mean and 95 % interval of ``first - second``, pair by pair: what both have from their pair drops out.
 
     :param first: One value per pair.
-    :param second: Likewise.
+    :param second: The other value of each pair, in the same order.
     :param bounds: The least and the most that a difference can be.
     :raises FieldError: If they differ in length, or as :func:`interval`.
     """
@@ -149,7 +149,7 @@ def chance_share(groups: Sequence[Sequence[float]], rounds: int = 200) -> float 
     The values are dealt to groups of the same sizes by lot, again and again; of the shares that come out this is the
     one that 95 % do not exceed. The lots are the same at every call.
 
-    :param rounds: How often they are dealt.
+    :param rounds: Number of times that the values are dealt.
     :returns: As :func:`explained_share`.
     """
     if explained_share(groups) is None:

@@ -44,8 +44,8 @@ def axis_value(objective: str, value: float) -> float:
 def front_mask(points: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.bool_]:
     """Which points no other point dominates.
 
-    :param points: ``[points, objectives]``, finite.
-    :param directions: One per objective.
+    :param points: Objectives of each point, ``[points, objectives]``, finite.
+    :param directions: ``minimize`` or ``maximize``, one per objective.
     :returns: ``[points]``, True on the front. Of equal points on the front all are True.
     :raises FieldError: If the shape does not fit ``directions`` or a value is not finite.
     """
@@ -58,9 +58,10 @@ def front_mask(points: ArrayLike, directions: Sequence[Direction]) -> NDArray[np
 def hypervolume(points: ArrayLike, reference_point: ArrayLike, directions: Sequence[Direction]) -> float:
     """The volume that ``points`` dominate, up to the reference point.
 
-    :param points: ``[points, objectives]``, finite. Points that are no better than the reference point add nothing.
+    :param points: Objectives of each point, ``[points, objectives]``, finite. Points that are no better than the
+        reference point add nothing.
     :param reference_point: ``[objectives]``, the worst value of each objective that counts.
-    :param directions: One per objective.
+    :param directions: ``minimize`` or ``maximize``, one per objective.
     :returns: The product of the objectives' units; 0 for no points.
     :raises FieldError: As :func:`front_mask`.
     """
@@ -79,8 +80,8 @@ def knee(points: ArrayLike, directions: Sequence[Direction]) -> int:
     Points are taken as they are: a cost whose axis is logarithmic is given as :func:`axis_value` has it. On a linear
     axis most fronts bend near their cheap end, where a network has learned little.
 
-    :param points: ``[points, objectives]``, finite; at least one.
-    :param directions: One per objective.
+    :param points: Objectives of each point, ``[points, objectives]``, finite; at least one.
+    :param directions: ``minimize`` or ``maximize``, one per objective.
     :raises FieldError: As :func:`front_mask`, and if there are no points.
     """
     front, scaled = _scaled_front(points, directions)
@@ -92,8 +93,8 @@ def bend(points: ArrayLike, directions: Sequence[Direction]) -> float:
 
     The ends are the points that are best in one objective; for two objectives their sums are 1.
 
-    :param points: ``[points, objectives]``, finite; at least one.
-    :param directions: One per objective.
+    :param points: Objectives of each point, ``[points, objectives]``, finite; at least one.
+    :param directions: ``minimize`` or ``maximize``, one per objective.
     :returns: Below 1; 0 where the front has fewer than three different points, is straight, or bends the other way.
     :raises FieldError: As :func:`knee`.
     """
@@ -120,8 +121,8 @@ def best_first(points: ArrayLike, directions: Sequence[Direction]) -> list[int]:
     neighbours on either side are farthest apart, over all objectives, each scaled to 0..1 within the rank. Of equal
     points the first comes first.
 
-    :param points: ``[points, objectives]``, finite.
-    :param directions: One per objective.
+    :param points: Objectives of each point, ``[points, objectives]``, finite.
+    :param directions: ``minimize`` or ``maximize``, one per objective.
     :raises FieldError: As :func:`front_mask`.
     """
     losses = _as_losses(points, directions)

@@ -36,7 +36,7 @@ DRAWS = 512
 class Trained:
     """What was measured of some architectures.
 
-    :param features: ``[n, features]``.
+    :param features: Features of the architectures, ``[n, features]``.
     :param means: ``[n]``, over the trainings of each.
     :param counts: ``[n]``, the number of its trainings.
     :param within: Sum over all trainings of the squared distances from these means.
@@ -53,7 +53,7 @@ class Part:
     """What one kernel makes of it.
 
     :param weight: How likely the kernel is, among all.
-    :param mean: ``[n]``
+    :param mean: Expected means over seeds, ``[n]``.
     :param covariance: ``[n, n]``, of the means.
     :param left_out: ``[n]``, what is expected of each by the others alone.
     """
@@ -68,7 +68,7 @@ class Part:
 class Posterior:
     """What is believed of the means of some architectures, given their trainings.
 
-    :param parts: Of the kernels, the likeliest first; their weights add up to 1.
+    :param parts: The parts of the mixture, one for each kernel, the likeliest first; their weights add up to 1.
     :param explained: Share of the variance between architectures that the others explain, each left out in turn: 0 or
         less where the features explain nothing, at most 1.
     """

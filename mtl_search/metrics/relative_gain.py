@@ -17,7 +17,7 @@ def delta_m(scores: Sequence[float], reference: Sequence[float], higher_is_bette
 
     :param scores: ``M``, one per task.
     :param reference: ``B``, the same metric of a single-task network on the same backbone; none of them 0.
-    :param higher_is_better: One per task.
+    :param higher_is_better: Whether more is better, one per task.
     :raises FieldError: If the three differ in length, are empty, hold what is not finite, or a reference of 0.
     """
     if not len(scores) == len(reference) == len(higher_is_better) or not scores:

@@ -31,7 +31,7 @@ WITHIN = "within_"
 class Metric:
     """Something that is measured of a task.
 
-    :param name: Its name in results: that of an error ends as one of ``ERRORS`` does, any other does not.
+    :param name: Name of the metric in results: that of an error ends as one of ``ERRORS`` does, any other does not.
     :param higher_is_better: Whether more of it is better.
     """
 

@@ -88,7 +88,7 @@ class NonlinearVectorPrimitive(Primitive):
     def apply(self, x: Tensor, frozen: Tensor) -> Tensor:
         """Apply the operation, to several streams of features at once.
 
-        :param x: ``[streams, batch, features]``
+        :param x: Features of all streams, ``[streams, batch, features]``.
         :param frozen: What :meth:`drawn` drew for each, ``[streams, ...]``.
         :returns: ``[streams, batch, features]``
         """

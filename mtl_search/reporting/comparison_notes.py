@@ -14,7 +14,7 @@ WORTH_TELLING = 0.1
 def table_notes(entrants: Sequence[Entrant], scores: Sequence[str]) -> list[str]:
     """What to know about the table of all entrants, a sentence or two each.
 
-    :param scores: That it shows, ``<task>/<metric>``.
+    :param scores: Names of the scores that the page shows, ``<task>/<metric>``.
     """
     notes = [
         "Below each mean stands its 95 % interval over seeds (Student's t), where it has three or more, cut off where a"

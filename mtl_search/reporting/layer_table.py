@@ -14,9 +14,9 @@ from mtl_search.spaces.architecture import EXPANSION, Architecture, scaled
 class LayerRow:
     """What one layer (in a residual backbone: one block) is made of.
 
-    :param number: Its number, from 0.
+    :param number: Number of the layer in the network, from 0.
     :param stage: Number of its stage, from 0.
-    :param stride: Its stride.
+    :param stride: Stride of the layer's operator.
     :param bank: The bank of primitives chosen for it.
     :param shared_ratio: Shared channels / all channels, 0 to 1.
     :param branch_depth: Learned sub-layers in the branch of each task.
@@ -25,7 +25,7 @@ class LayerRow:
     :param specific: New channels of each task.
     :param carried_shared: Shared channels carried on from before, where it makes no new ones.
     :param carried: Channels of each task carried on from before, where it makes no new ones.
-    :param dilation: Of its stage.
+    :param dilation: Dilation of the stage that the layer is in.
     """
 
     number: int

@@ -15,7 +15,7 @@ def summary(run: Run, quality: str, cost: str) -> list[str]:
     """What was found, what the knee is, and whether limits on qualities are kept.
 
     :param quality: The objective that the plot shows.
-    :param cost: Likewise.
+    :param cost: The objective that the plot shows as the cost of a candidate.
     """
     if run.best is None:
         return [f"No candidate was trained to its end: {states_text(run)}."]
@@ -39,7 +39,7 @@ def summary(run: Run, quality: str, cost: str) -> list[str]:
 def caption(run: Run, pareto: Mapping[str, Any]) -> str:
     """What the plot shows.
 
-    :param pareto: What is drawn.
+    :param pareto: Data of the plot of the front, which is drawn.
     """
     better = "up" if pareto["quality"]["direction"] == "maximize" else "down"
     text = f"Each point is a candidate trained for its whole budget; {better} and to the left is better."

@@ -36,6 +36,7 @@ from mtl_search.reporting.figures import (
     standings_figure,
 )
 from mtl_search.reporting.layer_table import layer_table
+from mtl_search.reporting.library import shared_library
 from mtl_search.reporting.search_answer import caption, states_text, summary
 from mtl_search.reporting.text import (
     as_pairs,
@@ -64,19 +65,23 @@ MANY = 6
 """From this many trials on, the list of those without a result is folded, and tasks have no column of their own."""
 
 
-def write_report(run: Run | str | Path) -> Path:
+def write_report(run: Run | str | Path, plotly: str | Path | None = None) -> Path:
     """Write ``pareto.html``, ``report.json`` and, if the folder holds a comparison, ``report.html``; each in one step.
 
     :param run: A run, or the path of its folder.
+    :param plotly: A file for plotly.js, which the pages load then and others may share; it is written if it is not
+        there. Each page holds its own copy (4.8 MB) if left out, and loads nothing.
     :returns: The path of the page to read first: ``report.html`` if there is a comparison, otherwise ``pareto.html``.
     :raises RunFolderError: If the folder is not a run's, or a file of its comparison cannot be read.
     :raises StorageError: If the folder cannot be written.
+    :raises UserError: If the file for plotly.js holds something else, or cannot be written.
     """
     run = run if isinstance(run, Run) else load_run(run)
     data = report_data(run)
-    pages = {PAGE: report_page(data)}
+    library = True if plotly is None else shared_library(Path(plotly), run.path)
+    pages = {PAGE: report_page(data, library)}
     if data["comparison"] is not None:
-        pages[COMPARISON_PAGE] = comparison_page(data)
+        pages[COMPARISON_PAGE] = comparison_page(data, library)
     try:
         write_json(run.path / DATA, data)
         for name, text in pages.items():
@@ -114,26 +119,28 @@ def report_data(run: Run) -> dict[str, Any]:
     return shortened
 
 
-def report_page(data: Mapping[str, Any]) -> str:
-    """The page of the search, as HTML that loads nothing.
+def report_page(data: Mapping[str, Any], library: bool | str = True) -> str:
+    """The page of the search, as HTML.
 
-    :param data: From :func:`report_data`.
+    :param data: Data of the page, from :func:`report_data`.
+    :param library: Address of plotly.js, from the page; ``True`` to have it in the page, which loads nothing then.
     """
     drawings = {row["trial"]: _drawing(row["architecture"], data["tasks"]) for row in data["front"]}
-    plot = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot")) if data["front"] else ""
+    plot = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot", library)) if data["front"] else ""
     return _templates().get_template(PAGE).render(data, plot=plot, drawings=drawings, many=MANY)
 
 
-def comparison_page(data: Mapping[str, Any]) -> str:
-    """The page of the comparison, as HTML that loads nothing.
+def comparison_page(data: Mapping[str, Any], library: bool | str = True) -> str:
+    """The page of the comparison, as HTML.
 
-    :param data: From :func:`report_data`, with a comparison.
+    :param data: Data of the page, from :func:`report_data`, with a comparison.
+    :param library: Address of plotly.js, as for :func:`report_page`.
     """
     comparison = data["comparison"]
     drawings = {pick["trial"]: _drawing(pick["architecture"], pick["tasks"]) for pick in comparison["picks"]}
     figures = _comparison_figures(comparison)
     plots = {
-        name: Markup(figure_html(figure, f"plot-{name}", with_library=number == 0))
+        name: Markup(figure_html(figure, f"plot-{name}", library if number == 0 else False))
         for number, (name, figure) in enumerate(figures.items())
     }
     page = _templates().get_template(COMPARISON_PAGE)

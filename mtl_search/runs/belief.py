@@ -34,7 +34,7 @@ the front, keep their values as trained."""
 class Estimate:
     """What is believed of a quality of a trial.
 
-    :param mean: Over seeds.
+    :param mean: Expected quality, the mean over seeds.
     :param error: Standard deviation of what is believed of the mean; ``None`` where nothing says how sure it is.
     :param trainings: How many there were of this trial.
     """
@@ -81,9 +81,9 @@ class Belief:
 class Beliefs:
     """What is believed of every quality that a search has as an objective or a limit, and of the mean over tasks.
 
-    :param experiment: Of the run.
-    :param complete: Its complete trials.
-    :param confirmations: Of any of them; those that failed tell nothing.
+    :param experiment: Experiment of the run.
+    :param complete: Complete trials of the run.
+    :param confirmations: Confirmations of any of these trials; those that failed tell nothing.
     """
 
     def __init__(

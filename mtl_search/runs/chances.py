@@ -16,9 +16,9 @@ from mtl_search.runs.front import front_of, knee_among
 class Chances:
     """Number of each complete trial -> the chance that it is truly this, if all means over seeds were known.
 
-    :param best: The best of the front in the first quality.
-    :param knee: Its knee; these add up to the chance that it has one.
-    :param front: One of it.
+    :param best: Chance that it is the best of the front in the first quality.
+    :param knee: Chance that it is the knee of the front; these add up to the chance that it has one.
+    :param front: Chance that it is on the front.
     """
 
     best: Mapping[int, float]

@@ -18,13 +18,13 @@ class Confirmation:
     """One more training of a trial, with another seed.
 
     :param trial: Number of the trial.
-    :param seed: Of this training.
-    :param epochs: Epochs trained.
-    :param seconds: Of training and evaluation.
-    :param accuracy: As that of a trial; ``None`` where it ended by an error.
+    :param seed: Seed of this training.
+    :param epochs: Number of epochs that were trained.
+    :param seconds: Seconds of training and evaluation.
+    :param accuracy: Mean quality over tasks, as that of a trial; ``None`` where it ended by an error.
     :param error: Why it failed; empty otherwise.
-    :param scores: ``"<task>/<metric>"`` -> value.
-    :param worst_task: As that of a trial.
+    :param scores: Name of the score, ``<task>/<metric>`` -> value.
+    :param worst_task: Quality of the task that is done worst, as that of a trial.
     """
 
     trial: int

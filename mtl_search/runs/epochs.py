@@ -17,12 +17,12 @@ class EpochRow:
     """What ``epochs.csv`` holds of an epoch.
 
     :param trial: Number of the trial.
-    :param epoch: From 1.
+    :param epoch: Number of the epoch, from 1.
     :param seconds: Since the start of the trial, on its workers.
-    :param loss: Mean training loss.
-    :param accuracy: As that of a trial; ``None`` where the epoch was not scored.
-    :param scores: ``"<task>/<metric>"`` -> value.
-    :param worst_task: As that of a trial.
+    :param loss: Mean training loss over the steps.
+    :param accuracy: Mean quality over tasks, as that of a trial; ``None`` where the epoch was not scored.
+    :param scores: Name of the score, ``<task>/<metric>`` -> value.
+    :param worst_task: Quality of the task that is done worst, as that of a trial.
     """
 
     trial: int

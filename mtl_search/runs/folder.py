@@ -58,11 +58,11 @@ from mtl_search.spaces.yaml_files import read_yaml
 class Run:
     """A run, finished or not, as its folder tells it.
 
-    :param path: The folder.
+    :param path: Path of the run's folder.
     :param experiment: What was asked for.
     :param environment: Versions, hardware, seed, times.
     :param trials: Every trial that ended, in the order of their numbers.
-    :param ended: Their numbers in the order in which they ended.
+    :param ended: Numbers of the trials in the order in which they ended.
     :param under_way: What the trials train that began and have not ended, by their numbers.
     :param again: Rows of ``confirmations.csv``, also of trials that are not there.
     """

@@ -53,7 +53,7 @@ def near_front(
 
     By values as measured. What is not among them will never be, however many trials are added.
 
-    :param limits: As for :func:`front_of`.
+    :param limits: Cost -> largest value allowed, as for :func:`front_of`.
     """
     trials = [trial for trial in trials if keeps(trial, limits or {})] or trials
     losses = np.array([_losses(trial, objectives, Trial.value) for trial in trials])
@@ -67,7 +67,7 @@ def knee_of(front: Sequence[Trial], objectives: Sequence[str], value: Value = Tr
 
     Of several qualities the mean counts, and so of several costs, each scaled to 0..1 over the front.
 
-    :param front: At least one trial.
+    :param front: Trials of the front, at least one.
     :returns: ``None`` where the front bends less than ``LEAST_BEND`` in the upper half of its qualities.
     """
     losses = np.array([_losses(trial, objectives, value) for trial in front])
@@ -79,7 +79,7 @@ def knee_among(losses: NDArray[np.float64], is_cost: Sequence[bool]) -> int | No
     """As :func:`knee_of`, of numbers.
 
     :param losses: ``[points, objectives]`` of a front, on the axes of the plots, lower is better.
-    :param is_cost: Of each objective.
+    :param is_cost: Whether an objective is a cost, for each of them.
     :returns: The index of the point.
     """
     low, high = losses.min(axis=0), losses.max(axis=0)

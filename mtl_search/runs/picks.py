@@ -19,7 +19,7 @@ PICKS = ("knee", "best", "smallest")
 class Pick:
     """A trial of a run that was taken.
 
-    :param trial: The trial.
+    :param trial: The trial that was picked.
     :param name: What it is: one of ``PICKS``, or its number where that was given.
     :param reason: Why it was taken: ``the knee of the front of 8``.
     :param estimate: What is believed of the mean of its first quality.

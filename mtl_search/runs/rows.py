@@ -45,7 +45,7 @@ def _is_number(text: str) -> bool:
 class Table:
     """A table as it stands in its file.
 
-    :param columns: Their names.
+    :param columns: Names of the columns of the table.
     :param rows: Each with the line on which it ends; every value as its text.
     """
 
@@ -138,7 +138,7 @@ def of_training(row: Mapping[str, str]) -> dict[str, Any]:
 def state_of(row: Mapping[str, str], states: Sequence[State]) -> State:
     """The state in a row.
 
-    :param states: Those that it may be.
+    :param states: States that the trial may be in.
     :raises ValueError: If it is none of them.
     """
     if row["state"] not in states:

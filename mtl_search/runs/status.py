@@ -1,16 +1,19 @@
 """Where a run stands, computed from its folder: also while another process works on it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from mtl_search.internal.layout import EPOCHS, TRIALS
 from mtl_search.metrics.pareto import direction_of
-from mtl_search.runs.folder import Run
+from mtl_search.runs.belief import Estimate
+from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.picks import pick
 from mtl_search.runs.trial import State, Trial
-from mtl_search.spaces.settings import Target
+from mtl_search.spaces.search_settings import Target
 
 
 def reaches(trials: Iterable[Trial], target: Target | None) -> bool:
@@ -109,40 +112,91 @@ def epochs_under_way(run: Run) -> dict[int, int]:
     return last
 
 
-def status(run: Run) -> dict[str, Any]:
-    """All of it, as plain data for JSON."""
-    believed = run.beliefs.of(run.qualities[0])
-    front = [
-        {
-            "trial": t.number,
-            "accuracy": t.accuracy,
-            "mean": believed.estimates[t.number].mean,
-            "error": believed.estimates[t.number].error,
-            "learnable_parameters": t.learnable_parameters,
-            "macs": t.macs,
-        }
-        for t in run.front
-    ]
+@dataclass(frozen=True)
+class RunStatus:
+    """Where a run stands: what ``mtl-search status`` prints.
+
+    :param path: Path of the run's folder.
+    :param asked: Number of trials that were asked for.
+    :param states: State -> number of the trials that ended in it.
+    :param under_way: Number of each trial that began and has not ended, and the epochs that it trained.
+    :param running: Whether a process works on the run now.
+    :param seconds_left: Seconds until it ends; ``None`` where it does not run, or before there is anything to go by.
+    :param ended_because: Why it ended before its last trial; empty where that is for no good reason.
+    :param ended_early: Whether it stopped short of what was asked for.
+    :param front: The trials of the front, cheapest first: scores, costs, and what is believed of their means.
+    :param means: The quality that ``mean`` and ``error`` are of, and where they come from.
+    :param confirmations: Trainings that confirm trials: how many were asked for, and how many were trained.
+    :param remarks: What of the folder was left out or mended when it was read, a sentence each.
+    :param knee: Number of the trial at the knee of the front; ``None`` where the front does not bend.
+    :param pick: The trial that is taken where none is named, as :meth:`~mtl_search.runs.picks.Pick.to_dict` has it.
+    :param keep_quality_constraints: Number of complete trials that keep the limits on qualities; ``None`` without any.
+    :param started: Time at which the search began, in ISO 8601.
+    :param finished: Time at which it ended, in ISO 8601; ``None`` before.
+    """
+
+    path: str
+    asked: int
+    states: Mapping[str, int]
+    under_way: Sequence[Mapping[str, int]]
+    running: bool
+    seconds_left: float | None
+    ended_because: str
+    ended_early: bool
+    front: Sequence[Mapping[str, Any]]
+    means: Mapping[str, str]
+    confirmations: Mapping[str, int]
+    remarks: Sequence[str]
+    knee: int | None
+    pick: Mapping[str, Any] | None
+    keep_quality_constraints: int | None
+    started: str | None
+    finished: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as plain data for JSON."""
+        return asdict(self)
+
+
+def status(run: Run | str | Path) -> RunStatus:
+    """Where a run stands: trials by state, its front, and of a live search the time left.
+
+    :param run: A run, or its folder; another process may be working on it.
+    :raises RunFolderError: If the folder holds no run.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
     running = run.is_running
     because = "" if running else ended_because(run)
+    believed = run.beliefs.of(run.qualities[0])
+    return RunStatus(
+        path=str(run.path),
+        asked=run.experiment.search.trials,
+        states=dict(Counter(trial.state.value for trial in run.trials)),
+        under_way=[{"trial": number, "epochs": epochs} for number, epochs in epochs_under_way(run).items()],
+        running=running,
+        seconds_left=seconds_left(run),
+        ended_because=because,
+        ended_early=not running and not because and trained(run) < run.experiment.search.trials,
+        front=[_front_row(trial, believed.estimates[trial.number]) for trial in run.front],
+        means={"quality": run.qualities[0], "of": believed.source, "reason": believed.reason},
+        confirmations={"asked": confirmations_asked(run), "trained": len(run.confirmations)},
+        remarks=list(run.remarks),
+        knee=run.knee.number if run.knee else None,
+        pick=pick(run).to_dict() if run.front else None,
+        keep_quality_constraints=len(run.keeping) if run.experiment.constraints.qualities() else None,
+        started=run.environment.get("started"),
+        finished=run.environment.get("finished"),
+    )
+
+
+def _front_row(trial: Trial, estimate: Estimate) -> dict[str, Any]:
     return {
-        "path": str(run.path),
-        "asked": run.experiment.search.trials,
-        "states": dict(Counter(trial.state.value for trial in run.trials)),
-        "under_way": [{"trial": number, "epochs": epochs} for number, epochs in epochs_under_way(run).items()],
-        "running": running,
-        "seconds_left": seconds_left(run),
-        "ended_because": because,
-        "ended_early": not running and not because and trained(run) < run.experiment.search.trials,
-        "front": front,
-        "means": {"quality": run.qualities[0], "of": believed.source, "reason": believed.reason},
-        "confirmations": {"asked": confirmations_asked(run), "trained": len(run.confirmations)},
-        "remarks": list(run.remarks),
-        "knee": run.knee.number if run.knee else None,
-        "pick": pick(run).to_dict() if run.front else None,
-        "keep_quality_constraints": len(run.keeping) if run.experiment.constraints.qualities() else None,
-        "started": run.environment.get("started"),
-        "finished": run.environment.get("finished"),
+        "trial": trial.number,
+        "accuracy": trial.accuracy,
+        "mean": estimate.mean,
+        "error": estimate.error,
+        "learnable_parameters": trial.learnable_parameters,
+        "macs": trial.macs,
     }
 
 

@@ -25,13 +25,13 @@ class State(StrEnum):
 class Trial:
     """One training of one candidate.
 
-    :param number: Its number in the run, from 0.
-    :param state: How it ended.
-    :param architecture: What was trained.
+    :param number: Number of the trial in its run, from 0.
+    :param state: State that it is in: how it ended.
+    :param architecture: The architecture that was trained.
     :param training: Training setting -> value, of those that the search chose; the others are the experiment's.
     :param method: Name of the method.
     :param seed: Seed of the initial weights, the primitives and the order of the data.
-    :param epochs: Epochs trained.
+    :param epochs: Number of epochs that were trained.
     :param seconds: Seconds of training and evaluation on its worker.
     :param accuracy: Mean over tasks of each task's quality, after its last epoch: the headline metric where that is a
         share of 1, of an error the skill (see ``Task.quality``); ``None`` where there is none.
@@ -42,7 +42,7 @@ class Trial:
     :param latency_ms: Milliseconds of a forward pass for all tasks, one sample; ``None`` where nothing depends on it.
     :param worst_task: Quality of the task that is done worst; ``None`` where nothing depends on it.
     :param error: Why it failed or is infeasible; empty otherwise.
-    :param scores: ``"<task>/<metric>"`` -> value.
+    :param scores: Name of the score, ``<task>/<metric>`` -> value.
     """
 
     number: int

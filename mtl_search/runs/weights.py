@@ -12,7 +12,7 @@ from mtl_search.errors import RunFolderError, UserError
 from mtl_search.internal.files import write_bytes
 from mtl_search.internal.layout import CHECKPOINT, WEIGHTS
 from mtl_search.internal.reading import parse_json
-from mtl_search.training.trainer import Checkpoint
+from mtl_search.training.checkpoint import Checkpoint
 
 
 def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:

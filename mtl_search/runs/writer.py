@@ -40,7 +40,7 @@ from mtl_search.runs.trial_rows import COLUMNS
 from mtl_search.runs.weights import save_checkpoint, save_weights
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING, Proposal
-from mtl_search.training.trainer import Checkpoint
+from mtl_search.training.checkpoint import Checkpoint
 
 NOTED_EVERY = 60.0
 """Seconds after which the time of a session is noted again: so much is not counted of one that is killed."""
@@ -49,7 +49,7 @@ NOTED_EVERY = 60.0
 class RunWriter:
     """Writes the files of one run; it belongs to the process that holds the folder's lock.
 
-    :param path: The folder.
+    :param path: Path of the run's folder.
     :param environment: Versions, hardware, seed, source revision, start.
     :param scores: The names ``<task>/<metric>`` that trials will report.
     :param own: Columns that this run has besides: ``latency_ms``, where something depends on it, and

@@ -44,7 +44,7 @@ Learned = tuple[Proposal, Sequence[float]]
 class Known:
     """What is known of a proposal before it is trained.
 
-    :param features: Its choices and the logarithms of its costs.
+    :param features: Features of the proposal: its choices and the logarithms of its costs.
     :param costs: The objectives that are costs, on their axes.
     """
 
@@ -164,7 +164,7 @@ class Bayesian(OwnSampler):
         """The model of what is learned, and of what is under way as if it had reached what is expected of it.
 
         :param features: ``[learned + under way, features]``
-        :param values: ``[learned]``
+        :param values: Values of an objective, ``[learned]``
         """
         count = len(values)
         process = GaussianProcess(features[:count], values, kernel)

@@ -21,7 +21,7 @@ class Kernel:
     """Covariance of two architectures: a smooth part, exp(-d² / 2 l²), a linear one, and noise.
 
     :param length: l, in the units of the features.
-    :param slope: Of the linear part.
+    :param slope: Variance of the linear part.
     :param noise: Variance of the noise.
     """
 
@@ -41,8 +41,8 @@ class GaussianProcess:
     The mean is that of the values; the scale is the most likely one. With ``like`` both are those of another process.
 
     :param features: ``[n, features]``, each of about unit variance.
-    :param values: ``[n]``.
-    :param kernel: See :func:`most_likely_kernel`.
+    :param values: Values of the points, ``[n]``.
+    :param kernel: Covariance of the points, see :func:`most_likely_kernel`.
     """
 
     def __init__(self, features: Tensor, values: Tensor, kernel: Kernel, like: "GaussianProcess | None" = None) -> None:

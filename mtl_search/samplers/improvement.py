@@ -41,9 +41,9 @@ def expected_improvement(
     objectives' chances to be farther out. Predictions are independent and normal: our reading.
 
     :param known: ``[n, known objectives]``, gains over the reference point.
-    :param means: For each predicted objective ``[n]``, gains likewise.
-    :param deviations: Their standard deviations.
-    :param so_far: ``[ways]``: see :func:`reached`.
+    :param means: Expected gains, for each predicted objective ``[n]``, gains likewise.
+    :param deviations: Standard deviations of the predictions, in the layout of ``means``.
+    :param so_far: The reach of what is known, ``[ways]``, see :func:`reached`.
     :param ways: ``[ways, objectives]``, the known ones first.
     """
     power, split = ways.shape[1], known.shape[1]

@@ -21,7 +21,7 @@ LIMIT = 2**28
 class Journal:
     """The journal at a path, for a process that is alone with its folder.
 
-    :param path: Of the file. One that is not there, is empty or cannot be read begins anew with the next write.
+    :param path: Path of the file. One that is not there, is empty or cannot be read begins anew with the next write.
     """
 
     def __init__(self, path: Path) -> None:

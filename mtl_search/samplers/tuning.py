@@ -51,9 +51,9 @@ class Tuner:
 
     :param offers: Setting -> what is offered for it.
     :param usual: Setting -> its value where nothing is tuned; it need not be offered.
-    :param trainings: How many there are in all.
+    :param trainings: Number of trainings that there are in all.
     :param limits: Setting -> least and largest value that a range may grow to.
-    :param seed: Of the sequence.
+    :param seed: Seed of the sequence of values.
     """
 
     offers: Mapping[str, Any]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from mtl_search import cost
 from mtl_search.datasets import Dataset
 from mtl_search.errors import AllFailedError
-from mtl_search.evaluation import Course, Report, entrant_of, mean_quality, worst_quality, wrong_scores
+from mtl_search.evaluation import EvaluationOptions, Report, entrant_of, mean_quality, worst_quality, wrong_scores
 from mtl_search.execution.jobs import Job
 from mtl_search.internal.layout import CHECKPOINT, CHECKPOINTS
 from mtl_search.metrics.pareto import COSTS, direction_of
@@ -22,13 +22,13 @@ from mtl_search.runs.status import reaches
 from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.weights import load_checkpoint
 from mtl_search.runs.writer import RunWriter
-from mtl_search.samplers.study import Proposals
+from mtl_search.samplers.study import Study
 from mtl_search.searching.early_stopping import SuccessiveHalving
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import Proposal
-from mtl_search.training.trainer import Checkpoint
+from mtl_search.training.checkpoint import Checkpoint
 
 INFEASIBLE_IN_A_ROW = 500
 """Candidates in a row that break a constraint, after which the search gives up."""
@@ -66,7 +66,7 @@ class Campaign:
         experiment: Experiment,
         dataset: Dataset,
         writer: RunWriter,
-        proposals: Proposals,
+        proposals: Study,
         progress: Progress,
         hours_spent: float = 0.0,
     ) -> None:
@@ -89,7 +89,7 @@ class Campaign:
         self.halving = self._scheduler()
         hours = experiment.search.hours
         self.deadline = math.inf if hours is None else time.monotonic() + 3600 * (hours - hours_spent)
-        self.course = Course(self._scored_epochs(), checkpoints=True)
+        self.options = EvaluationOptions(self._scored_epochs(), checkpoints=True)
 
     def take_up(self, run: Run) -> None:
         """Go on with a run that was cut off, from what its folder holds.
@@ -150,7 +150,7 @@ class Campaign:
             self.progress.start(number)
             start = self._checkpoint(number)
             self.open[number].start = start.epoch if start else 0
-            return self._job(number, replace(self.course, start=start))
+            return self._job(number, replace(self.options, start=start))
         for _ in range(INFEASIBLE_IN_A_ROW):
             if self.started == self.experiment.search.trials:
                 return None
@@ -163,7 +163,7 @@ class Campaign:
             if self._keeps_constraints(number):
                 self.started += 1
                 self.progress.start(number)
-                return self._job(number, self.course)
+                return self._job(number, self.options)
         self.exhausted = True
         return None
 
@@ -224,10 +224,10 @@ class Campaign:
         place = f"{CHECKPOINTS}/{number}/{CHECKPOINT}"
         self.progress.say(f"{place}: is lost, damaged or of another training; trial {number} begins again.")
 
-    def _job(self, number: int, course: Course) -> Job:
+    def _job(self, number: int, options: EvaluationOptions) -> Job:
         trial = self.open[number].trial
         what = entrant_of(trial.proposal) if trial.training else trial.architecture
-        return Job(number, what, self.experiment.search.seed, course)
+        return Job(number, what, self.experiment.search.seed, options)
 
     def _complete(self, number: int, row: EpochRow, report: Report) -> None:
         trial = _scored(replace(self.open[number].trial, state=State.COMPLETE), row)

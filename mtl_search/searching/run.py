@@ -37,7 +37,7 @@ from mtl_search.runs.folder import Run, check_free, load_run
 from mtl_search.runs.provenance import begin_environment, grown, resumed_environment
 from mtl_search.runs.status import hours_spent
 from mtl_search.runs.writer import RunWriter, make_folder
-from mtl_search.samplers.study import Proposals
+from mtl_search.samplers.study import Study
 from mtl_search.searching.confirmation import confirm, searching_part
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.loop import Campaign
@@ -211,9 +211,9 @@ def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment
     return RunWriter(folder, environment, dataset.score_names, own, dataset.rows, qualities)
 
 
-def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Proposals:
+def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Study:
     space, settings = experiment.proposal_space, experiment.search
-    return Proposals(
+    return Study(
         space,
         experiment.objectives,
         functools.partial(cost.estimate, tasks=dataset.tasks, input_shape=dataset.input_shape),

@@ -67,7 +67,7 @@ MOST_OF_STAGE = {"width": MOST_CHANNELS, "depth": MOST_LAYERS, "stride": MOST_ST
 class Backbone:
     """The network without any sharing decided: how wide, how deep, where it strides.
 
-    :param stages: Its stages, input to output.
+    :param stages: Stages of the network, from input to output.
     :param kind: ``plain``, or ``residual`` or ``bottleneck`` (He et al., CVPR 2016: the blocks of ResNet-18 and -50).
         Which channels of a bottleneck are shared is chosen for all its layers; its bank stands in place of the 3x3
         convolution, which strides (our reading). ``vector`` is for the rows of a table, whose features stand for

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 from pydantic_core import InitErrorDetails
 
 from mtl_search.metrics.scores import MEANS
-from mtl_search.spaces.settings import Section
+from mtl_search.spaces.section import Section
 
 MOST_QUALITY = 1e6
 """Of a limit on a quality: errors have the unit of their targets."""
@@ -28,8 +28,8 @@ class Constraints(Section):
     ``worst_task`` or ``<task>/<metric>`` -> the least that it must be, of an error the largest. They are known after a
     training: the front is of the trials that keep them, and of all where none does.
 
-    :param latency_ms: Of a forward pass for one sample on the machine that runs the search, measured; the others are
-        computed.
+    :param latency_ms: Milliseconds of a forward pass for one sample on the machine that runs the search, measured; the
+        others are computed.
     """
 
     learnable_parameters: int | None = Field(None, ge=1)

@@ -32,20 +32,11 @@ from mtl_search.metrics.scores import MEANS, WORST_TASK
 from mtl_search.spaces.banks import check_use
 from mtl_search.spaces.constraints import Constraints
 from mtl_search.spaces.proposal import ProposalSpace
-from mtl_search.spaces.settings import (
-    LONGEST_NAME,
-    LONGEST_TEXT,
-    MOST,
-    MOST_OBJECTIVES,
-    BackboneSettings,
-    BalancingSettings,
-    DatasetSettings,
-    Search,
-    Section,
-    SpaceSettings,
-    Training,
-)
+from mtl_search.spaces.search_settings import SearchSettings
+from mtl_search.spaces.section import LONGEST_NAME, LONGEST_TEXT, MOST, MOST_OBJECTIVES, Section
+from mtl_search.spaces.settings import BalancingSettings, DatasetSettings, Training
 from mtl_search.spaces.space import SearchSpace
+from mtl_search.spaces.space_settings import BackboneSettings, SpaceSettings
 from mtl_search.spaces.yaml_files import find_yaml, read_yaml, yaml_files
 
 Weight = Annotated[float, Field(ge=0, le=MOST)]
@@ -69,7 +60,7 @@ class Experiment(Section):
     objectives: tuple[str, ...] = Field(("accuracy", "learnable_parameters"), max_length=MOST_OBJECTIVES)
     task_weights: dict[str, Weight] = Field(default_factory=dict)
     constraints: Constraints = Constraints()
-    search: Search = Search()
+    search: SearchSettings = SearchSettings()
     _source: str | None = PrivateAttr(None)
 
     @field_validator("name")
@@ -312,7 +303,7 @@ ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"
 def _anchor(dataset: Any, folder: Path, place: str = "dataset") -> None:
     """Write the paths of a dataset in full, so that a run can go on from wherever it is called.
 
-    :param place: Where it stands, for messages.
+    :param place: Dotted key under which it stands, for messages.
     :raises FieldError: For an address, from which nothing is fetched.
     """
     if not isinstance(dataset, dict):

@@ -20,7 +20,7 @@ TRAINING = "training."
 class Proposal:
     """An architecture and the training values that go with it. Two that differ in either are different.
 
-    :param architecture: What to train.
+    :param architecture: The architecture to train.
     :param values: Name of a training setting and its value, each pair once, in the order of the space.
     """
 
@@ -50,7 +50,7 @@ class ProposalSpace:
 
     Like the space itself, but for the questions about training, which come last: ``training.learning_rate``, ...
 
-    :param space: Of the architectures.
+    :param space: Space of the architectures.
     :param training: Name of a training setting -> what is offered for it.
     :param usual: Training setting -> the value of what is not answered by a point; the middle or the first option where
         that is not offered.
@@ -106,7 +106,8 @@ class ProposalSpace:
     def point(self, answers: Mapping[str, Any]) -> Proposal:
         """The proposal that given answers make.
 
-        :param answers: As :meth:`~mtl_search.spaces.space.SearchSpace.point` has them, and ``training.<setting>``.
+        :param answers: Name of the question -> answer, as :meth:`~mtl_search.spaces.space.SearchSpace.point` has them,
+            and ``training.<setting>``.
         :raises UnknownNameError: If there is no such question.
         :raises FieldError: If an answer is not offered.
         """

@@ -20,7 +20,7 @@ of 1.6: about what moves the quality of a training by more than its noise."""
 class Range:
     """A number from ``low`` to ``high``.
 
-    :param low: Least value.
+    :param low: Least value of the range.
     :param high: Largest value, above ``low``.
     :param log: Whether it is drawn, modelled and shown by its logarithm; ``low`` is above 0 then.
     :raises FieldError: If the ends are not finite, or do not fit.

@@ -106,8 +106,9 @@ class SearchSpace:
     :param layers: The options of each layer of the backbone. Layers that choose together hold equal options.
     :param width_multiplier: Width multipliers to choose from.
     :param granularity: Which layers choose together: none (``layer``), those of a stage, or all (``network``).
-    :param specific: As in :class:`~mtl_search.spaces.architecture.Architecture`; the same for all.
-    :param routing: Likewise.
+    :param specific: How task-specific channels are made, as in :class:`~mtl_search.spaces.architecture.Architecture`;
+        the same for all.
+    :param routing: What a task's channels read, as in the class, too; the same for all.
     """
 
     backbone: Backbone

@@ -29,8 +29,8 @@ def make_task(kind: str, name: str, **options: Any) -> Task:
     """A task by the name of its kind.
 
     :param kind: A registered one, or ``my_package.module:Name``.
-    :param name: Of the task.
-    :param options: Of the kind.
+    :param name: Name of the task.
+    :param options: Options of the kind of task.
     :raises UnknownNameError: If there is no such kind.
     :raises UserError: If an option is unknown or breaks a rule.
     """

@@ -75,6 +75,6 @@ class Elementwise(Task):
 def added(values: Tensor, known: Tensor) -> Tensor:
     """The sum for each task over what is known, ``[tasks]``, double.
 
-    :param values: ``[tasks, batch, ...]``
+    :param values: What is added up, ``[tasks, batch, ...]``.
     """
     return torch.where(known, values.double(), 0).flatten(1).sum(dim=1)

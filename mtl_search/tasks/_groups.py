@@ -17,8 +17,9 @@ class Targets(Mapping[str, Tensor]):
     """The targets of all tasks, stacked where tasks are computed at once; a task's own by its name.
 
     :param places: Name of the task -> number of its group, and its place there.
-    :param stacked: Those of each group, ``[tasks, samples, ...]``.
-    :param rules: Of each group what says which targets are there; ``None`` where none is missing in the whole split.
+    :param stacked: Targets of each group, ``[tasks, samples, ...]``.
+    :param rules: For each group the rule that says which targets are there; ``None`` where none is missing in the whole
+        split.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class Targets(Mapping[str, Tensor]):
 class TaskGroups:
     """Tasks in groups that are computed at once: those of one kind that are :attr:`Task.alike`.
 
-    :param tasks: In the order of their losses.
-    :param device: Where they are computed.
+    :param tasks: The tasks, in the order of their losses.
+    :param device: Device that losses are computed on.
     """
 
     def __init__(self, tasks: Sequence[Task], device: torch.device) -> None:
@@ -111,7 +112,7 @@ class TaskGroups:
     def losses(self, outputs: Mapping[str, Tensor], targets: Targets, label_smoothing: float = 0.0) -> Tensor:
         """The tasks' mean losses over a batch, ``[tasks]``.
 
-        :param targets: From :meth:`targets` of the same tasks.
+        :param targets: Targets of a batch, from :meth:`targets` of the same tasks.
         """
         found = torch.cat(
             [

@@ -31,7 +31,7 @@ class Task(ABC):
     Targets may be missing: integers are -1 there, floats NaN. Losses and metrics leave them out. A task without any
     target in a batch has a loss of 0 there, whose gradient is zero.
 
-    :param name: Its name in results; no ``/`` in it.
+    :param name: Name of the task in results; no ``/`` in it.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -106,7 +106,7 @@ class Task(ABC):
         The headline, where higher is better: a share of 1. Of an error the skill, 1 - error / error of the best
         constant prediction: 0 for what knows nothing of the input, below it for what is worse.
 
-        :param scores: Metric -> value.
+        :param scores: Name of the metric -> its value.
         """
         value = scores[self.headline.name]
         return value if self.headline.higher_is_better else 1 - value / self.constant_error
@@ -140,7 +140,7 @@ class Task(ABC):
     def target_shapes(self, height: int, width: int) -> list[tuple[int, ...]]:
         """Shapes that the targets of one sample may have.
 
-        :param height: Of the inputs; 1 of a row of a table, as the width is.
+        :param height: Height of the inputs in pixels; 1 of a row of a table, as the width is.
         """
         return [(height, width)] if self.dense else [()]
 

@@ -24,7 +24,7 @@ class Classification(Elementwise):
     Targets are ``[samples]``, 0 to ``classes - 1``, or -1 where missing.
 
     :param classes: Number of classes, each in at least one training sample.
-    :param names: Of the classes; none where they are their numbers.
+    :param names: Names of the classes; none where they are their numbers.
     """
 
     kind = "classification"

@@ -24,7 +24,7 @@ class Depth(Elementwise):
 
     Targets are ``[samples, height, width]``, float32 in any unit, NaN or at most 0 where missing.
 
-    :param median: Of the training targets, the best constant. Learned from the data.
+    :param median: Median of the training targets, the best constant. Learned from the data.
     :param spread: The absolute error of the median. Learned from the data.
     """
 

@@ -24,8 +24,8 @@ class MultiLabel(Elementwise):
     The loss is the mean over all targets that are there; accuracy and F-score are those of each label by itself,
     averaged over the labels that have a target. Targets are ``[samples, labels]``, 0 or 1, or -1 where missing.
 
-    :param labels: Number of labels.
-    :param names: Of the labels; none where they are their numbers.
+    :param labels: Number of labels that each sample has or has not.
+    :param names: Names of the labels; none where they are their numbers.
     """
 
     kind = "multi_label"

@@ -32,9 +32,9 @@ class Regression(Elementwise):
 
     :param size: Numbers for each sample.
     :param error: What is learned: the ``squared`` or the ``absolute`` error.
-    :param names: Of the numbers; none where they are counted.
-    :param mean: Of the training targets, one for each number. Learned from the data; 0 before.
-    :param deviation: Their standard deviation. Learned from the data; 1 before.
+    :param names: Names of the numbers; none where they are counted.
+    :param mean: Mean of the training targets, one for each number. Learned from the data; 0 before.
+    :param deviation: Standard deviation of the training targets. Learned from the data; 1 before.
     """
 
     kind = "regression"

@@ -165,7 +165,7 @@ def losses_of(model: nn.Module, sizes: tuple[float, float] = (1, 1)) -> Tensor:
 def balanced_networks_train(name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, list[float], bool]]:
     """Trains both networks on digits: which it was, the loss of every epoch, and whether all weights are finite.
 
-    :param options: Of the balancing; the tasks are called ``a`` and ``b`` here, too.
+    :param options: Options of the balancing; the tasks are called ``a`` and ``b`` here, too.
     """
     dataset, balancing = _digits(), BalancingSettings(name=name, **options)
     architecture = _architecture((2, 2), (8, 8))

@@ -24,7 +24,7 @@ ORDINARY = 0.9
 class Budget:
     """What the optimiser of one phase really did.
 
-    :param steps: Of each its samples, its learning rate and its weight decay.
+    :param steps: For each step its samples, its learning rate and its weight decay.
     """
 
     phase: str

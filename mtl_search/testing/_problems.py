@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtl_search.datasets import Split, make_dataset
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Method, MethodContext, TrainedModel
 from mtl_search.spaces.architecture import Backbone, Kind, Stage
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Classification, Depth, Normals, Segmentation, Task
@@ -36,10 +36,10 @@ class Solved:
     """What a method did: its epochs, and what it ended with."""
 
     epochs: list[Epoch]
-    finished: Finished
+    trained: TrainedModel
 
 
-def solve(method: Method, problem: Problem) -> Solved:
+def solve(method: Method, problem: MethodContext) -> Solved:
     """Train to the end."""
     training, epochs = method.train(problem), []
     while True:
@@ -54,7 +54,9 @@ def backbone(kind: Kind = "plain", stem: int = 4) -> Backbone:
     return Backbone((Stage(6, 2), Stage(8, 1, 1 if kind == "vector" else 2)), kind, stem)
 
 
-def picture_problem(tasks: int = 2, kind: Kind = "plain", stem: int = 4, seed: int = 0, **training: Any) -> Problem:
+def picture_problem(
+    tasks: int = 2, kind: Kind = "plain", stem: int = 4, seed: int = 0, **training: Any
+) -> MethodContext:
     """Pictures with so many tasks of 3, 4, ... classes.
 
     :param training: Settings other than those of :data:`TRAINING`.
@@ -68,10 +70,10 @@ def picture_problem(tasks: int = 2, kind: Kind = "plain", stem: int = 4, seed: i
         return Split(inputs, {task.name: lot.integers(0, task.classes, size) for task in kinds})
 
     dataset = make_dataset("pictures", kinds, {name: split(size) for name, size in SAMPLES.items()})
-    return Problem(backbone(kind, stem), dataset, settings, seed)
+    return MethodContext(backbone(kind, stem), dataset, settings, seed)
 
 
-def map_problem(tasks: Sequence[Task] = MIXED, kind: Kind = "plain", stem: int = 4) -> Problem:
+def map_problem(tasks: Sequence[Task] = MIXED, kind: Kind = "plain", stem: int = 4) -> MethodContext:
     """Bright squares on a dim ground, the larger the nearer, with some of the tasks of :data:`MIXED`."""
     lot = np.random.default_rng(0)
     names = [task.name for task in tasks]
@@ -79,10 +81,10 @@ def map_problem(tasks: Sequence[Task] = MIXED, kind: Kind = "plain", stem: int =
     for split, count in SAMPLES.items():
         inputs, targets = _squares(lot, count)
         splits[split] = Split(inputs, {name: targets[name] for name in names})
-    return Problem(backbone(kind, stem), make_dataset("squares", tuple(tasks), splits), TRAINING)
+    return MethodContext(backbone(kind, stem), make_dataset("squares", tuple(tasks), splits), TRAINING)
 
 
-def row_problem() -> Problem:
+def row_problem() -> MethodContext:
     """Rows of a table with two tasks."""
     lot = np.random.default_rng(0)
     tasks = (Classification("sign", 2), Classification("third", 3))
@@ -92,10 +94,10 @@ def row_problem() -> Problem:
         return Split(inputs, {"sign": (inputs[:, 0] > 0).astype(np.int64), "third": lot.integers(0, 3, size)})
 
     dataset = make_dataset("rows", tasks, {name: split(size) for name, size in SAMPLES.items()})
-    return Problem(backbone("vector"), dataset, TRAINING.model_copy(update={"epochs": 1}))
+    return MethodContext(backbone("vector"), dataset, TRAINING.model_copy(update={"epochs": 1}))
 
 
-def inputs_for(problem: Problem, batch: int = 6) -> Tensor:
+def inputs_for(problem: MethodContext, batch: int = 6) -> Tensor:
     """Normalised inputs of a network for the problem."""
     return torch.randn(batch, *problem.input_shape, generator=seeded(2))
 

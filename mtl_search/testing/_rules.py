@@ -57,7 +57,7 @@ def require_none_of(kind: type, methods: Sequence[str]) -> None:
 def check_rules(name: str, rules: Sequence[Callable[[Case], None]], case: Case) -> None:
     """Check rules in turn. A rule is a function whose docstring begins with the sentence that it is.
 
-    :param name: Of what is checked, for the message.
+    :param name: Name of what is checked, for the message.
     :param case: What the rules are given.
     :raises AssertionError: At the first rule that is broken, or at which an exception is raised.
     """

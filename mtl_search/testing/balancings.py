@@ -33,7 +33,7 @@ def check_balancing(
 ) -> None:
     """Check that a balancing keeps the contract.
 
-    :param options: Of the balancing, for tasks of the names ``a``, ``b`` and ``c``.
+    :param options: Options of the balancing, for tasks of the names ``a``, ``b`` and ``c``.
     :param own_scale: Whether its weights need not add up to the number of tasks, for they are the user's.
     :raises AssertionError: If a rule is broken: the sentence says which, with what input, and what was found.
     """

@@ -16,7 +16,7 @@ from mtl_search.errors import DatasetError
 from mtl_search.internal.arrays import Array
 from mtl_search.internal.own_code import is_dataset_function
 from mtl_search.internal.registry import DATASETS
-from mtl_search.methods import Problem
+from mtl_search.methods import MethodContext
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.spaces.architecture import Backbone, Kind, Stage
 from mtl_search.spaces.settings import Training
@@ -36,7 +36,7 @@ def check_dataset(source: type[DatasetSource] | Callable[..., Any], **options: A
     """Check that a dataset keeps the contract. It is loaded three times; give options that make it small.
 
     :param source: A class derived from ``DatasetSource``, or a function marked with ``@dataset_function``.
-    :param options: Its options, as ``dataset:`` in an experiment has them.
+    :param options: Options of the dataset, as ``dataset:`` in an experiment has them.
     :raises AssertionError: If a rule is broken: the sentence says which, with what input, and what was found.
     """
     name = getattr(source, "__name__", "dataset")
@@ -164,11 +164,11 @@ def a_network_is_trained_and_measured(case: DatasetCase) -> None:
     small = replace(loaded, splits=splits)
     kind: Kind = "vector" if len(loaded.input_shape) == 1 else "plain"
     training = Training(epochs=1, batch_size=min(32, len(splits["train"])), device="cpu")
-    problem = Problem(Backbone((Stage(8, 1),), kind), small, training)
+    problem = MethodContext(Backbone((Stage(8, 1),), kind), small, training)
     solved = solve(HardSharing(), problem)
     losses, given = [epoch.loss for epoch in solved.epochs], f"{len(splits['train'])} training samples"
     require(bool(np.isfinite(losses).all()), given, f"the losses {losses}")
-    scores = scores_on(solved.finished.model, small.tasks, small, "val", torch.device("cpu"))
+    scores = scores_on(solved.trained.model, small.tasks, small, "val", torch.device("cpu"))
     missing = {task.name for task in small.tasks if not task.known(np.asarray(splits["val"].targets[task.name])).any()}
     expected = [name for task in small.tasks if task.name not in missing for name in task.score_names]
     require(list(scores) == expected, given, f"the metrics {list(scores)} and not {expected}")

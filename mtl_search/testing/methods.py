@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mtl_search import cost
-from mtl_search.methods import Method, Problem
+from mtl_search.methods import Method, MethodContext
 from mtl_search.spaces.architecture import Kind
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.testing._budget import budget_of_all, recorded, require_ordinary_weights_in_the_first_group
@@ -48,7 +48,7 @@ MAP_KINDS: Sequence[Kind] = ("plain", "residual", "bottleneck")
 def check_method(method: Method | type[Method], maps: bool = True, rows: bool = True) -> None:
     """Check that a method keeps the contract.
 
-    :param method: With its options; a class is taken with its default ones.
+    :param method: The method, with its options; a class is taken with its default ones.
     :param maps: Whether it is for dense tasks, too, as all that come with the package are.
     :param rows: Whether it is for the rows of a table, too.
     :raises AssertionError: If a rule is broken: the sentence says which, with what input, and what was found.
@@ -67,7 +67,7 @@ class MethodCase:
     method: Method
 
     @cached_property
-    def networks(self) -> list[tuple[Problem, nn.Module, str]]:
+    def networks(self) -> list[tuple[MethodContext, nn.Module, str]]:
         """Networks that are not trained and have no special values, for one task to three, and in words what for."""
         found = []
         for kind in PICTURE_KINDS:
@@ -118,7 +118,7 @@ def any_number_of_tasks_is_trained(case: MethodCase) -> None:
     """Any number of tasks can be trained, also on a residual backbone without a stem."""
     for tasks in (1, 3):
         problem = picture_problem(tasks, "residual", stem=0, epochs=1)
-        model, given = solve(case.method, problem).finished.model, f"{tasks} tasks, after training"
+        model, given = solve(case.method, problem).trained.model, f"{tasks} tasks, after training"
         require_output_shapes(model, problem, given)
         if reads_only_some(model):
             names = [task.name for task in problem.tasks]
@@ -137,14 +137,14 @@ def labels_may_be_missing(case: MethodCase) -> None:
         solved = solve(case.method, replace(problem, dataset=replace(problem.dataset, splits=splits)))
         losses = [epoch.loss for epoch in solved.epochs]
         require(all(math.isfinite(loss) and loss > 0 for loss in losses), given, f"the losses {losses}")
-        values = solved.finished.model.state_dict().values()
+        values = solved.trained.model.state_dict().values()
         require(all(bool(value.isfinite().all()) for value in values), given, "weights that are not finite")
-        require(kept_by_json(solved.finished.details), given, "details that are no plain data")
+        require(kept_by_json(solved.trained.details), given, "details that are no plain data")
 
 
 def one_task_alone_costs_no_more_than_all(case: MethodCase) -> None:
     """One task alone takes multiply-accumulates, and no more than all tasks."""
-    problem, model = picture_problem(), case.solved.finished.model
+    problem, model = picture_problem(), case.solved.trained.model
     one, everything = case.method.macs_of_one_task(model, problem), cost.count_macs(model, problem.input_shape)
     require(0 < one <= everything, "the trained network", f"{one} for one task and {everything} for all")
 
@@ -154,8 +154,8 @@ def same_seed_same_network(case: MethodCase) -> None:
     first, again = case.solved, solve(case.method, picture_problem())
     seen = [[replace(epoch, seconds=0) for epoch in one.epochs] for one in (first, again)]
     require(seen[0] == seen[1], "the same seed twice", "other epochs")
-    require_equal(again.finished.details, first.finished.details, "the same seed twice")
-    states = [one.finished.model.state_dict() for one in (first, again)]
+    require_equal(again.trained.details, first.trained.details, "the same seed twice")
+    states = [one.trained.model.state_dict() for one in (first, again)]
     require_equal(list(states[1]), list(states[0]), "the same seed twice")
     for name, value in states[0].items():
         require_equal(states[1][name], value, f"the same seed twice, of `{name}`")
@@ -182,14 +182,14 @@ def epochs_name_their_phase_and_count_their_work(case: MethodCase) -> None:
     last = [epoch for epoch in epochs if epoch.phase == "training"]
     require(last == epochs[-len(last) :], "the phases", [epoch.phase for epoch in epochs])
     require_equal([(epoch.number, epoch.samples) for epoch in last], [(1, 64), (2, 64)], "72 samples in batches of 16")
-    forward = cost.count_macs(case.solved.finished.model, picture_problem().input_shape)
+    forward = cost.count_macs(case.solved.trained.model, picture_problem().input_shape)
     fewest = min(epoch.macs / epoch.samples for epoch in last)
     require(fewest >= 3 * forward, f"{forward} MACs of a forward pass", f"{fewest:.0f} for a sample of a step")
 
 
 def details_are_plain_data(case: MethodCase) -> None:
     """What a method tells of a training is plain data for JSON."""
-    details = case.solved.finished.details
+    details = case.solved.trained.details
     require(kept_by_json(details), "the details", details)
 
 
@@ -212,7 +212,7 @@ def every_parameter_learns_of_maps(case: MethodCase) -> None:
 
 def some_maps_alone_are_the_same(case: MethodCase) -> None:
     """With dense tasks, too, a network that takes `only` puts out these tasks alone, as with all."""
-    model = case.solved_maps.finished.model
+    model = case.solved_maps.trained.model
     if reads_only_some(model):
         require_some_alone(model, map_problem(), [["depth"], ["large", "normals"]], 1e-5)
 
@@ -220,10 +220,10 @@ def some_maps_alone_are_the_same(case: MethodCase) -> None:
 def what_was_trained_is_rebuilt(case: MethodCase) -> None:
     """The loss falls, and `rebuild` gives the network from the details: it takes the weights, computes the same, and is
     scored in every metric."""
-    problem, finished = map_problem(), case.solved_maps.finished
+    problem, trained = map_problem(), case.solved_maps.trained
     losses = [epoch.loss for epoch in case.solved_maps.epochs if epoch.phase == "training"]
     require(losses[-1] < losses[0], "two epochs", f"the losses {losses}")
-    model = require_rebuilt(case.method, problem, finished.model, finished.details)
+    model = require_rebuilt(case.method, problem, trained.model, trained.details)
     scores = scores_on(model, problem.tasks, problem.dataset, "val", torch.device("cpu"))
     require_equal(set(scores), set(problem.dataset.score_names), "the validation split, of the metrics")
     one, everything = case.method.macs_of_one_task(model, problem), cost.count_macs(model, problem.input_shape)
@@ -237,9 +237,9 @@ def rows_are_trained_and_rebuilt(case: MethodCase) -> None:
     """A backbone of linear layers is trained on the rows of a table, and rebuilt; none of its kernels is larger than
     1x1."""
     problem = row_problem()
-    finished = solve(case.method, problem).finished
-    require_output_shapes(finished.model, problem, "rows of 12 features")
-    model = require_rebuilt(case.method, problem, finished.model, finished.details)
+    trained = solve(case.method, problem).trained
+    require_output_shapes(trained.model, problem, "rows of 12 features")
+    model = require_rebuilt(case.method, problem, trained.model, trained.details)
     kernels = {module.kernel_size for module in model.modules() if isinstance(module, nn.Conv2d)}
     require(kernels <= {(1, 1)}, "rows of 12 features", f"the kernels {sorted(kernels)}")
 
@@ -273,7 +273,7 @@ def reads_only_some(model: nn.Module) -> bool:
     return "only" in inspect.signature(model.forward).parameters
 
 
-def require_output_shapes(model: nn.Module, problem: Problem, given: str) -> None:
+def require_output_shapes(model: nn.Module, problem: MethodContext, given: str) -> None:
     """All tasks, in their order, dense ones as maps."""
     x = inputs_for(problem)
     found = shapes_of(model(x))
@@ -282,7 +282,7 @@ def require_output_shapes(model: nn.Module, problem: Problem, given: str) -> Non
     require_equal(list(found.items()), list(expected.items()), given)
 
 
-def require_that_all_learns(model: nn.Module, problem: Problem, given: str) -> None:
+def require_that_all_learns(model: nn.Module, problem: MethodContext, given: str) -> None:
     """Every parameter that is trained has a gradient."""
     model.train()
     for _ in range(PASSES):
@@ -294,7 +294,9 @@ def require_that_all_learns(model: nn.Module, problem: Problem, given: str) -> N
     require(not zero or len(problem.tasks) == 1, given, f"gradients of zeros for {zero}")
 
 
-def require_some_alone(model: nn.Module, problem: Problem, each: Sequence[Sequence[str]], atol: float = 1e-6) -> None:
+def require_some_alone(
+    model: nn.Module, problem: MethodContext, each: Sequence[Sequence[str]], atol: float = 1e-6
+) -> None:
     """Tasks that are asked for alone have the outputs that they have with all."""
     model.eval()
     with torch.no_grad():
@@ -306,7 +308,7 @@ def require_some_alone(model: nn.Module, problem: Problem, each: Sequence[Sequen
                 require_close(alone[name], together[name], f"`only` {wanted}", 1e-5, atol)
 
 
-def require_rebuilt(method: Method, problem: Problem, trained: nn.Module, details: Any) -> nn.Module:
+def require_rebuilt(method: Method, problem: MethodContext, trained: nn.Module, details: Any) -> nn.Module:
     """The network that a method rebuilds computes what the trained one does."""
     model = method.rebuild(problem, details)
     model.load_state_dict(trained.state_dict())

@@ -76,7 +76,7 @@ def check_bank(bank: str) -> None:
 class PrimitiveCase:
     """A primitive under a name that banks know it by.
 
-    :param kind: Its class; of a bank of several the first one's.
+    :param kind: Class of the primitive; of a bank of several the first one's.
     :param bank: The bank that holds it.
     """
 

@@ -31,7 +31,7 @@ Perfect = Callable[[Task, NDArray[Any]], Tensor]
 def check_task(task: Task | type[Task], targets: NDArray[Any] | None = None, perfect: Perfect | None = None) -> None:
     """Check that a kind of task keeps the contract.
 
-    :param task: With its options; a class is taken without any. Its name does not matter.
+    :param task: The task, with its options; a class is taken without any. Its name does not matter.
     :param targets: ``[60 or more, ...]``, complete and with samples that differ, of a dense kind maps of 6 x 6; left
         out they are drawn: 0 or 1, or standard normal numbers.
     :param perfect: What a network that knows everything puts out. Only with it is it checked that this is perfect.

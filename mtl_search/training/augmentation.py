@@ -54,9 +54,9 @@ class Moves:
 class Augmentation:
     """Draws the moves of training samples.
 
-    :param settings: Which moves there are.
+    :param settings: Settings that say how samples are moved.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
-    :param seed: Of the training.
+    :param seed: Seed of the training.
     :raises FieldError: As :func:`check_augmentation`.
     """
 

@@ -59,7 +59,7 @@ class DeviceSplit:
     def batch(self, samples: Tensor | slice, moves: Moves | None = None) -> Batch:
         """Normalised inputs, ``[batch, channels, height, width]`` or ``[batch, features]``, and targets of all tasks.
 
-        :param moves: Of these samples, before they are normalised; none if left out.
+        :param moves: How these samples are moved, before they are normalised; none if left out.
         """
         return self._made(self._taken(samples), moves)
 
@@ -67,8 +67,8 @@ class DeviceSplit:
         """One batch after the other; where the split is not held on the device each is copied there ahead of time.
 
         :param order: Numbers of the samples.
-        :param size: Of a batch; the last one takes what is left.
-        :param moves: Of the samples, in this order.
+        :param size: Samples of a batch; the last one takes what is left.
+        :param moves: How the samples are moved, in this order.
         """
         parts = order.to(self.held.place).split(size)
         moved = [None] * len(parts) if moves is None else moves.to(self.device).split(size)

@@ -25,8 +25,8 @@ def compiled(model: nn.Module, input_shape: tuple[int, ...]) -> Callable[[Tensor
     On CUDA both are replayed as CUDA graphs, which spares small networks the time of their launches. One network at a
     time: what was compiled before in this process is forgotten.
 
-    :param model: On its device.
-    :param input_shape: Of one sample.
+    :param model: The network, on its device.
+    :param input_shape: Shape of one input, without the batch.
     """
     device = next(model.parameters()).device
     with torch.no_grad():  # what a network chooses when it is first used stays out of the graph

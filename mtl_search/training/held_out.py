@@ -12,8 +12,8 @@ from mtl_search.internal.seeds import generator
 def divided(dataset: Dataset, part: float, seed: int) -> Dataset:
     """The training samples by themselves, in two splits: what weights are trained on as ``train``, the rest as ``val``.
 
-    :param part: Of the samples, those held out; at least one.
-    :param seed: Of the draw.
+    :param part: Share of the samples that is held out; at least one.
+    :param seed: Seed of the draw of the samples.
     """
     samples = dataset.splits["train"]
     order = torch.randperm(len(samples), generator=generator(seed, "samples held out for the search")).numpy()

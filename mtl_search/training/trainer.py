@@ -3,25 +3,24 @@
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import lr_scheduler
 
 from mtl_search import cost
 from mtl_search.balancing import make_balancing
 from mtl_search.datasets import Dataset
-from mtl_search.errors import CheckpointError, DatasetError, DivergedError
+from mtl_search.errors import DatasetError, DivergedError
 from mtl_search.internal.seeds import generator
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Targets, Task
 from mtl_search.training.augmentation import Augmentation
 from mtl_search.training.batches import DeviceSplit
+from mtl_search.training.checkpoint import Checkpoint, restoring
 from mtl_search.training.devices import autocast, compiled, device_of
+from mtl_search.training.optimiser import Group, laid_out_like, make_optimiser, make_schedule
 from mtl_search.training.sample_order import drawn_order
 
 SCHEDULED = ("lr", "betas")
@@ -36,9 +35,9 @@ BACKWARD_MACS = 2
 class Epoch:
     """One epoch: a pass over the training split, or what ``epoch_length`` makes of it.
 
-    :param number: From 1, within its phase.
+    :param number: Number of the epoch within its phase, from 1.
     :param loss: Sum over tasks of the mean loss over its steps, of those in which a task has a target.
-    :param samples: Samples seen.
+    :param samples: Number of samples that it has seen.
     :param seconds: Since the previous epoch.
     :param macs: Multiply-accumulates spent, forward and backward.
     :param phase: What is trained: ``training`` is that of the network that is measured in the end.
@@ -52,45 +51,6 @@ class Epoch:
     phase: str = "training"
 
 
-@dataclass(frozen=True)
-class Group:
-    """Parameters that the optimiser treats in their own way.
-
-    :param parameters: Of the network, or learned besides it.
-    :param rate: Their learning rate, in that of all others.
-    :param weight_decay: Their weight decay.
-    """
-
-    parameters: Sequence[nn.Parameter]
-    rate: float = 1.0
-    weight_decay: float = 0.0
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where a training stands after an epoch: all that is needed to go on as if it had never stopped.
-
-    :param tensors: The network's and the optimiser's state, those of the generators and of the balancing.
-    :param values: Plain data for JSON: ``epoch``, the epochs trained, and the state of the schedule.
-    """
-
-    tensors: Mapping[str, Tensor]
-    values: Mapping[str, Any]
-
-    @property
-    def epoch(self) -> int:
-        """Epochs trained."""
-        return int(self.values["epoch"])
-
-    def part(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with ``<prefix>.``, without it."""
-        return {
-            name.removeprefix(f"{prefix}."): tensor
-            for name, tensor in self.tensors.items()
-            if name.startswith(f"{prefix}.")
-        }
-
-
 class Trainer:
     """The training of one network: the common loop of all methods.
 
@@ -98,10 +58,10 @@ class Trainer:
     order of the samples stay the same.
 
     :param model: Maps inputs to a dictionary of outputs, task by task. Moved to the device.
-    :param tasks: What to predict.
+    :param tasks: The tasks that are to be predicted.
     :param dataset: Trained on its split ``train``.
     :param settings: Epochs, batch, optimiser, schedule, balancing, augmentation, device.
-    :param seed: Of the order of the samples, and of their augmentation.
+    :param seed: Seed of the order of the samples, and of their augmentation.
     :param groups: Parameters with a learning rate or weight decay of their own.
     :param phase: Name of the phase, in the epochs.
     :param observer: Called with the trainer after every epoch, outside the time that is counted; must change nothing.
@@ -137,8 +97,8 @@ class Trainer:
         self.balancing = make_balancing(settings.balancing.name, settings.balancing.options)
         self.balancing.start([task.name for task in tasks], self.parameters, seed)
         groups = [*groups, Group(self.balancing.parameters())]
-        self.optimiser = _optimiser(self.parameters, groups, settings)
-        self.schedule = _schedule(self.optimiser, settings, self.steps * settings.epochs)
+        self.optimiser = make_optimiser(self.parameters, groups, settings)
+        self.schedule = make_schedule(self.optimiser, settings, self.steps * settings.epochs)
         self.done = 0
 
     @cached_property
@@ -258,7 +218,7 @@ class Trainer:
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in checkpoint.part("optimiser").items():
             number, _, key = name.partition(".")
-            state.setdefault(int(number), {})[key] = _laid_out_like(optimised[int(number)], value)
+            state.setdefault(int(number), {})[key] = laid_out_like(optimised[int(number)], value)
         groups = self.optimiser.state_dict()["param_groups"]
         for group, kept in zip(groups, checkpoint.values["groups"], strict=True):
             group.update({**kept, "betas": tuple(kept["betas"])})
@@ -271,46 +231,4 @@ class Trainer:
         self.done = checkpoint.epoch
 
 
-@contextmanager
-def restoring() -> Iterator[None]:
-    """Where something is taken from a checkpoint, which is a file that may have been damaged or exchanged.
-
-    :raises CheckpointError: If it does not hold what is taken from it.
-    """
-    try:
-        yield
-    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"not a checkpoint of this training: {error}") from error
-
-
 Observer = Callable[[Trainer], None]
-
-
-def _optimiser(parameters: Sequence[nn.Parameter], own: Sequence[Group], settings: Training) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter, ICLR 2019), with decay on the weights only."""
-    elsewhere = {id(parameter) for group in own for parameter in group.parameters}
-    common = [parameter for parameter in parameters if id(parameter) not in elsewhere]
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in common if parameter.ndim > 1]},
-        {"params": [parameter for parameter in common if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
-    rate, decay = settings.learning_rate, settings.weight_decay
-    groups += [{"params": list(g.parameters), "lr": rate * g.rate, "weight_decay": g.weight_decay} for g in own]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=rate, weight_decay=decay, fused=True)
-
-
-def _schedule(optimiser: torch.optim.Optimizer, settings: Training, steps: int) -> lr_scheduler.LRScheduler:
-    if settings.schedule == "one_cycle":
-        return lr_scheduler.OneCycleLR(optimiser, [group["lr"] for group in optimiser.param_groups], steps)
-    if settings.schedule == "cosine":
-        return lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    if settings.schedule == "step":
-        return lr_scheduler.MultiStepLR(optimiser, [steps // 2], gamma=0.5)
-    if settings.schedule == "poly":
-        return lr_scheduler.PolynomialLR(optimiser, steps, power=0.9)
-    return lr_scheduler.ConstantLR(optimiser, factor=1)
-
-
-def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
-    """A value of the optimiser in the memory layout of its parameter: a fused step goes through both side by side."""
-    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mtl_search.methods import Finished, Method, Problem
+from mtl_search.methods import Method, MethodContext, TrainedModel
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.networks.paths import PathNetwork
 from mtl_search.testing import check_method
-from mtl_search.training.trainer import Epoch, Group, Trainer
+from mtl_search.training.optimiser import Group
+from mtl_search.training.trainer import Epoch, Trainer
 
 
 class Wrapped(nn.Module):
@@ -54,13 +55,13 @@ def backwards(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return dict(reversed(outputs.items()))
 
 
-def with_idle_weights(self: Any, problem: Problem) -> nn.Module:
+def with_idle_weights(self: Any, problem: MethodContext) -> nn.Module:
     model = HardSharing.build(self, problem)
     model.idle = nn.Parameter(torch.ones(3))
     return model
 
 
-def drawn_anew(self: Any, problem: Problem) -> nn.Module:
+def drawn_anew(self: Any, problem: MethodContext) -> nn.Module:
     model = HardSharing.build(self, problem)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
@@ -68,29 +69,29 @@ def drawn_anew(self: Any, problem: Problem) -> nn.Module:
 
 
 def trained(details: Any = None, **settings: Any) -> Any:
-    def train(self: Any, problem: Problem) -> Generator[Epoch, None, Finished]:
+    def train(self: Any, problem: MethodContext) -> Generator[Epoch, None, TrainedModel]:
         model = self.build(problem)
         yield from problem.with_training(**settings).trainer(model).epochs()
-        return Finished(model, details or {})
+        return TrainedModel(model, details or {})
 
     return train
 
 
-def trained_in_another_group(self: Any, problem: Problem) -> Generator[Epoch, None, Finished]:
+def trained_in_another_group(self: Any, problem: MethodContext) -> Generator[Epoch, None, TrainedModel]:
     model = self.build(problem)
     groups = [Group(list(model.parameters()), rate=2.0)]
     yield from Trainer(model, problem.tasks, problem.dataset, problem.training, problem.seed, groups).epochs()
-    return Finished(model)
+    return TrainedModel(model)
 
 
-def warmed_up_afterwards(self: Any, problem: Problem) -> Generator[Epoch, None, Finished]:
+def warmed_up_afterwards(self: Any, problem: MethodContext) -> Generator[Epoch, None, TrainedModel]:
     model = self.build(problem)
     yield from problem.trainer(model).epochs()
     yield Epoch(1, 1.0, 64, 0.1, 1, "afterwards")
-    return Finished(model)
+    return TrainedModel(model)
 
 
-def without_work(self: Any, problem: Problem) -> Generator[Epoch, None, Finished]:
+def without_work(self: Any, problem: MethodContext) -> Generator[Epoch, None, TrainedModel]:
     finished = HardSharing.train(self, problem)
     while True:
         try:
@@ -100,7 +101,7 @@ def without_work(self: Any, problem: Problem) -> Generator[Epoch, None, Finished
         yield Epoch(epoch.number, epoch.loss, epoch.samples, epoch.seconds, 0)
 
 
-def rebuilt_with_another_seed(self: Any, problem: Problem, details: Mapping[str, Any]) -> nn.Module:
+def rebuilt_with_another_seed(self: Any, problem: MethodContext, details: Mapping[str, Any]) -> nn.Module:
     return PathNetwork(
         problem.backbone, [(n,) * len(problem.shapes) for n, _ in enumerate(problem.tasks)], problem.tasks
     )
@@ -109,7 +110,7 @@ def rebuilt_with_another_seed(self: Any, problem: Problem, details: Mapping[str,
 def ends_if(condition: Any) -> Any:
     """A training that ends with an error for some problems."""
 
-    def train(self: Any, problem: Problem) -> Generator[Epoch, None, Finished]:
+    def train(self: Any, problem: MethodContext) -> Generator[Epoch, None, TrainedModel]:
         if condition(problem):
             raise ValueError("not for this")
         return (yield from HardSharing.train(self, problem))
@@ -117,11 +118,11 @@ def ends_if(condition: Any) -> Any:
     return train
 
 
-def idle_with_maps(self: Any, problem: Problem) -> nn.Module:
+def idle_with_maps(self: Any, problem: MethodContext) -> nn.Module:
     return (with_idle_weights if any(task.dense for task in problem.tasks) else HardSharing.build)(self, problem)
 
 
-def scaled_with_maps(self: Any, problem: Problem) -> nn.Module:
+def scaled_with_maps(self: Any, problem: MethodContext) -> nn.Module:
     model = HardSharing.build(self, problem)
     if not any(task.dense for task in problem.tasks):
         return model
@@ -189,7 +190,7 @@ def test_a_broken_rule_is_told_in_one_sentence(case: str) -> None:
 
 
 def test_a_method_for_pictures_alone_is_checked_on_them_alone() -> None:
-    def build(self: Any, problem: Problem) -> nn.Module:
+    def build(self: Any, problem: MethodContext) -> nn.Module:
         if problem.backbone.kind == "vector" or any(task.dense for task in problem.tasks):
             raise NotImplementedError("pictures only")
         return HardSharing.build(self, problem)

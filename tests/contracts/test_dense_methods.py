@@ -13,7 +13,7 @@ from made_networks import made_inputs, single_threaded
 from made_problems import TRAINING, made_backbone
 from mtl_search import cost, load_run, search, write_report
 from mtl_search.internal.registry import METHODS
-from mtl_search.methods import Problem, make_method
+from mtl_search.methods import MethodContext, make_method
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.methods.interrogate import prune
 from mtl_search.networks.gated import GatedNetwork
@@ -30,8 +30,8 @@ every_method = pytest.mark.parametrize("name", METHODS.names())
 every_kind = pytest.mark.parametrize("kind", ["plain", "residual", "bottleneck"])
 
 
-def dense_problem(tasks: Sequence[Task] = MIXED, kind: Kind = "plain", stem: int = 4) -> Problem:
-    return Problem(made_backbone(kind, stem), made_squares(tasks), TRAINING)
+def dense_problem(tasks: Sequence[Task] = MIXED, kind: Kind = "plain", stem: int = 4) -> MethodContext:
+    return MethodContext(made_backbone(kind, stem), made_squares(tasks), TRAINING)
 
 
 def inputs() -> Tensor:
@@ -70,7 +70,7 @@ def test_single_tasks_are_as_those_built_alone() -> None:
 # InterroGate
 
 
-def gated(problem: Problem, share: float, seed: int = 0) -> GatedNetwork:
+def gated(problem: MethodContext, share: float, seed: int = 0) -> GatedNetwork:
     """A network of which every gate is open with a chance, and no value is special."""
     model = generic(GatedNetwork(problem.backbone, problem.tasks, SHAPE, seed))
     assert isinstance(model, GatedNetwork)

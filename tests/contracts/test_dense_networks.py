@@ -20,7 +20,7 @@ from made_networks import (
 )
 from made_problems import operators_of
 from mtl_search import cost
-from mtl_search.methods import Problem
+from mtl_search.methods import MethodContext
 from mtl_search.methods.hard_sharing import HardSharing
 from mtl_search.networks.decoder import Decoder
 from mtl_search.networks.deployment import deployed
@@ -115,7 +115,7 @@ def test_bottlenecks(ratios: Sequence[float], depths: Any, specific: Specific) -
 
 def test_bottlenecks_that_share_everything_are_those_of_hard_sharing() -> None:
     architecture = made_architecture("conv", 1, kind="bottleneck", stem=4)
-    problem = Problem(architecture.backbone, made_squares(MIXED))
+    problem = MethodContext(architecture.backbone, made_squares(MIXED))
     expected = cost.measure(HardSharing().build(problem), SHAPE)
     found = cost.estimate(architecture, MIXED, SHAPE)
     assert (found.learnable_parameters, found.macs) == (expected.learnable_parameters, expected.macs)

@@ -19,7 +19,7 @@ from mtl_search.cli.listing import listing
 from mtl_search.comparison.recipes import Baseline, load_baselines
 from mtl_search.datasets import Dataset
 from mtl_search.internal.registry import METHODS
-from mtl_search.methods import Method, Problem
+from mtl_search.methods import Method, MethodContext
 from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.yaml_files import yaml_files
 from mtl_search.tasks import Classification
@@ -98,17 +98,17 @@ def digits() -> Dataset:
     return made_dataset(tasks, side=36, sizes={"train": 128, "val": 32})
 
 
-def network_of(baseline: Baseline, problem: Problem) -> nn.Module:
+def network_of(baseline: Baseline, problem: MethodContext) -> nn.Module:
     """What a method ends with; not trained where that is what it begins with."""
     if type(baseline.method).train is Method.train:
         return baseline.method.build(problem)
-    return solve(baseline.method, problem).finished.model
+    return solve(baseline.method, problem).trained.model
 
 
 @pytest.mark.parametrize("baseline", load_baselines(["all"]), ids=lambda baseline: baseline.key)
 def test_what_the_networks_of_the_recipes_cost(baseline: Baseline, digits: Dataset) -> None:
     backbone = load_experiment("quickstart").backbone.build()
-    problem = Problem(backbone, digits, TRAINING, width_multiplier=baseline.width_multiplier)
+    problem = MethodContext(backbone, digits, TRAINING, width_multiplier=baseline.width_multiplier)
     model = network_of(baseline, problem)
     found = cost.measure(model, digits.input_shape)
     one = baseline.method.macs_of_one_task(model, problem)

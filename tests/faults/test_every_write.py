@@ -12,7 +12,7 @@ import torch
 
 from made_faults import assert_whole, timeless
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.evaluation import Course, Report
+from mtl_search.evaluation import EvaluationOptions, Report
 from mtl_search.internal.files import append_line
 from mtl_search.runs import weights
 from mtl_search.runs import writer as run_writer
@@ -23,7 +23,7 @@ from mtl_search.searching.run import resume, search
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.spaces.settings import Training
-from mtl_search.training.trainer import Checkpoint
+from mtl_search.training.checkpoint import Checkpoint
 
 TRIALS, EPOCHS = 5, 4
 SETTINGS = [
@@ -46,13 +46,13 @@ class CutError(BaseException):
 
 
 def train(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     """A training that takes no time: its state is the number of its epoch, its accuracy grows with it."""
     best = 0.4 + 0.1 * architecture.width_multiplier - 0.05 * architecture.layers[0].shared_ratio
-    for epoch in range((course.start.epoch if course.start else 0) + 1, EPOCHS + 1):
+    for epoch in range((options.start.epoch if options.start else 0) + 1, EPOCHS + 1):
         checkpoint = Checkpoint({"weights": torch.full((3,), float(epoch))}, {"epoch": epoch})
-        scores = scores_of(dataset, best * epoch / EPOCHS) if epoch in course.scored_after else {}
+        scores = scores_of(dataset, best * epoch / EPOCHS) if epoch in options.scored_after else {}
         yield Report(epoch, float(epoch), 1.0, scores=scores, checkpoint=checkpoint)
     yield Report(EPOCHS, EPOCHS + 1.0, 1.0, scores=scores_of(dataset, best), weights={"w": torch.ones(2)}, done=True)
 

@@ -15,7 +15,7 @@ import made_processes
 from made_faults import SEARCH, SETTINGS, TRIALS, assert_whole
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import AllFailedError
-from mtl_search.evaluation import Course, Report, evaluate_by_epoch
+from mtl_search.evaluation import EvaluationOptions, Report, evaluate_by_epoch
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import search
@@ -45,10 +45,10 @@ def is_third(architecture: Architecture) -> bool:
 
 
 def allocate_beyond_a_limit(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     """The system refuses memory in the middle of a training."""
-    for report in evaluate_by_epoch(architecture, dataset, training, seed, course):
+    for report in evaluate_by_epoch(architecture, dataset, training, seed, options):
         yield report
         if is_third(architecture):
             before = resource.getrlimit(resource.RLIMIT_AS)
@@ -60,28 +60,28 @@ def allocate_beyond_a_limit(
 
 
 def run_out_of_cuda_memory(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     """What torch raises on a GPU, without one."""
-    for report in evaluate_by_epoch(architecture, dataset, training, seed, course):
+    for report in evaluate_by_epoch(architecture, dataset, training, seed, options):
         yield report
         if is_third(architecture):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
 
 def hold_more_than_the_machine_gives(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     """Until Ray's watch over the memory ends the worker."""
     if is_third(architecture):
         held = [np.ones(GIB // 16) for _ in range(6)]
         time.sleep(60)
         del held
-    yield from evaluate_by_epoch(architecture, dataset, training, seed, course)
+    yield from evaluate_by_epoch(architecture, dataset, training, seed, options)
 
 
 def fail_always(
-    architecture: Architecture, dataset: Dataset, training: Training, seed: int, course: Course
+    architecture: Architecture, dataset: Dataset, training: Training, seed: int, options: EvaluationOptions
 ) -> Iterator[Report]:
     raise FileNotFoundError(f"no such thing, attempt at {time.perf_counter()}")
     yield

@@ -45,9 +45,9 @@ INDEX = "__index_level_"
 class Table:
     """A table that was read.
 
-    :param path: Its file, or folder of files.
+    :param path: Path of the table: its file, or the folder of its files.
     :param columns: Names of the columns.
-    :param index: Those of them that hold an index of pandas.
+    :param index: Names of the columns that hold an index of pandas.
     """
 
     path: Path
@@ -98,7 +98,7 @@ def read_table(
 
     :param missing: Texts that stand for an empty cell, besides the empty one.
     :param separator: Between the cells of a CSV file; a comma if left out, a tabulator in a ``.tsv``.
-    :param notation: How numbers are written in texts.
+    :param notation: How numbers are written in texts: signs for decimals and thousands.
     :raises DatasetError: If it cannot be read, has no rows, or a column twice; the message names the file and the row.
     """
     source = None
@@ -135,7 +135,7 @@ def _is_binary(path: Path) -> bool:
 def text_column(name: str, texts: NDArray[np.str_], title: str, place: Callable[[int], str]) -> Column:
     """A column of texts that no file of a table holds, read as if one did.
 
-    :param title: Where it stands, for messages.
+    :param title: Name of the place where it stands, for messages.
     :param place: Says where a row is, for messages.
     """
     return column_of(name, pa.chunked_array([pa.array(texts.tolist(), pa.large_string())]), title, place)

@@ -29,7 +29,7 @@ def column_of(
     :param title: File and column, for messages.
     :param place: Says where a row is, for messages.
     :param missing: Texts that stand for an empty cell, besides the empty one.
-    :param notation: How numbers are written in texts.
+    :param notation: How numbers are written in texts: signs for decimals and thousands.
     :raises DatasetError: If the cells are of another type; the message names it and what helps.
     """
     if pa.types.is_dictionary(cells.type):

@@ -19,7 +19,7 @@ LARGEST_LABEL = 2.0**53
 class Odd:
     """What is no number in a column of others that are.
 
-    :param rows: Those that hold it, ascending.
+    :param rows: Numbers of the rows that hold the value, ascending.
     :param is_wrong: Whether it is wrong there, for nearly all cells are numbers; else the column holds categories.
     """
 
@@ -31,7 +31,7 @@ class Odd:
 class Column:
     """A column: numbers if every cell that is not missing is one, or a word for yes or no; else texts.
 
-    :param name: Its name.
+    :param name: Name of the column.
     :param values: ``[rows]``, float64 with NaN in missing cells, or texts with ``""`` there.
     :param missing: ``[rows]``, which cells are empty, or hold what stands for that.
     :param title: File and column, for messages.

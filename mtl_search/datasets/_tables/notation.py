@@ -95,8 +95,8 @@ class Notation:
 class Meaning:
     """What the different texts of a column mean.
 
-    :param numbers: Of each text the number; NaN where it is missing. ``None`` if the column holds texts.
-    :param missing: Of each text, whether its cells are missing.
+    :param numbers: The number that each text stands for; NaN where it is missing. ``None`` if the column holds texts.
+    :param missing: Whether the cells that hold a text are missing, one for each text.
     :param flags: Whether the numbers are 0 and 1 for words such as no and yes.
     :param odd: Numbers of the texts that are no numbers, where others of the column are.
     :param is_wrong: Whether these are wrong, for nearly all are numbers; else they are categories as the numbers are.
@@ -112,8 +112,8 @@ class Meaning:
 def meaning(texts: Sequence[str], counts: Sequence[int], missing: Sequence[str], notation: Notation) -> Meaning:
     """What the different texts of a column mean.
 
-    :param texts: Each once.
-    :param counts: Of the cells that hold it.
+    :param texts: The different texts of the column, each once.
+    :param counts: Number of cells that hold each text.
     :param missing: Texts that stand for an empty cell, besides the empty one.
     """
     empty = [text == "" or text in missing for text in texts]

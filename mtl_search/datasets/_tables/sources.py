@@ -65,8 +65,8 @@ CHUNK = 2**20
 class Source:
     """A file of text.
 
-    :param path: The file.
-    :param data: Its contents in UTF-8 where they are not as in the file; ``None`` to read them from there.
+    :param path: Path of the file that is read.
+    :param data: Contents of the file in UTF-8 where they are not as in the file; ``None`` to read them from there.
     :param member: Name of the file in an archive that they are from.
     """
 

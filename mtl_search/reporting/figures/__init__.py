@@ -1,6 +1,7 @@
 """The figures: for each one function for its data, one for its drawing. The only home of plotly."""
 
 from mtl_search.reporting.figures._style import figure_html as figure_html
+from mtl_search.reporting.figures._style import plotly_js as plotly_js
 from mtl_search.reporting.figures._style import short_number as short_number
 from mtl_search.reporting.figures.inside import branch_points_data as branch_points_data
 from mtl_search.reporting.figures.inside import conflicts_figure as conflicts_figure

@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 import plotly.io
+import plotly.offline
 
 FRONT_COLOR = "#0072b2"
 KNEE_COLOR = "#d55e00"
@@ -19,16 +20,17 @@ HEIGHT = 460
 """Pixels; the width is that of the page."""
 
 
-def figure_html(figure: go.Figure, identifier: str, with_library: bool = True) -> str:
-    """A figure as a piece of a page that loads nothing.
+def figure_html(figure: go.Figure, identifier: str, library: bool | str = True) -> str:
+    """A figure as a piece of a page.
 
     :param identifier: The ``id`` of its element.
-    :param with_library: Put plotly.js (4.8 MB) into it; wanted for the first figure of a page.
+    :param library: Whether to put plotly.js (4.8 MB) into it, which the first figure of a page needs; or the address of
+        a file that holds it, from the page.
     """
     text = plotly.io.to_html(
         figure,
         full_html=False,
-        include_plotlyjs=with_library,
+        include_plotlyjs=library,
         div_id=identifier,
         default_height=f"{figure.layout.height or HEIGHT}px",
         config={
@@ -42,11 +44,16 @@ def figure_html(figure: go.Figure, identifier: str, with_library: bool = True) -
     return str(text)
 
 
+def plotly_js() -> str:
+    """The text of plotly.js, for a file that several pages share."""
+    return str(plotly.offline.get_plotlyjs())
+
+
 def layout(title: str, height: int = HEIGHT, wrap: int = 42) -> dict[str, Any]:
     """What every figure's layout begins with: a title in place of that of the vertical axis, colours, margins.
 
     :param title: Wrapped after ``wrap`` characters, so that it fits on a phone.
-    :param height: Pixels.
+    :param height: Height of the figure in pixels.
     """
     lines = wrapped(title, wrap)
     return {

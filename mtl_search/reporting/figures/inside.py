@@ -59,7 +59,7 @@ def shares_data(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
 def shares_figure(data: Mapping[str, Any]) -> go.Figure:
     """A heat map: a row for each task of each variant, a column for each layer.
 
-    :param data: From :func:`shares_data`.
+    :param data: Data of the figure, from :func:`shares_data`.
     """
     grid = [[None if share is None else round(share * 100, 2) for share in row["shares"]] for row in data["rows"]]
     labels = [_wrapped(f"{row['label']}, {row['task']}") for row in data["rows"]]
@@ -136,7 +136,7 @@ def _mean_alpha(alphas: Sequence[Any], tasks: int, choices: int) -> list[list[li
 def paths_figure(data: Mapping[str, Any]) -> go.Figure:
     """A panel for each task: the share of each place to leave, over the epochs of the search.
 
-    :param data: From :func:`branch_points_data`, with ``alpha``.
+    :param data: Data of the figure, from :func:`branch_points_data`, with ``alpha``.
     """
     tasks = data["tasks"][:MOST_TASKS]
     panels = [f"task {html.escape(task)}" for task in tasks]
@@ -170,7 +170,7 @@ def _path(data: Mapping[str, Any], task: int, place: int, choice: str) -> go.Sca
 def conflicts_figure(data: Mapping[str, Any]) -> go.Figure:
     """A heat map: a row for each module of the trunk, a column for each epoch.
 
-    :param data: From :func:`branch_points_data`, with ``modules``.
+    :param data: Data of the figure, from :func:`branch_points_data`, with ``modules``.
     """
     grid = [
         [None if rate is None else round(rate * 100, 2) for rate in row] for row in zip(*data["conflicts"], strict=True)
@@ -237,8 +237,8 @@ def _cosine_map(entrant: Entrant, other: Entrant | None) -> dict[str, Any]:
 def cosines_figure(data: Mapping[str, Any], number: int) -> go.Figure:
     """One heat map: a row for each layer, a column for each epoch, the same colours in all of them.
 
-    :param data: From :func:`cosines_data`.
-    :param number: Which of its ``maps``.
+    :param data: Data of the figure, from :func:`cosines_data`.
+    :param number: Which of its ``maps`` is drawn, from 0.
     """
     one, limit = data["maps"][number], data["limit"]
     grid = [list(row) for row in zip(*one["cosines"], strict=True)]

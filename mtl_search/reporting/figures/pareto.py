@@ -129,7 +129,7 @@ def _mean(run: Run, trial: Trial, quality: str) -> dict[str, Any]:
 def pareto_figure(data: Mapping[str, Any]) -> go.Figure:
     """Quality against cost: every complete trial, the front, the knee.
 
-    :param data: From :func:`pareto_data`.
+    :param data: Data of the figure, from :func:`pareto_data`.
     """
     costs = [point["cost"] for point in data["trials"]]
     front = sorted((point for point in data["trials"] if point["on_front"]), key=lambda point: point["cost"])

@@ -86,8 +86,8 @@ def _best(objective: str, values: Sequence[float]) -> float:
 def hypervolume_figure(data: Mapping[str, Any], over: str) -> go.Figure:
     """A stepped line.
 
-    :param data: From :func:`hypervolume_data`.
-    :param over: ``trials`` or ``seconds``.
+    :param data: Data of the figure, from :func:`hypervolume_data`.
+    :param over: What the horizontal axis counts: ``trials`` or ``seconds``.
     """
     titles = {"trials": "trials that ended", "seconds": "seconds of training, all workers added up"}
     trace = go.Scatter(
@@ -166,7 +166,7 @@ def _importance(name: str, pairs: Sequence[tuple[str, float]]) -> dict[str, Any]
 def importance_figure(data: Mapping[str, Any]) -> go.Figure:
     """A bar per choice, the most important on top, and a mark where chance reaches.
 
-    :param data: From :func:`importance_data`.
+    :param data: Data of the figure, from :func:`importance_data`.
     """
     rows = data["choices"][:MOST_CHOICES]
     places = list(range(len(rows)))

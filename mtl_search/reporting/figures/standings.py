@@ -91,7 +91,7 @@ def _point(entrant: Entrant) -> dict[str, Any]:
 def standings_figure(data: Mapping[str, Any]) -> go.Figure:
     """Quality against learnable parameters, with intervals; a switch shows Delta_m instead.
 
-    :param data: From :func:`standings_data`.
+    :param data: Data of the figure, from :func:`standings_data`.
     """
     figure = go.Figure()
     shown: dict[str, list[dict[str, Any]]] = {name: [] for name in UNITS}
@@ -225,7 +225,7 @@ def _text(interval: Mapping[str, Any], factor: float, sign: str = "") -> str:
 def differences_data(differences: Sequence[Difference], other: Entrant, word: str) -> dict[str, Any]:
     """What the plot of differences shows, as plain data for JSON.
 
-    :param differences: Of each entrant to ``other``.
+    :param differences: Difference of each entrant to ``other``, seed by seed.
     :param word: What the mean over tasks is called.
     :returns: ``other`` (``entrant``, ``label``), ``word``, and ``rows``, best first: ``entrant``, ``label``, ``kind``,
         ``points`` (entrant minus other, in points of the mean over tasks), ``excludes_zero``, ``p`` (of the paired t
@@ -280,7 +280,7 @@ DECIDED = {
 def differences_figure(data: Mapping[str, Any]) -> go.Figure:
     """A row per entrant: the mean difference and its interval, marked by what can be said of it.
 
-    :param data: From :func:`differences_data`.
+    :param data: Data of the figure, from :func:`differences_data`.
     """
     rows = data["rows"]
     figure = go.Figure()
