@@ -21,8 +21,8 @@ def divided(target: str) -> tuple[str, str | None]:
     return path, name
 
 
-def loaded(target: str) -> "tuple[Run | str, int | None]":
-    """A run and the number of the trial of it that is meant, which is said, too; else the target as it is."""
+def loaded(target: str) -> "tuple[Run | str, str | None]":
+    """A run and the name of the trial of it that is meant, which is said, too; else the target as it is."""
     from mtl_search.runs.folder import load_run
     from mtl_search.runs.picks import pick
 
@@ -30,9 +30,8 @@ def loaded(target: str) -> "tuple[Run | str, int | None]":
         return target, None
     path, name = divided(target)
     run = load_run(path)
-    found = pick(run, name)
-    say_pick(run, found)
-    return run, found.trial.number
+    say_pick(run, pick(run, name))
+    return run, name
 
 
 def is_of_run(target: str) -> bool:

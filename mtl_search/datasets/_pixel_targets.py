@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.datasets._columns import Declared, Labelled, class_names, told
+from mtl_search.datasets._columns import Labelled, class_names, told
+from mtl_search.datasets._declared import Declared
 from mtl_search.datasets._file_names import NamedFiles, of_row
 from mtl_search.datasets._maps import (
     MISSING_CLASS,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._archives import Archive, as_column, open_archive, raw_inputs
 from mtl_search.datasets._array_inputs import array_inputs
-from mtl_search.datasets._columns import Declared, Labelled, class_names, declared_tasks, is_dense, label, told
+from mtl_search.datasets._columns import Labelled, class_names, is_dense, label, told
+from mtl_search.datasets._declared import Declared, declared_tasks
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._splits import split_rows
 from mtl_search.errors import DatasetError, FieldError

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._cache import Sample, Source, cached
-from mtl_search.datasets._columns import declared_tasks, is_dense, label, notation_of
+from mtl_search.datasets._columns import is_dense, label
+from mtl_search.datasets._declared import declared_tasks, notation_of
 from mtl_search.datasets._file_names import NamedFiles, of_row
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._pictures import Header, Size, picture_header, read_picture

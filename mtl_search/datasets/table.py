@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_search.datasets import Dataset, DatasetSource
-from mtl_search.datasets._columns import Declared, declared_tasks, label, notation_of
+from mtl_search.datasets._columns import label
+from mtl_search.datasets._declared import Declared, declared_tasks, notation_of
 from mtl_search.datasets._features import table_inputs
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._splits import split_columns, split_rows

@@ -15,7 +15,6 @@ from markupsafe import Markup
 from mtl_search.comparison.results import load_comparison
 from mtl_search.errors import StorageError
 from mtl_search.internal.files import write_json, write_text
-from mtl_search.metrics.pareto import direction_of
 from mtl_search.metrics.scores import headlines, is_share
 from mtl_search.reporting.comparison_page import comparison_data
 from mtl_search.reporting.drawing_svg import svg_drawing
@@ -26,7 +25,6 @@ from mtl_search.reporting.figures import (
     figure_html,
     hypervolume_figure,
     importance_figure,
-    objective_label,
     pareto_data,
     pareto_figure,
     paths_figure,
@@ -35,27 +33,21 @@ from mtl_search.reporting.figures import (
     short_number,
     standings_figure,
 )
+from mtl_search.reporting.how_made import how_made
 from mtl_search.reporting.layer_table import layer_table
 from mtl_search.reporting.library import shared_library
-from mtl_search.reporting.search_answer import caption, states_text, summary
+from mtl_search.reporting.search_answer import caption, summary
 from mtl_search.reporting.text import (
-    as_pairs,
-    augmentation_text,
-    capitalised,
     count,
-    made_by_machine,
-    quality_text,
     rounded,
     score_text,
     signed,
     without_machine_paths,
 )
 from mtl_search.runs.folder import Run, load_run
-from mtl_search.runs.picks import limit_texts, means_text
+from mtl_search.runs.picks import means_text
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment
-from mtl_search.spaces.ranges import offer_text
 
 PAGE = "pareto.html"
 COMPARISON_PAGE = "report.html"
@@ -112,7 +104,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "means": means_text(run) if run.front else "",
         "confirmations": [asdict(one) for one in run.confirmations],
         "not_complete": [_not_complete(trial) for trial in run.trials if trial.state is not State.COMPLETE],
-        "made": _made(run),
+        "made": how_made(run, _score_columns(run)),
         "comparison": comparison_data(run, comparison) if comparison else None,
     }
     shortened: dict[str, Any] = rounded(without_machine_paths(data))
@@ -251,67 +243,3 @@ def _not_complete(trial: Trial) -> dict[str, Any]:
     reason = trial.error or f"stopped after {count(trial.epochs, 'epoch', 'epochs')}"
     summary = str(trial.proposal)
     return {"trial": trial.number, "state": trial.state.value, "reason": reason, "architecture": summary}
-
-
-# How the numbers were made
-
-
-def _made(run: Run) -> list[dict[str, str]]:
-    """What someone needs to judge the numbers and to make them again, as pairs of a name and a text."""
-    pairs = {**_made_by_experiment(run), **made_by_machine(run.environment)}
-    return [{"name": name, "text": text} for name, text in pairs.items() if text]
-
-
-def _made_by_experiment(run: Run) -> dict[str, str]:
-    experiment, training, search = run.experiment, run.experiment.training, run.experiment.search
-    limits = [f"{name.replace('_', ' ')} at most {limit:,}" for name, limit in experiment.constraints.limits().items()]
-    limits += limit_texts(run)
-    seconds = sum(trial.seconds for trial in run.trials)
-    return {
-        "Dataset": ", ".join([experiment.dataset.name, *as_pairs(experiment.dataset.options)]),
-        "Measured on": "the validation split, which no candidate was trained on. The test split was not read.",
-        "Trained": f"once each, {count(training.epochs, 'epoch', 'epochs')}, batches of {training.batch_size}, AdamW,"
-        f" learning rate up to {training.learning_rate:g} ({training.schedule.replace('_', ' ')}), weight decay"
-        f" {training.weight_decay:g}{augmentation_text(training.model_dump()['augmentation'])}",
-        "Searched": f"{experiment.search_space.size:,} architectures{_open_settings(experiment)} with the sampler"
-        f" {search.sampler},"
-        f" workers: {search.workers}, seed {search.seed}",
-        "Early stopping": _early_stopping(experiment),
-        capitalised(run.mean_name): quality_text(_score_columns(run)),
-        "Weights of tasks": ", ".join(f"{name} {weight:g}" for name, weight in experiment.task_weights.items()),
-        "Objectives": "; ".join(_objective(name, run.mean_name) for name in experiment.objectives),
-        "Constraints": "; ".join(limits) or "none",
-        "Trials": f"{len(run.trials):,} of {search.trials:,} asked for: {states_text(run)}",
-        "Training time": f"{seconds:,.0f} s, all trials and workers added up",
-        "Sessions": _sessions(run.environment.get("sessions", [])),
-    }
-
-
-def _open_settings(experiment: Experiment) -> str:
-    """The training settings that the search chose, as a further part of a sentence; empty where there are none."""
-    told = [f"{name.replace('_', ' ')} {offer_text(offer)}" for name, offer in experiment.space.training.items()]
-    return f" and their {', '.join(told)}" if told else ""
-
-
-def _early_stopping(experiment: Experiment) -> str:
-    settings = experiment.search.early_stopping
-    if settings is None:
-        return ""
-    return (
-        f"successive halving after {count(settings.grace, 'epoch', 'epochs')}, then each time after"
-        f" {settings.factor:g} times as many: one trial in {settings.factor:g} goes on, by non-dominated rank. Stopped"
-        " trials are not on the front."
-    )
-
-
-def _sessions(sessions: Sequence[Mapping[str, Any]]) -> str:
-    """Nothing of a run that was made in one go."""
-    if len(sessions) < 2:
-        return ""
-    changes = [change for session in sessions for change in session["changes"]]
-    mixed = f"; allowed to go on in spite of: {'; '.join(changes)}" if changes else ""
-    return f"made in {len(sessions)} sessions, the last one begun at {sessions[-1]['started']}{mixed}"
-
-
-def _objective(name: str, mean: str) -> str:
-    return f"{objective_label(name, mean)} ({'less' if direction_of(name) == 'minimize' else 'more'} is better)"

@@ -13,7 +13,8 @@ from mtl_search.internal.layout import ARCHITECTURES, EXPERIMENT
 from mtl_search.runs.environment import describe_environment
 from mtl_search.runs.folder import Run
 from mtl_search.runs.splits import changed_splits
-from mtl_search.spaces.experiment import PATHS, Experiment
+from mtl_search.spaces.changes import PATHS
+from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import Proposal
 
 FREE = ("name", "description", "search.workers", "search.retries", "search.hours", "search.target")

@@ -5,8 +5,6 @@ Everything a user writes is checked here, once. A broken rule becomes one
 unknown name the nearest valid one.
 """
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,16 +18,16 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.characters import cut, printable
+from mtl_search.characters import printable
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError
 from mtl_search.internal.messages import explain
 from mtl_search.internal.options import check_numbers
-from mtl_search.internal.reading import DEPTH
 from mtl_search.internal.registry import BALANCINGS, DATASETS
-from mtl_search.internal.yaml_text import as_yaml, parse_yaml
+from mtl_search.internal.yaml_text import as_yaml
 from mtl_search.metrics.pareto import COSTS
 from mtl_search.metrics.scores import MEANS, WORST_TASK
 from mtl_search.spaces.banks import check_use
+from mtl_search.spaces.changes import anchor, apply
 from mtl_search.spaces.constraints import Constraints
 from mtl_search.spaces.proposal import ProposalSpace
 from mtl_search.spaces.search_settings import SearchSettings
@@ -201,10 +199,10 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     data = read_yaml(path)
     try:
         if path not in experiment_names().values():
-            _anchor(data.get("dataset"), path.parent)
+            anchor(data.get("dataset"), path.parent)
         for change in changes:
-            _apply(data, change)
-        _anchor(data.get("dataset"), Path())
+            apply(data, change)
+        anchor(data.get("dataset"), Path())
     except FieldError as error:
         raise ExperimentError(f"{printable(str(path))}: {error}") from error
     experiment = parse_experiment({"name": path.stem, **data}, str(path))
@@ -289,50 +287,3 @@ def parse_experiment(data: Mapping[str, Any], source: str) -> Experiment:
 def experiment_names() -> dict[str, Path]:
     """The experiments that come with the package: name -> file."""
     return yaml_files("search_spaces")
-
-
-LONGEST_INDEX = 9
-"""Digits of the number of an item or a layer in a dotted key."""
-PATHS = ("file", "root", "cache")
-"""Keys of a dataset, or of a part of one, that name a file or a folder."""
-
-ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"
-"""How the address of a file on the web, in a store of a cloud (``s3://``), or of this machine (``file://``) begins."""
-
-
-def _anchor(dataset: Any, folder: Path, place: str = "dataset") -> None:
-    """Write the paths of a dataset in full, so that a run can go on from wherever it is called.
-
-    :param place: Dotted key under which it stands, for messages.
-    :raises FieldError: For an address, from which nothing is fetched.
-    """
-    if not isinstance(dataset, dict):
-        return
-    for key, value in dataset.items():
-        if key in PATHS and isinstance(value, str) and value:
-            if re.match(ADDRESS, value):
-                rule = "must be a path on this machine: fetch what lies elsewhere first, and give the path of it here"
-                raise FieldError(f"{place}.{key}", rule, value)
-            dataset[key] = os.path.normpath(Path.cwd() / folder / Path(value).expanduser())
-        else:
-            _anchor(value, folder, f"{place}.{key}")
-
-
-def _apply(data: dict[str, Any], change: str) -> None:
-    """Set one value: ``dotted.key=value``."""
-    key, equals, text = change.partition("=")
-    parts, shown = key.strip().split("."), printable(cut(change))
-    names: list[Any] = [int(name) if name.isdecimal() and len(name) <= LONGEST_INDEX else name for name in parts]
-    if not equals or "" in names or len(names) > DEPTH:
-        raise ExperimentError(f"--set {shown}: must be `dotted.key=value`.")
-    try:
-        value = parse_yaml(text)
-    except UserError as error:
-        raise ExperimentError(f"--set {shown}: the value: {error}") from error
-    place: Any = data
-    try:
-        for name in names[:-1]:
-            place = place[name] if isinstance(place, list) else place.setdefault(name, {})
-        place[names[-1]] = value
-    except (IndexError, TypeError, KeyError, AttributeError) as error:
-        raise ExperimentError(f"--set {shown}: there is no such key in the experiment.") from error

@@ -1,8 +1,11 @@
 """The figures: for each one function for its data, one for its drawing. The only home of plotly."""
 
+from mtl_search.reporting.figures._intervals import interval_data as interval_data
 from mtl_search.reporting.figures._style import figure_html as figure_html
 from mtl_search.reporting.figures._style import plotly_js as plotly_js
 from mtl_search.reporting.figures._style import short_number as short_number
+from mtl_search.reporting.figures.differences import differences_data as differences_data
+from mtl_search.reporting.figures.differences import differences_figure as differences_figure
 from mtl_search.reporting.figures.inside import branch_points_data as branch_points_data
 from mtl_search.reporting.figures.inside import conflicts_figure as conflicts_figure
 from mtl_search.reporting.figures.inside import cosines_data as cosines_data
@@ -19,8 +22,5 @@ from mtl_search.reporting.figures.search import hypervolume_data as hypervolume_
 from mtl_search.reporting.figures.search import hypervolume_figure as hypervolume_figure
 from mtl_search.reporting.figures.search import importance_data as importance_data
 from mtl_search.reporting.figures.search import importance_figure as importance_figure
-from mtl_search.reporting.figures.standings import differences_data as differences_data
-from mtl_search.reporting.figures.standings import differences_figure as differences_figure
-from mtl_search.reporting.figures.standings import interval_data as interval_data
 from mtl_search.reporting.figures.standings import standings_data as standings_data
 from mtl_search.reporting.figures.standings import standings_figure as standings_figure

@@ -11,8 +11,9 @@ from plotly.subplots import make_subplots
 
 from mtl_search.comparison.summary import Entrant, difference_of
 from mtl_search.metrics.intervals import interval
+from mtl_search.reporting.figures._intervals import interval_data
 from mtl_search.reporting.figures._style import AXIS, NOTE_COLOR, axis_title, layout, wrapped
-from mtl_search.reporting.figures.standings import COLORS, interval_data
+from mtl_search.reporting.figures.standings import COLORS
 
 Scale = list[list[Any]]
 

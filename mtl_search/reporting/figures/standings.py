@@ -1,25 +1,20 @@
-"""How the entrants of a comparison stand: quality against parameters, and differences to one of them."""
+"""How the entrants of a comparison stand: quality against parameters."""
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import plotly.graph_objects as go
 
-from mtl_search.comparison.summary import Difference, Entrant
-from mtl_search.metrics.holm import holm
-from mtl_search.metrics.intervals import LEVEL, Interval
+from mtl_search.comparison.summary import Entrant
+from mtl_search.reporting.figures._intervals import bars, interval_data, interval_text, times
 from mtl_search.reporting.figures._style import (
     AXIS,
-    FAINT_COLOR,
-    FRONT_COLOR,
     HEIGHT,
     KNEE_COLOR,
     NOTE_COLOR,
     cost_axis,
     layout,
-    wrapped,
 )
 
 COLORS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#808890", "#8c6bb1", "#a6761d")
@@ -32,14 +27,6 @@ UNITS = {
     "delta_m": (1, "Delta_m over single task, in percent"),
 }
 """What the plot can show -> factor, and what stands at the axis; ``{word}`` is what the mean over tasks is called."""
-
-
-def interval_data(interval: Interval | None) -> dict[str, Any] | None:
-    """An interval as plain data: ``mean``, ``low``, ``high``, ``count``, ``spread``."""
-    return None if interval is None else asdict(interval)
-
-
-# Quality against parameters
 
 
 def standings_data(entrants: Sequence[Entrant], word: str) -> dict[str, Any]:
@@ -153,29 +140,10 @@ def _traces(
 def _heights(points: Sequence[Mapping[str, Any]], name: str, with_bars: bool) -> dict[str, Any]:
     """Where points stand, and how far their bars reach, in the unit of the axis."""
     factor, intervals = UNITS[name][0], [point[name] for point in points]
-    found: dict[str, Any] = {"y": [_times(interval, "mean", factor) for interval in intervals]}
+    found: dict[str, Any] = {"y": [times(interval, "mean", factor) for interval in intervals]}
     if with_bars:
-        found["error_y"] = _bars(intervals, factor)
+        found["error_y"] = bars(intervals, factor)
     return found
-
-
-def _times(interval: Mapping[str, Any] | None, end: str, factor: float) -> float | None:
-    return None if interval is None else round(interval[end] * factor, 4)
-
-
-def _bars(intervals: Sequence[Mapping[str, Any] | None], factor: float) -> dict[str, list[float | None]]:
-    """How far bars reach up and down; ends that were cut off make them uneven."""
-    return {
-        "array": [_reach(interval, "high", factor) for interval in intervals],
-        "arrayminus": [_reach(interval, "low", factor) for interval in intervals],
-    }
-
-
-def _reach(interval: Mapping[str, Any] | None, end: str, factor: float) -> float | None:
-    """From the mean to an end of the interval; ``None`` where there is none."""
-    if interval is None or interval[end] is None:
-        return None
-    return round(abs(interval[end] - interval["mean"]) * factor, 4)
 
 
 def _switch(shown: Mapping[str, Sequence[Mapping[str, Any]]], word: str) -> dict[str, Any]:
@@ -204,117 +172,9 @@ def _switch(shown: Mapping[str, Sequence[Mapping[str, Any]]], word: str) -> dict
 def _hover(point: Mapping[str, Any], word: str) -> str:
     lines = [f"<b>{html.escape(point['label'])}</b>"]
     if point["accuracy"]:
-        lines.append(f"mean {word} {_text(point['accuracy'], 100)} %")
+        lines.append(f"mean {word} {interval_text(point['accuracy'], 100)} %")
     if point["delta_m"]:
-        lines.append(f"Delta_m {_text(point['delta_m'], 1, sign='+')} %")
+        lines.append(f"Delta_m {interval_text(point['delta_m'], 1, sign='+')} %")
     lines.append(f"{point['learnable_parameters']:,.0f} learnable parameters")
     count = point["accuracy"]["count"] if point["accuracy"] else 0
     return "<br>".join([*lines, f"{count} seed{'' if count == 1 else 's'}"])
-
-
-def _text(interval: Mapping[str, Any], factor: float, sign: str = "") -> str:
-    mean = f"{interval['mean'] * factor:{sign}.2f}"
-    if interval["low"] is None:
-        return mean
-    return f"{mean} ({interval['low'] * factor:{sign}.2f} to {interval['high'] * factor:{sign}.2f})"
-
-
-# Differences
-
-
-def differences_data(differences: Sequence[Difference], other: Entrant, word: str) -> dict[str, Any]:
-    """What the plot of differences shows, as plain data for JSON.
-
-    :param differences: Difference of each entrant to ``other``, seed by seed.
-    :param word: What the mean over tasks is called.
-    :returns: ``other`` (``entrant``, ``label``), ``word``, and ``rows``, best first: ``entrant``, ``label``, ``kind``,
-        ``points`` (entrant minus other, in points of the mean over tasks), ``excludes_zero``, ``p`` (of the paired t
-        test; ``None`` for fewer than three seeds), ``p_holm`` (corrected for all rows that have one, by Holm),
-        ``verdict`` and ``verdict_holm`` by these (``better``, ``worse``, ``open``), and ``seeds_to_decide``: how many
-        an open one would need, ``None`` if more than 100; see
-        :attr:`~mtl_search.metrics.intervals.Interval.count_to_decide`.
-    """
-    known = [(one.entrant, one.points) for one in differences if one.points is not None]
-    known.sort(key=lambda one: -one[1].mean)
-    tested = [p for _, points in known if (p := points.p_value) is not None]
-    corrected = iter(holm(tested))
-    rows = [
-        {
-            "entrant": entrant.key,
-            "label": entrant.label,
-            "kind": entrant.about["kind"],
-            "points": interval_data(points),
-            "excludes_zero": points.excludes_zero,
-            **_verdicts(points, None if points.p_value is None else next(corrected)),
-        }
-        for entrant, points in known
-    ]
-    return {"other": {"entrant": other.key, "label": other.label}, "word": word, "rows": rows}
-
-
-def _verdicts(points: Interval, corrected: float | None) -> dict[str, Any]:
-    """What can be said of a difference by itself, and as one of many."""
-    return {
-        "p": points.p_value,
-        "p_holm": corrected,
-        "verdict": _verdict(points.mean, points.p_value),
-        "verdict_holm": _verdict(points.mean, corrected),
-        "seeds_to_decide": None if points.excludes_zero else points.count_to_decide,
-    }
-
-
-def _verdict(mean: float, p: float | None) -> str:
-    if p is None or p >= 1 - LEVEL:
-        return "open"
-    return "better" if mean > 0 else "worse"
-
-
-DECIDED = {
-    "both": ("decided, also after Holm", FRONT_COLOR, "square"),
-    "plain": ("decided by itself alone", FRONT_COLOR, "square-open"),
-    "open": ("open", FAINT_COLOR, "square-open"),
-}
-"""What is said of a difference -> its words in the legend, colour and symbol."""
-
-
-def differences_figure(data: Mapping[str, Any]) -> go.Figure:
-    """A row per entrant: the mean difference and its interval, marked by what can be said of it.
-
-    :param data: Data of the figure, from :func:`differences_data`.
-    """
-    rows = data["rows"]
-    figure = go.Figure()
-    figure.add_vline(x=0, line={"color": NOTE_COLOR, "width": 1.2, "dash": "dot"})
-    for decided in DECIDED:
-        chosen = [(place, row) for place, row in enumerate(rows) if _decided(row) == decided]
-        if chosen:
-            figure.add_trace(_difference_trace(chosen, *DECIDED[decided]))
-    title = f"points of mean {data['word']}, entrant minus {data['other']['label']}: to the right is better than it"
-    figure.update_layout(layout(title, 120 + 34 * len(rows)), showlegend=True)
-    figure.update_xaxes(AXIS, nticks=6)
-    labels = ["<br>".join(wrapped(row["label"], 16)) for row in rows]
-    places = list(range(len(rows)))
-    figure.update_yaxes(AXIS, tickvals=places, ticktext=labels, range=[len(rows) - 0.4, -0.6], showgrid=False)
-    return figure
-
-
-def _decided(row: Mapping[str, Any]) -> str:
-    if row["verdict"] == "open":
-        return "open"
-    return "plain" if row["verdict_holm"] == "open" else "both"
-
-
-def _difference_trace(
-    chosen: Sequence[tuple[int, Mapping[str, Any]]], name: str, color: str, symbol: str
-) -> go.Scatter:
-    bars = _bars([row["points"] for _, row in chosen], 1)
-    return go.Scatter(
-        x=[_times(row["points"], "mean", 1) for _, row in chosen],
-        y=[place for place, _ in chosen],
-        error_x={**bars, "color": color, "thickness": 1.6, "width": 5, "visible": any(bars["array"])},
-        mode="markers",
-        marker={"color": color, "size": 10, "symbol": symbol},
-        name=name,
-        hovertext=[f"<b>{html.escape(row['label'])}</b><br>{_text(row['points'], 1, '+')} points" for _, row in chosen],
-        hoverinfo="text",
-    )

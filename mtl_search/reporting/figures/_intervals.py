@@ -1,0 +1,38 @@
+"""Intervals in figures: as plain data, as bars, and as text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from mtl_search.metrics.intervals import Interval
+
+
+def interval_data(interval: Interval | None) -> dict[str, Any] | None:
+    """An interval as plain data: ``mean``, ``low``, ``high``, ``count``, ``spread``."""
+    return None if interval is None else asdict(interval)
+
+
+def times(interval: Mapping[str, Any] | None, end: str, factor: float) -> float | None:
+    return None if interval is None else round(interval[end] * factor, 4)
+
+
+def bars(intervals: Sequence[Mapping[str, Any] | None], factor: float) -> dict[str, list[float | None]]:
+    """How far bars reach up and down; ends that were cut off make them uneven."""
+    return {
+        "array": [_reach(interval, "high", factor) for interval in intervals],
+        "arrayminus": [_reach(interval, "low", factor) for interval in intervals],
+    }
+
+
+def _reach(interval: Mapping[str, Any] | None, end: str, factor: float) -> float | None:
+    """From the mean to an end of the interval; ``None`` where there is none."""
+    if interval is None or interval[end] is None:
+        return None
+    return round(abs(interval[end] - interval["mean"]) * factor, 4)
+
+
+def interval_text(interval: Mapping[str, Any], factor: float, sign: str = "") -> str:
+    mean = f"{interval['mean'] * factor:{sign}.2f}"
+    if interval["low"] is None:
+        return mean
+    return f"{mean} ({interval['low'] * factor:{sign}.2f} to {interval['high'] * factor:{sign}.2f})"
