@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mtl_search.kernels.bank_operators import RECOMBINE, RECOMBINE_ADD, Norm, Settings, c_bank
+from mtl_search.kernels.bank_operators import Norm, Settings, c_bank, recombine_directly
 from mtl_search.kernels.frozen import FrozenBank
 from mtl_search.kernels.library import library
 from mtl_search.kernels.norm import LazyNorm, Moments
@@ -53,7 +53,7 @@ def recombined(
     taken, norm, settings = _arguments(x, bank, stride, groups)
     outputs, wanted = [len(weight) // groups for weight in weights], list(measured) or [False] * len(weights)
     weight = weights[0].contiguous() if len(weights) == 1 else torch.cat(list(weights))
-    made = RECOMBINE(taken, weight, *norm, *settings, outputs, wanted)
+    made = recombine_directly(None, taken, weight, *norm, *settings, outputs, wanted)
     features, rest = made[: len(outputs)], iter(made[len(outputs) :])
     told = [Moments(next(rest), next(rest)) if one else None for one in wanted]
     return [Measured(*one) for one in zip(features, told, strict=True)]
@@ -72,7 +72,8 @@ def recombined_into(
     :param groups: As there.
     """
     taken, norm, settings = _arguments(x, bank, stride, groups)
-    return Measured(total, Moments(*RECOMBINE_ADD(total, taken, weight.contiguous(), *norm, *settings)))
+    made, mean, variance = recombine_directly(total, taken, weight.contiguous(), *norm, *settings)
+    return Measured(made, Moments(mean, variance))
 
 
 def takes_blocks(x: Tensor, bank: FrozenBank, outputs: int, stride: int, groups: int = 1) -> bool:

@@ -191,18 +191,21 @@ def _data(*tensors: Tensor | None) -> tuple[ctypes.c_void_p, ...]:
 
 
 class _Recombined(torch.autograd.Function):
-    """Of ``total``, where something is added to it, and of the moments there are no gradients but that of the sum."""
+    """``direct``: whether the kernels are called without torch's dispatcher."""
 
     @staticmethod
-    def forward(ctx: Any, total: Tensor | None, x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, direct: bool, total: Tensor | None, x: Tensor, weight: Tensor, *rest: Any
+    ) -> tuple[Tensor, ...]:
         ctx.save_for_backward(x, weight, *rest[:4])
-        ctx.settings, ctx.adds = rest[4:12], total is not None
+        ctx.settings, ctx.adds, ctx.direct = rest[4:12], total is not None, direct
+        make, add = (_recombine, _recombine_add) if direct else (RECOMBINE, RECOMBINE_ADD)
         with torch._C._AutoDispatchBelowAutograd():
             if total is None:
-                made = RECOMBINE(x, weight, *rest)
+                made = make(x, weight, *rest)
                 ctx.outputs = len(rest[12])
             else:
-                made = [total, *RECOMBINE_ADD(total, x, weight, *rest)]
+                made = [total, *add(total, x, weight, *rest)]
                 ctx.outputs = 1
                 ctx.mark_dirty(total)
         ctx.mark_non_differentiable(*made[ctx.outputs :])
@@ -213,20 +216,29 @@ class _Recombined(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, *norm = ctx.saved_tensors
         given = [one.contiguous(memory_format=torch.channels_last) for one in gradients[: ctx.outputs]]
-        of_weight, *others = RECOMBINE_BACKWARD(x, weight, *norm, *ctx.settings, given, ctx.needs_input_grad[1])
+        pull_back = _recombine_backward if ctx.direct else RECOMBINE_BACKWARD
+        of_weight, *others = pull_back(x, weight, *norm, *ctx.settings, given, ctx.needs_input_grad[2])
         of_x = others[0] if others else None
         of_norm = others[1] if len(others) > 1 else (None, None)
         of_total = given[0] if ctx.adds else None
-        return of_total, of_x, of_weight, None, None, *of_norm, *[None] * (len(ctx.needs_input_grad) - 7)
+        return None, of_total, of_x, of_weight, None, None, *of_norm, *[None] * (len(ctx.needs_input_grad) - 8)
 
 
 def _recombine_autograd(*arguments: Any) -> list[Tensor]:
-    return list(_Recombined.apply(None, *arguments))  # type: ignore[no-untyped-call]
+    return list(_Recombined.apply(False, None, *arguments))  # type: ignore[no-untyped-call]
 
 
 def _recombine_add_autograd(*arguments: Any) -> tuple[Tensor, Tensor]:
-    _, mean, variance = _Recombined.apply(*arguments)  # type: ignore[no-untyped-call]
+    _, mean, variance = _Recombined.apply(False, *arguments)  # type: ignore[no-untyped-call]
     return mean, variance
+
+
+def recombine_directly(total: Tensor | None, *arguments: Any) -> list[Tensor]:
+    """What :data:`RECOMBINE` does, or with a ``total`` :data:`RECOMBINE_ADD`, whose sum comes first, with gradients.
+
+    See :mod:`mtl_search.kernels.autograd` for why it does not go through torch's dispatcher.
+    """
+    return list(_Recombined.apply(True, total, *arguments))  # type: ignore[no-untyped-call]
 
 
 _TAKEN = (

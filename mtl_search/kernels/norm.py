@@ -47,7 +47,8 @@ class LazyNorm:
     @cached_property
     def features(self) -> Tensor:
         """What they are: as ``raw``."""
-        made: Tensor = NORMALISE(self.raw, self.weight, self.bias, self.mean, self.deviation, self.activate)
+        of_channels = self.weight, self.bias, self.mean, self.deviation
+        made: Tensor = _Normalised.apply(True, self.raw, *of_channels, self.activate)  # type: ignore[no-untyped-call]
         return made
 
 
@@ -76,7 +77,7 @@ def c_norm(raw: Tensor, *of_channels: Tensor, activate: bool = False) -> CNorm:
 
 def moments(raw: Tensor) -> Moments:
     """The moments of ``[batch, channels, height, width]``, as :class:`LazyNorm` has it; they have no gradients."""
-    return Moments(*MOMENTS(raw))
+    return Moments(*_moments(raw))
 
 
 def _moments(raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,11 +113,12 @@ def _normalise_backward(
 
 class _Normalised(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, raw: Tensor, *rest: Any) -> Tensor:
+    def forward(ctx: Any, direct: bool, raw: Tensor, *rest: Any) -> Tensor:
+        ctx.direct = direct
         *of_channels, ctx.activate = rest
         ctx.save_for_backward(raw, *of_channels)
         with torch._C._AutoDispatchBelowAutograd():
-            made: Tensor = NORMALISE(raw, *rest)
+            made: Tensor = (_normalise if direct else NORMALISE)(raw, *rest)
         return made
 
     @staticmethod
@@ -124,7 +126,8 @@ class _Normalised(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         raw, *of_channels = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        return *NORMALISE_BACKWARD(raw, gradient, *of_channels, ctx.activate), None, None, None
+        pull_back = _normalise_backward if ctx.direct else NORMALISE_BACKWARD
+        return None, *pull_back(raw, gradient, *of_channels, ctx.activate), None, None, None
 
 
 _OF_CHANNELS = "Tensor weight, Tensor bias, Tensor mean, Tensor deviation, bool activate"
@@ -133,7 +136,7 @@ NORMALISE = register(
     f"normalise(Tensor raw, {_OF_CHANNELS}) -> Tensor",
     _normalise,
     lambda raw, *_: torch.empty_like(raw),
-    _Normalised.apply,
+    lambda *arguments: _Normalised.apply(False, *arguments),  # type: ignore[no-untyped-call]
 )
 NORMALISE_BACKWARD = register(
     f"normalise_backward(Tensor raw, Tensor gradient, {_OF_CHANNELS}) -> (Tensor, Tensor, Tensor)",
