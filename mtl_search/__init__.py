@@ -4,6 +4,10 @@ Everything below is loaded when it is first used, so that ``import mtl_search`` 
 """
 
 import importlib
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("mtl_search is for Linux and macOS, and does not run on Windows; there it runs in WSL.")
 
 TYPE_CHECKING = False  # type checkers take it for true, and `typing` takes longer to load than all of this
 if TYPE_CHECKING:

@@ -3,17 +3,16 @@
 import copy
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtl_search.kernels import operations
 from mtl_search.networks.bank_inputs import banks_for
-from mtl_search.networks.forms import Form, can_be_joined, has_native_form
-from mtl_search.networks.layer import ETRLayer, SubLayer
 from mtl_search.networks.network import Implementation, MultiTaskNetwork, build_model
-from mtl_search.networks.operators import Bank
 from mtl_search.spaces.architecture import DECODER, Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
 from mtl_search.tasks import Classification, Task
 
@@ -164,18 +163,16 @@ def gradients(model: MultiTaskNetwork, x: Tensor) -> dict[str, Tensor]:
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
-def in_form(model: MultiTaskNetwork, form: Form) -> MultiTaskNetwork:
-    """The network with every bank in the form that can be in it, and others folded."""
-    for layer in model.modules():
-        if isinstance(layer, SubLayer | ETRLayer):
-            own = layer.operator if isinstance(layer, SubLayer) else layer.own_operator
-            own_form: Form = "native" if form == "native" and has_native_form(own) else "folded"
-            setattr(layer, "form" if isinstance(layer, SubLayer) else "own_form", own_form)
-        if not isinstance(layer, ETRLayer) or layer.geometry.before.streams > 1:
-            continue
-        if isinstance(layer.operator, Bank) and (form != "joined" or can_be_joined(layer.operator.terms)):
-            layer.form = form
-    return model
+@contextmanager
+def by_torch() -> Iterator[None]:
+    """What networks do meanwhile is done by torch's operations, as where there is no compiler."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "trains", lambda x: False)
+        yield
+
+
+WAYS = (nullcontext, by_torch)
+"""With kernels in C, where there are any, and without."""
 
 
 def single_threaded() -> Iterator[None]:

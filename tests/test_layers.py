@@ -50,6 +50,7 @@ HOMES = {
     "torchjd": "balancing._torchjd",
     "onnxruntime": "exporting.formats",
     "metaworld": "datasets._manipulation",
+    "ctypes": ("kernels", "internal.memory"),
 }
 
 WITHOUT_TORCH = (
@@ -148,6 +149,11 @@ def test_heavy_libraries_have_one_home(library: str, homes: str | tuple[str, ...
     users = [name for name in MODULES if library in libraries(name)]
     homes_of_users = {next((home for home in known if name.startswith(f"{home}.")), name) for name in users}
     assert homes_of_users == {*known}
+
+
+def test_networks_reach_the_kernels_by_one_door() -> None:
+    doors = {other for name in MODULES if room_of(name) == "networks" for other in ours(name)}
+    assert {door for door in doors if room_of(door) == "kernels"} == {"kernels.operations"}
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)

@@ -55,40 +55,35 @@ typedef struct {
     long row, column, rows, columns, place;
 } Tile;
 
-static Plan plan_of(const Bank *bank) {
+static Plan plan_of(Memory *memory, const Bank *bank) {
     Plan plan = {.bank = bank, .channels = rounded_up(bank->channels, LANES)};
     long taps = 0, rows = 0;
-    plan.first_tap = malloc(bank->primitives * sizeof(long));
-    plan.first_row = malloc(bank->primitives * sizeof(long));
+    plan.first_tap = alloc_longs(memory, bank->primitives);
+    plan.first_row = alloc_longs(memory, bank->primitives);
     for (long i = 0; i < bank->primitives; i++) {
         plan.first_tap[i] = taps;
         plan.first_row[i] = rows;
         taps += bank->taps[i];
         rows += bank->kinds[i] == LINEAR ? bank->taps[i] : bank->kinds[i] == PERTURBATION ? MASK * MASK : 0;
     }
-    for (long t = 0; t < taps; t++) plan.reach = most(plan.reach, most(labs(bank->down[t]), labs(bank->right[t])));
+    for (long t = 0; t < taps; t++) plan.reach = max(plan.reach, max(labs(bank->down[t]), labs(bank->right[t])));
     plan.width = bank->width + 2 * plan.reach + bank->stride - 1;
-    plan.offsets = malloc((taps + 1) * sizeof(long));
+    plan.offsets = alloc_longs(memory, taps);
     for (long t = 0; t < taps; t++) plan.offsets[t] = (bank->down[t] * plan.width + bank->right[t]) * plan.channels;
     plan.out_height = parts_of(bank->height, bank->stride);
     plan.out_width = parts_of(bank->width, bank->stride);
-    long fit = most(1, (STRIP / (plan.width * plan.channels) - 2 * plan.reach) / bank->stride);
-    plan.strip = parts_of(plan.out_height, parts_of(plan.out_height, least(fit, plan.out_height)));
-    plan.tile_columns = least(plan.out_width, TILE);
-    plan.tile_rows = least(plan.strip, most(1, TILE / plan.out_width));
-    plan.together = least(bank->primitives, most(1, DEPTH / bank->channels));
+    long fit = max(1, (STRIP / (plan.width * plan.channels) - 2 * plan.reach) / bank->stride);
+    plan.strip = parts_of(plan.out_height, parts_of(plan.out_height, min(fit, plan.out_height)));
+    plan.tile_columns = min(plan.out_width, TILE);
+    plan.tile_rows = min(plan.strip, max(1, TILE / plan.out_width));
+    plan.together = min(bank->primitives, max(1, DEPTH / bank->channels));
     plan.row = plan.together * bank->channels + LANES;
-    plan.frozen = room(rows * bank->groups * plan.channels);
+    plan.frozen = alloc(memory, rows * bank->groups * plan.channels);
     for (long i = 0; i < rows * bank->groups; i++)
         for (long c = 0; c < plan.channels; c++)
             plan.frozen[i * plan.channels + c] = c < bank->channels ? bank->frozen[i * bank->channels + c] : 0;
-    if (bank->norm) plan.line = line_of(bank->norm);
+    if (bank->norm) plan.line = line_of(memory, bank->norm);
     return plan;
-}
-
-static void end_of(Plan *plan) {
-    free(plan->first_tap), free(plan->first_row), free(plan->offsets), free(plan->frozen);
-    if (plan->bank->norm) end_of_line(&plan->line);
 }
 
 /* Rows of the input that a strip of the output reads. */
@@ -109,7 +104,7 @@ static void take_strip(const Plan *plan, const REAL *image, long group, long top
         if (!inside) continue;
         for (long j = 0; j < bank->width; j++, from += step, to += plan->channels)
             for (long c = 0; c < bank->channels; c += LANES) {
-                ask_for_later(from + FAR_AHEAD * step + c);
+                prefetch_later(from + FAR_AHEAD * step + c);
                 vec value = load_some(from + c, bank->channels - c);
                 store(to + c, bank->norm ? normalised(bank->norm, &plan->line, first + c, value) : value);
             }
@@ -122,7 +117,7 @@ static long no_rows(const Plan *plan, long done, long last, REAL *image) {
     long step = plan->bank->groups * plan->bank->channels;
     for (long pixel = done * plan->bank->width; pixel < last * plan->bank->width; pixel++)
         memset(image + pixel * step, 0, plan->bank->channels * sizeof(REAL));
-    return most(done, last);
+    return max(done, last);
 }
 
 /* done: rows of the image that were given by strips above. Returned: with those of this one. */
@@ -138,13 +133,13 @@ static long give_strip(const Plan *plan, const REAL *strip, long top, long rows,
         for (long j = 0; j < bank->width; j++, from += plan->channels, to += step)
             for (long c = 0; c < bank->channels; c += LANES) {
                 long left = bank->channels - c;
-                ask_for(to + AHEAD * step + c);
+                prefetch(to + AHEAD * step + c);
                 vec value = load(from + c);
                 if (row < done) value += load_some(to + c, left);
                 store_some(to + c, value, left);
             }
     }
-    return least(bank->height, top - plan->reach + rows);
+    return min(bank->height, top - plan->reach + rows);
 }
 
 /* Of a linear primitive. taps: a constant where it is inlined. */
@@ -158,7 +153,7 @@ INLINE void filter(int taps, const Plan *plan, const Tile *tile, const long *off
             const REAL *from = strip + tile->place + i * step * plan->width + c;
             REAL *to = responses + i * tile->columns * plan->row + c;
             for (long j = 0; j < tile->columns; j++, from += step, to += plan->row) {
-                vec sum = all(0);
+                vec sum = splat(0);
                 UNROLL for (int t = 0; t < taps; t++) sum += weights[t] * load(from + offsets[t]);
                 store(to, sum);
             }
@@ -230,8 +225,8 @@ static void pool_back(const Plan *plan, const Tile *tile, long place, const REAL
                 for (int t = 0; t < count; t++) {
                     REAL *to = strip + at + inside[t] + c;
                     mask here = load(values + at + inside[t] + c) == largest;
-                    store(to, load(to) + choose(here, left, all(0)));
-                    left = choose(here, all(0), left);
+                    store(to, load(to) + choose(here, left, splat(0)));
+                    left = choose(here, splat(0), left);
                 }
             }
         }
@@ -251,7 +246,7 @@ static void perturb(const Plan *plan, const Tile *tile, long place, long group, 
             const REAL *noise = noise_at(plan, tile, place, group, i, j);
             for (long c = 0; c < plan->bank->channels; c += LANES) {
                 vec sum = load(from + c) + load(noise + c);
-                store(responses + c, choose(sum <= 0, all(0), sum));
+                store(responses + c, choose(sum <= 0, splat(0), sum));
             }
         }
 }
@@ -265,7 +260,7 @@ static void perturb_back(const Plan *plan, const Tile *tile, long place, long gr
             const REAL *noise = noise_at(plan, tile, place, group, i, j);
             for (long c = 0; c < plan->bank->channels; c += LANES) {
                 vec sum = load(values + at + c) + load(noise + c);
-                store(strip + at + c, load(strip + at + c) + choose(sum <= 0, all(0), load(gradients + c)));
+                store(strip + at + c, load(strip + at + c) + choose(sum <= 0, splat(0), load(gradients + c)));
             }
         }
 }
@@ -316,8 +311,8 @@ static REAL *pack(Matrix from, long rows, long columns, REAL *to) {
 /* A tile of a strip; and the one after it, which has no rows after the last one. */
 static Tile tile_at(const Plan *plan, long row, long column, long top, long bottom) {
     Tile tile = {.row = row, .column = column};
-    tile.rows = least(plan->tile_rows, bottom - row);
-    tile.columns = least(plan->tile_columns, plan->out_width - column);
+    tile.rows = min(plan->tile_rows, bottom - row);
+    tile.columns = min(plan->tile_columns, plan->out_width - column);
     long down = (row - top) * plan->bank->stride + plan->reach, right = column * plan->bank->stride + plan->reach;
     tile.place = (down * plan->width + right) * plan->channels;
     return tile;
@@ -344,20 +339,20 @@ static void image_forward(const Plan *plan, const REAL *x, const REAL *panels, c
     long depth = bank->primitives * bank->channels;
     const REAL *image = x + (sample * bank->height * bank->width * bank->groups + group) * bank->channels;
     for (long top = 0; top < plan->out_height; top += plan->strip) {
-        long bottom = least(plan->out_height, top + plan->strip);
+        long bottom = min(plan->out_height, top + plan->strip);
         take_strip(plan, image, group, top * bank->stride, rows_read(plan, bottom - top), strip);
         for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows; tile = tile_after(plan, &tile, top, bottom)) {
             long pixel_count = tile.rows * tile.columns;
             for (long from = 0; from < bank->primitives; from += plan->together) {
-                long to = least(bank->primitives, from + plan->together), held_depth = (to - from) * bank->channels;
+                long to = min(bank->primitives, from + plan->together), held_depth = (to - from) * bank->channels;
                 respond(plan, &tile, group, from, to, strip, held);
                 const REAL *panel = panels + from * bank->channels * WIDE;
                 for (long i = 0; i < count; i++) {
                     long row = bank->groups * outputs[i].channels;
                     REAL *pixels = pixels_of(plan, &tile, &outputs[i], sample, group);
                     for (long o = 0; o < outputs[i].channels; o += WIDE, panel += depth * WIDE)
-                        product(pixel_count, held_depth, (Matrix){held, plan->row, 1}, panel, WIDE, pixels + o,
-                                row, least(WIDE, outputs[i].channels - o), from > 0 || outputs[i].add);
+                        gemm_panel(pixel_count, held_depth, (Matrix){held, plan->row, 1}, panel, WIDE, pixels + o,
+                                row, min(WIDE, outputs[i].channels - o), from > 0 || outputs[i].add);
                 }
             }
             for (long i = 0; i < count; i++)
@@ -373,59 +368,67 @@ static void image_forward(const Plan *plan, const REAL *x, const REAL *panels, c
 static long first_sample(const Bank *bank, long part) { return part * bank->batch / bank->threads; }
 
 /* Of every part of the samples, of each output. */
-static Moments *moments_for(const Bank *bank, const Output *outputs, long count) {
-    Moments *moments = malloc(bank->threads * count * sizeof(Moments));
+static Moments *moments_for(Memory *memory, const Bank *bank, const Output *outputs, long count) {
+    Moments *moments = several_moments(memory, bank->threads * count);
     for (long i = 0; i < bank->threads * count; i++)
-        moments[i] = moments_of(bank->groups * outputs[i % count].channels);
+        moments[i] = moments_of(memory, bank->groups * outputs[i % count].channels);
     return moments;
 }
 
-static void give_and_end_moments(const Bank *bank, const Output *outputs, long count, Moments *moments) {
+static void give_all_moments(Memory *memory, const Bank *bank, const Output *outputs, long count,
+                             const Moments *moments) {
     for (long i = 0; i < count; i++)
         if (outputs[i].mean)
-            give_moments(moments + i, bank->threads, count, bank->groups * outputs[i].channels, outputs[i].mean,
+            give_moments(memory, moments + i, bank->threads, count, bank->groups * outputs[i].channels, outputs[i].mean,
                          outputs[i].variance);
-    for (long i = 0; i < bank->threads * count; i++) end_of_moments(&moments[i]);
-    free(moments);
 }
 
-static void forward_by_responses(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs,
-                                 long count) {
-    Plan plan = plan_of(bank);
+/* What a thread holds. */
+typedef struct {
+    REAL *strip, *of_strip, *held, *gradients;
+    long row;   /* values of a row of gradients: whole vectors */
+    REAL *sums; /* for the gradients of the norm, where there is one */
+} Scratch;
+
+static Scratch *scratch_of(Memory *memory, const Plan *plan, int back) {
+    Scratch *all_threads = held(memory, plan->bank->threads, sizeof(Scratch), 0);
+    for (long part = 0; part < plan->bank->threads; part++) {
+        Scratch *scratch = all_threads + part;
+        *scratch = (Scratch){.row = rounded_up(plan->bank->outputs, LANES)};
+        scratch->strip = alloc(memory, strip_size(plan));
+        scratch->held = alloc(memory, tile_size(plan) * plan->row);
+        if (!back) continue;
+        scratch->of_strip = alloc(memory, strip_size(plan));
+        scratch->gradients = alloc(memory, tile_size(plan) * scratch->row);
+        if (plan->bank->norm) scratch->sums = alloc(memory, sums_size(plan->bank->norm));
+    }
+    return all_threads;
+}
+
+static void forward_by_responses(Memory *memory, const Bank *bank, const REAL *x, const REAL *weight,
+                                 const Output *outputs, long count) {
+    Plan plan = plan_of(memory, bank);
     long depth = bank->primitives * bank->channels, panels = 0;
     for (long i = 0; i < count; i++) panels += parts_of(outputs[i].channels, WIDE);
-    REAL *packed = room(bank->groups * panels * depth * WIDE), *to = packed;
+    REAL *packed = alloc(memory, bank->groups * panels * depth * WIDE), *to = packed;
     for (long group = 0; group < bank->groups; group++)
         for (long i = 0; i < count; weight += outputs[i].channels * depth, i++)
             to = pack((Matrix){weight, 1, depth}, depth, outputs[i].channels, to);
-    Moments *moments = moments_for(bank, outputs, count);
+    Moments *moments = moments_for(memory, bank, outputs, count);
+    Scratch *scratch = scratch_of(memory, &plan, 0);
     #pragma omp parallel for schedule(static, 1) num_threads(bank->threads)
-    for (long part = 0; part < bank->threads; part++) {
-        REAL *strip = room(strip_size(&plan)), *held = room(tile_size(&plan) * plan.row);
+    for (long part = 0; part < bank->threads; part++)
         for (long sample = first_sample(bank, part); sample < first_sample(bank, part + 1); sample++)
             for (long group = 0; group < bank->groups; group++)
-                image_forward(&plan, x, packed + group * panels * depth * WIDE, outputs, count, sample, group, strip,
-                              held, moments + part * count);
-        free(strip), free(held);
-    }
-    give_and_end_moments(bank, outputs, count, moments);
-    free(packed);
-    end_of(&plan);
+                image_forward(&plan, x, packed + group * panels * depth * WIDE, outputs, count, sample, group,
+                              scratch[part].strip, scratch[part].held, moments + part * count);
+    give_all_moments(memory, bank, outputs, count, moments);
 }
 
-/* What a thread holds for the gradients. */
-typedef struct {
-    REAL *strip, *of_strip, *held, *gradients;
-    long row; /* values of a row of gradients: whole vectors */
-} Scratch;
-
-static Scratch scratch_of(const Plan *plan) {
-    Scratch scratch = {.row = rounded_up(plan->bank->outputs, LANES)};
-    scratch.strip = room(strip_size(plan)), scratch.of_strip = room(strip_size(plan));
-    scratch.held = room(tile_size(plan) * plan->row), scratch.gradients = room(tile_size(plan) * scratch.row);
-    memset(scratch.held, 0, tile_size(plan) * plan->row * sizeof(REAL));
-    memset(scratch.gradients, 0, tile_size(plan) * scratch.row * sizeof(REAL));
-    return scratch;
+/* Zeros where vectors are read beyond what a row has. */
+static void clear_ends_of_rows(const Plan *plan, Scratch *scratch) {
+    memset(scratch->held, 0, tile_size(plan) * plan->row * sizeof(REAL));
+    memset(scratch->gradients, 0, tile_size(plan) * scratch->row * sizeof(REAL));
 }
 
 /* Gradients of a tile of all outputs, side by side; those of the next tile are asked for. */
@@ -440,7 +443,7 @@ static void take_gradients(const Plan *plan, const Tile *tile, const Output *out
             REAL *to = scratch->gradients + pixel * scratch->row + first;
             for (long c = 0; c < outputs[i].channels; c += LANES) {
                 long left = outputs[i].channels - c;
-                ask_for(at + pixels * row + c);
+                prefetch(at + pixels * row + c);
                 store_some(to + c, load_some(at + c, left), left);
             }
         }
@@ -454,7 +457,7 @@ static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, 
     const Bank *bank = plan->bank;
     long image = (sample * bank->height * bank->width * bank->groups + group) * bank->channels, done = 0;
     for (long top = 0; top < plan->out_height; top += plan->strip) {
-        long bottom = least(plan->out_height, top + plan->strip), rows = rows_read(plan, bottom - top);
+        long bottom = min(plan->out_height, top + plan->strip), rows = rows_read(plan, bottom - top);
         take_strip(plan, x + image, group, top * bank->stride, rows, scratch->strip);
         if (panels) memset(scratch->of_strip, 0, rows * plan->width * plan->channels * sizeof(REAL));
         for (Tile tile = tile_at(plan, top, 0, top, bottom); tile.rows; tile = tile_after(plan, &tile, top, bottom)) {
@@ -462,16 +465,16 @@ static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, 
             const REAL *panel = panels;
             take_gradients(plan, &tile, outputs, count, sample, group, scratch);
             for (long from = 0; from < bank->primitives; from += plan->together) {
-                long to = least(bank->primitives, from + plan->together), depth = (to - from) * bank->channels;
+                long to = min(bank->primitives, from + plan->together), depth = (to - from) * bank->channels;
                 respond(plan, &tile, group, from, to, scratch->strip, scratch->held);
                 REAL *sums = of_weight + from * bank->channels * WIDE;
                 for (long o = 0; o < scratch->row; o += WIDE, sums += bank->primitives * bank->channels * WIDE)
-                    product(depth, pixels, (Matrix){scratch->held, 1, plan->row}, scratch->gradients + o, scratch->row,
-                            sums, WIDE, least(WIDE, scratch->row - o), 1);
+                    gemm_panel(depth, pixels, (Matrix){scratch->held, 1, plan->row}, scratch->gradients + o,
+                               scratch->row, sums, WIDE, min(WIDE, scratch->row - o), 1);
                 if (!panels) continue;
                 for (long k = 0; k < depth; k += WIDE, panel += bank->outputs * WIDE)
-                    product(pixels, bank->outputs, (Matrix){scratch->gradients, scratch->row, 1}, panel, WIDE,
-                            scratch->held + k, plan->row, least(WIDE, depth - k), 0);
+                    gemm_panel(pixels, bank->outputs, (Matrix){scratch->gradients, scratch->row, 1}, panel, WIDE,
+                            scratch->held + k, plan->row, min(WIDE, depth - k), 0);
                 respond_back(plan, &tile, group, from, to, scratch->strip, scratch->held, scratch->of_strip);
             }
         }
@@ -481,37 +484,38 @@ static void image_backward(const Plan *plan, const REAL *x, const REAL *panels, 
 }
 
 /* What the gradients of the norm, where there is one, take from a sample. */
-static void add_norm_sums(const Plan *plan, const REAL *x, const REAL *of_x, long sample, double *sums) {
+static void add_norm_sums(const Plan *plan, const REAL *x, const REAL *of_x, long sample, REAL *plain, double *sums) {
     const Bank *bank = plan->bank;
     long pixels = bank->height * bank->width;
-    if (bank->norm) add_sums(bank->norm, &plan->line, x, of_x, sample * pixels, (sample + 1) * pixels, sums);
+    if (bank->norm) add_sums(bank->norm, &plan->line, x, of_x, sample * pixels, (sample + 1) * pixels, plain, sums);
 }
 
-static void backward_by_responses(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs,
-                                  long count, REAL *of_x, REAL *of_weight, REAL *of_norm) {
-    Plan plan = plan_of(bank);
+static void backward_by_responses(Memory *memory, const Bank *bank, const REAL *x, const REAL *weight,
+                                  const Output *outputs, long count, REAL *of_x, REAL *of_weight, REAL *of_norm) {
+    Plan plan = plan_of(memory, bank);
     long depth = bank->primitives * bank->channels, at_a_time = plan.together * bank->channels, panels = 0;
-    for (long from = 0; from < depth; from += at_a_time) panels += parts_of(least(at_a_time, depth - from), WIDE);
-    REAL *packed = of_x ? room(bank->groups * panels * bank->outputs * WIDE) : NULL, *to = packed;
+    for (long from = 0; from < depth; from += at_a_time) panels += parts_of(min(at_a_time, depth - from), WIDE);
+    REAL *packed = of_x ? alloc(memory, bank->groups * panels * bank->outputs * WIDE) : NULL, *to = packed;
     for (long group = 0; packed && group < bank->groups; group++)
         for (long from = 0; from < depth; from += at_a_time)
             to = pack((Matrix){weight + group * bank->outputs * depth + from, depth, 1}, bank->outputs,
-                      least(at_a_time, depth - from), to);
+                      min(at_a_time, depth - from), to);
     long of_group = rounded_up(bank->outputs, WIDE) * depth, size = bank->groups * of_group;
-    REAL *sums = room(bank->threads * size);
+    REAL *sums = alloc(memory, bank->threads * size);
     memset(sums, 0, bank->threads * size * sizeof(REAL));
     long features = bank->groups * bank->channels;
-    double *norm_sums = calloc(2 * features * bank->threads, sizeof(double));
+    double *norm_sums = alloc_doubles(memory, 2 * features * bank->threads);
+    Scratch *of_threads = scratch_of(memory, &plan, 1);
     #pragma omp parallel for schedule(static, 1) num_threads(bank->threads)
     for (long part = 0; part < bank->threads; part++) {
-        Scratch scratch = scratch_of(&plan);
+        Scratch *scratch = of_threads + part;
+        clear_ends_of_rows(&plan, scratch);
         for (long sample = first_sample(bank, part); sample < first_sample(bank, part + 1); sample++) {
             for (long group = 0; group < bank->groups; group++)
                 image_backward(&plan, x, packed ? packed + group * panels * bank->outputs * WIDE : NULL, outputs, count,
-                               sample, group, &scratch, of_x, sums + part * size + group * of_group);
-            add_norm_sums(&plan, x, of_x, sample, norm_sums + 2 * features * part);
+                               sample, group, scratch, of_x, sums + part * size + group * of_group);
+            add_norm_sums(&plan, x, of_x, sample, scratch->sums, norm_sums + 2 * features * part);
         }
-        free(scratch.strip), free(scratch.of_strip), free(scratch.held), free(scratch.gradients);
     }
     for (long group = 0; group < bank->groups; group++)
         for (long o = 0; o < bank->outputs; o++)
@@ -520,7 +524,6 @@ static void backward_by_responses(const Bank *bank, const REAL *x, const REAL *w
                 for (long part = 0; part < bank->threads; part++)
                     *of_weight += sums[part * size + group * of_group + (o / WIDE * depth + k) * WIDE + o % WIDE];
             }
-    if (bank->norm) gradients_from_sums(bank->norm, &plan.line, x, of_x, norm_sums, of_x, of_norm, of_norm + features);
-    free(packed), free(sums), free(norm_sums);
-    end_of(&plan);
+    if (bank->norm)
+        gradients_from_sums(memory, bank->norm, &plan.line, x, of_x, norm_sums, of_x, of_norm, of_norm + features);
 }

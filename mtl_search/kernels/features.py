@@ -24,17 +24,39 @@ KEPT_FROM = 32 * 2**20
 
 
 def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
-    """Features to be written, of the type of others, ``[batch, channels, height, width]``, channels innermost."""
+    """Features to be written, channels innermost.
+
+    :param like: Features of the same type.
+    :param shape: ``[batch, channels, height, width]``, positive.
+    :raises MemoryError: If there is no memory left for them.
+    """
     size = math.prod(shape) * like.element_size()
     lent = KEPT.lend(size) if size >= KEPT_FROM and sys.platform == "linux" else None
     if lent is None:
-        made = torch.empty(*shape, dtype=like.dtype, memory_format=torch.channels_last)
+        made = _empty(like, shape, torch.channels_last)
         prefer_large_pages(made.data_ptr(), made.nbytes)
         return made
     _, channels, height, width = shape
     strides = (height * width * channels, 1, width * channels, channels)
     storage = torch.frombuffer(lent, dtype=like.dtype, count=math.prod(shape)).untyped_storage()
     return torch.empty(0, dtype=like.dtype).set_(storage, 0, tuple(shape), strides)  # no view, as autograd has it
+
+
+def empty_values(like: Tensor, *shape: int) -> Tensor:
+    """Values to be written that are no features, in torch's default layout.
+
+    :param like: Values of the same type.
+    :raises MemoryError: If there is no memory left for them.
+    """
+    return _empty(like, shape, torch.contiguous_format)
+
+
+def _empty(like: Tensor, shape: Sequence[int], layout: torch.memory_format) -> Tensor:
+    try:
+        return torch.empty(*shape, dtype=like.dtype, memory_format=layout)
+    except RuntimeError as error:  # of a shape of positive numbers it says nothing else
+        size = math.prod(shape) * like.element_size()
+        raise MemoryError(f"there is no memory left for a tensor of {size:,} bytes") from error
 
 
 class Kept:

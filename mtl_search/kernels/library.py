@@ -48,8 +48,8 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
 
 
 def trains(x: Tensor) -> bool:
-    """Whether the kernels take a tensor of a training step: on the processor, of a type that they are built for."""
-    return can_stand_in(x) and library(x.dtype) is not None
+    """Whether the kernels take a tensor of a training step: on the processor, of a type of theirs."""
+    return can_stand_in(x) and x.numel() > 0 and library(x.dtype) is not None
 
 
 @functools.cache

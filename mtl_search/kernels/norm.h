@@ -16,12 +16,12 @@ typedef struct {
     double *count, *mean, *squares;
 } Moments;
 
-static Moments moments_of(long channels) {
-    double *all = calloc(3 * channels, sizeof(double));
-    return (Moments){all, all + channels, all + 2 * channels};
+static Moments moments_of(Memory *memory, long channels) {
+    double *of_all = alloc_doubles(memory, 3 * channels);
+    return (Moments){of_all, of_all + channels, of_all + 2 * channels};
 }
 
-static void end_of_moments(Moments *moments) { free(moments->count); }
+static Moments *several_moments(Memory *memory, long count) { return held(memory, count, sizeof(Moments), 0); }
 
 /* Count in pixels of which mean and sum of squares are known (Chan et al., 1979). before: how many were counted until
    then; share: what part of all that are counted afterwards they are. */
@@ -41,7 +41,7 @@ static void count_in(Moments *moments, const REAL *x, long pixels, long row, lon
         const REAL *at = x + c;
         vec origin = load_some(at, left), sums[AT_ONCE], squares[AT_ONCE];
         UNROLL for (int i = 0; i < AT_ONCE; i++) {
-            vec away = all(0);
+            vec away = splat(0);
             if (i < rest) away = load_some(at + i * row, left) - origin;
             sums[i] = away, squares[i] = away * away;
         }
@@ -50,10 +50,10 @@ static void count_in(Moments *moments, const REAL *x, long pixels, long row, lon
                 vec away = load_some(at + i * row, left) - origin;
                 sums[i] += away, squares[i] += away * away;
             }
-        vec sum = (sums[0] + sums[1]) + (sums[2] + sums[3]), of_origin = sum / all(pixels);
+        vec sum = (sums[0] + sums[1]) + (sums[2] + sums[3]), of_origin = sum / splat(pixels);
         vec square = (squares[0] + squares[1]) + (squares[2] + squares[3]) - sum * of_origin, mean = origin + of_origin;
-        square = choose(square < 0, all(0), square);
-        for (long lane = 0; lane < least(LANES, left); lane++) {
+        square = choose(square < 0, splat(0), square);
+        for (long lane = 0; lane < min(LANES, left); lane++) {
             moments->count[first + c + lane] = before + pixels;
             merge(moments, first + c + lane, before, share, mean[lane], square[lane]);
         }
@@ -61,8 +61,9 @@ static void count_in(Moments *moments, const REAL *x, long pixels, long row, lon
 }
 
 /* Of as many parts of a batch as there are threads, added in their order. */
-static void give_moments(const Moments *parts, long count, long step, long channels, REAL *mean, REAL *variance) {
-    Moments total = moments_of(channels);
+static void give_moments(Memory *memory, const Moments *parts, long count, long step, long channels, REAL *mean,
+                         REAL *variance) {
+    Moments total = moments_of(memory, channels);
     for (long part = 0; part < count; part++, parts += step)
         for (long c = 0; c < channels; c++) {
             double before = total.count[c], more = parts->count[c];
@@ -71,23 +72,19 @@ static void give_moments(const Moments *parts, long count, long step, long chann
             merge(&total, c, before, more / total.count[c], parts->mean[c], parts->squares[c]);
         }
     for (long c = 0; c < channels; c++) mean[c] = total.mean[c], variance[c] = total.squares[c] / total.count[c];
-    end_of_moments(&total);
 }
 
-/* Mean and variance of every channel. */
-void norm_moments(const Norm *norm, const REAL *x, REAL *mean, REAL *variance) {
-    Moments *parts = malloc(norm->threads * sizeof(Moments));
-    for (long part = 0; part < norm->threads; part++) parts[part] = moments_of(norm->channels);
+static void make_moments(Memory *memory, const Norm *norm, const REAL *x, REAL *mean, REAL *variance) {
+    Moments *parts = several_moments(memory, norm->threads);
+    for (long part = 0; part < norm->threads; part++) parts[part] = moments_of(memory, norm->channels);
     #pragma omp parallel for schedule(static, 1) num_threads(norm->threads)
     for (long part = 0; part < norm->threads; part++) {
         long last = first_pixel(norm, part + 1);
         for (long pixel = first_pixel(norm, part); pixel < last; pixel += PIXELS)
-            count_in(&parts[part], x + pixel * norm->channels, least(PIXELS, last - pixel), norm->channels, 0,
+            count_in(&parts[part], x + pixel * norm->channels, min(PIXELS, last - pixel), norm->channels, 0,
                      norm->channels);
     }
-    give_moments(parts, norm->threads, 1, norm->channels, mean, variance);
-    for (long part = 0; part < norm->threads; part++) end_of_moments(&parts[part]);
-    free(parts);
+    give_moments(memory, parts, norm->threads, 1, norm->channels, mean, variance);
 }
 
 /* y = scale (x - mean) + bias for every channel; what the ReLU lets through is where that is positive. */
@@ -95,15 +92,14 @@ typedef struct {
     REAL *scale, *mean, *bias; /* whole vectors */
 } Line;
 
-static Line line_of(const Norm *norm) {
-    Line line = {room(norm->channels), room(norm->channels), room(norm->channels)};
+static Line line_of(Memory *memory, const Norm *norm) {
+    long channels = norm->channels;
+    Line line = {alloc(memory, channels), alloc(memory, channels), alloc(memory, channels)};
     for (long c = 0; c < norm->channels; c++) line.scale[c] = norm->weight[c] / norm->deviation[c];
     memcpy(line.mean, norm->mean, norm->channels * sizeof(REAL));
     memcpy(line.bias, norm->bias, norm->channels * sizeof(REAL));
     return line;
 }
-
-static void end_of_line(Line *line) { free(line->scale), free(line->mean), free(line->bias); }
 
 INLINE vec on_line(const Line *line, long c, vec x) {
     return load(line->scale + c) * (x - load(line->mean + c)) + load(line->bias + c);
@@ -111,16 +107,16 @@ INLINE vec on_line(const Line *line, long c, vec x) {
 
 INLINE vec normalised(const Norm *norm, const Line *line, long c, vec x) {
     vec value = on_line(line, c, x);
-    return norm->relu ? choose(value < 0, all(0), value) : value;
+    return norm->relu ? choose(value < 0, splat(0), value) : value;
 }
 
 /* The gradient of what the ReLU reads. */
-INLINE vec through(const Norm *norm, const Line *line, long c, vec x, vec gradient) {
-    return norm->relu ? choose(on_line(line, c, x) > 0, gradient, all(0)) : gradient;
+INLINE vec relu_backward(const Norm *norm, const Line *line, long c, vec x, vec gradient) {
+    return norm->relu ? choose(on_line(line, c, x) > 0, gradient, splat(0)) : gradient;
 }
 
-void norm_forward(const Norm *norm, const REAL *x, REAL *y) {
-    Line line = line_of(norm);
+static void normalise(Memory *memory, const Norm *norm, const REAL *x, REAL *y) {
+    Line line = line_of(memory, norm);
     #pragma omp parallel for schedule(static, 1) num_threads(norm->threads)
     for (long part = 0; part < norm->threads; part++)
         for (long pixel = first_pixel(norm, part); pixel < first_pixel(norm, part + 1); pixel++)
@@ -128,33 +124,35 @@ void norm_forward(const Norm *norm, const REAL *x, REAL *y) {
                 long at = pixel * norm->channels + c, left = norm->channels - c;
                 store_some(y + at, normalised(norm, &line, c, load_some(x + at, left)), left);
             }
-    end_of_line(&line);
 }
+
+/* What add_sums works in. */
+static long sums_size(const Norm *norm) { return 2 * (norm->channels + LANES); }
 
 /* Add over some pixels the gradient of what the ReLU reads, and its product with x - mean. sums: [2][channels]. */
 static void add_sums(const Norm *norm, const Line *line, const REAL *x, const REAL *gradients, long first, long last,
-                     double *sums) {
+                     REAL *plain, double *sums) {
     long channels = norm->channels;
-    REAL *plain = room(2 * (channels + LANES)), *product = plain + channels + LANES;
+    REAL *product = plain + channels + LANES;
     for (long start = first; start < last; start += PIXELS) {
-        memset(plain, 0, 2 * (channels + LANES) * sizeof(REAL));
-        for (long pixel = start; pixel < least(last, start + PIXELS); pixel++)
+        memset(plain, 0, sums_size(norm) * sizeof(REAL));
+        for (long pixel = start; pixel < min(last, start + PIXELS); pixel++)
             for (long c = 0; c < channels; c += LANES) {
                 long at = pixel * channels + c, left = channels - c;
                 vec value = load_some(x + at, left);
-                vec gradient = through(norm, line, c, value, load_some(gradients + at, left));
+                vec gradient = relu_backward(norm, line, c, value, load_some(gradients + at, left));
                 store(plain + c, load(plain + c) + gradient);
                 store(product + c, load(product + c) + gradient * (value - load(line->mean + c)));
             }
         for (long c = 0; c < channels; c++) sums[c] += plain[c], sums[channels + c] += product[c];
     }
-    free(plain);
 }
 
-/* The gradients, from those of y and the sums of as many parts as there are threads. of_x may be what `gradients` is. */
-static void gradients_from_sums(const Norm *norm, const Line *line, const REAL *x, const REAL *gradients, double *sums,
-                                REAL *of_x, REAL *of_weight, REAL *of_bias) {
-    REAL *slope = room(norm->channels), *rest = room(norm->channels);
+/* The gradients, from those of y and the sums of as many parts as there are threads. of_x may be what `gradients`
+   is. */
+static void gradients_from_sums(Memory *memory, const Norm *norm, const Line *line, const REAL *x,
+                                const REAL *gradients, double *sums, REAL *of_x, REAL *of_weight, REAL *of_bias) {
+    REAL *slope = alloc(memory, norm->channels), *rest = alloc(memory, norm->channels);
     for (long i = 2 * norm->channels; i < 2 * norm->channels * norm->threads; i++)
         sums[i % (2 * norm->channels)] += sums[i];
     for (long c = 0; c < norm->channels; c++) {
@@ -169,22 +167,21 @@ static void gradients_from_sums(const Norm *norm, const Line *line, const REAL *
             for (long c = 0; c < norm->channels; c += LANES) {
                 long at = pixel * norm->channels + c, left = norm->channels - c;
                 vec value = load_some(x + at, left), away = value - load(line->mean + c);
-                vec gradient = through(norm, line, c, value, load_some(gradients + at, left));
+                vec gradient = relu_backward(norm, line, c, value, load_some(gradients + at, left));
                 gradient = load(line->scale + c) * gradient + load(slope + c) * away + load(rest + c);
                 store_some(of_x + at, gradient, left);
             }
-    free(slope), free(rest);
 }
 
-/* gradients: of y. */
-void norm_backward(const Norm *norm, const REAL *x, const REAL *gradients, REAL *of_x, REAL *of_weight, REAL *of_bias) {
-    Line line = line_of(norm);
-    double *sums = calloc(2 * norm->channels * norm->threads, sizeof(double));
+static void pull_back(Memory *memory, const Norm *norm, const REAL *x, const REAL *gradients, REAL *of_x,
+                      REAL *of_weight, REAL *of_bias) {
+    Line line = line_of(memory, norm);
+    double *sums = alloc_doubles(memory, 2 * norm->channels * norm->threads);
+    long size = rounded_up(sums_size(norm), LINE_OF_CACHE);
+    REAL *plain = alloc(memory, norm->threads * size);
     #pragma omp parallel for schedule(static, 1) num_threads(norm->threads)
     for (long part = 0; part < norm->threads; part++)
         add_sums(norm, &line, x, gradients, first_pixel(norm, part), first_pixel(norm, part + 1),
-                 sums + 2 * norm->channels * part);
-    gradients_from_sums(norm, &line, x, gradients, sums, of_x, of_weight, of_bias);
-    free(sums);
-    end_of_line(&line);
+                 plain + size * part, sums + 2 * norm->channels * part);
+    gradients_from_sums(memory, norm, &line, x, gradients, sums, of_x, of_weight, of_bias);
 }

@@ -1,8 +1,5 @@
 /* Vectors as wide as the processor has, and the product of small matrices that everything else is made of. */
 
-#include <stdlib.h>
-#include <string.h>
-
 #ifndef REAL
 #define REAL float
 #endif
@@ -24,13 +21,13 @@ typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_a
 
 INLINE vec load(const REAL *from) { return *(const vec *)from; }
 INLINE void store(REAL *to, vec value) { *(vec *)to = value; }
-INLINE void ask_for(const REAL *at) { __builtin_prefetch(at); }
-INLINE void ask_for_later(const REAL *at) { __builtin_prefetch(at, 0, 2); } /* into a larger, slower cache */
-INLINE vec all(REAL value) { return value - (vec){0}; }
+INLINE void prefetch(const REAL *at) { __builtin_prefetch(at); }
+INLINE void prefetch_later(const REAL *at) { __builtin_prefetch(at, 0, 2); } /* into a larger, slower cache */
+INLINE vec splat(REAL value) { return value - (vec){0}; }
 
 /* Of a vector at the end of a row, as many values as the row has left. */
 INLINE vec load_some(const REAL *from, long left) {
-    vec value = all(0);
+    vec value = splat(0);
     if (left >= LANES) return load(from);
     for (long lane = 0; lane < left; lane++) value[lane] = from[lane];
     return value;
@@ -43,13 +40,13 @@ INLINE void store_some(REAL *to, vec value, long left) {
 typedef __typeof__((vec){0} > (vec){0}) mask;
 INLINE vec choose(mask where, vec a, vec b) { return (vec)((where & (mask)a) | (~where & (mask)b)); }
 
-static long least(long a, long b) { return a < b ? a : b; }
-static long most(long a, long b) { return a > b ? a : b; }
+static long min(long a, long b) { return a < b ? a : b; }
+static long max(long a, long b) { return a > b ? a : b; }
 static long parts_of(long count, long size) { return (count + size - 1) / size; }
 static long rounded_up(long count, long size) { return parts_of(count, size) * size; }
 
-/* Memory for so many values, and for a vector that is read beyond them. */
-static REAL *room(long count) { return aligned_alloc(64, rounded_up((count + LANES) * sizeof(REAL), 64)); }
+/* Memory for so many values, and for a vector that is read or written beyond them. */
+static REAL *alloc(Memory *memory, long count) { return held(memory, count, sizeof(REAL), BYTES); }
 
 /* A matrix; from one entry to the next in a column it is `row` values, in a row `column` ones. */
 typedef struct {
@@ -64,13 +61,13 @@ INLINE void block(int rows, int vectors, long depth, Matrix a, const REAL *b, lo
                   long columns, int add) {
     vec sums[ROWS][2];
     UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < vectors; j++) sums[i][j] = all(0);
-    UNROLL for (int i = 0; i < rows; i++) ask_for(c + i * c_row);
+        UNROLL for (int j = 0; j < vectors; j++) sums[i][j] = splat(0);
+    UNROLL for (int i = 0; i < rows; i++) prefetch(c + i * c_row);
     for (long k = 0; k < depth; k++) {
         vec of_b[2];
         UNROLL for (int j = 0; j < vectors; j++) of_b[j] = load(b + k * b_row + j * LANES);
         UNROLL for (int i = 0; i < rows; i++) {
-            vec of_a = all(entry(a, i, k));
+            vec of_a = splat(entry(a, i, k));
             UNROLL for (int j = 0; j < vectors; j++) sums[i][j] += of_a * of_b[j];
         }
     }
@@ -78,7 +75,7 @@ INLINE void block(int rows, int vectors, long depth, Matrix a, const REAL *b, lo
         UNROLL for (int i = 0; i < rows; i++)
             UNROLL for (int j = 0; j < vectors; j++) {
                 REAL *to = c + i * c_row + j * LANES;
-                store(to, add ? sums[i][j] + load(to) : sums[i][j] + all(0));
+                store(to, add ? sums[i][j] + load(to) : sums[i][j] + splat(0));
             }
         return;
     }
@@ -104,7 +101,7 @@ INLINE void blocks(int vectors, long rows, long depth, Matrix a, const REAL *b, 
 }
 
 /* c (+)= a b, for at most WIDE columns. */
-static void product(long rows, long depth, Matrix a, const REAL *b, long b_row, REAL *c, long c_row, long columns,
+static void gemm_panel(long rows, long depth, Matrix a, const REAL *b, long b_row, REAL *c, long c_row, long columns,
                     int add) {
     if (columns > LANES) blocks(2, rows, depth, a, b, b_row, c, c_row, columns, add);
     else blocks(1, rows, depth, a, b, b_row, c, c_row, columns, add);

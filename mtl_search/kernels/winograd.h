@@ -20,36 +20,36 @@ typedef struct {
     long row;    /* values of all outputs of a block: whole vectors */
 } Blocks;
 
-static Blocks blocks_of(const Bank *bank) {
-    Blocks blocks = {.plan = plan_of(bank), .across = parts_of(bank->width, SIDE)};
+static Blocks blocks_of(Memory *memory, const Bank *bank) {
+    Blocks blocks = {.plan = plan_of(memory, bank), .across = parts_of(bank->width, SIDE)};
     Plan *plan = &blocks.plan;
     plan->reach = SIDE / 2;
     plan->width = SIDE * blocks.across + 2 * plan->reach;
     long down = parts_of(bank->height, SIDE);
-    long fit = most(1, (STRIP / (plan->width * plan->channels) - 2 * plan->reach) / SIDE);
+    long fit = max(1, (STRIP / (plan->width * plan->channels) - 2 * plan->reach) / SIDE);
     plan->strip = SIDE * parts_of(down, parts_of(down, fit));
     blocks.row = rounded_up(bank->outputs, LANES);
-    fit = least(BLOCKS, HELD_OF_BLOCKS / (PRODUCTS * (plan->channels + blocks.row)));
-    blocks.rows = least(plan->strip / SIDE, most(1, fit / blocks.across));
+    fit = min(BLOCKS, HELD_OF_BLOCKS / (PRODUCTS * (plan->channels + blocks.row)));
+    blocks.rows = min(plan->strip / SIDE, max(1, fit / blocks.across));
     return blocks;
 }
 
 /* Transforms of a row, or of a column: `step` values from one to the next. Of an input to products, */
 INLINE void of_input(const vec *d, long step, vec *to, long to_step) {
     vec a = d[0], b = d[step], c = d[2 * step], e = d[3 * step], f = d[4 * step];
-    to[0] = (a - c) * all(2) + (e - b);
-    to[to_step] = (e - c) - b * all(2);
-    to[2 * to_step] = b * all(2) - c * all(3) + e;
+    to[0] = (a - c) * splat(2) + (e - b);
+    to[to_step] = (e - c) - b * splat(2);
+    to[2 * to_step] = b * splat(2) - c * splat(3) + e;
     to[3 * to_step] = e - b;
-    to[4 * to_step] = (b - e) * all(2) + (f - c);
+    to[4 * to_step] = (b - e) * splat(2) + (f - c);
 }
 
 /* of products to an output, */
 INLINE void of_products(const vec *m, long step, vec *to, long to_step) {
     vec sum = m[step] + m[2 * step], difference = m[step] - m[2 * step], last = m[3 * step];
     to[0] = m[0] + sum + last;
-    to[to_step] = difference + last * all(2);
-    to[2 * to_step] = sum + last * all(4) + m[4 * step];
+    to[to_step] = difference + last * splat(2);
+    to[2 * to_step] = sum + last * splat(4) + m[4 * step];
 }
 
 /* of the gradient of an output to that of products, */
@@ -58,17 +58,17 @@ INLINE void of_output(const vec *y, long step, vec *to, long to_step) {
     to[0] = first;
     to[to_step] = first + middle + last;
     to[2 * to_step] = first - middle + last;
-    to[3 * to_step] = first + middle * all(2) + last * all(4);
+    to[3 * to_step] = first + middle * splat(2) + last * splat(4);
     to[4 * to_step] = last;
 }
 
 /* and of the gradient of products to that of an input. */
 INLINE void to_input(const vec *v, long step, vec *to, long to_step) {
     vec a = v[0], b = v[step], c = v[2 * step], e = v[3 * step], f = v[4 * step];
-    to[0] = a * all(2);
-    to[to_step] = (c - b + f) * all(2) - a - e;
-    to[2 * to_step] = all(0) - a * all(2) - b - c * all(3) - f;
-    to[3 * to_step] = a + b + c + e - f * all(2);
+    to[0] = a * splat(2);
+    to[to_step] = (c - b + f) * splat(2) - a - e;
+    to[2 * to_step] = splat(0) - a * splat(2) - b - c * splat(3) - f;
+    to[3 * to_step] = a + b + c + e - f * splat(2);
     to[4 * to_step] = f;
 }
 
@@ -128,7 +128,7 @@ INLINE void give_pixels(int whole, const Place *place, const REAL *products, lon
     long left = whole ? LANES : place->channels;
     vec from[PRODUCTS], pixels[SIDE * SIDE];
     EACH_OF(POINTS) from[k * POINTS + l] = load(products + (k * POINTS + l) * point);
-    EACH_OF(SIDE) ask_for(place->at + k * place->line + (l + BLOCKS_AHEAD * SIDE) * place->step);
+    EACH_OF(SIDE) prefetch(place->at + k * place->line + (l + BLOCKS_AHEAD * SIDE) * place->step);
     TRANSFORM(of_products, POINTS, SIDE, from, pixels);
     EACH_OF(SIDE) {
         if (!whole && (k >= place->down || l >= place->right)) continue;
@@ -144,8 +144,8 @@ INLINE void take_pixels(int whole, const Place *place, REAL *products, long poin
     vec pixels[SIDE * SIDE], to[PRODUCTS];
     EACH_OF(SIDE) {
         const REAL *at = place->at + k * place->line + l * place->step;
-        ask_for(at + BLOCKS_AHEAD * SIDE * place->step);
-        pixels[k * SIDE + l] = all(0);
+        prefetch(at + BLOCKS_AHEAD * SIDE * place->step);
+        pixels[k * SIDE + l] = splat(0);
         if (whole || (k < place->down && l < place->right)) pixels[k * SIDE + l] = load_some(at, left);
     }
     TRANSFORM(of_output, SIDE, POINTS, pixels, to);
@@ -188,14 +188,14 @@ static void transform_all(int before, int after, Matrix matrix, long size, const
         vec half[POINTS][POINTS];
         for (int i = 0; i < after; i++)
             for (int l = 0; l < before; l++) {
-                half[i][l] = all(0);
+                half[i][l] = splat(0);
                 for (int k = 0; k < before; k++)
-                    half[i][l] += all(entry(matrix, i, k)) * load(from + (k * before + l) * size + at);
+                    half[i][l] += splat(entry(matrix, i, k)) * load(from + (k * before + l) * size + at);
             }
         for (int i = 0; i < after; i++)
             for (int j = 0; j < after; j++) {
-                vec sum = all(0);
-                for (int l = 0; l < before; l++) sum += all(entry(matrix, j, l)) * half[i][l];
+                vec sum = splat(0);
+                for (int l = 0; l < before; l++) sum += splat(entry(matrix, j, l)) * half[i][l];
                 store(to + (i * after + j) * size + at, sum);
             }
     }
@@ -208,12 +208,11 @@ static const REAL *frozen_of(const Plan *plan, long place, long t, long group) {
     return plan->frozen + ((plan->first_row[place] + t) * plan->bank->groups + group) * plan->channels;
 }
 
-/* The weights of a group as the kernels of a convolution, transformed: [25][channels][row]. */
-static void transformed_weights(const Blocks *blocks, const REAL *weight, long group, REAL *to) {
+/* The weights of a group as the kernels of a convolution, [9][channels][row], and transformed: [25][channels][row]. */
+static void transformed_weights(const Blocks *blocks, const REAL *weight, long group, REAL *kernels, REAL *to) {
     const Plan *plan = &blocks->plan;
     const Bank *bank = plan->bank;
     long size = bank->channels * blocks->row;
-    REAL *kernels = room(SIDE * SIDE * size);
     memset(kernels, 0, SIDE * SIDE * size * sizeof(REAL));
     for (long o = 0; o < bank->outputs; o++)
         for (long place = 0; place < bank->primitives; place++, weight += bank->channels)
@@ -223,16 +222,14 @@ static void transformed_weights(const Blocks *blocks, const REAL *weight, long g
                 for (long c = 0; c < bank->channels; c++) kernel[c * blocks->row] += frozen[c] * weight[c];
             }
     transform_all(SIDE, POINTS, (Matrix){&OF_KERNEL[0][0], SIDE, 1}, size, kernels, to);
-    free(kernels);
 }
 
 /* The gradient of the weights of a group, from that of the transformed ones, which lies in panels,
-   [25][row / WIDE][channels][WIDE]. */
-static void gradient_of_weights(const Blocks *blocks, const REAL *sums, long group, REAL *of_weight) {
+   [25][row / WIDE][channels][WIDE]. kernels: the same of those that are not transformed, made here. */
+static void gradient_of_weights(const Blocks *blocks, const REAL *sums, long group, REAL *kernels, REAL *of_weight) {
     const Plan *plan = &blocks->plan;
     const Bank *bank = plan->bank;
     long size = bank->channels * rounded_up(blocks->row, WIDE);
-    REAL *kernels = room(SIDE * SIDE * size);
     transform_all(POINTS, SIDE, (Matrix){&OF_KERNEL[0][0], 1, SIDE}, size, sums, kernels);
     for (long o = 0; o < bank->outputs; o++)
         for (long place = 0; place < bank->primitives; place++)
@@ -243,23 +240,30 @@ static void gradient_of_weights(const Blocks *blocks, const REAL *sums, long gro
                     *of_weight += kernel[pixel_of_tap(bank, plan->first_tap[place] + t) * size] *
                                   frozen_of(plan, place, t, group)[c];
             }
-    free(kernels);
 }
 
 /* What a thread holds. */
 typedef struct {
     REAL *strip, *of_strip, *held, *products;
+    REAL *sums; /* for the gradients of the norm, where there is one */
 } BlockScratch;
 
-static BlockScratch block_scratch_of(const Blocks *blocks) {
-    long held = PRODUCTS * blocks->rows * blocks->across, strip = strip_size(&blocks->plan);
-    BlockScratch scratch = {room(strip), room(strip), room(held * blocks->plan.channels), room(held * blocks->row)};
-    memset(scratch.products, 0, held * blocks->row * sizeof(REAL));
-    return scratch;
-}
+/* Values of the products of the blocks that are held. */
+static long products_size(const Blocks *blocks) { return PRODUCTS * blocks->rows * blocks->across * blocks->row; }
 
-static void end_of_block_scratch(BlockScratch *scratch) {
-    free(scratch->strip), free(scratch->of_strip), free(scratch->held), free(scratch->products);
+static BlockScratch *block_scratch_of(Memory *memory, const Blocks *blocks, int back) {
+    const Plan *plan = &blocks->plan;
+    long features = PRODUCTS * blocks->rows * blocks->across * plan->channels;
+    BlockScratch *all_threads = held(memory, plan->bank->threads, sizeof(BlockScratch), 0);
+    for (long part = 0; part < plan->bank->threads; part++) {
+        BlockScratch *scratch = all_threads + part;
+        *scratch = (BlockScratch){.strip = alloc(memory, strip_size(plan)), .held = alloc(memory, features)};
+        scratch->products = alloc(memory, products_size(blocks));
+        if (!back) continue;
+        scratch->of_strip = alloc(memory, strip_size(plan));
+        if (plan->bank->norm) scratch->sums = alloc(memory, sums_size(plan->bank->norm));
+    }
+    return all_threads;
 }
 
 /* One image of one group. panels: the transformed weights, packed by output. */
@@ -269,52 +273,51 @@ static void blocks_forward(const Blocks *blocks, const REAL *x, const REAL *pane
     const Bank *bank = plan->bank;
     const REAL *image = x + (sample * bank->height * bank->width * bank->groups + group) * bank->channels;
     for (long top = 0; top < plan->out_height; top += plan->strip) {
-        long down = parts_of(least(plan->strip, plan->out_height - top), SIDE);
+        long down = parts_of(min(plan->strip, plan->out_height - top), SIDE);
         take_strip(plan, image, group, top, rows_read(plan, down * SIDE), scratch->strip);
         for (long i = 0; i < down; i += blocks->rows) {
-            long rows = least(blocks->rows, down - i), size = rows * blocks->across;
+            long rows = min(blocks->rows, down - i), size = rows * blocks->across;
             const REAL *panel = panels;
             REAL *features = scratch->held, *products = scratch->products;
             take_blocks(blocks, scratch->strip + i * SIDE * plan->width * plan->channels, rows, features);
             for (int k = 0; k < PRODUCTS; k++, features += size * plan->channels, products += size * blocks->row)
                 for (long o = 0; o < blocks->row; o += WIDE, panel += bank->channels * WIDE)
-                    product(size, bank->channels, (Matrix){features, plan->channels, 1}, panel, WIDE, products + o,
-                            blocks->row, least(WIDE, blocks->row - o), 0);
+                    gemm_panel(size, bank->channels, (Matrix){features, plan->channels, 1}, panel, WIDE, products + o,
+                            blocks->row, min(WIDE, blocks->row - o), 0);
             Tile done = {.row = top + i * SIDE};
             move_outputs(1, blocks, outputs, count, sample, group, done.row, rows, scratch->products);
             for (long j = 0; j < count; j++)
                 if (outputs[j].mean)
                     count_in(&moments[j], pixels_of(plan, &done, &outputs[j], sample, group),
-                             least(rows * SIDE, plan->out_height - done.row) * plan->out_width,
+                             min(rows * SIDE, plan->out_height - done.row) * plan->out_width,
                              bank->groups * outputs[j].channels, group * outputs[j].channels, outputs[j].channels);
         }
     }
 }
 
-static void forward_by_blocks(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count) {
-    Blocks blocks = blocks_of(bank);
+static void forward_by_blocks(Memory *memory, const Bank *bank, const REAL *x, const REAL *weight,
+                              const Output *outputs, long count) {
+    Blocks blocks = blocks_of(memory, bank);
     long size = bank->channels * blocks.row, of_group = PRODUCTS * bank->channels * rounded_up(blocks.row, WIDE);
     long weights = bank->outputs * bank->primitives * bank->channels;
-    REAL *packed = room(bank->groups * of_group), *transformed = room(PRODUCTS * size), *to = packed;
+    REAL *packed = alloc(memory, bank->groups * of_group), *to = packed;
+    REAL *kernels = alloc(memory, SIDE * SIDE * size), *transformed = alloc(memory, PRODUCTS * size);
     for (long group = 0; group < bank->groups; group++) {
-        transformed_weights(&blocks, weight + group * weights, group, transformed);
+        transformed_weights(&blocks, weight + group * weights, group, kernels, transformed);
         for (int k = 0; k < PRODUCTS; k++)
             to = pack((Matrix){transformed + k * size, blocks.row, 1}, bank->channels, blocks.row, to);
     }
-    free(transformed);
-    Moments *moments = moments_for(bank, outputs, count);
+    Moments *moments = moments_for(memory, bank, outputs, count);
+    BlockScratch *scratch = block_scratch_of(memory, &blocks, 0);
     #pragma omp parallel for schedule(static, 1) num_threads(bank->threads)
     for (long part = 0; part < bank->threads; part++) {
-        BlockScratch scratch = block_scratch_of(&blocks);
+        memset(scratch[part].products, 0, products_size(&blocks) * sizeof(REAL));
         for (long sample = first_sample(bank, part); sample < first_sample(bank, part + 1); sample++)
             for (long group = 0; group < bank->groups; group++)
-                blocks_forward(&blocks, x, packed + group * of_group, outputs, count, sample, group, &scratch,
+                blocks_forward(&blocks, x, packed + group * of_group, outputs, count, sample, group, scratch + part,
                                moments + part * count);
-        end_of_block_scratch(&scratch);
     }
-    give_and_end_moments(bank, outputs, count, moments);
-    free(packed);
-    end_of(&blocks.plan);
+    give_all_moments(memory, bank, outputs, count, moments);
 }
 
 /* One image of one group. panels: the transformed weights, packed by channel, NULL where the gradient of x is not
@@ -325,11 +328,11 @@ static void blocks_backward(const Blocks *blocks, const REAL *x, const REAL *pan
     const Bank *bank = plan->bank;
     long image = (sample * bank->height * bank->width * bank->groups + group) * bank->channels, done = 0;
     for (long top = 0; top < plan->out_height; top += plan->strip) {
-        long down = parts_of(least(plan->strip, plan->out_height - top), SIDE), read = rows_read(plan, down * SIDE);
+        long down = parts_of(min(plan->strip, plan->out_height - top), SIDE), read = rows_read(plan, down * SIDE);
         take_strip(plan, x + image, group, top, read, scratch->strip);
         if (panels) memset(scratch->of_strip, 0, read * plan->width * plan->channels * sizeof(REAL));
         for (long i = 0; i < down; i += blocks->rows) {
-            long rows = least(blocks->rows, down - i), size = rows * blocks->across;
+            long rows = min(blocks->rows, down - i), size = rows * blocks->across;
             long at = i * SIDE * plan->width * plan->channels;
             const REAL *panel = panels;
             REAL *features = scratch->held, *gradients = scratch->products, *sums = of_weight;
@@ -337,11 +340,11 @@ static void blocks_backward(const Blocks *blocks, const REAL *x, const REAL *pan
             move_outputs(0, blocks, outputs, count, sample, group, top + i * SIDE, rows, gradients);
             for (int k = 0; k < PRODUCTS; k++, features += size * plan->channels, gradients += size * blocks->row) {
                 for (long o = 0; o < blocks->row; o += WIDE, sums += bank->channels * WIDE)
-                    product(bank->channels, size, (Matrix){features, 1, plan->channels}, gradients + o, blocks->row,
-                            sums, WIDE, least(WIDE, blocks->row - o), 1);
+                    gemm_panel(bank->channels, size, (Matrix){features, 1, plan->channels}, gradients + o, blocks->row,
+                            sums, WIDE, min(WIDE, blocks->row - o), 1);
                 for (long c = 0; panels && c < bank->channels; c += WIDE, panel += bank->outputs * WIDE)
-                    product(size, bank->outputs, (Matrix){gradients, blocks->row, 1}, panel, WIDE, features + c,
-                            plan->channels, least(WIDE, bank->channels - c), 0);
+                    gemm_panel(size, bank->outputs, (Matrix){gradients, blocks->row, 1}, panel, WIDE, features + c,
+                            plan->channels, min(WIDE, bank->channels - c), 0);
             }
             if (panels) give_blocks(blocks, scratch->held, rows, scratch->of_strip + at);
         }
@@ -350,46 +353,46 @@ static void blocks_backward(const Blocks *blocks, const REAL *x, const REAL *pan
     if (panels) no_rows(plan, done, bank->height, of_x + image);
 }
 
-static void backward_by_blocks(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count,
-                               REAL *of_x, REAL *of_weight, REAL *of_norm) {
-    Blocks blocks = blocks_of(bank);
+static void backward_by_blocks(Memory *memory, const Bank *bank, const REAL *x, const REAL *weight,
+                               const Output *outputs, long count, REAL *of_x, REAL *of_weight, REAL *of_norm) {
+    Blocks blocks = blocks_of(memory, bank);
     long size = bank->channels * blocks.row, packed_size = PRODUCTS * bank->outputs * rounded_up(bank->channels, WIDE);
     long weights = bank->outputs * bank->primitives * bank->channels;
-    REAL *packed = of_x ? room(bank->groups * packed_size) : NULL, *transformed = room(PRODUCTS * size), *to = packed;
+    long panels = bank->channels * rounded_up(blocks.row, WIDE), of_group = PRODUCTS * panels;
+    REAL *packed = of_x ? alloc(memory, bank->groups * packed_size) : NULL, *to = packed;
+    REAL *kernels = alloc(memory, SIDE * SIDE * panels), *transformed = alloc(memory, PRODUCTS * size);
     for (long group = 0; packed && group < bank->groups; group++) {
-        transformed_weights(&blocks, weight + group * weights, group, transformed);
+        transformed_weights(&blocks, weight + group * weights, group, kernels, transformed);
         for (int k = 0; k < PRODUCTS; k++)
             to = pack((Matrix){transformed + k * size, 1, blocks.row}, bank->outputs, bank->channels, to);
     }
-    free(transformed);
-    long of_group = PRODUCTS * bank->channels * rounded_up(blocks.row, WIDE), all_groups = bank->groups * of_group;
-    long features = bank->groups * bank->channels;
-    REAL *sums = room(bank->threads * all_groups);
+    long all_groups = bank->groups * of_group, features = bank->groups * bank->channels;
+    REAL *sums = alloc(memory, bank->threads * all_groups);
     memset(sums, 0, bank->threads * all_groups * sizeof(REAL));
-    double *norm_sums = calloc(2 * features * bank->threads, sizeof(double));
+    double *norm_sums = alloc_doubles(memory, 2 * features * bank->threads);
+    BlockScratch *of_threads = block_scratch_of(memory, &blocks, 1);
     #pragma omp parallel for schedule(static, 1) num_threads(bank->threads)
     for (long part = 0; part < bank->threads; part++) {
-        BlockScratch scratch = block_scratch_of(&blocks);
+        BlockScratch *scratch = of_threads + part;
+        memset(scratch->products, 0, products_size(&blocks) * sizeof(REAL));
         for (long sample = first_sample(bank, part); sample < first_sample(bank, part + 1); sample++) {
             for (long group = 0; group < bank->groups; group++)
                 blocks_backward(&blocks, x, packed ? packed + group * packed_size : NULL, outputs, count, sample, group,
-                                &scratch, of_x, sums + part * all_groups + group * of_group);
-            add_norm_sums(&blocks.plan, x, of_x, sample, norm_sums + 2 * features * part);
+                                scratch, of_x, sums + part * all_groups + group * of_group);
+            add_norm_sums(&blocks.plan, x, of_x, sample, scratch->sums, norm_sums + 2 * features * part);
         }
-        end_of_block_scratch(&scratch);
     }
     for (long i = all_groups; i < bank->threads * all_groups; i++) sums[i % all_groups] += sums[i];
     for (long group = 0; group < bank->groups; group++)
-        gradient_of_weights(&blocks, sums + group * of_group, group, of_weight + group * weights);
+        gradient_of_weights(&blocks, sums + group * of_group, group, kernels, of_weight + group * weights);
     if (bank->norm)
-        gradients_from_sums(bank->norm, &blocks.plan.line, x, of_x, norm_sums, of_x, of_norm, of_norm + features);
-    free(packed), free(sums), free(norm_sums);
-    end_of(&blocks.plan);
+        gradients_from_sums(memory, bank->norm, &blocks.plan.line, x, of_x, norm_sums, of_x, of_norm,
+                            of_norm + features);
 }
 
 /* Whether blocks take less time than responses, in multiply-accumulates for a pixel of a group: three products, and
    what goes with every tap, with every channel of a block, and with every output. Measured with AVX2. */
-int takes_blocks(const Bank *bank) {
+static int blocks_are_faster(const Bank *bank) {
     long taps = 0, channels = bank->channels, outputs = bank->outputs, across = parts_of(bank->width, SIDE);
     for (long i = 0; i < bank->primitives; taps += bank->taps[i], i++)
         if (bank->kinds[i] != LINEAR) return 0;
@@ -399,16 +402,4 @@ int takes_blocks(const Bank *bank) {
     double responses = 3. * bank->primitives * channels * outputs + 8. * taps * channels;
     double of_block = 3.5 * PRODUCTS * channels * outputs + 9 * (60. * channels + 50. * outputs);
     return of_block * across * parts_of(bank->height, SIDE) < responses * bank->height * bank->width;
-}
-
-void bank_forward(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count) {
-    (takes_blocks(bank) ? forward_by_blocks : forward_by_responses)(bank, x, weight, outputs, count);
-}
-
-/* outputs: their gradients. of_x: like x, or NULL where there is no norm. of_weight: like weight. of_norm: the
-   gradients of weight and bias of the norm, [2][groups * channels]. */
-void bank_backward(const Bank *bank, const REAL *x, const REAL *weight, const Output *outputs, long count, REAL *of_x,
-                   REAL *of_weight, REAL *of_norm) {
-    (takes_blocks(bank) ? backward_by_blocks : backward_by_responses)(bank, x, weight, outputs, count, of_x, of_weight,
-                                                                      of_norm);
 }

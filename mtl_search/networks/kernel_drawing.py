@@ -48,7 +48,18 @@ def dependent_channels(names: Sequence[str], kernels: Sequence[Tensor]) -> Tenso
 def _draw(names: Sequence[str], channels: int, generator: Generator) -> list[Tensor]:
     drawn: dict[str, list[Tensor]] = {}
     for name in dict.fromkeys(names):
-        kernels = PRIMITIVES.get(name)().kernels(names.count(name), channels, generator)
+        primitive, count = PRIMITIVES.get(name)(), names.count(name)
+        kernels = primitive.kernels(count, channels, generator)
+        _check_kernels(name, kernels, primitive.size, (count, channels))
         energy = kernels.square().sum(dim=(2, 3), keepdim=True).sqrt()
         drawn[name] = list((kernels / energy).unbind(0))
     return [drawn[name].pop(0) for name in names]
+
+
+def _check_kernels(name: str, kernels: Tensor, size: int, drawn: tuple[int, int]) -> None:
+    """:raises UserError: If these are not kernels that a bank can be folded with, `drawn` counting those wanted."""
+    if size not in (1, 3):
+        raise UserError(f"`size` of a linear primitive must be 1 or 3, but got {size} of `{name}`.")
+    wanted = [*drawn, size, size]
+    if list(kernels.shape) != wanted:
+        raise UserError(f"`{name}` must draw kernels {wanted}, but got {list(kernels.shape)}.")

@@ -12,23 +12,21 @@ with the tasks stacked along the channels.
 """
 
 import math
-from functools import cached_property
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.kernels.bank import Measured
-from mtl_search.networks.forms import Form, fastest, form_now, has_native_form, recombined, recombined_own
+from mtl_search.kernels.operations import Activations, Measured, materialize, recombine, recombine_into
 from mtl_search.networks.geometry import LayerGeometry
-from mtl_search.networks.norm import Made, Norm, ready
-from mtl_search.networks.operators import Bank, Operator, make_operator
+from mtl_search.networks.norm import Norm
+from mtl_search.networks.operators import Operator, make_operator
 from mtl_search.networks.vectors import make_vector_operator
 from mtl_search.spaces.banks import CONVOLUTION
 
 State = tuple[Tensor | None, Tensor | None]
 """Shared features ``[batch, streams * shared, height, width]`` and own ones ``[batch, tasks * own, height, width]``."""
-MadeState = tuple[Made | None, Made | None]
+LazyState = tuple[Activations | None, Activations | None]
 """The same as a layer makes them."""
 
 
@@ -46,14 +44,9 @@ class SubLayer(nn.Module):
         self.weight = _recombination(tasks * channels, operator, channels, operator.reach(channels), weights)
         self.norm = Norm(tasks * channels)
 
-    @cached_property
-    def form(self) -> Form:
-        """How it is trained on the processor."""
-        return "native" if has_native_form(self.operator) else "folded"
-
-    def forward(self, own: Made, activate: bool) -> Made:
-        made = recombined_own(form_now(self.form, own), self.operator, own, 1, self.weight, self.tasks)
-        return self.norm.left_to_do(made.features, activate, made.moments)
+    def forward(self, own: Activations, activate: bool) -> Activations:
+        made = recombine_into(None, self.operator, own, self.weight, 1, self.tasks)
+        return self.norm.deferred(made.features, activate, made.moments)
 
 
 class ETRLayer(nn.Module):
@@ -98,23 +91,6 @@ class ETRLayer(nn.Module):
             return make_vector_operator(bank, channels, streams, self.geometry.groups, primitives)
         return make_operator(bank, streams * channels, primitives, self.geometry.dilation)
 
-    @cached_property
-    def form(self) -> Form:
-        """How training on the processor goes from the shared features to what reads them through ``operator``."""
-        before, after = self.geometry.before, self.geometry.after
-        if not isinstance(self.operator, Bank) or before.streams > 1:
-            return "folded"
-        if has_native_form(self.operator):
-            return "native"
-        outputs = [after.shared] if self.geometry.makes_shared else []
-        outputs += [self.tasks * after.own] if self.geometry.makes_own and self.branch_operator is None else []
-        return fastest(self.operator.terms, before.shared, outputs, self.geometry.stride)
-
-    @cached_property
-    def own_form(self) -> Form:
-        """The same from the tasks' own features."""
-        return "native" if has_native_form(self.own_operator) else "folded"
-
     @property
     def shared_own_operator(self) -> Operator | None:
         """What the shared branch applies to the tasks' own features, where it reads them (mixed routing)."""
@@ -144,7 +120,7 @@ class ETRLayer(nn.Module):
             for _ in range(self.geometry.choice.branch_depth - 1)
         )
 
-    def forward(self, state: MadeState, activate: bool = True) -> MadeState:
+    def forward(self, state: LazyState, activate: bool = True) -> LazyState:
         """The fused form.
 
         :param activate: Whether the last thing that is made goes through the ReLU; not before a skip is added.
@@ -153,54 +129,50 @@ class ETRLayer(nn.Module):
         for_shared, for_own = (None, None) if shared is None else self._recombined(shared)
         return self._shared(for_shared, shared, own, activate), self._own(for_own, own, activate)
 
-    def _recombined(self, shared: Made) -> tuple[Measured | None, Measured | None]:
+    def _recombined(self, shared: Activations) -> tuple[Measured | None, Measured | None]:
         """The shared features as ``S'`` and as the ``P'`` of all tasks read them, where the layer makes these."""
         stride, streams = self.geometry.stride, self.geometry.before.streams
         weights = [self.shared_weight.repeat(streams, 1, 1)] if self.geometry.makes_shared else []
-        branches = [streams] * len(weights) + [self.tasks]
+        branches = [streams] * len(weights)
         normed = [self.shared_own_operator is None] * len(weights)
         if self.geometry.makes_own and self.branch_operator is None:
             weights.append(self.branch_weight)
+            branches.append(self.tasks)
             normed.append(self.own_operator is None)
         made: list[Measured] = []
-        if isinstance(self.operator, Bank) and streams == 1:
-            made = recombined(form_now(self.form, shared), self.operator, shared, stride, weights, normed)
-        elif self.operator is not None:
-            features = self.operator.features(ready(shared), stride)
-            parts = zip(weights, branches, strict=False)
-            convolved = [self.operator.convolve(features, one, stride, streams, count) for one, count in parts]
-            made = [Measured(one, None) for one in convolved]
+        if self.operator is not None:
+            made = recombine(self.operator, shared, weights, stride, streams, branches, normed)
         if self.branch_operator is not None:
-            features = self.branch_operator.features(ready(shared), stride)
-            branch = self.branch_operator.convolve(features, self.branch_weight, stride, streams, self.tasks)
-            made.append(Measured(branch, None))
+            made += recombine(self.branch_operator, shared, [self.branch_weight], stride, streams, [self.tasks])
         for_shared = made.pop(0) if self.geometry.makes_shared else None
         return for_shared, made.pop() if made else None
 
-    def _shared(self, made: Measured | None, shared: Made | None, own: Made | None, activate: bool) -> Made | None:
+    def _shared(
+        self, made: Measured | None, shared: Activations | None, own: Activations | None, activate: bool
+    ) -> Activations | None:
         geometry = self.geometry
         if not geometry.makes_shared:
-            return carry(ready(shared), geometry.stride) if geometry.after.shared else None
+            return carry(materialize(shared), geometry.stride) if geometry.after.shared else None
         assert made is not None
         features, moments = made
         if self.shared_own_operator is not None:
             assert own is not None
             features = features.repeat(1, geometry.after.streams // geometry.before.streams, 1, 1)
             weight = self.shared_own_weight.repeat(self.tasks, 1, 1)
-            own_features = self.shared_own_operator.features(ready(own), geometry.stride)
+            own_features = self.shared_own_operator.features(materialize(own), geometry.stride)
             features.add_(self.shared_own_operator.convolve(own_features, weight, geometry.stride, self.tasks))
-        return self.shared_norm.left_to_do(features, activate, moments)
+        return self.shared_norm.deferred(features, activate, moments)
 
-    def _own(self, made: Measured | None, own: Made | None, activate: bool) -> Made | None:
+    def _own(self, made: Measured | None, own: Activations | None, activate: bool) -> Activations | None:
         geometry = self.geometry
         if not geometry.makes_own:
-            return carry(ready(own), geometry.stride)
+            return carry(materialize(own), geometry.stride)
         if self.own_operator is not None:
             assert own is not None
-            form, before = form_now(self.own_form, own), None if made is None else made.features
-            made = recombined_own(form, self.own_operator, own, geometry.stride, self.own_weight, self.tasks, before)
+            before = None if made is None else made.features
+            made = recombine_into(before, self.own_operator, own, self.own_weight, geometry.stride, self.tasks)
         assert made is not None
-        after = self.own_norm.left_to_do(made.features, activate or len(self.deeper) > 0, made.moments)
+        after = self.own_norm.deferred(made.features, activate or len(self.deeper) > 0, made.moments)
         for number, layer in enumerate(self.deeper, start=1):
             after = layer(after, activate or number < len(self.deeper))
         return after

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from mtl_search.errors import FieldError
 from mtl_search.internal.seeds import generator
+from mtl_search.kernels.operations import Activations, materialize
 from mtl_search.networks.decoder import Decoder, dense_places, parts_of
 from mtl_search.networks.deployment import deployed
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, check_size, geometry
-from mtl_search.networks.layer import ETRLayer, MadeState, State, averaged, carry
-from mtl_search.networks.norm import Made, Norm, ready
+from mtl_search.networks.layer import ETRLayer, LazyState, State, averaged, carry
+from mtl_search.networks.norm import Norm
 from mtl_search.networks.pointwise import make_convolution
 from mtl_search.networks.reference import reference_decoder, reference_layer
 from mtl_search.spaces.architecture import Architecture, Backbone
@@ -27,13 +28,13 @@ class Stem(nn.Sequential):
     """A convolution, its norm and a ReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return ready(self.left_to_do(x))
+        return materialize(self.deferred(x))
 
-    def left_to_do(self, x: Tensor) -> Made:
+    def deferred(self, x: Tensor) -> Activations:
         """The same, norm and ReLU done by what reads it, where that can."""
         convolution, norm, _ = self
         assert isinstance(norm, Norm)
-        return norm.left_to_do(convolution(x), activate=True)
+        return norm.deferred(convolution(x), activate=True)
 
 
 class Projection(nn.Module):
@@ -78,7 +79,7 @@ class Block(nn.Module):
         if block.residual and block.layers[-1].makes_own:
             self.own_skip = _own_skip(block, tasks, weights)
 
-    def forward(self, state: MadeState, implementation: Implementation) -> MadeState:
+    def forward(self, state: LazyState, implementation: Implementation) -> LazyState:
         after = state
         for layer in self.layers:
             last_of_residual = self.geometry.residual and layer is self.layers[-1]
@@ -88,20 +89,20 @@ class Block(nn.Module):
             self._add(after[1], state, self.own_skip, True),
         )
 
-    def _layer(self, layer: nn.Module, state: MadeState, implementation: Implementation, activate: bool) -> MadeState:
+    def _layer(self, layer: nn.Module, state: LazyState, implementation: Implementation, activate: bool) -> LazyState:
         assert isinstance(layer, ETRLayer)
         if implementation == "reference":
-            return reference_layer(layer, (ready(state[0]), ready(state[1])), activate)
-        made: MadeState = layer(state, activate)
+            return reference_layer(layer, (materialize(state[0]), materialize(state[1])), activate)
+        made: LazyState = layer(state, activate)
         return made
 
-    def _add(self, made: Made | None, state: MadeState, skip: nn.Module | None, own: bool) -> Made | None:
+    def _add(self, made: Activations | None, state: LazyState, skip: nn.Module | None, own: bool) -> Activations | None:
         if skip is None:
             return made
         assert made is not None
-        made = ready(made)
+        made = materialize(made)
         source = state[1] if own and state[1] is not None else state[0]
-        skipped = skip(ready(source))
+        skipped = skip(materialize(source))
         if skipped.shape[1] < made.shape[1]:
             skipped = skipped.repeat(1, made.shape[1] // skipped.shape[1], 1, 1)
         return F.relu(made + skipped)
@@ -255,13 +256,13 @@ class MultiTaskNetwork(nn.Module):
     def _taps(self, x: Tensor) -> list[State]:
         """The features that decoders read, finest first, as far as there are any; the last ones are those of heads."""
         tapped = self.geometry.tapped if self.decoder is not None else ()
-        state: MadeState = (x if self.stem is None else self.stem.left_to_do(x), None)
+        state: LazyState = (x if self.stem is None else self.stem.deferred(x), None)
         taps = []
         for number, block in enumerate(self.blocks):
             if number in tapped:
                 taps.append(state)
             state = block(state, self.implementation)
-        return [(ready(shared), ready(own)) for shared, own in [*taps, state]]
+        return [(materialize(shared), materialize(own)) for shared, own in [*taps, state]]
 
     def _deployed(self, x: Tensor) -> nn.Module:
         """The plain graph of the network as it is now."""

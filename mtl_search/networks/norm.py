@@ -1,16 +1,10 @@
 """Batch normalisation that the fused and the reference form can share."""
 
-from typing import overload
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.kernels.library import trains
-from mtl_search.kernels.norm import Moments, Normed, moments
-
-Made = Tensor | Normed
-"""Features as a layer makes them: what they are, or with the norm left to what reads them."""
+from mtl_search.kernels.operations import Activations, Moments, batch_norm, materialize
 
 
 class Norm(nn.Module):
@@ -40,25 +34,21 @@ class Norm(nn.Module):
 
         :param activate: Whether it goes through a ReLU after that.
         """
-        return ready(self.left_to_do(x, activate))
+        return materialize(self.deferred(x, activate))
 
-    def left_to_do(self, x: Tensor, activate: bool, known: Moments | None = None) -> Made:
-        """The same, done by what reads it where there are kernels that can.
+    def deferred(self, x: Tensor, activate: bool, known: Moments | None = None) -> Activations:
+        """The same, left to what reads it where that can do it.
 
+        :param x: ``[batch, streams * channels, height, width]``
+        :param activate: Whether it goes through a ReLU after that.
         :param known: The moments of ``x``, if they were made with it.
         """
         weight: Tensor = self.weight
         bias: Tensor = self.bias
         if self.streams > 1:
             weight, bias = weight.repeat(self.streams), bias.repeat(self.streams)
-        values = x.numel() // x.shape[1]
-        if self.training and values > 1 and trains(x) and x.is_contiguous(memory_format=torch.channels_last):
-            mean, variance = known or moments(x.detach())
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (values / (values - 1)), self.momentum)
-            return Normed(x, mean, (variance + self.epsilon).sqrt_(), weight, bias, activate)
-        made = self._normalise(x, self.running_mean, self.running_var, weight, bias)
-        return F.relu(made, inplace=True) if activate else made
+        running = self.running_mean, self.running_var
+        return batch_norm(x, *running, weight, bias, self.training, self.momentum, self.epsilon, activate, known)
 
     def stream(self, x: Tensor, number: int) -> Tensor:
         """``[batch, channels, height, width]`` of one stream, normalised."""
@@ -74,12 +64,3 @@ class Norm(nn.Module):
 
     def _normalise(self, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.batch_norm(x, mean, var, weight, bias, self.training, self.momentum, self.epsilon)
-
-
-@overload
-def ready(made: Made) -> Tensor: ...
-@overload
-def ready(made: Made | None) -> Tensor | None: ...
-def ready(made: Made | None) -> Tensor | None:
-    """Features as they are, for what does not normalise them itself."""
-    return made.features if isinstance(made, Normed) else made

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.internal.registry import PRIMITIVES
-from mtl_search.kernels.bank import NativeBank, NativePrimitive
+from mtl_search.kernels.operations import FrozenBank, FrozenPrimitive
 from mtl_search.networks.bank_inputs import check_bank_is_for
 from mtl_search.networks.kernel_drawing import draw_kernels
 from mtl_search.primitives import (
@@ -65,6 +65,10 @@ class Operator(nn.Module, ABC):
     def reach(self, channels: int) -> int:
         """How many of so many channels of a response an output reads."""
         return -(-channels // self.windows)
+
+    def frozen_bank(self, channels: int) -> FrozenBank | None:
+        """It as a bank that there are kernels for, see :class:`~mtl_search.kernels.operations.Recombined`."""
+        return None
 
     @abstractmethod
     def features(self, x: Tensor, stride: int) -> list[Tensor]:
@@ -174,8 +178,8 @@ class Bank(Filter):
         self.channels, self.dilation = channels, dilation
         self.taps = len(primitives)
         self.primitives: list[Primitive] = primitives
-        self._native: list[tuple[object, NativeBank]] = []
-        """What the kernels in C take, and what it is made from, in a list, so that it is no part of the state."""
+        self._frozen: list[tuple[object, FrozenBank]] = []
+        """What kernels take, and what it is made from, in a list, so that it is no part of the state."""
         self.terms = fold_plan(primitives, dilation)
         linear = [place for place, primitive in enumerate(primitives) if isinstance(primitive, LinearPrimitive)]
         kernels = draw_kernels([names[place] for place in linear], channels, generator)
@@ -188,7 +192,7 @@ class Bank(Filter):
 
     def __getstate__(self) -> dict[str, Any]:
         """To be copied or saved: without what is made again where it is needed."""
-        return {**vars(self), "_native": []}
+        return {**vars(self), "_frozen": []}
 
     def fixed_parameters(self) -> int:
         return sum(buffer.numel() for buffer in self.buffers())
@@ -223,31 +227,29 @@ class Bank(Filter):
         assert folded is not None
         return folded.view(outputs, term.size, term.size, channels).permute(0, 3, 1, 2)
 
-    @property
-    def has_kernels(self) -> bool:
-        """Whether there are kernels in C for all of its primitives. One derived from another says so by itself."""
-        return all(isinstance(one, LinearPrimitive) or vars(type(one)).get("native") for one in self.primitives)
-
-    def native(self) -> NativeBank:
-        """The bank as the kernels in C take it, made anew when its values have changed."""
+    def frozen_bank(self, channels: int) -> FrozenBank | None:
+        """Made anew when its values have changed. A primitive derived from another says by itself if it has kernels."""
+        kernels = all(isinstance(one, LinearPrimitive) or vars(type(one)).get("native") for one in self.primitives)
+        if not kernels or channels != self.channels:
+            return None
         made_from = [(id(buffer), buffer._version, buffer.dtype) for buffer in self.buffers()]
-        if not self._native or self._native[0][0] != made_from:
-            members = tuple(self._native_primitive(place) for place in range(self.taps))
-            self._native[:] = [(made_from, NativeBank(members))]
-        return self._native[0][1]
+        if not self._frozen or self._frozen[0][0] != made_from:
+            members = tuple(self._frozen_primitive(place) for place in range(self.taps))
+            self._frozen[:] = [(made_from, FrozenBank(members))]
+        return self._frozen[0][1]
 
-    def _native_primitive(self, place: int) -> NativePrimitive:
+    def _frozen_primitive(self, place: int) -> FrozenPrimitive:
         primitive, frozen = self.primitives[place], self.get_buffer(f"primitive{place}").flatten(1).T
         if isinstance(primitive, NonlinearPrimitive):
             nearest = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
             taps = nearest if primitive.native == "max_pool" else []
-            return NativePrimitive(primitive.native, taps, frozen)
+            return FrozenPrimitive(primitive.native, taps, frozen)
         assert isinstance(primitive, LinearPrimitive)
-        used = [tap for tap, values in enumerate(frozen) if values.any()]
+        used = [tap for tap, values in enumerate(frozen) if values.any()] or [0]
         reach, distance = primitive.size // 2, primitive.dilation * self.dilation
         places = [divmod(tap, primitive.size) for tap in used]
         taps = [(distance * (row - reach), distance * (column - reach)) for row, column in places]
-        return NativePrimitive("linear", taps, frozen[used])
+        return FrozenPrimitive("linear", taps, frozen[used])
 
     def padded(self, member: int, size: int) -> Tensor:
         """The kernels of a linear primitive with zeros around them, ``[channels, size, size]``."""

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from made_networks import (
     IMAGE_BANKS,
     SHAPE,
+    WAYS,
     generic_model,
     gradients,
-    in_form,
     inputs_off_kinks,
     made_architecture,
     made_inputs,
@@ -27,7 +27,6 @@ from made_networks import (
     weighted_sum,
 )
 from mtl_search.errors import FieldError
-from mtl_search.networks.forms import Form
 from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.spaces.architecture import Architecture, Kind, LayerChoice, Routing, Specific
 from mtl_search.tasks import Classification
@@ -89,7 +88,7 @@ def assert_buffers_close(got: nn.Module, expected: nn.Module, tolerance: float) 
 def assert_fused_equals_reference(
     architecture: Architecture, tasks: int = 2, dtype: torch.dtype = torch.float64
 ) -> None:
-    """In training mode outputs, gradients and running statistics, in every form; then outputs in evaluation mode.
+    """In training mode outputs, gradients and running statistics, in both ways; then outputs in evaluation mode.
 
     The reference computes in double precision: in single precision it is itself up to 1.3 times the tolerance away.
     """
@@ -101,9 +100,10 @@ def assert_fused_equals_reference(
         assert_outputs_close(fused(x), reference(exactly), OUTPUTS[dtype])
     reference.load_state_dict(before)
     expected = gradients(reference, exactly)
-    for form in get_args(Form):
+    for way in WAYS:
         fused.load_state_dict(before)
-        assert_gradients_close(gradients(in_form(fused, form), x), expected, GRADIENTS[dtype])
+        with way():
+            assert_gradients_close(gradients(fused, x), expected, GRADIENTS[dtype])
         assert_buffers_close(fused, reference, OUTPUTS[dtype])
     with torch.no_grad():
         assert_outputs_close(fused.eval()(x), reference.eval()(exactly), OUTPUTS[dtype])

@@ -1,16 +1,20 @@
-"""The kernels in C: as torch computes it, the same on every run; and torch itself where they cannot be built."""
+"""The kernels in C: as torch computes it, the same on every run; and torch itself where they cannot be."""
 
 import pickle
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from made_networks import SHAPE, made_architecture, made_inputs, made_tasks, weighted_sum
-from mtl_search.kernels.bank import recombine, recombine_into, takes_blocks
+from mtl_search.errors import MTLSearchError
+from mtl_search.kernels.bank import recombined, recombined_into, takes_blocks
+from mtl_search.kernels.frozen import FrozenBank
 from mtl_search.kernels.library import library, trains
-from mtl_search.kernels.norm import Moments, Normed, moments
+from mtl_search.kernels.norm import LazyNorm, Moments, moments
 from mtl_search.networks.network import build_model
 from mtl_search.networks.operators import Bank, make_operator
 from mtl_search.primitives.max_pool import MaxPool
@@ -36,8 +40,14 @@ def made_bank(channels: int, name: str = "paper") -> Bank:
     return bank
 
 
-def normed(x: Tensor, known: Moments, weight: Tensor, bias: Tensor, activate: bool) -> Normed:
-    return Normed(x, known.mean, (known.variance + EPSILON).sqrt(), weight, bias, activate)
+def frozen(bank: Bank) -> FrozenBank:
+    taken = bank.frozen_bank(bank.channels)
+    assert taken is not None
+    return taken
+
+
+def normed(x: Tensor, known: Moments, weight: Tensor, bias: Tensor, activate: bool) -> LazyNorm:
+    return LazyNorm(x, known.mean, (known.variance + EPSILON).sqrt(), weight, bias, activate)
 
 
 def assert_moments_of(x: Tensor, found: Moments | None) -> None:
@@ -80,9 +90,9 @@ def test_norms_and_their_gradients_are_those_of_torch(channels: int, mean: float
 )
 def test_images_are_the_same_in_parts(name: str, channels: int, height: int, width: int, stride: int) -> None:
     bank, x = made_bank(channels, name), drawn(2, channels, height, width).requires_grad_()
-    assert takes_blocks(x, bank.native(), 20, stride) == (name in ("linear", "orthonormal7"))
+    assert takes_blocks(x, frozen(bank), 20, stride) == (name in ("linear", "orthonormal7"))
     weights = [drawn(outputs, bank.taps, channels, seed=outputs).requires_grad_() for outputs in (17, 3)]
-    measured = recombine(x, bank.native(), weights, stride, measured=[True, False])
+    measured = recombined(x, frozen(bank), weights, stride, measured=[True, False])
     made, features = [one.features for one in measured], bank.features(x, stride)
     expected = [bank.convolve(features, weight, stride, 1) for weight in weights]
     torch.testing.assert_close(made, expected)
@@ -104,12 +114,12 @@ def test_a_norm_can_be_left_to_the_bank_that_reads_it(
     channels: int, groups: int, height: int, width: int, stride: int, activate: bool, name: str
 ) -> None:
     bank, x = made_bank(groups * channels, name), (drawn(3, groups * channels, height, width) + 2).requires_grad_()
-    assert takes_blocks(x, bank.native(), 7, stride, groups) == (name == "linear" and stride == 1)
+    assert takes_blocks(x, frozen(bank), 7, stride, groups) == (name == "linear" and stride == 1)
     scale, offset = (drawn(groups * channels, seed=seed).requires_grad_() for seed in (1, 2))
     weight = drawn(groups * 7, bank.taps, channels, seed=3).requires_grad_()
     left = normed(x, moments(x.detach()), scale, offset, activate)
-    (made,) = recombine(left, bank.native(), [weight], stride, groups, [True])
-    (expected,) = recombine(left.features, bank.native(), [weight], stride, groups)
+    (made,) = recombined(left, frozen(bank), [weight], stride, groups, [True])
+    (expected,) = recombined(left.features, frozen(bank), [weight], stride, groups)
     torch.testing.assert_close(made.features, expected.features)
     assert_moments_of(made.features, made.moments)
     upstream, inputs = drawn(*made.features.shape, seed=4), [x, scale, offset, weight]
@@ -118,7 +128,7 @@ def test_a_norm_can_be_left_to_the_bank_that_reads_it(
 
 
 def features_of(bank: Bank, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
-    (made,) = recombine(x, bank.native(), [weight], 1, groups)
+    (made,) = recombined(x, frozen(bank), [weight], 1, groups)
     return made.features
 
 
@@ -139,9 +149,9 @@ class WiderPool(MaxPool):
 
 def test_a_primitive_has_the_kernel_that_it_names_itself() -> None:
     bank = made_bank(4)
-    assert bank.has_kernels
+    assert bank.frozen_bank(4) is not None
     bank.primitives[0] = WiderPool()
-    assert not bank.has_kernels
+    assert bank.frozen_bank(4) is None
 
 
 @pytest.mark.parametrize("name", ["paper", "linear"])
@@ -152,7 +162,7 @@ def test_what_is_there_is_added_to(groups: int, name: str) -> None:
     before = drawn(2, groups * 4, 9, 7, seed=2).requires_grad_()
     expected = before + features_of(bank, x, weight, groups)
     into = before.clone(memory_format=torch.channels_last)
-    got, known = recombine_into(into, x, bank.native(), weight, 1, groups)
+    got, known = recombined_into(into, x, frozen(bank), weight, 1, groups)
     torch.testing.assert_close(got, expected)
     assert_moments_of(expected, known)
     upstream, inputs = drawn(*got.shape, seed=3), [before, x, weight]
@@ -170,7 +180,7 @@ def test_several_threads_give_the_same_every_time(name: str) -> None:
     for count in (3, 3, 3, 1):
         torch.set_num_threads(count)
         left = normed(x, moments(x.detach()), scale, offset, activate=True)
-        ((made, known),) = recombine(left, bank.native(), [weight], 1, measured=[True])
+        ((made, known),) = recombined(left, frozen(bank), [weight], 1, measured=[True])
         assert known is not None
         gradients = torch.autograd.grad(made, [x, weight, scale, offset], drawn(*made.shape, seed=2))
         found.append((made, *known, *gradients))
@@ -186,6 +196,31 @@ def test_changed_values_of_a_bank_are_seen(name: str) -> None:
     features_of(bank, x, weight)
     bank.load_state_dict({name: value + 0.5 for name, value in bank.state_dict().items()})
     torch.testing.assert_close(features_of(bank, x, weight), bank.convolve(bank.features(x, 1), weight, 1, 1))
+
+
+def test_an_input_without_gradient_needs_none() -> None:
+    bank, x = made_bank(4, "linear"), drawn(2, 4, 9, 7)
+    weight, upstream = drawn(3, bank.taps, 4, seed=1).requires_grad_(), drawn(2, 3, 9, 7, seed=2)
+    expected = bank.convolve(bank.features(x, 1), weight, 1, 1)
+    got, wanted = (torch.autograd.grad(made, weight, upstream) for made in (features_of(bank, x, weight), expected))
+    torch.testing.assert_close(got, wanted)
+
+
+def test_second_derivatives_are_refused() -> None:
+    """Where the loss is linear in the features, too: there the gradient that comes in has no graph."""
+    bank, x = made_bank(4, "linear"), drawn(2, 4, 9, 7).requires_grad_()
+    weight = drawn(3, bank.taps, 4, seed=1).requires_grad_()
+    with pytest.raises(MTLSearchError, match="implementation='reference'"):
+        torch.autograd.grad(features_of(bank, x, weight).sum(), x, create_graph=True)
+
+
+def test_nothing_as_large_as_the_input_is_kept_but_the_input() -> None:
+    bank, x = made_bank(4, "linear"), drawn(2, 4, 9, 7).requires_grad_()
+    weight = drawn(3, bank.taps, 4, seed=1).requires_grad_()
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda one: kept.append(one) or one, lambda one: one):  # type: ignore[func-returns-value]
+        features_of(bank, x, weight)
+    assert [one.shape for one in kept if one.numel() >= x.numel()] == [x.shape]
 
 
 @pytest.mark.parametrize("name", ["paper", "linear"])
@@ -209,6 +244,26 @@ def test_only_training_on_the_processor_takes_them() -> None:
         assert not trains(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not trains(x)
+
+
+class Called(TorchDispatchMode):
+    """Names of the operators that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(function.name().partition(".")[0])
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_network_takes_them_to_train_and_torch_otherwise() -> None:
+    model, x = build_model(made_architecture(), made_tasks(), SHAPE), made_inputs(torch.float32)
+    for training, expected in ((True, True), (False, False)):
+        with Called() as called, torch.set_grad_enabled(training):
+            model.train(training)(x)
+        assert ("aten::convolution" in called.names) != expected
 
 
 def test_transforms_see_the_operations_of_torch() -> None:
