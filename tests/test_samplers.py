@@ -1,5 +1,6 @@
 """Samplers: what they propose, and that a search that was cut off is gone on with alike."""
 
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ from mtl_search.tasks import Classification
 SAMPLERS = ("bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution")
 OBJECTIVES = ("accuracy", "learnable_parameters")
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS)
+FEW = 50
+"""Of so many ``bayesian`` chooses here, where nothing is asked of how good its choice is."""
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +38,13 @@ def small() -> ProposalSpace:
 
 
 def made(space: ProposalSpace, sampler: str, journal: Path | None = None, seed: int = 0) -> Proposals:
-    return Proposals(space, OBJECTIVES, cost_of, sampler, seed, journal)
+    return Proposals(space, OBJECTIVES, cost_of, sampler, seed, journal, pool=FEW)
 
 
 TASKS = (Classification("left", 10), Classification("right", 10))
 
 
+@functools.cache
 def cost_of(architecture: Architecture) -> Cost:
     return estimate(architecture, TASKS, (1, 36, 36))
 
