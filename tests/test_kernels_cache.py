@@ -77,6 +77,7 @@ def test_a_library_is_built_once_and_kept(folder: Path) -> None:
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_a_library_that_was_cut_short_is_built_again(folder: Path) -> None:
     assert built("float").library is not None
     (file,) = folder.iterdir()
