@@ -126,6 +126,7 @@ def test_the_implementation_deploy_follows_weights_that_are_put_in_place_of_othe
     torch.testing.assert_close(found, network(x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_implementation_deploy_can_be_copied_and_saved_after_use() -> None:
     network = build_model(made_architecture(), made_tasks(), SHAPE, implementation="deploy").eval()
     x = made_inputs(torch.float32)
@@ -134,6 +135,7 @@ def test_the_implementation_deploy_can_be_copied_and_saved_after_use() -> None:
         torch.testing.assert_close(again(x), expected)
 
 
+@pytest.mark.slow
 def test_where_the_implementation_deploy_is_used_first_does_not_matter() -> None:
     x = made_inputs(torch.float32)
 
@@ -219,6 +221,7 @@ def test_a_torch_program_is_used_with_torch_alone(run: Run, tmp_path: Path) -> N
         np.testing.assert_allclose(outputs[task].detach().numpy(), output, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_card_says_what_it_was_measured_on_and_how_it_was_made(run: Run) -> None:
     assert run.knee is not None
     number = run.knee.number
@@ -280,6 +283,7 @@ def test_outputs_that_are_no_numbers_are_not_taken_for_equal(run: Run) -> None:
     assert not difference <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_a_dataset_of_ones_own_is_given(run: Run, tmp_path: Path) -> None:
     dataset = prepare(run.experiment)
     assert export(run, dataset=dataset, out=tmp_path).exists()
