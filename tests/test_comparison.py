@@ -330,6 +330,7 @@ def test_a_comparison_from_before_a_setting_existed_goes_on(run: Run) -> None:
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
+@pytest.mark.thin(2)
 def test_one_baseline_alone(experiment: Experiment, tmp_path: Path, split: str) -> None:
     found = train_alone("hard_sharing", experiment, split=split, out=tmp_path / "out")
     assert [(one.split, one.training_samples) for one in found.outcomes] == [(split, {"test": 400, "val": 300}[split])]

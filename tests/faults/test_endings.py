@@ -93,7 +93,7 @@ def test_a_signal_while_resuming_starts_says_how_to_go_on(number: int, undisturb
     assert timeless(load_run(folder)) == before
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_signal_while_resuming_loads_libraries_says_how_to_go_on(undisturbed: Run, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(undisturbed.path, tmp_path / "run"))
     with driver(["resume", str(folder), *HERE, "--trials", str(TRIALS + 1)]) as search:
@@ -105,7 +105,7 @@ def test_a_signal_while_resuming_loads_libraries_says_how_to_go_on(undisturbed: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("seconds", [0.5, 2])
-@pytest.mark.slow
+@pytest.mark.alone
 def test_signals_while_libraries_are_loaded_end_it_at_once(seconds: float, number: int, tmp_path: Path) -> None:
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(tmp_path / "run")]) as search:
         time.sleep(seconds)
