@@ -151,7 +151,7 @@ def states_of(model: MultiTaskNetwork, x: Tensor) -> list[tuple[Tensor | None, T
 @both_routings
 @both_specifics
 @pytest.mark.parametrize("bank", IMAGE_BANKS)
-@pytest.mark.thin(3)
+@pytest.mark.thin(5)
 def test_fused_equals_reference_for_every_bank(bank: str, specific: Specific, routing: Routing) -> None:
     assert_fused_equals_reference(made_architecture(bank, 0.5, 2, specific=specific, routing=routing))
 
@@ -167,7 +167,7 @@ def test_fused_equals_reference_in_single_precision(bank: str, routing: Routing)
 @both_routings
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
 @pytest.mark.parametrize("ratio", [0, 0.25, 0.5, 0.75, 1])
-@pytest.mark.thin(7)
+@pytest.mark.thin(9)
 def test_fused_equals_reference_for_every_ratio_and_depth(
     ratio: float, depth: int, routing: Routing, kind: Kind
 ) -> None:
@@ -178,7 +178,7 @@ def test_fused_equals_reference_for_every_ratio_and_depth(
 @both_specifics
 @both_kinds
 @pytest.mark.parametrize("tasks", [1, 2, 5])
-@pytest.mark.thin(5)
+@pytest.mark.thin(7)
 def test_fused_equals_reference_for_any_number_of_tasks(
     tasks: int, kind: Kind, specific: Specific, routing: Routing
 ) -> None:
@@ -190,13 +190,13 @@ def test_fused_equals_reference_for_any_number_of_tasks(
 @both_kinds
 @pytest.mark.parametrize("bank", ["paper", "dilated_random", "identity", "conv"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.thin(5)
+@pytest.mark.thin(7)
 def test_fused_equals_reference_for_every_stride(stride: int, bank: str, kind: Kind, routing: Routing) -> None:
     assert_fused_equals_reference(made_architecture(bank, 0.5, strides=(stride, stride), kind=kind, routing=routing))
 
 
 @pytest.mark.parametrize("seed", RANDOM)
-@pytest.mark.thin(4)
+@pytest.mark.thin(6)
 def test_fused_equals_reference_for_random_architectures(seed: int) -> None:
     assert_fused_equals_reference(random_architecture(seed), tasks=1 + seed % 3)
 
