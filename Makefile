@@ -1,17 +1,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test help
+.PHONY: demo test test-all help
 
 demo: .venv/installed
 	$(BIN)/mtl-search search quickstart
 
-# Tests that end workers and watch the memory of the machine run alone.
-ALONE := tests/faults tests/test_cluster.py
+# Files beside each other, each on its own core, with threads that do not spin while they wait: the tests of one file
+# share what is made once.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest $(ALONE)
+	$(PYTEST) -m "not slow"
+
+# With those that are slow; then, by themselves, those that other tests would disturb.
+test-all: .venv/installed-dev
+	$(PYTEST) -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 help: .venv/installed
 	COLUMNS=80 $(BIN)/python -c "import sys; from mtl_search.cli.commands import main; sys.argv = ['mtl-search', '--help']; main()" > mtl_search/cli/help.txt

@@ -160,6 +160,7 @@ def test_only_training_batches_are_moved(applied: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.thin(3)
 def test_every_method_trains_on_moved_samples_in_all_its_phases(name: str, applied: list[int]) -> None:
     """All samples that were seen, besides those that a search holds out to choose by."""
     solved = solve(make_method(name, {}), made_problem(augmentation=BOTH))

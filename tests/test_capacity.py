@@ -1,11 +1,11 @@
 """A trial that no machine has room for is refused at once, with what there is."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mtl_search.cli.commands import main
 from mtl_search.comparison import compare as comparison
 from mtl_search.errors import UserError
 from mtl_search.execution.capacity import check_capacity, this_machine
@@ -74,10 +74,14 @@ def test_a_search_in_this_process_reserves_nothing() -> None:
 
 @pytest.mark.skipif(GPUS > 0, reason="this machine has what the experiment asks for")
 @pytest.mark.parametrize("name", ["nyuv2", "cityscapes", "celeba", "resnet18", "pascal_context"])
-def test_what_is_shipped_for_gpus_is_refused_in_one_line(name: str) -> None:
+def test_what_is_shipped_for_gpus_is_refused_in_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = [] if name == "resnet18" else ["--set", "dataset.root=."]
-    command = [sys.executable, "-m", "mtl_search.cli.launch", "check", name, *data]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.endswith("this machine has none: `--set search.gpus=0` trains on processors.\n")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["mtl-search", "check", name, *data])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert shown.endswith("this machine has none: `--set search.gpus=0` trains on processors.\n")
+    assert shown.count("\n") == 1

@@ -49,6 +49,7 @@ def assert_same_end(first: Report, second: Report) -> None:
 
 
 @pytest.mark.parametrize("balancing", BALANCINGS.names())
+@pytest.mark.thin(3)
 def test_a_training_goes_on_bit_for_bit(balancing: str, dataset: Dataset, tmp_path: Path) -> None:
     """With every balancing, each of which remembers something else; from every epoch, through a file."""
     settings = BalancingSettings(name=balancing, **OPTIONS.get(balancing, {}))
@@ -64,6 +65,7 @@ def test_a_training_goes_on_bit_for_bit(balancing: str, dataset: Dataset, tmp_pa
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "step", "poly", "constant"])
+@pytest.mark.thin(3)
 def test_the_schedule_goes_on(schedule: str, dataset: Dataset) -> None:
     training = Training(epochs=EPOCHS, batch_size=50, schedule=schedule)  # type: ignore[arg-type]
     whole = trained(dataset, training, EvaluationOptions(checkpoints=True))

@@ -21,6 +21,8 @@ from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.settings import Training
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 9
 
 

@@ -211,6 +211,7 @@ def test_more_seeds_and_baselines_are_added_to_what_is_there(run: Run) -> None:
     assert [len(found.of(entrant)) for entrant in found.entrants] == [1, 2, 2]
 
 
+@pytest.mark.slow
 def test_one_who_starts_from_single_task_weights_gets_those_of_its_seed(run: Run) -> None:
     """On two workers: it has to wait for them."""
     found = compare(run, baselines=["interrogate", "single_task"], picks=[], seeds=2, workers=2, evaluate=succeed)
@@ -329,6 +330,7 @@ def test_a_comparison_from_before_a_setting_existed_goes_on(run: Run) -> None:
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
+@pytest.mark.thin(2)
 def test_one_baseline_alone(experiment: Experiment, tmp_path: Path, split: str) -> None:
     found = train_alone("hard_sharing", experiment, split=split, out=tmp_path / "out")
     assert [(one.split, one.training_samples) for one in found.outcomes] == [(split, {"test": 400, "val": 300}[split])]

@@ -235,6 +235,7 @@ def test_tables_of_older_versions_get_their_delta_m_by_seed(run: Run) -> None:
 
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("correlation", [0.0, 0.5])
+@pytest.mark.thin(2)
 def test_intervals_of_delta_m_hold_the_true_gain_in_95_of_100_cases(seeds: int, correlation: float) -> None:
     """The spread of single task is in them; 3000 made comparisons tell the share to 0.4 points."""
     generator, held = np.random.default_rng(0), 0

@@ -237,6 +237,7 @@ def test_macs_are_those_of_the_passes() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.thin(3)
 def test_opposed_tasks_end_apart_at_once(seed: int) -> None:
     """The first module has one channel, which cannot serve both."""
     paths, log = found_by(made_problem("opposed", seed, widths=(1, 4), epochs=9), alpha_rate=0.02)
@@ -246,12 +247,14 @@ def test_opposed_tasks_end_apart_at_once(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.thin(3)
 def test_equal_tasks_end_fully_shared(seed: int) -> None:
     paths, log = found_by(made_problem("equal", seed, widths=(1, 4), epochs=9), alpha_rate=0.02)
     assert paths == [(0, 0), (0, 0)]
     assert all(rate == 0 for epoch in log.conflicts for rate in epoch.values())
 
 
+@pytest.mark.slow
 def test_equal_tasks_end_fully_shared_however_long_the_search() -> None:
     """Alpha alone drifts: with this seed it would have the tasks leave."""
     problem = made_problem("equal", seed=1, widths=(1, 4), epochs=27)

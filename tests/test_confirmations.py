@@ -69,6 +69,7 @@ def test_a_pick_says_how_sure_it_is(run: Run) -> None:
 
 
 @pytest.mark.parametrize("trainings", [3, TRIALS - 4, TRIALS - 3, TRIALS - 1])
+@pytest.mark.thin(4)
 def test_a_search_that_is_cut_off_confirms_the_same(trainings: int, run: Run, problem: Problem, tmp_path: Path) -> None:
     begun: list[tuple[str, int]] = []
 

@@ -60,6 +60,7 @@ def assert_equal(network: nn.Module, plain: nn.Module, x: torch.Tensor, toleranc
 
 
 @pytest.mark.parametrize("bank", IMAGE_BANKS)
+@pytest.mark.thin(4)
 def test_a_bank_of_linear_primitives_is_one_convolution(bank: str) -> None:
     network = generic_model(made_architecture(bank, 0.5), made_tasks()).eval()
     plain = deployed(network, SHAPE)
@@ -71,6 +72,7 @@ def test_a_bank_of_linear_primitives_is_one_convolution(bank: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
+@pytest.mark.thin(4)
 def test_the_plain_network_of_any_architecture_computes_the_same(seed: int) -> None:
     network = generic_model(random_architecture(seed), made_tasks(1 + seed % 4)).eval()
     assert_equal(network, deployed(network, SHAPE), made_inputs())
@@ -124,6 +126,7 @@ def test_the_implementation_deploy_follows_weights_that_are_put_in_place_of_othe
     torch.testing.assert_close(found, network(x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_implementation_deploy_can_be_copied_and_saved_after_use() -> None:
     network = build_model(made_architecture(), made_tasks(), SHAPE, implementation="deploy").eval()
     x = made_inputs(torch.float32)
@@ -132,6 +135,7 @@ def test_the_implementation_deploy_can_be_copied_and_saved_after_use() -> None:
         torch.testing.assert_close(again(x), expected)
 
 
+@pytest.mark.slow
 def test_where_the_implementation_deploy_is_used_first_does_not_matter() -> None:
     x = made_inputs(torch.float32)
 
@@ -148,6 +152,7 @@ def test_where_the_implementation_deploy_is_used_first_does_not_matter() -> None
 
 @pytest.mark.parametrize("kind", ["plain", "residual"])
 @pytest.mark.parametrize("name", OWN_METHODS)
+@pytest.mark.thin(5)
 def test_every_method_is_rebuilt_and_deployed(name: str, kind: str) -> None:
     problem = made_problem(kind=kind, epochs=1)  # type: ignore[arg-type]
     method = make_method(name, {})
@@ -183,6 +188,7 @@ def expected_of(run: Run, which: str | int | None) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("which", [None, *BASELINES])
+@pytest.mark.thin(4)
 def test_an_onnx_file_is_used_with_onnxruntime_and_numpy_alone(run: Run, which: str | None, tmp_path: Path) -> None:
     path = export(run, which, out=tmp_path)
     np.save(tmp_path / "inputs.npy", samples_of(run).numpy())
@@ -215,6 +221,7 @@ def test_a_torch_program_is_used_with_torch_alone(run: Run, tmp_path: Path) -> N
         np.testing.assert_allclose(outputs[task].detach().numpy(), output, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_card_says_what_it_was_measured_on_and_how_it_was_made(run: Run) -> None:
     assert run.knee is not None
     number = run.knee.number
@@ -276,12 +283,14 @@ def test_outputs_that_are_no_numbers_are_not_taken_for_equal(run: Run) -> None:
     assert not difference <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_a_dataset_of_ones_own_is_given(run: Run, tmp_path: Path) -> None:
     dataset = prepare(run.experiment)
     assert export(run, dataset=dataset, out=tmp_path).exists()
 
 
 @pytest.mark.parametrize("names", [("image", "image_1"), ("keys", "a b.c"), ("a_b", "a b"), ("x/y\nz", "ähre")])
+@pytest.mark.thin(4)
 def test_outputs_of_an_onnx_file_have_names_of_their_own(run: Run, tmp_path: Path, names: tuple[str, str]) -> None:
     """Batches of none, one and seven samples, too."""
     dataset = prepare(run.experiment)
@@ -310,6 +319,7 @@ def made_task(task: Task, name: str) -> Task:
 
 
 @pytest.mark.parametrize("names", [("mean", "conv2d"), ("folded0", "relu"), ("linear", "linear_0")])
+@pytest.mark.thin(3)
 def test_tasks_may_be_named_as_what_is_inside_of_an_onnx_file(run: Run, tmp_path: Path, names: tuple[str, str]) -> None:
     dataset = prepare(run.experiment)
     tasks = [dataclasses.replace(task, name=name) for task, name in zip(dataset.tasks, names, strict=True)]

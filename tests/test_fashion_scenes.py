@@ -188,6 +188,7 @@ def test_missing_scikit_image_is_named_with_its_command(root: str, monkeypatch: 
         small(root)
 
 
+@pytest.mark.slow
 def test_every_task_is_learned_from_the_images(root: str) -> None:
     """Better than the best constant prediction, within seconds."""
     dataset = small(root, side=16, train=400, val=60)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from made_comparisons import made_comparison
 from made_runs import made_experiment, made_run
+from mtl_search.cli.commands import main
 from mtl_search.comparison.compare import compare, train_alone
 from mtl_search.comparison.results import load_comparison
 from mtl_search.errors import RunFolderError
@@ -194,6 +194,7 @@ def put(folder: Path, name: str, kind: str, outside: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.thin(4)
 def test_what_leads_out_of_a_folder_is_refused_by_every_command(
     kind: str, whole: Path, outside: Path, tmp_path: Path
 ) -> None:
@@ -237,22 +238,24 @@ ON_THE_COMMAND_LINE = {
 
 @pytest.mark.parametrize("command", ON_THE_COMMAND_LINE)
 def test_the_command_line_says_what_leads_out_of_a_folder(
-    command: str, whole: Path, outside: Path, tmp_path: Path
+    command: str,
+    whole: Path,
+    outside: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     name, kind, arguments = ON_THE_COMMAND_LINE[command]
     folder = Path(shutil.copytree(whole, tmp_path / "run"))
     before = state_of(outside)
     put(folder, name, kind, outside)
-    done = subprocess.run(
-        [sys.executable, "-m", "mtl_search.cli", *(one.format(run=folder) for one in arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith(f"error: {folder / name}: is a")
-    assert len(done.stderr.splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", ["mtl-search", *(one.format(run=folder) for one in arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2, shown
+    assert shown.startswith(f"error: {folder / name}: is a")
+    assert len(shown.splitlines()) == 1
     assert state_of(outside) == before
 
 

@@ -223,6 +223,7 @@ def test_from_files_to_a_reported_result(
     assert (root.parent / "out/pareto.html").exists()
 
 
+@pytest.mark.slow
 def test_from_maps_to_a_reported_result(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kind of map, and a class for the whole image."""
     monkeypatch.chdir(root.parent)

@@ -106,6 +106,7 @@ def macs_by_formula(backbone: Backbone, gates: Gates, tasks: Sequence[Any]) -> i
 
 @backbones
 @counts
+@pytest.mark.thin(3)
 def test_all_gates_closed_is_hard_sharing(kind: Kind, stem: int, count: int) -> None:
     backbone = short_backbone(kind, stem)
     model = gated(backbone, count, share=0)
@@ -123,6 +124,7 @@ def test_all_gates_closed_is_hard_sharing(kind: Kind, stem: int, count: int) -> 
 
 @backbones
 @counts
+@pytest.mark.thin(3)
 def test_all_gates_open_is_one_network_per_task(kind: Kind, stem: int, count: int) -> None:
     backbone = short_backbone(kind, stem)
     model = gated(backbone, count, share=1)
@@ -139,6 +141,7 @@ def test_all_gates_open_is_one_network_per_task(kind: Kind, stem: int, count: in
 @backbones
 @counts
 @pytest.mark.parametrize("share", [0.15, 0.5, 0.85, "by place"])
+@pytest.mark.thin(5)
 def test_pruned_is_masked(kind: Kind, stem: int, count: int, share: float | str) -> None:
     backbone = short_backbone(kind, stem)
     chances = [0, 1, 0.5, 0.5, 1][-(3 + bool(stem)) :] if isinstance(share, str) else share
@@ -295,6 +298,7 @@ def test_it_trains_single_task_networks_first_where_none_are_given(problem: Meth
 
 
 @pytest.mark.parametrize(("epochs", "part", "first"), [(4, 0.5, 2), (5, 0.5, 2), (4, 0.9, 3), (2, 0.1, 1)])
+@pytest.mark.thin(3)
 def test_phases_may_share_one_budget(problem: MethodContext, epochs: int, part: float, first: int) -> None:
     problem = replace(problem.with_training(epochs=epochs), given={"unused": torch.zeros(1)})
     solved, alone = solve(Interrogate(initialisation=part), problem), solve(SingleTask(), problem)

@@ -162,5 +162,6 @@ def test_a_step_gets_no_cleared_memory_after_the_first() -> None:
     assert int(shown_by(STEP_AFTER_STEP)) < 32, "pages, where each tensor has 16384 small or 32 large ones"
 
 
+@pytest.mark.slow
 def test_where_memory_is_short_what_is_kept_is_given_up_before_it_is_said() -> None:
     assert "there is no memory left for a tensor of 4,294,967,296 bytes" in shown_by(SHORT_OF_MEMORY)

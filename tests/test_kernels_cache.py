@@ -77,6 +77,7 @@ def test_a_library_is_built_once_and_kept(folder: Path) -> None:
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_a_library_that_was_cut_short_is_built_again(folder: Path) -> None:
     assert built("float").library is not None
     (file,) = folder.iterdir()
@@ -91,6 +92,7 @@ def test_a_library_that_was_cut_short_is_built_again(folder: Path) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("place", ["relative/cache", "/dev/null", "/proc/no-such"])
+@pytest.mark.thin(3)
 def test_where_nothing_can_be_kept_it_is_said_once(
     place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

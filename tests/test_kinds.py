@@ -264,6 +264,7 @@ def f_score(right: Array, said: Array, beta_squared: float) -> float:
 
 @random_cases
 @pytest.mark.parametrize(("kind", "beta_squared"), [("edges", 1.0), ("saliency", 0.3)])
+@pytest.mark.thin(4)
 def test_maps_at_their_best_threshold(kind: str, beta_squared: float, seed: int, missing: float) -> None:
     task, targets, outputs = case(kind, seed, missing)
     there = targets >= 0

@@ -95,6 +95,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+@pytest.mark.slow
 def test_data_four_times_the_memory_limit_is_trained_on_within_it(folder: Path) -> None:
     command = [sys.executable, "-c", TRAIN, str(folder), str(LIMIT)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -1,6 +1,7 @@
 """The package is built in layers: imports never point up, and each heavy library has one home."""
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -94,12 +95,14 @@ def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
 def ours(name: str) -> set[str]:
     """The modules of the package that a module imports, wherever in its text."""
     names = {full.removeprefix("mtl_search.") for full in imported(ast.walk(MODULES[name])) if "mtl_search." in full}
     return names & set(MODULES)
 
 
+@functools.cache
 def libraries(name: str) -> set[str]:
     """Names of libraries, and of their modules."""
     names = [full.split(".") for full in imported(ast.walk(MODULES[name]))]

@@ -34,6 +34,7 @@ def pages_cleared(keep: str) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the setting is one of the C library of Linux")
+@pytest.mark.slow
 def test_large_tensors_take_the_memory_of_those_before() -> None:
     assert pages_cleared("keep") < PAGES_OF_A_TENSOR / 10
     assert pages_cleared("give back") >= STEPS * PAGES_OF_A_TENSOR, "what it saves"
@@ -60,6 +61,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif("[madvise]" not in large_pages(), reason="large pages are not there for the asking")
+@pytest.mark.slow
 def test_features_that_are_not_kept_are_written_to_large_pages() -> None:
     shown = subprocess.run([sys.executable, "-c", FEATURES], capture_output=True, text=True, check=True)
     assert int(shown.stdout) < 8 * 31 * 2**20 / 4096 / 10
@@ -76,6 +78,7 @@ print(free, available_bytes())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process takes is told by Linux")
 @pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
+@pytest.mark.thin(2)
 def test_a_limit_of_the_process_leaves_less_memory(limit: str) -> None:
     command = [sys.executable, "-c", LIMITED, limit]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

@@ -247,6 +247,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.slow
 def test_tasks_of_many_kinds_are_searched_compared_reported_and_exported(tmp_path: Path) -> None:
     dataset = Shapes().load()
     experiment = load_experiment("quickstart", [*SETTINGS, "objectives=[place/rmse, learnable_parameters]"])

@@ -74,6 +74,7 @@ def simulation_of(dataset: Dataset) -> Manipulation:
 # --- Demonstrations ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_step_belongs_to_one_task(dataset: Dataset) -> None:
     assert ([task.name for task in dataset.tasks], dataset.input_shape) == ([*MT10], (39,))
     assert [task.headline.name for task in dataset.tasks] == ["r2"] * 10
@@ -145,6 +146,7 @@ def test_who_acts_as_the_experts_succeeds(dataset: Dataset) -> None:
     assert simulation.run(expert(simulation.tasks)) == {f"{name}/success_rate": 1.0 for name in MT10}
 
 
+@pytest.mark.slow
 def test_who_stays_where_he_is_fails(dataset: Dataset) -> None:
     simulation = simulation_of(dataset)
 

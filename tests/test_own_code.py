@@ -198,6 +198,7 @@ def test_a_search_with_own_code_can_be_looked_at_without_it(
     assert not (folder / "RAN").exists()
 
 
+@pytest.mark.slow
 def test_workers_find_code_of_the_current_folder(folder: Path) -> None:
     """In a process of its own, as a user calls it."""
     code = (

@@ -26,6 +26,7 @@ def test_every_way_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("title", EXAMPLES)
+@pytest.mark.thin(3)
 def test_example_runs(
     title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ def drawn(count: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 @pytest.mark.parametrize("count", [24, 60, 120])
+@pytest.mark.thin(2)
 def test_means_are_closer_to_the_truth_than_trainings_and_bars_hold_it(count: int) -> None:
     closer, held = [], []
     for seed in range(10):

@@ -58,6 +58,7 @@ def test_ray_that_does_not_start_says_why() -> None:
 
 
 @pytest.mark.parametrize(("name", "place"), [("gcs_server", "GCS_SERVER_EXECUTABLE"), ("raylet", "RAYLET_EXECUTABLE")])
+@pytest.mark.thin(2)
 def test_a_program_of_ray_that_ends_is_named(
     name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

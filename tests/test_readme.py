@@ -16,6 +16,7 @@ YAML = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("number", range(len(PYTHON)))
+@pytest.mark.thin(3)
 def test_python_block_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(PYTHON[number], f"README block {number}", "exec"), {})

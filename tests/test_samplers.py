@@ -1,5 +1,6 @@
 """Samplers: what they propose, and that a search that was cut off is gone on with alike."""
 
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from mtl_search.tasks import Classification
 SAMPLERS = ("bayesian", "tpe", "nsga2", "nsga3", "random", "qmc", "evolution")
 OBJECTIVES = ("accuracy", "learnable_parameters")
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS)
+FEW = 50
+"""Of so many ``bayesian`` chooses here, where nothing is asked of how good its choice is."""
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +39,13 @@ def small() -> ProposalSpace:
 
 
 def made(space: ProposalSpace, sampler: str, journal: Path | None = None, seed: int = 0) -> Study:
-    return Study(space, OBJECTIVES, cost_of, sampler, seed, journal)
+    return Study(space, OBJECTIVES, cost_of, sampler, seed, journal, pool=FEW)
 
 
 TASKS = (Classification("left", 10), Classification("right", 10))
 
 
+@functools.cache
 def cost_of(architecture: Architecture) -> Cost:
     return estimate(architecture, TASKS, (1, 36, 36))
 
@@ -99,6 +103,7 @@ def test_same_seed_same_proposals(sampler: str, space: ProposalSpace) -> None:
 
 @every_sampler
 @pytest.mark.parametrize("cut", [1, 14, 26])
+@pytest.mark.thin(2)
 def test_a_search_that_was_cut_off_is_gone_on_with_alike(
     sampler: str, cut: int, space: ProposalSpace, tmp_path: Path
 ) -> None:
@@ -153,6 +158,7 @@ def test_a_point_outside_the_space_is_refused(space: ProposalSpace) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "evolution"])
+@pytest.mark.thin(2)
 def test_a_sampler_that_learns_finds_more_than_chance(sampler: str, space: ProposalSpace) -> None:
     """On a truth without noise: more of the best of all that both have tried."""
 
@@ -259,6 +265,7 @@ def test_what_a_sampler_is_told_of_stopped_trials(told: str, state: str, space: 
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
+@pytest.mark.thin(2)
 def test_the_latest_trials_tell_the_generation_that_all_trials_do(
     sampler: str, space: ProposalSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +288,7 @@ def test_the_latest_trials_tell_the_generation_that_all_trials_do(
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("sampler", ["random", "tpe", "bayesian"])
 @pytest.mark.parametrize("ratios", [[1.0, 0.7, 0.4, 0.1], [0.9, 0.8, 0.7], [1.0, 0.5, 0.1]])
+@pytest.mark.thin(2)
 def test_every_option_is_drawn_whatever_the_decimals(sampler: str, ratios: list[float]) -> None:
     space = load_experiment("quickstart", [f"space.shared_ratio={ratios}"]).proposal_space
     found = proposed(made(space, sampler), 25)

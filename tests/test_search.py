@@ -230,6 +230,7 @@ def test_no_suggestion_stays_open(run: Run) -> None:
     assert journal_states(run) == [TrialState.COMPLETE] * 6
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_on_one_worker_and_on_none(dataset: Dataset, tmp_path: Path) -> None:
     changes = [*SMALL, "search.trials=4"]
     here = searched(dataset, tmp_path / "here", changes)
@@ -247,12 +248,14 @@ def test_a_failed_trial_does_not_end_the_search(failure: str, dataset: Dataset, 
 
 
 @pytest.mark.parametrize("failure", ["error", "NaN"])
+@pytest.mark.slow
 def test_a_failed_trial_does_not_end_the_search_on_workers(failure: str, dataset: Dataset, tmp_path: Path) -> None:
     evaluate, reason = FAILURES[failure]
     run = searched(dataset, tmp_path / "run", SIX, workers=2, evaluate=evaluate)
     assert_only_width_one_failed(run, reason)
 
 
+@pytest.mark.slow
 def test_a_dead_worker_does_not_end_the_search(dataset: Dataset, tmp_path: Path) -> None:
     run = searched(dataset, tmp_path / "run", SIX, workers=2, evaluate=die_for_width_one)
     assert_only_width_one_failed(run, "the worker process died 3 times")
@@ -280,6 +283,7 @@ def test_infeasible_architectures_are_not_trained(dataset: Dataset, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["total_parameters", "macs"])
+@pytest.mark.thin(2)
 def test_other_known_costs_are_limited_alike(name: str, dataset: Dataset, tmp_path: Path) -> None:
     everything = searched(dataset, tmp_path / "all", SIX, evaluate=succeed)
     limit = sorted(getattr(trial, name) for trial in everything.trials)[2]
@@ -400,6 +404,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, driver: subprocess.P
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.slow
 def test_an_interrupted_search_leaves_a_readable_folder_and_no_process(tmp_path: Path) -> None:
     folder, mark = tmp_path / "run", uuid.uuid4().hex
     settings = ["--trials", "200", "--workers", "2", "--epochs", "3", "--out", str(folder)]

@@ -41,6 +41,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
     ids=["encoding", "locale"],
 )
+@pytest.mark.thin(2)
 def test_letters_that_a_terminal_lacks_are_replaced(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(TABLE, encoding="utf-8")
     (tmp_path / "e.yaml").write_text(EXPERIMENT, encoding="utf-8")
@@ -49,7 +50,8 @@ def test_letters_that_a_terminal_lacks_are_replaced(environment: dict[str, str],
     assert "1 features: gr??e" in done.stdout
 
 
-@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+@pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "0<&-", "1>&-", "2>&-"])
+@pytest.mark.thin(4)
 def test_closed_streams_are_nobodys(closed: str, tmp_path: Path) -> None:
     assert shell(f"{{}} list primitives {closed}", tmp_path).returncode == 0
     assert shell(f"{{}} status missing {closed}", tmp_path).returncode == 2

@@ -80,6 +80,7 @@ def test_the_loss_falls_with_either_schedule(dataset: Dataset, schedule: str) ->
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # what torch's compiler imports of torch
 @pytest.mark.parametrize("balancing", ["equal", "pcgrad"])  # one backward pass, and one for each task
+@pytest.mark.slow
 def test_a_compiled_training_gives_the_same_network(dataset: Dataset, balancing: str) -> None:
     least = made_architecture("linear", 0.5, widths=(4,), strides=(2,), stem=4, stem_stride=2)
     found = []

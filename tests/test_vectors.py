@@ -68,6 +68,7 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor], toleranc
 
 
 @pytest.mark.parametrize("seed", RANDOM)
+@pytest.mark.thin(3)
 def test_fused_equals_reference_and_every_parameter_learns(seed: int) -> None:
     architecture, shape, tasks = random_vector_architecture(seed), shape_of(seed), made_tasks(1 + seed % 3)
     fused = generic_model(architecture, tasks, shape)
@@ -204,6 +205,7 @@ def made_problem() -> MethodContext:
 
 
 @pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.thin(3)
 def test_every_method_trains_on_rows_and_is_rebuilt(name: str) -> None:
     problem, method = made_problem(), make_method(name, {})
     trained = solve(method, problem).trained

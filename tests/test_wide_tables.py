@@ -46,6 +46,7 @@ print(json.dumps([found.inputs["shape"], found.fixed_parameters, peak, found.inp
 """
 
 
+@pytest.mark.slow
 def test_a_table_of_20000_columns_is_checked_in_less_than_1_gb(tmp_path: Path) -> None:
     names = [f"{'gene' * 15}{number}" for number in range(COLUMNS)]
     rows = [",".join(str((row * 7919 + number * 31) % 1000 / 8) for number in range(COLUMNS)) for row in range(60)]

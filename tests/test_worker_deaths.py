@@ -112,6 +112,7 @@ sys.meta_path.insert(0, Broken())
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+@pytest.mark.slow
 def test_a_trial_says_which_library_its_worker_could_not_load(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(BROKEN_IN_WORKERS)
     small = ["--set", "dataset.train=300", "--set", "dataset.val=50", "--set", "dataset.test=50"]

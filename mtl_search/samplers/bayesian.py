@@ -66,12 +66,19 @@ class Bayesian(OwnSampler):
 
     :param objectives: A measured one (``latency_ms``) is learned like a quality.
     :param limits: Cost -> largest value allowed.
+    :param pool: How many architectures are drawn from a large space to choose from: fewer are faster and choose worse.
     """
 
     def __init__(
-        self, space: ProposalSpace, objectives: Sequence[str], cost_of: CostOf, limits: Mapping[str, float], seed: int
+        self,
+        space: ProposalSpace,
+        objectives: Sequence[str],
+        cost_of: CostOf,
+        limits: Mapping[str, float],
+        seed: int,
+        pool: int = POOL,
     ) -> None:
-        self.space, self.cost_of, self.limits, self.seed = space, cost_of, limits, seed
+        self.space, self.cost_of, self.limits, self.seed, self.pool = space, cost_of, limits, seed, pool
         self.objectives, self.directions = list(objectives), [direction_of(name) for name in objectives]
         self.known = [index for index, name in enumerate(objectives) if hasattr(Cost(), name)]
         self.predicted = [index for index in range(len(objectives)) if index not in self.known]
@@ -215,8 +222,8 @@ class Bayesian(OwnSampler):
 
     def _pool(self) -> list[Known]:
         if self._base is None:
-            whole = self.space.size <= 2 * POOL
-            drawn = self.space.proposals() if whole else map(self._drawn, range(POOL))
+            whole = self.space.size <= 2 * self.pool
+            drawn = self.space.proposals() if whole else map(self._drawn, range(self.pool))
             self._base = list(dict.fromkeys(self._look_up(one) for one in drawn))
         return self._base
 

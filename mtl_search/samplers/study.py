@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mtl_search.internal.layout import ARCHITECTURES, JOURNAL, TRIALS
 from mtl_search.internal.seeds import derived_seed
 from mtl_search.metrics.pareto import direction_of
-from mtl_search.samplers.bayesian import Bayesian
+from mtl_search.samplers.bayesian import POOL, Bayesian
 from mtl_search.samplers.evolution import Evolution
 from mtl_search.samplers.optuna_samplers import optuna_sampler, reseed
 from mtl_search.samplers.questions import rounded, suggest
@@ -48,6 +48,7 @@ class Study:
         infeasible; or its values extrapolated to the full budget. Nothing was best, or as good as any, for every
         sampler in ``benchmarks/search_quality.py``: early epochs say too little of candidates that come close to the
         front, and extrapolating from them misleads.
+    :param pool: How many architectures ``bayesian`` draws from a large space to choose from.
     :raises StorageError: If the journal cannot be written; so do all methods that write.
     """
 
@@ -62,6 +63,7 @@ class Study:
         points: Sequence[Proposal] = (),
         limits: Mapping[str, float] | None = None,
         stopped: Told = "nothing",
+        pool: int = POOL,
     ) -> None:
         self.space, self.seed, self.stopped = space, seed, stopped
         self.points = list(points)
@@ -76,7 +78,7 @@ class Study:
         )
         self.study = self._new_study() if held is None else held
         self.study.sampler = optuna_sampler(sampler, seed)
-        self._own = _own_sampler(sampler, space, objectives, cost_of, limits, seed)
+        self._own = _own_sampler(sampler, space, objectives, cost_of, limits, seed, pool)
         self._open: dict[Proposal, optuna.Trial] = {}
         self._seen: set[Proposal] = set()
 
@@ -267,10 +269,11 @@ def _own_sampler(
     cost_of: CostOf,
     limits: Mapping[str, float] | None,
     seed: int,
+    pool: int,
 ) -> OwnSampler | None:
     """The samplers that are ours; ``None`` for Optuna's."""
     if name == "bayesian":
-        return Bayesian(space, objectives, cost_of, limits or {}, seed)
+        return Bayesian(space, objectives, cost_of, limits or {}, seed, pool)
     if name == "evolution":
         return Evolution(space, [direction_of(objective) for objective in objectives], seed)
     return Sobol(space, seed) if name == "qmc" else None

@@ -181,6 +181,7 @@ def test_what_others_are_made_of_keeps_the_contract() -> None:
 
 
 @pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.thin(4)
 def test_a_broken_rule_is_told_in_one_sentence(case: str) -> None:
     kind, rule = BROKEN[case]
     with pytest.raises(AssertionError, match=rule) as found:

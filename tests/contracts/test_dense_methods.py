@@ -87,6 +87,7 @@ def gated(problem: MethodContext, share: float, seed: int = 0) -> GatedNetwork:
 @every_kind
 @pytest.mark.parametrize("tasks", [MIXED, ALL_MAPS], ids=["mixed", "maps"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
+@pytest.mark.thin(4)
 def test_the_pruned_network_is_the_masked_one(share: float, tasks: Sequence[Task], kind: Kind) -> None:
     model = gated(dense_problem(tasks, kind), share)
     pruned = prune(model)

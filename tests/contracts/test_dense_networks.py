@@ -78,6 +78,7 @@ def test_maps_have_the_size_of_the_input_whatever_it_is(size: tuple[int, int], t
 
 @any_tasks
 @pytest.mark.parametrize("seed", range(10))
+@pytest.mark.thin(2)
 def test_fused_equals_reference(seed: int, tasks: Sequence[Task]) -> None:
     assert_fused_equals_reference(random_architecture(seed), tasks)
 
@@ -85,6 +86,7 @@ def test_fused_equals_reference(seed: int, tasks: Sequence[Task]) -> None:
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("dilation", [2, 3])
 @pytest.mark.parametrize("bank", ["paper", "linear", "dilated_random+random*2+identity", "conv", "sobel"])
+@pytest.mark.thin(3)
 def test_fused_equals_reference_with_dilation(bank: str, dilation: int, stride: int) -> None:
     kind, routing = ("residual", "mixed") if dilation == 3 else ("plain", "strict")
     architecture = made_architecture(
@@ -100,6 +102,7 @@ def test_fused_equals_reference_with_dilation(bank: str, dilation: int, stride: 
 
 @pytest.mark.parametrize("specific", ["nlp", "conv"])
 @pytest.mark.parametrize(("ratios", "depths"), [((0.5, 0.75), 1), ((1, 0.25), 2), ((0, 1), 1), ((0.25, 0.5), (1, 0))])
+@pytest.mark.thin(3)
 def test_bottlenecks(ratios: Sequence[float], depths: Any, specific: Specific) -> None:
     """A ratio of a quarter makes no shared channels of three, but three of the twelve that they are expanded to."""
     routing: Routing = "mixed" if specific == "conv" else "strict"

@@ -106,6 +106,7 @@ def network_of(baseline: Baseline, problem: MethodContext) -> nn.Module:
 
 
 @pytest.mark.parametrize("baseline", load_baselines(["all"]), ids=lambda baseline: baseline.key)
+@pytest.mark.thin(3)
 def test_what_the_networks_of_the_recipes_cost(baseline: Baseline, digits: Dataset) -> None:
     backbone = load_experiment("quickstart").backbone.build()
     problem = MethodContext(backbone, digits, TRAINING, width_multiplier=baseline.width_multiplier)

@@ -151,12 +151,14 @@ def states_of(model: MultiTaskNetwork, x: Tensor) -> list[tuple[Tensor | None, T
 @both_routings
 @both_specifics
 @pytest.mark.parametrize("bank", IMAGE_BANKS)
+@pytest.mark.thin(5)
 def test_fused_equals_reference_for_every_bank(bank: str, specific: Specific, routing: Routing) -> None:
     assert_fused_equals_reference(made_architecture(bank, 0.5, 2, specific=specific, routing=routing))
 
 
 @both_routings
 @pytest.mark.parametrize("bank", IMAGE_BANKS)
+@pytest.mark.thin(5)
 def test_fused_equals_reference_in_single_precision(bank: str, routing: Routing) -> None:
     assert_fused_equals_reference(made_architecture(bank, 0.5, routing=routing), dtype=torch.float32)
 
@@ -165,6 +167,7 @@ def test_fused_equals_reference_in_single_precision(bank: str, routing: Routing)
 @both_routings
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
 @pytest.mark.parametrize("ratio", [0, 0.25, 0.5, 0.75, 1])
+@pytest.mark.thin(9)
 def test_fused_equals_reference_for_every_ratio_and_depth(
     ratio: float, depth: int, routing: Routing, kind: Kind
 ) -> None:
@@ -175,6 +178,7 @@ def test_fused_equals_reference_for_every_ratio_and_depth(
 @both_specifics
 @both_kinds
 @pytest.mark.parametrize("tasks", [1, 2, 5])
+@pytest.mark.thin(7)
 def test_fused_equals_reference_for_any_number_of_tasks(
     tasks: int, kind: Kind, specific: Specific, routing: Routing
 ) -> None:
@@ -186,27 +190,32 @@ def test_fused_equals_reference_for_any_number_of_tasks(
 @both_kinds
 @pytest.mark.parametrize("bank", ["paper", "dilated_random", "identity", "conv"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.thin(7)
 def test_fused_equals_reference_for_every_stride(stride: int, bank: str, kind: Kind, routing: Routing) -> None:
     assert_fused_equals_reference(made_architecture(bank, 0.5, strides=(stride, stride), kind=kind, routing=routing))
 
 
 @pytest.mark.parametrize("seed", RANDOM)
+@pytest.mark.thin(6)
 def test_fused_equals_reference_for_random_architectures(seed: int) -> None:
     assert_fused_equals_reference(random_architecture(seed), tasks=1 + seed % 3)
 
 
 @pytest.mark.parametrize("seed", range(0, 60, 3))
+@pytest.mark.thin(4)
 def test_fused_equals_reference_for_random_architectures_in_single_precision(seed: int) -> None:
     assert_fused_equals_reference(random_architecture(seed), dtype=torch.float32)
 
 
 @pytest.mark.parametrize("seed", RANDOM)
+@pytest.mark.thin(3)
 def test_both_implementations_have_the_same_state(seed: int) -> None:
     architecture, tasks = random_architecture(seed), made_tasks()
     assert_same_state(build_model(architecture, tasks, SHAPE), build_model(architecture, tasks, SHAPE, 0, "reference"))
 
 
 @pytest.mark.parametrize("seed", RANDOM)
+@pytest.mark.thin(3)
 def test_every_parameter_learns(seed: int) -> None:
     assert_every_parameter_learns(random_architecture(seed), tasks=1 + seed % 3)
 
@@ -215,6 +224,7 @@ def test_every_parameter_learns(seed: int) -> None:
 @both_routings
 @pytest.mark.parametrize("depths", [(0, 0, 1), (1, 0, 0), (0, 2, 0), (1, 1, 1)])
 @pytest.mark.parametrize("ratios", [(1, 1, 0.5), (0, 1, 0), (0.5, 0, 1), (0, 0, 0), (1, 0, 0), (0.5, 0, 0)])
+@pytest.mark.thin(5)
 def test_every_parameter_learns_where_branches_begin_and_end(
     ratios: tuple[float, ...], depths: tuple[int, ...], routing: Routing, kind: Kind
 ) -> None:

@@ -140,3 +140,11 @@ def test_responses_by_hand() -> None:
     for name, value in expected.items():
         (response,) = made_bank(name, channels=1).responses(x, 1, slice(None))
         torch.testing.assert_close(response[0, 0, 2, 2], value, atol=1e-5, rtol=1e-5)
+
+
+def test_eight_shifts_move_by_a_pixel_each_in_another_direction() -> None:
+    primitive = PRIMITIVES.get("shift")()
+    assert isinstance(primitive, LinearPrimitive)
+    all_but_the_centre = torch.tensor([[1.0, 1, 1], [1, 0, 1], [1, 1, 1]])
+    for channel in primitive.kernels(8, CHANNELS, seeded()).sum(dim=0).unbind():
+        assert torch.equal(channel, all_but_the_centre)

@@ -61,6 +61,7 @@ def files_of(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.thin(4)
 def test_a_change_is_refused_and_shown(name: str, folder: Path) -> None:
     change, shown_as = CHANGES[name]
     change(folder)
@@ -72,6 +73,7 @@ def test_a_change_is_refused_and_shown(name: str, folder: Path) -> None:
     assert files_of(folder) == before
 
 
+@pytest.mark.slow
 def test_a_changed_source_is_refused_and_can_be_allowed(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(PACKAGE / "mtl_search", tmp_path / "mtl_search", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(PACKAGE / "search_spaces", tmp_path / "search_spaces")
@@ -89,6 +91,7 @@ def test_a_changed_source_is_refused_and_can_be_allowed(folder: Path, tmp_path: 
     assert [change.partition(":")[0] for change in noted] == ["the source of mtl_search"]
 
 
+@pytest.mark.slow
 def test_a_comparison_alone_is_no_search(tmp_path: Path) -> None:
     write_run(tmp_path / "run", made_experiment(), [])
     status, shown = made_processes.run(["resume", str(tmp_path / "run")])
@@ -99,6 +102,7 @@ def test_a_comparison_alone_is_no_search(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "message"), [("nothing", "there is no such folder"), ("empty", "it has no experiment")]
 )
+@pytest.mark.slow
 def test_what_is_no_run_cannot_go_on(what: str, message: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     if what == "empty":
@@ -109,6 +113,7 @@ def test_what_is_no_run_cannot_go_on(what: str, message: str, tmp_path: Path) ->
     assert not folder.exists() or not list(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_another_space_is_refused_even_if_changes_are_allowed(folder: Path) -> None:
     edit("experiment.yaml", "width_multiplier: [0.5, 1.0, 1.5]", "width_multiplier: [0.5]")(folder)
     before = files_of(folder)

@@ -34,6 +34,7 @@ def resumed(folder: Path, *options: str) -> tuple[int, str]:
     return made_processes.run(["resume", str(folder), *HERE, *options])
 
 
+@pytest.mark.slow
 def test_the_undisturbed_search_stops_some_trials_and_completes_others(undisturbed: Run) -> None:
     assert_whole(undisturbed)
     assert {trial.state for trial in undisturbed.trials} == {State.COMPLETE, State.STOPPED}
@@ -41,6 +42,7 @@ def test_the_undisturbed_search_stops_some_trials_and_completes_others(undisturb
 
 
 @either_signal
+@pytest.mark.slow
 def test_a_signal_leaves_a_whole_folder_and_says_how_to_go_on(number: int, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(folder)]) as search:
@@ -65,6 +67,7 @@ def wait_until_ray_starts(search: Driver) -> None:
 
 
 @either_signal
+@pytest.mark.slow
 def test_a_signal_while_ray_starts_leaves_nothing(number: int, tmp_path: Path) -> None:
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(tmp_path / "run")]) as search:
         wait_until_ray_starts(search)
@@ -77,6 +80,7 @@ def test_a_signal_while_ray_starts_leaves_nothing(number: int, tmp_path: Path) -
 
 
 @either_signal
+@pytest.mark.slow
 def test_a_signal_while_resuming_starts_says_how_to_go_on(number: int, undisturbed: Run, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(undisturbed.path, tmp_path / "run"))
     before = timeless(load_run(folder))
@@ -89,6 +93,7 @@ def test_a_signal_while_resuming_starts_says_how_to_go_on(number: int, undisturb
     assert timeless(load_run(folder)) == before
 
 
+@pytest.mark.alone
 def test_a_signal_while_resuming_loads_libraries_says_how_to_go_on(undisturbed: Run, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(undisturbed.path, tmp_path / "run"))
     with driver(["resume", str(folder), *HERE, "--trials", str(TRIALS + 1)]) as search:
@@ -100,6 +105,7 @@ def test_a_signal_while_resuming_loads_libraries_says_how_to_go_on(undisturbed: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("seconds", [0.5, 2])
+@pytest.mark.alone
 def test_signals_while_libraries_are_loaded_end_it_at_once(seconds: float, number: int, tmp_path: Path) -> None:
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(tmp_path / "run")]) as search:
         time.sleep(seconds)
@@ -111,6 +117,7 @@ def test_signals_while_libraries_are_loaded_end_it_at_once(seconds: float, numbe
 
 
 @pytest.mark.parametrize("program", ["gcs_server", "raylet/raylet"])
+@pytest.mark.slow
 def test_a_cluster_that_is_lost_ends_it_with_one_message(program: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(folder)]) as search:
@@ -129,6 +136,7 @@ def test_a_cluster_that_is_lost_ends_it_with_one_message(program: str, tmp_path:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4, 7])
+@pytest.mark.thin(4)
 def test_a_killed_driver_loses_nothing(rows: int, undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *HERE, "--out", str(folder)]) as search:
@@ -153,6 +161,7 @@ def test_a_killed_driver_on_ray_loses_nothing(undisturbed: Run, tmp_path: Path) 
     assert_same_as(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_an_epoch_at_most(undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(folder)]) as search:
@@ -166,6 +175,7 @@ def test_a_killed_worker_costs_an_epoch_at_most(undisturbed: Run, tmp_path: Path
     assert_epochs_trained_twice(folder, most=2)
 
 
+@pytest.mark.slow
 def test_resuming_a_search_that_is_done_changes_nothing(undisturbed: Run) -> None:
     before = (undisturbed.path / "trials.csv").read_text()
     status, shown = resumed(undisturbed.path)
@@ -173,6 +183,7 @@ def test_resuming_a_search_that_is_done_changes_nothing(undisturbed: Run) -> Non
     assert (undisturbed.path / "trials.csv").read_text() == before
 
 
+@pytest.mark.slow
 def test_half_written_lines_are_no_rows(undisturbed: Run, tmp_path: Path) -> None:
     """What a machine leaves that dies while it writes."""
     folder = tmp_path / "run"
@@ -191,6 +202,7 @@ def test_half_written_lines_are_no_rows(undisturbed: Run, tmp_path: Path) -> Non
     assert_same_as(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_the_number_of_trials_may_grow(tmp_path: Path) -> None:
     folder, larger = tmp_path / "run", tmp_path / "larger"
     assert made_processes.run([*SEARCH, *HERE, "--out", str(larger)])[0] == 0
@@ -203,6 +215,7 @@ def test_the_number_of_trials_may_grow(tmp_path: Path) -> None:
     assert f"`--trials` must be at least the {TRIALS} that were asked for, but got 2" in shown
 
 
+@pytest.mark.slow
 def test_the_time_ends_a_search_which_goes_on_with_more(undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     status, shown = made_processes.run([*SEARCH, *HERE, "--hours", "0.0006", "--out", str(folder)])
@@ -213,6 +226,7 @@ def test_the_time_ends_a_search_which_goes_on_with_more(undisturbed: Run, tmp_pa
     assert_same_as(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_a_target_ends_a_search(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     target = "--set=search.target={metric: accuracy, value: 0.01}"
@@ -222,6 +236,7 @@ def test_a_target_ends_a_search(tmp_path: Path) -> None:
     assert len(load_run(folder).trials) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_share_a_folder(undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *HERE, "--out", str(folder)]) as search:

@@ -102,16 +102,19 @@ def assert_only_a_third_failed(run: Run, reason: str) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.slow
 def test_memory_that_the_system_refuses_is_a_failure(workers: int, dataset: Dataset, tmp_path: Path) -> None:
     run = searched(dataset, tmp_path / "run", allocate_beyond_a_limit, workers, trials=8)
     assert_only_a_third_failed(run, "you tried to allocate 68719476736 bytes")
 
 
+@pytest.mark.slow
 def test_memory_that_a_gpu_lacks_is_a_failure(dataset: Dataset, tmp_path: Path) -> None:
     run = searched(dataset, tmp_path / "run", run_out_of_cuda_memory, workers=0, trials=8)
     assert_only_a_third_failed(run, "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.")
 
 
+@pytest.mark.alone
 def test_a_worker_that_ray_ends_for_its_memory_is_a_failure(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +132,7 @@ def test_a_worker_that_ray_ends_for_its_memory_is_a_failure(
     assert_only_a_third_failed(run, "out of memory")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_a_failure(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     wild = ["--set", "training.learning_rate=1e6", "--set", "training.weight_decay=1e6", "--trials", "3"]
@@ -142,6 +146,7 @@ def test_a_loss_that_is_not_finite_is_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.thin(2)
 def test_trials_that_all_fail_alike_end_the_search(workers: int, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(AllFailedError, match="all of the first 5 trials failed alike: FileNotFoundError: no such"):
         searched(dataset, tmp_path / "run", fail_always, workers, trials=50)

@@ -38,6 +38,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_search_and_loses_nothing(undisturbed: Run, small_disk: Path) -> None:
     folder = small_disk / "run"
     with driver([*SEARCH, "--workers", "0", "--out", str(folder)]) as search:
@@ -58,6 +59,7 @@ def test_a_full_disk_ends_the_search_and_loses_nothing(undisturbed: Run, small_d
     assert_same_as(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_a_file_system_that_is_read_only_is_refused(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "ro,size=1m") as place:
         status, shown = made_processes.run([*SEARCH, "--workers", "0", "--out", str(place / "run")])
@@ -66,6 +68,7 @@ def test_a_file_system_that_is_read_only_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unwritable for root")
+@pytest.mark.slow
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     status, shown = made_processes.run([*SEARCH, "--workers", "0", "--out", str(tmp_path / "closed" / "run")])
@@ -73,6 +76,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     assert "cannot be written: Permission denied" in shown
 
 
+@pytest.mark.slow
 def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     status, shown = made_processes.run([*SEARCH, "--workers", "0", "--out", str(tmp_path / "file" / "run")])
