@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from made_runs import ended, made_experiment, made_trials, write_run
+from made_runs import ended, made_experiment, made_trial, made_trials, write_run
+from mtl_search import write_report
 from mtl_search.cli.commands import show
 from mtl_search.cli.printing import print_run
 from mtl_search.comparison.picks import Picks
@@ -129,6 +130,28 @@ def test_a_comparison_keeps_why(tmp_path: Path) -> None:
     assert picks.chosen == {1: ["best"], 0: ["matched:tiny"]}
     assert picks.reasons(1) == {"best": "the best of the front of 2, which has no knee"}
     assert picks.reasons(0) == {"matched:tiny": "the best of the front of 2 with at most 22,000 parameters"}
+
+
+def test_what_hard_sharing_reached_is_said_where_it_was_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = made_experiment(["space.bank=[conv, linear]"])
+    points = [
+        {"bank": "linear"},
+        {"bank": "conv", "width_multiplier": 0.5},
+        {"bank": "conv", "width_multiplier": 1.5},
+        {"bank": "conv", "shared_ratio": 0.5, "branch_depth": 1},
+    ]
+    made = [made_trial(number, experiment.search_space.point(point)) for number, point in enumerate(points)]
+    trials = [replace(one, accuracy=0.9 + 0.01 * number, learnable_parameters=7000) for number, one in enumerate(made)]
+    told = "trial 2, 92.0 % accuracy, 7,000 parameters"
+    for wanted, those in ((told, trials), (None, [trials[0], replace(trials[3], number=1)])):
+        run = write_run(tmp_path / str(len(those)), experiment, those)
+        print_run(run)
+        said = [line for line in capsys.readouterr().out.splitlines() if "hard sharing" in line]
+        assert [line.rpartition("convolutions: ")[2] for line in said] == ([] if wanted is None else [wanted])
+        on_page = write_report(run).read_text(encoding="utf-8")
+        assert ("was tried, too: trial 2 reaches 92.0" in on_page) == (wanted is not None)
 
 
 def test_wrong_names_are_refused(tmp_path: Path) -> None:
