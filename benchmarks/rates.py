@@ -1,17 +1,19 @@
 """The learning rate of an experiment: found on validation data, for shared networks and single ones alike.
 
-Hard sharing, single-task networks and the fixed ETR-NLP network are each trained at every rate with every seed on the
-training samples, and scored on the validation samples; the test split is not read. Prints their mean qualities, and the
-rate at which the mean over the three is best. What is done stands in a file, a line each, so that the same command goes
-on where it stopped.
+Hard sharing, single-task networks, the fixed ETR-NLP network and picks of runs are each trained at every rate with
+every seed on the training samples, and scored on the validation samples; the test split is not read. Prints their mean
+qualities, the rate at which the mean over all is best, and what every other rate changes, seed by seed, with an
+interval. What is done stands in a file, a line each, so that the same command goes on where it stopped.
 
-    python benchmarks/rates.py EXPERIMENT [--out FILE] [--factors 1,4,8] [--seeds 2] [--set training.epochs=3]...
+    python benchmarks/rates.py EXPERIMENT [--out FILE] [--factors 0.5,1,2] [--seeds 3] [--pick RUN:7]
+                               [--set training.epochs=3]...
 """
 
 import argparse
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ import torch
 
 from mtl_search import load_experiment
 from mtl_search.datasets import Dataset
-from mtl_search.evaluation import Entrant, evaluate_by_epoch, mean_quality
+from mtl_search.evaluation import Entrant, entrant_of, evaluate_by_epoch, mean_quality
 from mtl_search.methods import make_method
+from mtl_search.metrics.intervals import paired_difference
+from mtl_search.runs.folder import load_run
+from mtl_search.runs.picks import pick
 from mtl_search.searching.run import prepare
 from mtl_search.spaces.experiment import Experiment
 
@@ -48,11 +53,18 @@ class Trainings:
         for line in self.done:
             if asked.items() <= line.items():
                 return float(line["quality"])
-        entrant = Entrant(make_method(method, {}), self.experiment.backbone.build(), training={"learning_rate": rate})
+        entrant = replace(self._entrant(method), training={"learning_rate": rate})
         *_, last = evaluate_by_epoch(entrant, self.data, self.experiment.training, seed)
         quality = mean_quality(self.data.tasks, last.scores, self.experiment.task_weights)
         self._add({**asked, "quality": quality, "seconds": last.seconds})
         return quality
+
+    def _entrant(self, name: str) -> Entrant:
+        """A method by its name; a pick of a run by the run's folder and what it is."""
+        folder, colon, which = name.rpartition(":")
+        if colon:
+            return entrant_of(pick(load_run(folder), which).trial.architecture)
+        return Entrant(make_method(name, {}), self.experiment.backbone.build())
 
     def _add(self, line: Line) -> None:
         with self.path.open("a", encoding="utf-8") as file:
@@ -61,16 +73,34 @@ class Trainings:
         print(json.dumps(line), flush=True)
 
 
-def table(trainings: Trainings, rates: Sequence[float], seeds: int) -> dict[str, list[float]]:
-    """Method -> its mean quality at each rate; trained seed by seed, so that a first answer comes early."""
+Table = dict[str, dict[float, list[float]]]
+"""Name -> rate -> quality with each seed."""
+
+
+def table(trainings: Trainings, names: Sequence[str], rates: Sequence[float], seeds: int) -> Table:
+    """What came out; trained seed by seed, so that a first answer comes early."""
     for seed in range(seeds):
-        for method in METHODS:
+        for name in names:
             for rate in rates:
-                trainings.quality(method, rate, seed)
+                trainings.quality(name, rate, seed)
     return {
-        method: [statistics.fmean(trainings.quality(method, rate, seed) for seed in range(seeds)) for rate in rates]
-        for method in METHODS
+        name: {rate: [trainings.quality(name, rate, seed) for seed in range(seeds)] for rate in rates} for name in names
     }
+
+
+def print_table(found: Table, rates: Sequence[float]) -> None:
+    """Means in percent, and what each rate changes to the best one, in points."""
+    print(f"{'rate':36}" + "".join(f"{rate:>10g}" for rate in rates))
+    means = {name: {rate: statistics.fmean(of_rate[rate]) for rate in rates} for name, of_rate in found.items()}
+    for name, of_rate in means.items():
+        print(f"{name:36}" + "".join(f"{100 * of_rate[rate]:10.2f}" for rate in rates))
+    best = max(rates, key=lambda rate: statistics.fmean(of_rate[rate] for of_rate in means.values()))
+    print(f"best for the mean of all: {best:g}")
+    for name, qualities in found.items():
+        for rate in rates:
+            points = paired_difference(qualities[rate], qualities[best]).scaled(100)
+            ends = "" if points.low is None else f" ({points.low:+.2f} to {points.high:+.2f})"
+            print(f"{name} at {rate:g} minus at {best:g}: {points.mean:+.2f} points{ends}")
 
 
 def main() -> None:
@@ -79,19 +109,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("rates.jsonl"))
     parser.add_argument("--factors", default=FACTORS)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--pick", action="append", default=[], metavar="RUN:ID")
     parser.add_argument("--set", action="append", default=[], dest="changes")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     experiment = load_experiment(asked.experiment, asked.changes)
     own = experiment.training.learning_rate
     rates = [float(f"{own * float(factor):.3g}") for factor in asked.factors.split(",")]
-    found = table(Trainings(experiment, asked.out), rates, asked.seeds)
+    names = [*asked.methods.split(","), *asked.pick]
+    found = table(Trainings(experiment, asked.out), names, rates, asked.seeds)
     print(f"\n{experiment.name}, validation quality in percent, mean of {asked.seeds} seeds")
-    print(f"{'rate':16}" + "".join(f"{rate:>10g}" for rate in rates))
-    for method, qualities in found.items():
-        print(f"{method:16}" + "".join(f"{100 * quality:10.2f}" for quality in qualities))
-    means = [statistics.fmean(column) for column in zip(*found.values(), strict=True)]
-    print(f"best for the mean of the three: {rates[means.index(max(means))]:g}")
+    print_table(found, rates)
 
 
 if __name__ == "__main__":
