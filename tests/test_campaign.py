@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from made_runs import made_experiment
 from mtl_search import cost
 from mtl_search.cost import estimate
 from mtl_search.datasets import Dataset, load_dataset
@@ -18,7 +19,7 @@ from mtl_search.runs.writer import RunWriter
 from mtl_search.samplers.study import Study
 from mtl_search.searching.loop import Campaign
 from mtl_search.searching.progress import Progress
-from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.spaces.experiment import Experiment
 from mtl_search.training.checkpoint import Checkpoint
 
 EPOCHS = 4
@@ -32,7 +33,7 @@ def dataset() -> Dataset:
 @pytest.fixture
 def experiment() -> Experiment:
     settings = (f"training.epochs={EPOCHS}", "search.trials=4", "search.early_stopping={grace: 1, factor: 2}")
-    return load_experiment("quickstart", [*settings, "search.sampler=random"])
+    return made_experiment([*settings, "search.sampler=random"])
 
 
 def campaign_in(folder: Path, experiment: Experiment, dataset: Dataset) -> Campaign:

@@ -12,13 +12,13 @@ import ray
 from ray.cluster_utils import Cluster
 
 from made_faults import assert_whole, trials_ended
+from made_runs import made_experiment
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.evaluation import EvaluationOptions, Report, evaluate_by_epoch
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.settings import Training
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ def dataset() -> Dataset:
 
 def searched(cluster: Cluster, dataset: Dataset, folder: Path) -> Run:
     changes = ["training.epochs=2", f"search.trials={TRIALS}", "search.workers=auto"]
-    experiment = load_experiment("quickstart", ["dataset.train=600", "dataset.val=200", "dataset.test=50", *changes])
+    experiment = made_experiment(["dataset.train=600", "dataset.val=200", "dataset.test=50", *changes])
     return search(experiment, dataset, address=cluster.address, out=folder, evaluate=say_where)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtl_search import load_experiment
+from made_runs import made_experiment
 from mtl_search.cost import estimate
 from mtl_search.searching import cost_range as module
 from mtl_search.searching.cost_range import cost_ends
@@ -17,7 +17,7 @@ COSTS = ("learnable_parameters", "fixed_parameters", "macs")
 
 def test_they_are_found_nearly_from_a_few_architectures() -> None:
     changes = ["space.bank=[paper, linear, orthonormal7]", "space.shared_ratio=[1.0, 0.75, 0.25]"]
-    space = load_experiment("quickstart", [*changes, "space.width_multiplier=[0.5, 1.5]"]).search_space
+    space = made_experiment([*changes, "space.width_multiplier=[0.5, 1.5]"]).search_space
     true, found = cost_ends(space, TASKS, SHAPE, space.size), cost_ends(space, TASKS, SHAPE)
     assert (true.about, found.about) == (False, False)
     for name in COSTS:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from made_faults import assert_whole, timeless
+from made_runs import made_experiment
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import RunFolderError
 from mtl_search.evaluation import EvaluationOptions, Report
@@ -18,7 +19,7 @@ from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.status import status
 from mtl_search.searching.run import resume, search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.settings import Training
 from mtl_search.training.checkpoint import Checkpoint
 
@@ -71,7 +72,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture(scope="module")
 def experiment() -> Experiment:
-    return load_experiment("quickstart", SETTINGS)
+    return made_experiment(SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +205,7 @@ def test_what_can_be_mended_is_mended_the_first_time(
 
 
 def other_architecture(folder: Path, space_changes: list[str]) -> str:
-    return load_experiment("quickstart", space_changes).search_space.sample(5).to_json()
+    return made_experiment(space_changes).search_space.sample(5).to_json()
 
 
 def nested(levels: int) -> bytes:

@@ -26,6 +26,7 @@ from made_networks import (
     random_architecture,
 )
 from made_problems import made_problem, solve
+from made_runs import made_experiment
 from mtl_search import build_model, compare, export, load_run, search
 from mtl_search.errors import UnknownNameError, UserError
 from mtl_search.exporting.formats import TOLERANCE, largest_difference, output_names, write_onnx
@@ -36,7 +37,6 @@ from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.networks.network import MultiTaskNetwork
 from mtl_search.runs.folder import Run
 from mtl_search.searching.run import prepare
-from mtl_search.spaces.experiment import load_experiment
 from mtl_search.tasks import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -168,7 +168,7 @@ def test_every_method_is_rebuilt_and_deployed(name: str, kind: str) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A small search and comparison, with real weights."""
     changes = ["dataset.train=300", "dataset.val=100", "dataset.test=60", "training.batch_size=50"]
-    experiment = load_experiment("quickstart", changes)
+    experiment = made_experiment(changes)
     folder = tmp_path_factory.mktemp("runs") / "small"
     found = search(experiment, trials=3, epochs=1, workers=0, out=folder)
     compare(found, baselines=list(BASELINES), picks=["knee"], seeds=1, workers=0)

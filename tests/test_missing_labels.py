@@ -13,6 +13,7 @@ import torch
 from made_kinds import OPTIONS, SIDE, as_split, dataset_of, made_targets, made_task
 from made_networks import made_architecture, made_tasks, single_threaded
 from made_problems import TRAINING, made_backbone, made_dataset, made_problem, operators_of, solve
+from made_runs import made_experiment
 from mtl_search.comparison.compare import compare
 from mtl_search.datasets import Dataset, DatasetSource, Split, make_dataset
 from mtl_search.errors import DatasetError
@@ -24,7 +25,6 @@ from mtl_search.methods.recon import conflicting_pairs
 from mtl_search.reporting.search_page import write_report
 from mtl_search.runs.folder import load_run
 from mtl_search.searching.run import search
-from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.tasks import Binary, Classification, MultiLabel, Regression, Segmentation, Task, TaskGroups
 from mtl_search.training.batches import DeviceSplit
@@ -250,7 +250,7 @@ SETTINGS = (
 @pytest.mark.slow
 def test_tasks_of_many_kinds_are_searched_compared_reported_and_exported(tmp_path: Path) -> None:
     dataset = Shapes().load()
-    experiment = load_experiment("quickstart", [*SETTINGS, "objectives=[place/rmse, learnable_parameters]"])
+    experiment = made_experiment([*SETTINGS, "objectives=[place/rmse, learnable_parameters]"])
     run = search(experiment, replace(dataset, name="test_missing_labels:Shapes"), out=tmp_path / "run")
     names = ["class/accuracy", "flag/accuracy", "labels/accuracy", "place/rmse"]
     for trial in run.complete:

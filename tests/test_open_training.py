@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from made_runs import made_experiment
 from mtl_search.comparison.compare import compare
 from mtl_search.cost import Cost, estimate
 from mtl_search.datasets import Dataset, load_dataset
@@ -16,7 +17,7 @@ from mtl_search.runs.folder import Run, load_run
 from mtl_search.samplers.study import Study
 from mtl_search.searching.run import resume, search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment, load_experiment, parse_experiment
+from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.spaces.proposal import Proposal, ProposalSpace
 from mtl_search.spaces.ranges import Range, as_offer, drawn, neighbours
 from mtl_search.tasks import Classification
@@ -29,7 +30,7 @@ TASKS = (Classification("left", 10), Classification("right", 10))
 @pytest.fixture(scope="module")
 def experiment() -> Experiment:
     small = ["dataset.train=256", "dataset.val=64", "dataset.test=64", "training.epochs=1", "training.batch_size=64"]
-    return load_experiment("quickstart", [OPEN, *small, "search.trials=4", "search.workers=0"])
+    return made_experiment([OPEN, *small, "search.trials=4", "search.workers=0"])
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_what_is_no_offer_is_refused(offer: object, rule: str) -> None:
 )
 def test_settings_that_cannot_be_open_are_refused(text: str, message: str) -> None:
     with pytest.raises(ExperimentError, match=message):
-        load_experiment("quickstart", [f"space.training={text}"])
+        made_experiment([f"space.training={text}"])
 
 
 def test_an_experiment_is_the_same_when_it_is_read_again(experiment: Experiment) -> None:
@@ -168,7 +169,7 @@ def test_a_sampler_that_learns_comes_near_the_best_rate(sampler: str, experiment
 def test_the_same_architecture_at_another_rate_is_another_proposal(experiment: Experiment) -> None:
     few = ["space.granularity=network", "space.bank=[linear]", "space.shared_ratio=[1.0, 0.5]", "space.branch_depth=1"]
     offered = "space.training={learning_rate: [0.01, 0.02, 0.04]}"
-    space = load_experiment("quickstart", [*few, "space.width_multiplier=1", offered]).proposal_space
+    space = made_experiment([*few, "space.width_multiplier=1", offered]).proposal_space
     assert space.size == 6
     assert set(proposed("bayesian", space, 6)) == set(space.proposals())
 

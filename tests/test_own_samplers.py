@@ -6,13 +6,13 @@ from statistics import fmean
 import pytest
 import torch
 
+from made_runs import made_experiment
 from mtl_search.cost import Cost, estimate
 from mtl_search.metrics.pareto import axis_value, front_mask, hypervolume
 from mtl_search.samplers.bayesian import FIRST, Bayesian
 from mtl_search.samplers.gaussian_process import GaussianProcess, Kernel, most_likely_kernel
 from mtl_search.samplers.improvement import directions, expected_improvement, reached
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.proposal import Proposal, ProposalSpace
 from mtl_search.tasks import Classification
 
@@ -27,12 +27,12 @@ def cost_of(architecture: Architecture) -> Cost:
 
 @pytest.fixture(scope="module")
 def small() -> ProposalSpace:
-    return load_experiment("quickstart", ["space.granularity=network", "space.branch_depth=[1, 2]"]).proposal_space
+    return made_experiment(["space.granularity=network", "space.branch_depth=[1, 2]"]).proposal_space
 
 
 @pytest.fixture(scope="module")
 def large() -> ProposalSpace:
-    return load_experiment("quickstart").proposal_space
+    return made_experiment().proposal_space
 
 
 def accuracy_of(architecture: Architecture) -> float:
@@ -177,7 +177,7 @@ def test_where_all_cost_the_same_the_accurate_ones_are_found() -> None:
         "space.shared_ratio=[1.0]",
         "space.width_multiplier=[1.0]",
     ]
-    space = load_experiment("quickstart", changes).proposal_space
+    space = made_experiment(changes).proposal_space
     sampler = Bayesian(space, OBJECTIVES, cost_of, {}, 0)
     seen: list[Proposal] = []
     for _ in range(30):

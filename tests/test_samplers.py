@@ -9,6 +9,7 @@ import pytest
 from optuna.samplers import BaseGASampler
 from optuna.trial import TrialState
 
+from made_runs import made_experiment
 from mtl_search.cost import Cost, estimate
 from mtl_search.errors import FieldError, UnknownNameError
 from mtl_search.metrics.pareto import front_mask
@@ -16,7 +17,6 @@ from mtl_search.samplers import optuna_samplers as samplers
 from mtl_search.samplers.optuna_samplers import POPULATION
 from mtl_search.samplers.study import Study
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.proposal import Proposal, ProposalSpace
 from mtl_search.tasks import Classification
 
@@ -29,13 +29,13 @@ FEW = 50
 
 @pytest.fixture(scope="module")
 def space() -> ProposalSpace:
-    return load_experiment("quickstart").proposal_space
+    return made_experiment().proposal_space
 
 
 @pytest.fixture(scope="module")
 def small() -> ProposalSpace:
     changes = ["space.granularity=network", "space.bank=[linear]", "space.branch_depth=[1]"]
-    return load_experiment("quickstart", changes).proposal_space
+    return made_experiment(changes).proposal_space
 
 
 def made(space: ProposalSpace, sampler: str, journal: Path | None = None, seed: int = 0) -> Study:
@@ -290,6 +290,6 @@ def test_the_latest_trials_tell_the_generation_that_all_trials_do(
 @pytest.mark.parametrize("ratios", [[1.0, 0.7, 0.4, 0.1], [0.9, 0.8, 0.7], [1.0, 0.5, 0.1]])
 @pytest.mark.thin(2)
 def test_every_option_is_drawn_whatever_the_decimals(sampler: str, ratios: list[float]) -> None:
-    space = load_experiment("quickstart", [f"space.shared_ratio={ratios}"]).proposal_space
+    space = made_experiment([f"space.shared_ratio={ratios}"]).proposal_space
     found = proposed(made(space, sampler), 25)
     assert {layer.shared_ratio for proposal in found for layer in proposal.architecture.layers} == set(ratios)

@@ -20,6 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from safetensors.torch import load_file
 
+from made_runs import made_experiment
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, RunFolderError, StorageError
 from mtl_search.evaluation import Evaluate, EvaluationOptions, Report
@@ -31,7 +32,7 @@ from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.trial_rows import COLUMNS
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.settings import Training
 from mtl_search.training.scoring import scores_on
 
@@ -142,7 +143,7 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def searched(
     dataset: Dataset, out: Path, changes: Sequence[str], workers: int = 0, evaluate: Evaluate | None = None
 ) -> Run:
-    experiment: Experiment = load_experiment("quickstart", changes)
+    experiment: Experiment = made_experiment(changes)
     if evaluate is None:
         return search(experiment, dataset, workers=workers, out=out)
     return search(experiment, dataset, workers=workers, out=out, evaluate=evaluate)

@@ -184,10 +184,10 @@ def test_a_space_checks_its_options() -> None:
 @pytest.mark.parametrize(
     ("name", "seed", "expected"),
     [
-        ("quickstart", 0, "x1 [linear 100% · linear 25%/2 · linear 25%/2]"),
-        ("quickstart", 1, "x0.5 [orthonormal 100% · linear 100% · linear 25%/2]"),
-        ("quickstart", 2, "x0.5 [paper 100% · linear 75%/2 · linear 75%/1]"),
-        ("quickstart", 3, "x0.5 [orthonormal 75%/2 · orthonormal 25%/1 · orthonormal 100%]"),
+        ("quickstart", 0, "x1 [orthonormal 100% · orthonormal 25%/2 · orthonormal 25%/2]"),
+        ("quickstart", 1, "x0.5 [conv 100% · orthonormal 100% · orthonormal 25%/2]"),
+        ("quickstart", 2, "x0.5 [nonlinear 100% · orthonormal 75%/2 · orthonormal 75%/1]"),
+        ("quickstart", 3, "x0.5 [conv 75%/2 · conv 25%/1 · conv 100%]"),
     ],
 )
 def test_seeds_are_pinned(name: str, seed: int, expected: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from made_networks import made_architecture, single_threaded
+from made_runs import made_experiment
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import DatasetError, DivergedError, FieldError
 from mtl_search.evaluation import evaluate, evaluate_by_epoch, mean_quality
@@ -15,7 +16,6 @@ from mtl_search.networks.network import MultiTaskNetwork, build_model
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.settings import Training
 from mtl_search.training.batches import DeviceSplit
 from mtl_search.training.devices import device_of
@@ -185,7 +185,7 @@ def test_divergence_is_told_with_its_step(dataset: Dataset) -> None:
 
 
 def test_a_diverged_trial_fails_with_the_reason(dataset: Dataset, tmp_path: Path) -> None:
-    experiment = load_experiment("quickstart", ["search.trials=1", "search.workers=0", "space.width_multiplier=[0.5]"])
+    experiment = made_experiment(["search.trials=1", "search.workers=0", "space.width_multiplier=[0.5]"])
     training = Training(epochs=2, batch_size=64, learning_rate=1e6)
     run = search(experiment, dataset, training=training, out=tmp_path / "run")
     (trial,) = run.trials

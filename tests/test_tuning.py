@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from made_runs import made_experiment
 from mtl_search import write_report
 from mtl_search.comparison.compare import compare
 from mtl_search.comparison.results import load_comparison
@@ -23,7 +24,7 @@ from mtl_search.runs.folder import Run
 from mtl_search.samplers.tuning import Told, Tuner
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.ranges import Range
 from mtl_search.spaces.settings import Training
 
@@ -117,7 +118,7 @@ def test_a_failed_training_is_a_bad_one() -> None:
 @pytest.fixture(scope="module")
 def experiment() -> Experiment:
     small = ["dataset.train=256", "dataset.val=64", "dataset.test=64", "training.epochs=1", "training.batch_size=64"]
-    return load_experiment("quickstart", [*small, "search.trials=3", "search.workers=0"])
+    return made_experiment([*small, "search.trials=3", "search.workers=0"])
 
 
 @pytest.fixture(scope="module")

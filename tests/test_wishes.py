@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from made_runs import made_experiment
 from mtl_search.comparison.compare import compare
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import ExperimentError, RunFolderError, UserError
@@ -17,7 +18,7 @@ from mtl_search.metrics.scores import is_share
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.status import ended_because
 from mtl_search.searching.run import check_experiment, resume, search
-from mtl_search.spaces.experiment import Experiment, load_experiment, parse_experiment
+from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.tasks import Classification, Regression, Task
 
 TASKS: tuple[Task, ...] = (
@@ -34,7 +35,7 @@ def dataset() -> Dataset:
 
 
 def changed(*changes: str) -> Experiment:
-    return load_experiment("quickstart", [*SMALL, *changes])
+    return made_experiment([*SMALL, *changes])
 
 
 def test_a_weighted_mean_and_the_worst_task() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from made_faults import assert_whole, timeless
+from made_runs import made_experiment
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.evaluation import EvaluationOptions, Report
 from mtl_search.internal.files import append_line
@@ -21,7 +22,7 @@ from mtl_search.runs.trial import State
 from mtl_search.samplers import journal
 from mtl_search.searching.run import resume, search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.settings import Training
 from mtl_search.training.checkpoint import Checkpoint
 
@@ -68,7 +69,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture(scope="module")
 def experiment() -> Experiment:
-    return load_experiment("quickstart", SETTINGS)
+    return made_experiment(SETTINGS)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import torch
 
 import made_processes
 from made_faults import SEARCH, SETTINGS, TRIALS, assert_whole
+from made_runs import made_experiment
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import AllFailedError
 from mtl_search.evaluation import EvaluationOptions, Report, evaluate_by_epoch
@@ -20,7 +21,6 @@ from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.settings import Training
 
 GIB = 2**30
@@ -89,7 +89,7 @@ def fail_always(
 
 def searched(dataset: Dataset, folder: Path, evaluate: object, workers: int, trials: int = TRIALS) -> Run:
     changes = [f"{key}={value}" for key, value in SETTINGS.items() if key != "search.early_stopping"]
-    experiment = load_experiment("quickstart", [*changes, f"search.trials={trials}", "search.sampler=random"])
+    experiment = made_experiment([*changes, f"search.trials={trials}", "search.sampler=random"])
     return search(experiment, dataset, workers=workers, out=folder, evaluate=evaluate)  # type: ignore[arg-type]
 
 
