@@ -8,8 +8,8 @@ import pytest
 
 from mtl_search import write_report
 from mtl_search.comparison.compare import compare
-from mtl_search.comparison.control import control_experiments, control_folder
-from mtl_search.comparison.results import Comparison, load_comparison
+from mtl_search.comparison.control import control_experiments
+from mtl_search.comparison.results import Comparison, control_folder, load_comparison
 from mtl_search.comparison.summary import by_key, difference, entrants_of
 from mtl_search.datasets import Dataset
 from mtl_search.errors import SearchInterruptedError, UserError

@@ -17,13 +17,15 @@ FUZZ = """
 import random, sys
 import torch
 from torch.nn import functional as F
-from mtl_search.kernels import library
+from mtl_search.kernels import compiler, library
 from mtl_search.kernels.bank import recombined, recombined_into
 from mtl_search.kernels.norm import LazyNorm, moments
 from mtl_search.networks.operators import make_operator
 
 SANITISERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 library.FLAGS = ("-O1", "-g", "-march=native", "-ffp-contract=fast", "-fPIC", *SANITISERS)
+compiler.COMPILING_S = 1800
+assert library.built("double").library is not None, library.built("double").problem
 torch.set_num_threads(2)
 NAMES = ("paper", "linear", "pooling", "identity", "orthonormal7", "nonlinear", "dilated_random*2+random")
 

@@ -34,7 +34,7 @@ def say(text: object, file: TextIO | None = None) -> None:
 
 def print_comparison(comparison: "Comparison") -> None:
     """A line per entrant: accuracy and Delta_m, their means over seeds."""
-    from mtl_search.comparison.budget import TWIN
+    from mtl_search.comparison.results import TWIN
 
     width = max(map(len, comparison.entrants))
     split, word = comparison.asked["split"], headline_word(name for one in comparison.outcomes for name in one.scores)

@@ -6,12 +6,12 @@ that are as much shorter or longer as its training at equal epochs took more or 
 sharing does. Phases keep their proportions.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mtl_search import cost
 from mtl_search.comparison.entrants import Entry
+from mtl_search.comparison.results import TWIN
 from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
 from mtl_search.evaluation import Entrant
@@ -20,8 +20,6 @@ from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.section import LONGEST_EPOCH
 from mtl_search.training.trainer import BACKWARD_MACS
 
-TWIN = "~macs"
-"""What the key of a twin ends with. No name of a recipe or a variant has it."""
 BASE = "hard_sharing"
 MOST_FACTOR = 100.0
 """In what hard sharing spends: the longest trainings of the literature have not a tenth of that."""
@@ -93,8 +91,3 @@ def twin_of(entry: Entry, factor: float) -> Entry:
 def at_length(entrant: Entrant, length: float) -> Entrant:
     """An entrant whose epochs have that length."""
     return replace(entrant, training={**entrant.training, "epoch_length": length})
-
-
-def is_twin(about: Mapping[str, Any]) -> bool:
-    """Whether what ``comparison.json`` says of an entrant is of a twin."""
-    return bool(about.get("twin_of"))

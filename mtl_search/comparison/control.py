@@ -16,17 +16,17 @@ their best, and their best with at most as many parameters as the best of the se
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from mtl_search.comparison.entrants import Entry, trial_entry
+from mtl_search.comparison.results import HARD_SHARING_CONTROL, ROUTING_CONTROL, control_folder
 from mtl_search.comparison.tuning import plain, rate_offer
 from mtl_search.datasets import Dataset
 from mtl_search.errors import SearchInterruptedError, UserError
 from mtl_search.evaluation import Evaluate
-from mtl_search.internal.layout import CONTROL, EXPERIMENT
+from mtl_search.internal.layout import EXPERIMENT
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.front import best_of
 from mtl_search.runs.trial import State
@@ -36,7 +36,6 @@ from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.spaces.section import LONGEST_NAME
 from mtl_search.spaces.space_settings import SpaceSettings
 
-ROUTING, HARD_SHARING = "routing", "hard_sharing"
 WIDTHS = 9
 """Of hard sharing: steps of at most a fifth where a space offers half to twice the widths."""
 NARROWER = 0.5
@@ -108,8 +107,8 @@ def control_experiments(run: Run) -> dict[str, Experiment]:
         raise UserError(f"{run.path}: no trial of this run is complete, so there is nothing to control.")
     routing = _without_primitives(run.experiment)
     spaces = {
-        **({ROUTING: routing} if _is_another_search(run.experiment, routing) else {}),
-        HARD_SHARING: _hard_sharing(run.experiment),
+        **({ROUTING_CONTROL: routing} if _is_another_search(run.experiment, routing) else {}),
+        HARD_SHARING_CONTROL: _hard_sharing(run.experiment),
     }
     return {name: _searching(run, name, space) for name, space in spaces.items()}
 
@@ -152,11 +151,6 @@ def search_controls(
 def _trained(run: Run) -> int:
     """Trainings of a search, those that confirm others included."""
     return sum(trial.state is not State.INFEASIBLE for trial in run.trials) + len(run.confirmations)
-
-
-def control_folder(path: Path, name: str) -> Path:
-    """Where a control of a run is."""
-    return path / CONTROL / name
 
 
 def limit_of(run: Run) -> int:
@@ -213,7 +207,7 @@ def _searching(run: Run, name: str, space: Mapping[str, Any]) -> Experiment:
 
 def _points(run: Run, name: str) -> list[dict[str, Any]]:
     """What a control tries first: what the run did, without its banks; hard sharing as it stands."""
-    if name == HARD_SHARING:
+    if name == HARD_SHARING_CONTROL:
         return [{"width_multiplier": 1.0}]
     without = [
         {question: answer for question, answer in point.items() if not str(question).endswith("bank")}

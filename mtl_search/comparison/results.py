@@ -16,7 +16,7 @@ from typing import Any
 
 from mtl_search.characters import printable
 from mtl_search.internal.files import write_json, write_text
-from mtl_search.internal.layout import COMPARISON, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
+from mtl_search.internal.layout import COMPARISON, CONTROL, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
 from mtl_search.metrics.relative_gain import delta_m
 from mtl_search.metrics.scores import headlines, is_error, is_optional
 from mtl_search.runs.records import Asked, BranchDetails, Details, check_record, read_record
@@ -27,6 +27,13 @@ from mtl_search.spaces.settings import Training
 
 REFERENCE = "single_task"
 """The entrant that Delta_m is taken over."""
+
+TWIN = "~macs"
+"""What the key of a twin ends with, an entrant at equal compute (:mod:`~mtl_search.comparison.budget`). No name of a
+recipe or a variant has it."""
+
+ROUTING_CONTROL, HARD_SHARING_CONTROL = "routing", "hard_sharing"
+"""Names of the controls (:mod:`~mtl_search.comparison.control`)."""
 
 OWN_COLUMNS = ("entrant", "balancing", "split", "macs_of_one_task", "training_samples", "training_macs")
 """Columns of ``baselines.csv`` beside those of ``trials.csv``, before the scores."""
@@ -137,6 +144,16 @@ class Comparison:
         if found.get("alpha"):
             check_record(path, found, BranchDetails)
         return found
+
+
+def is_twin(about: Mapping[str, Any]) -> bool:
+    """Whether what ``comparison.json`` says of an entrant is of a twin."""
+    return bool(about.get("twin_of"))
+
+
+def control_folder(path: Path, name: str) -> Path:
+    """Where a control of a run is, a run itself."""
+    return path / CONTROL / name
 
 
 def outcome_folder(path: Path, entrant: str, seed: int) -> Path:

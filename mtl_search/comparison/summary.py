@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from mtl_search.comparison.budget import is_twin
 from mtl_search.comparison.results import (
     REFERENCE,
     Comparison,
     Outcome,
+    is_twin,
     outcome_folder,
     reference_headlines,
 )

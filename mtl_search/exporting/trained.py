@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from mtl_search.comparison.control import control_folder
-from mtl_search.comparison.results import Comparison, load_comparison, outcome_folder
+from mtl_search.comparison.results import Comparison, control_folder, load_comparison, outcome_folder
 from mtl_search.datasets import Dataset
 from mtl_search.errors import RunFolderError, UnknownNameError, UserError
 from mtl_search.evaluation import Entrant, entrant_of

@@ -5,7 +5,6 @@ What reads the features normalises them as it reads, or takes them from :attr:`L
 """
 
 import ctypes
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -127,9 +126,7 @@ class _Normalised(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         raw, *of_channels = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        pull_back: Callable[..., tuple[Tensor, Tensor, Tensor]] = (
-            _normalise_backward if ctx.direct else NORMALISE_BACKWARD
-        )
+        pull_back: Any = _normalise_backward if ctx.direct else NORMALISE_BACKWARD
         return None, *pull_back(raw, gradient, *of_channels, ctx.activate), None, None, None
 
 

@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl_search.comparison.control import HARD_SHARING as SEARCHED
-from mtl_search.comparison.control import ROUTING
-from mtl_search.comparison.results import Comparison
+from mtl_search.comparison.results import HARD_SHARING_CONTROL, ROUTING_CONTROL, Comparison
 from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, difference
 from mtl_search.reporting.comparison_answer import percent, short_verdict
 from mtl_search.reporting.figures import interval_data
@@ -34,12 +32,12 @@ def controls_data(comparison: Comparison, entrants: Sequence[Entrant]) -> dict[s
 def _pairs(entrants: Sequence[Entrant]) -> list[tuple[str, Entrant | None, Entrant | None]]:
     """What each question compares: own minus other answers it."""
     best = next((one for one in entrants if one.is_pick and BEST in one.about["picks"] and one.outcomes), None)
-    routing, widths = _found(entrants, ROUTING, MATCHED), _found(entrants, SEARCHED, MATCHED)
+    routing, widths = _found(entrants, ROUTING_CONTROL, MATCHED), _found(entrants, HARD_SHARING_CONTROL, MATCHED)
     without = routing or best  # a space without primitives is its own control
     return [
         ("primitives", best, routing),
         ("routing", without, widths),
-        ("searching", _found(entrants, SEARCHED, BEST), by_key(entrants, HARD_SHARING)),
+        ("searching", _found(entrants, HARD_SHARING_CONTROL, BEST), by_key(entrants, HARD_SHARING)),
     ]
 
 

@@ -1,7 +1,6 @@
 """Cells of a column as they are read from a file, as numbers or as texts."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ def column_of(
     if pa.types.is_null(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         numbers = np.array(cells.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
         exact = None if pa.types.is_floating(kind) else lambda: np.array(cells.to_pylist(), object)
-        return replace(_of_numbers(name, numbers, title, place, missing, flags), stored=exact)
+        return _of_numbers(name, numbers, title, place, missing, flags, exact)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return _of_texts(name, cells, title, place, missing, notation)
     raise DatasetError(f"{title}: must hold numbers or texts, but got {kind}{_what_helps(kind)}")
@@ -61,11 +60,12 @@ def _of_numbers(
     place: Callable[[int], str],
     missing: Sequence[str],
     flags: bool,
+    stored: Callable[[], NDArray[Any]] | None,
 ) -> Column:
     """Cells that are stored as numbers; missing are also those whose number is one of the texts."""
     stand_ins = [number for text in missing if (number := PLAIN.number(text)) is not None]
     gone = np.isnan(numbers) | np.isin(numbers, stand_ins) if stand_ins else np.isnan(numbers)
-    return Column(name, np.where(gone, np.nan, numbers), gone, title, place, flags=flags)
+    return Column(name, np.where(gone, np.nan, numbers), gone, title, place, flags=flags, stored=stored)
 
 
 def _of_texts(
