@@ -171,8 +171,9 @@ def by_torch() -> Iterator[None]:
         yield
 
 
-WAYS = (nullcontext, by_torch)
-"""With kernels in C, where there are any, and without."""
+WAYS = {nullcontext: 1.0, by_torch: 2.0}
+"""With kernels in C, where there are any, and without -> in what tolerances: in single precision torch's own operations
+are up to 1.3 times as far from the exact gradients as kernels may be, as the reference is, too."""
 
 
 def single_threaded() -> Iterator[None]:

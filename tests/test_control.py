@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from made_runs import made_experiment
 from mtl_search import write_report
 from mtl_search.comparison.compare import compare
 from mtl_search.comparison.control import control_experiments
@@ -18,7 +19,6 @@ from mtl_search.exporting.export import export
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.experiment import load_experiment
 from mtl_search.spaces.settings import Training
 
 SMALL = [
@@ -37,7 +37,7 @@ SMALL = [
 
 
 def searched(folder: Path, *changes: str) -> Run:
-    return search(load_experiment("quickstart", [*SMALL, *changes]), out=folder)
+    return search(made_experiment([*SMALL, *changes]), out=folder)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_space_of_banks_alone_has_no_routing_to_control(tmp_path: Path) -> Non
 
 def test_controls_need_a_run() -> None:
     with pytest.raises(UserError, match="`control` needs a run, whose search it does again in other spaces"):
-        compare(load_experiment("quickstart", SMALL), baselines=["hard_sharing"], control=True)
+        compare(made_experiment(SMALL), baselines=["hard_sharing"], control=True)
 
 
 # What is compared

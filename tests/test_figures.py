@@ -89,7 +89,7 @@ def test_names_of_tasks_are_escaped(tmp_path: Path) -> None:
 
 def test_figure_uploads_nothing_and_is_the_same_each_time(tmp_path: Path) -> None:
     data = pareto_data(made_run(tmp_path / "run", 3))
-    pieces = {figure_html(pareto_figure(data), "plot", with_library=False) for _ in range(2)}
+    pieces = {figure_html(pareto_figure(data), "plot", library=False) for _ in range(2)}
     assert len(pieces) == 1
     assert '"showSendToCloud": false' in pieces.pop()
 

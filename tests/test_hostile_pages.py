@@ -136,7 +136,7 @@ def test_markup_in_a_figure_is_text(whole: Path, tmp_path: Path) -> None:
     data = report_data(load_run(infected(whole, tmp_path / "run")))
     shares = {"layers": [LINK], "rows": [{"label": LINK, "task": MARKUP, "shares": [0.5]}]}
     for figure in (shares_figure(shares), paths_figure(data["comparison"]["branch_points"][0])):
-        page = figure_html(figure, "one", with_library=False)
+        page = figure_html(figure, "one", library=False)
         tags = set(re.findall(r"\\u003c(.*?)\\u003e", page))
         assert tags <= {"br", "b", "\\u002fb", "extra", "\\u002fextra"}
         assert "&lt;a href=" in page or "&lt;img src=" in page
@@ -178,5 +178,5 @@ def test_an_entrant_that_begins_like_a_formula_is_refused(whole: Path, tmp_path:
         load_comparison(folder)
     recipe = tmp_path / "+1.yaml"
     recipe.write_text("method: hard_sharing\n")
-    with pytest.raises(UserError, match=r"not begin with `trial-`, `\+` or `-`"):
+    with pytest.raises(UserError, match=r"not begin with `trial-`, `control-`, `\+` or `-`"):
         load_baselines([str(recipe)])

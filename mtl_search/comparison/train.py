@@ -1,5 +1,6 @@
 """Trains one architecture, trial or baseline from scratch, on the data of a run or of an experiment."""
 
+import os
 from pathlib import Path
 
 from mtl_search.comparison.compare import train_alone
@@ -61,7 +62,7 @@ def _loaded(what: Architecture | Run | str | Path) -> Architecture | Run | str:
     """What is meant, loaded; a baseline stays a name."""
     if not isinstance(what, str | Path):
         return what
-    if Path(what).is_dir():
+    if os.path.isdir(what):
         return load_run(what)
     return Architecture.load(what) if str(what).endswith(".json") else str(what)
 

@@ -1,5 +1,6 @@
 """One architecture to look at: its layers as a table, as text and as a picture."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def show(what: Architecture | Run | str | Path, which: str | int | None = None) 
     :raises UserError: If there is no such file, run or trial.
     """
     if isinstance(what, str | Path):
-        what = load_run(what) if Path(what).is_dir() else Architecture.load(what)
+        what = load_run(what) if os.path.isdir(what) else Architecture.load(what)
     if isinstance(what, Architecture):
         return _shown(what, WITHOUT_A_RUN)
     found = pick(what, which)

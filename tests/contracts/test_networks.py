@@ -100,10 +100,11 @@ def assert_fused_equals_reference(
         assert_outputs_close(fused(x), reference(exactly), OUTPUTS[dtype])
     reference.load_state_dict(before)
     expected = gradients(reference, exactly)
-    for way in WAYS:
+    for way, further in WAYS.items():
         fused.load_state_dict(before)
         with way():
-            assert_gradients_close(gradients(fused, x), expected, GRADIENTS[dtype])
+            tolerance = GRADIENTS[dtype] * (further if dtype == torch.float32 else 1)
+            assert_gradients_close(gradients(fused, x), expected, tolerance)
         assert_buffers_close(fused, reference, OUTPUTS[dtype])
     with torch.no_grad():
         assert_outputs_close(fused.eval()(x), reference.eval()(exactly), OUTPUTS[dtype])
