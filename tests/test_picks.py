@@ -149,7 +149,7 @@ def test_what_hard_sharing_reached_is_said_where_it_was_tried(
         run = write_run(tmp_path / str(len(those)), experiment, those)
         print_run(run)
         said = [line for line in capsys.readouterr().out.splitlines() if "hard sharing" in line]
-        assert [line.rpartition("convolutions: ")[2] for line in said] == ([] if wanted is None else [wanted])
+        assert [line.rpartition("primitives: ")[2] for line in said] == ([] if wanted is None else [wanted])
         on_page = write_report(run).read_text(encoding="utf-8")
         assert ("was tried, too: trial 2 reaches 92.0" in on_page) == (wanted is not None)
 

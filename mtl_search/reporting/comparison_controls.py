@@ -51,7 +51,7 @@ def _found(entrants: Sequence[Entrant], control: str, picked: str) -> Entrant | 
 BRING: Mapping[str, tuple[str, str]] = {
     "primitives": (
         "Primitives bring",
-        "the best of as many trainings in the same space with ordinary convolutions alone",
+        "the best of as many trainings in the same space without primitives",
     ),
     "routing": ("Routing brings", "the best of as many trainings of hard sharing, over widths and rates"),
     "searching": ("Searching widths and rates of hard sharing brings", "as it stands"),

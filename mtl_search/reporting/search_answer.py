@@ -22,7 +22,7 @@ def summary(run: Run, quality: str, cost: str) -> list[str]:
     told = [_what_was_found(run, run.best, quality, cost), _what_the_knee_is(run, run.best, quality, cost)]
     if hard := hard_sharing(run):
         told.append(
-            f"Hard sharing, everything shared by ordinary convolutions, was tried, too: trial {hard.number} reaches"
+            f"Hard sharing, everything shared and no primitives, was tried, too: trial {hard.number} reaches"
             f" {_quality(run, hard, quality)} with {cost_text(_number(hard, cost), cost)} {_noun(cost)}."
         )
     limits = " and ".join(limit_texts(run))

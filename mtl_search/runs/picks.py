@@ -125,7 +125,7 @@ def hard_sharing_text(run: Run) -> str:
     if trial is None:
         return ""
     told = ", ".join([*scores_text(run, trial), f"{trial.learnable_parameters:,} parameters"])
-    return f"hard sharing, everything shared by ordinary convolutions: trial {trial.number}, {told}"
+    return f"hard sharing, everything shared and no primitives: trial {trial.number}, {told}"
 
 
 def means_text(run: Run) -> str:
