@@ -11,12 +11,13 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from made_processes import Driver
+from made_runs import PLAIN
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.front import near_front
 from mtl_search.runs.trial import State, Trial
 
 TRIALS, EPOCHS = 5, 4
-SETTINGS = {
+SETTINGS: dict[str, object] = {
     "dataset.train": 1200,
     "dataset.val": 200,
     "dataset.test": 50,
@@ -24,6 +25,7 @@ SETTINGS = {
     "search.trials": TRIALS,
     "search.early_stopping": "{grace: 1, factor: 2}",
 }
+SETTINGS |= dict(change.split("=", 1) for change in PLAIN)  # where hard sharing is ahead all others are stopped
 SEARCH = ["search", "quickstart", *(f"--set={key}={value}" for key, value in SETTINGS.items())]
 
 

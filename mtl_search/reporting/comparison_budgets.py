@@ -21,7 +21,7 @@ def budgets_data(
 ) -> dict[str, Any] | None:
     """How entrants stand against hard sharing at equal budgets.
 
-    :param entrants: Without twins.
+    :param entrants: Everybody in the comparison but twins.
     :param twins: Entrant -> its twin.
     :param other: The entrant that is answered for.
     :returns: ``sentences``, ``notes``, ``factor`` (of the compute of twins, or ``None``) and ``rows``: ``label``,

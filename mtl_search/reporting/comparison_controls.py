@@ -14,7 +14,7 @@ BEST, MATCHED = "best", "matched"
 def controls_data(comparison: Comparison, entrants: Sequence[Entrant]) -> dict[str, Any] | None:
     """What the controls tell.
 
-    :param entrants: Without twins.
+    :param entrants: Everybody in the comparison but twins.
     :returns: ``rows``: ``question``, ``own`` and ``other`` (label, ``parameters``, ``accuracy``), ``points``; their
         ``sentences``; and ``searches``: what each control trained. ``None`` where there are no controls.
     """

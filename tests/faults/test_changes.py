@@ -43,8 +43,8 @@ def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
 
 CHANGES = {
     "experiment": (
-        edit("experiment.yaml", "learning_rate: 0.05", "learning_rate: 0.04"),
-        "experiment.yaml: training.learning_rate: 0.05 -> 0.04",
+        edit("experiment.yaml", "learning_rate: 0.003", "learning_rate: 0.004"),
+        "experiment.yaml: training.learning_rate: 0.003 -> 0.004",
     ),
     "data": (
         edit("environment.json", '"data_digest": "', '"data_digest": "0'),
