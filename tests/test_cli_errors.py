@@ -104,7 +104,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def run_alone(folder: Path, *arguments: str) -> Ended:
     """In a process of its own."""
     command = [sys.executable, "-m", "mtl_search.cli", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
     return Ended(done.returncode, done.stdout, done.stderr)
 
 

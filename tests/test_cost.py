@@ -45,6 +45,7 @@ def counted_macs(architecture: Architecture, tasks: tuple[Classification, ...], 
 
 
 @pytest.mark.parametrize("start", range(0, 200, 50))
+@pytest.mark.thin(4)
 def test_quickstart_architectures_cost_what_they_are_estimated_to(start: int) -> None:
     space = load_space("quickstart")
     for seed in range(start, start + 50):
@@ -52,6 +53,7 @@ def test_quickstart_architectures_cost_what_they_are_estimated_to(start: int) ->
 
 
 @pytest.mark.parametrize("start", range(0, 200, 50))
+@pytest.mark.thin(4)
 def test_random_architectures_cost_what_they_are_estimated_to(start: int) -> None:
     for seed in range(start, start + 50):
         assert_cost_matches_built_model(random_architecture(seed), made_tasks(1 + seed % 4), SHAPE)
@@ -60,6 +62,7 @@ def test_random_architectures_cost_what_they_are_estimated_to(start: int) -> Non
 @pytest.mark.parametrize("routing", ["strict", "mixed"])
 @pytest.mark.parametrize("specific", ["nlp", "conv"])
 @pytest.mark.parametrize("bank", IMAGE_BANKS)
+@pytest.mark.thin(5)
 def test_every_bank_costs_what_it_is_estimated_to(bank: str, specific: Specific, routing: Routing) -> None:
     for kind in ("plain", "residual"):
         architecture = made_architecture(bank, 0.5, 2, kind=kind, specific=specific, routing=routing, stem=5)
