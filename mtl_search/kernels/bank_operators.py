@@ -32,10 +32,10 @@ class Settings(NamedTuple):
     """
 
     frozen: Tensor
-    kinds: list[int]
-    taps: list[int]
-    down: list[int]
-    right: list[int]
+    kinds: Sequence[int]
+    taps: Sequence[int]
+    down: Sequence[int]
+    right: Sequence[int]
     stride: int
     groups: int
     activate: bool

@@ -54,7 +54,7 @@ def check_values(name: str, x: Tensor, shape: Sequence[int], like: Tensor) -> No
 
 
 def _check_values(name: str, x: Tensor, shape: Sequence[int], like: Tensor) -> None:
-    if tuple(x.shape) != tuple(shape) or x.dtype != like.dtype or x.device.type != "cpu":
+    if x.shape != torch.Size(shape) or x.dtype != like.dtype or not x.is_cpu:
         _refuse(name, f"be {like.dtype} {list(shape)} on the processor", x)
     if x.data_ptr() % x.element_size():
         _refuse(name, f"begin at a multiple of {x.element_size()} bytes", x)

@@ -13,6 +13,7 @@ LINEAR, MAX_POOL, PERTURBATION = KINDS = ("linear", "max_pool", "perturbation")
 """The primitives that there are kernels for, in the order of ``bank.h``."""
 MOST_TAPS = 9
 """Pixels that one primitive reads, as many as the registers of ``bank.h`` hold weights for."""
+Table = tuple[int, ...]
 MASK = 8
 """Height and width of the mask of a perturbation."""
 
@@ -58,11 +59,12 @@ class FrozenBank:
         return torch.cat([member.frozen for member in self.members]).contiguous()
 
     @cached_property
-    def tables(self) -> tuple[list[int], list[int], list[int], list[int]]:
+    def tables(self) -> tuple[Table, Table, Table, Table]:
         """Place of each primitive's kind in :data:`KINDS`, its number of taps, how far down and right each tap is."""
         taps = [tap for member in self.members for tap in member.taps]
-        kinds, counts = [KINDS.index(member.kind) for member in self.members], [len(one.taps) for one in self.members]
-        return kinds, counts, [down for down, _ in taps], [right for _, right in taps]
+        kinds = tuple(KINDS.index(member.kind) for member in self.members)
+        counts = tuple(len(member.taps) for member in self.members)
+        return kinds, counts, tuple(down for down, _ in taps), tuple(right for _, right in taps)
 
 
 def rows_of(kind: str, taps: int) -> int:
