@@ -1,7 +1,7 @@
 """Comparisons that never ran: made-up outcomes in the folder of a made-up run."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +13,12 @@ from mtl_search.comparison.results import (
     write_details,
     write_outcomes,
 )
+from mtl_search.datasets import Dataset
+from mtl_search.evaluation import FROM_SCRATCH, Entrant, EvaluationOptions, Report, entrant_of, evaluate_by_epoch
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import State
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.settings import Training
 
 TASKS = ("left", "right")
 LAYERS = ("stem", "layer 0", "layer 1", "layer 2")
@@ -238,3 +242,31 @@ def made_comparison(run: Run, seeds: int = 3, baselines: Sequence[str] = tuple(B
     accuracies = {number: 0.845 + 0.008 * place for place, number in enumerate(picks)}
     entrants = [*map(made_baseline, baselines), *(made_pick(number, names) for number, names in picks.items())]
     return write_comparison(run, entrants, made_outcomes(baselines, accuracies, run, seeds), seeds)
+
+
+class Cut:
+    """Trains in earnest, until a training begins that is to be interrupted; notes what began.
+
+    :param after: Trainings that begin before; all do with a number below 0.
+    """
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.begun: list[tuple[str, int]] = []
+        """What, and with which seed."""
+        self.rates: list[float] = []
+
+    def __call__(
+        self,
+        what: Architecture | Entrant,
+        dataset: Dataset,
+        training: Training,
+        seed: int,
+        options: EvaluationOptions = FROM_SCRATCH,
+    ) -> Iterator[Report]:
+        if len(self.begun) == self.after:
+            raise KeyboardInterrupt
+        self.begun.append((repr(what), seed))
+        self.rates.append(entrant_of(what).context(dataset, training, seed).training.learning_rate)
+        split = "val" if "val" in dataset.splits else "test"  # tuning sees no test split, the comparison that alone
+        yield from evaluate_by_epoch(what, dataset, training, seed, options, split=split)

@@ -6,20 +6,17 @@ from typing import Any
 
 import pytest
 
+from made_comparisons import Cut
 from made_runs import made_experiment
 from mtl_search import write_report
 from mtl_search.comparison.compare import compare
 from mtl_search.comparison.control import control_experiments
 from mtl_search.comparison.results import Comparison, control_folder, load_comparison
 from mtl_search.comparison.summary import by_key, difference, entrants_of
-from mtl_search.datasets import Dataset
 from mtl_search.errors import SearchInterruptedError, UserError
-from mtl_search.evaluation import Entrant, EvaluationOptions, evaluate_by_epoch
 from mtl_search.exporting.export import export
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.searching.run import search
-from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.settings import Training
 
 SMALL = [
     "dataset.train=200",
@@ -164,26 +161,6 @@ def test_what_a_control_found_is_exported(run: Run, found: Comparison) -> None:
 # Interruptions
 
 
-class Cut:
-    """Evaluates, and is cut off at a training."""
-
-    def __init__(self, at: int) -> None:
-        self.at, self.calls = at, list[tuple[str, int]]()
-
-    def __call__(
-        self,
-        what: Architecture | Entrant,
-        dataset: Dataset,
-        training: Training,
-        seed: int,
-        options: EvaluationOptions,
-    ) -> Any:
-        if len(self.calls) == self.at:
-            raise KeyboardInterrupt
-        self.calls.append((repr(what), seed))
-        yield from evaluate_by_epoch(what, dataset, training, seed, options, split="test" if seed else "val")
-
-
 def test_the_same_call_goes_on_whatever_it_was_cut_off_in(tmp_path: Path) -> None:
     run = searched(tmp_path / "run")
     calls: list[tuple[str, int]] = []
@@ -192,10 +169,10 @@ def test_the_same_call_goes_on_whatever_it_was_cut_off_in(tmp_path: Path) -> Non
         cut = Cut(at)
         with pytest.raises(SearchInterruptedError, match=where):
             compare(run, evaluate=cut, **wanted)
-        calls += cut.calls
+        calls += cut.begun
     last = Cut(-1)
     compare(run, evaluate=last, **wanted)
-    calls += last.calls
+    calls += last.begun
     assert len(calls) == len(set(calls)), "none twice"
     searches = [load_run(control_folder(run.path, name)) for name in ("routing", "hard_sharing")]
     assert [len(one.trials) for one in searches] == [4, 4]

@@ -11,6 +11,7 @@ from made_runs import made_experiment, made_run, write_run
 from mtl_search import write_report
 from mtl_search.comparison.budget import Budget, factor_of, twin_of
 from mtl_search.comparison.compare import compare
+from mtl_search.comparison.entrants import Entry
 from mtl_search.comparison.equal_budgets import at_cost, equal_budgets, hard_sharing_curve
 from mtl_search.comparison.results import Comparison, load_comparison
 from mtl_search.comparison.summary import entrants_of, qualities_by_seed, twins_of
@@ -172,12 +173,6 @@ def test_each_is_compared_with_the_curve_at_its_own_cost(made: Comparison) -> No
 
 
 def test_a_twin_has_the_key_of_no_recipe(made: Comparison) -> None:
-    from mtl_search.comparison.entrants import Entry
-
-    entrant = entrant_of(made_run_architecture())
+    entrant = entrant_of(load_experiment("quickstart").search_space.sample(0))
     twin = twin_of(Entry("mtan", entrant, {"key": "mtan", "kind": "baseline"}), 2.0)
     assert (twin.key, twin.about["twin_of"], twin.about["budget"]) == ("mtan~macs", "mtan", 2.0)
-
-
-def made_run_architecture() -> Architecture:
-    return load_experiment("quickstart").search_space.sample(0)

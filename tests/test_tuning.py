@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from made_comparisons import Cut
 from made_runs import made_experiment
 from mtl_search import write_report
 from mtl_search.comparison.compare import compare
@@ -19,14 +20,12 @@ from mtl_search.comparison.results import load_comparison
 from mtl_search.comparison.tuning import load_tuning
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import FieldError, RunFolderError, SearchInterruptedError, UserError
-from mtl_search.evaluation import FROM_SCRATCH, Entrant, EvaluationOptions, Report, entrant_of, evaluate_by_epoch
+from mtl_search.evaluation import Report
 from mtl_search.runs.folder import Run
 from mtl_search.samplers.tuning import Told, Tuner
 from mtl_search.searching.run import search
-from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.ranges import Range
-from mtl_search.spaces.settings import Training
 
 RATES = Range(0.001, 0.05, log=True)
 
@@ -139,27 +138,6 @@ def folder(searched: Run, tmp_path: Path) -> Path:
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-class Cut:
-    """Trains, until a training begins that is to be interrupted; notes the learning rate of each."""
-
-    def __init__(self, after: int) -> None:
-        self.after, self.rates = after, list[float]()
-
-    def __call__(
-        self,
-        what: Architecture | Entrant,
-        dataset: Dataset,
-        training: Training,
-        seed: int,
-        options: EvaluationOptions = FROM_SCRATCH,
-    ) -> Iterator[Report]:
-        if len(self.rates) == self.after:
-            raise KeyboardInterrupt
-        self.rates.append(entrant_of(what).context(dataset, training, seed).training.learning_rate)
-        split = "val" if "val" in dataset.splits else "test"  # tuning sees no test split, the comparison that alone
-        yield from evaluate_by_epoch(what, dataset, training, seed, options, split=split)
 
 
 def test_every_entrant_has_the_same_number_of_trainings_once(folder: Path, dataset: Dataset) -> None:

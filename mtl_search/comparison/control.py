@@ -16,6 +16,7 @@ their best, and their best with at most as many parameters as the best of the se
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from rich.console import Console
@@ -55,7 +56,7 @@ class Control:
     run: Run
     limit: int
 
-    @property
+    @cached_property
     def picks(self) -> dict[int, dict[str, str]]:
         """Number of each trial that is compared -> what it is compared as -> why.
 
