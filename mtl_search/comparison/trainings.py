@@ -117,17 +117,23 @@ class ComparisonTrainings:
 
     def ask(self) -> Job | Wait | None:
         """The next training whose beginning is known."""
+        while (begun := self._begin_next()) is not None:
+            number, key, seed = begun
+            if not self._has_no_length(key, seed):
+                self.progress.start(number, f"{key}, seed {seed}")
+                return Job(number, self._entrant(key, seed), seed)
+            self.fail(number, "its training at equal epochs failed, so what it spends is not known")
+        return Wait() if self.pending or (self.open and self.picks.waiting) else None
+
+    def _begin_next(self) -> tuple[int, str, int] | None:
+        """Open the first training that waits for no other: its number, entrant and seed; ``None`` where all wait."""
         for place, (key, seed) in enumerate(self.pending):
             if not self._waits(key, seed):
                 del self.pending[place]
                 number, self.numbers = self.numbers, self.numbers + 1
                 self.open[number] = (key, seed)
-                if self._has_no_length(key, seed):
-                    self.fail(number, "its training at equal epochs failed, so what it spends is not known")
-                    return self.ask()
-                self.progress.start(number, f"{key}, seed {seed}")
-                return Job(number, self._entrant(key, seed), seed)
-        return Wait() if self.pending or (self.open and self.picks.waiting) else None
+                return number, key, seed
+        return None
 
     def report(self, number: int, report: Report) -> bool:
         """An epoch of a training, or its end; it always goes on to its end."""
