@@ -17,7 +17,8 @@ from mtl_search.metrics.pareto import direction_of
 from mtl_search.metrics.scores import is_share
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.status import ended_because
-from mtl_search.searching.run import check_experiment, resume, search
+from mtl_search.searching.preparation import check_experiment
+from mtl_search.searching.run import resume, search
 from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.tasks import Classification, Regression, Task
 

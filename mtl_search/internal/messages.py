@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mtl_search.characters import cut, printable
 from mtl_search.errors import FieldError, UserError, suggestion
+from mtl_search.internal.characters import cut, printable
 
 
 def explain(error: ValidationError, model: type[BaseModel], what: str = "an experiment") -> str:
