@@ -64,7 +64,7 @@ def picture_problem(
 ) -> MethodContext:
     """Pictures with so many tasks of 3, 4, ... classes.
 
-    :param names: Of the tasks; those that are left over are of none.
+    :param names: Names of the tasks, at least as many as there are tasks.
     :param training: Settings other than those of :data:`TRAINING`.
     """
     settings = TRAINING.model_copy(update=training)
