@@ -133,7 +133,7 @@ def test_wrong_experiment(run: Run, tmp_path: Path, command: str, text: str, fra
     [
         ("search", "unknown key"),
         pytest.param("search", "ratio of 1.3", marks=pytest.mark.slow),
-        ("check", "misspelt task of a weight"),
+        pytest.param("check", "misspelt task of a weight", marks=pytest.mark.slow),
         pytest.param("check", "unknown dataset", marks=pytest.mark.slow),
         pytest.param("check", "not YAML", marks=pytest.mark.slow),
     ],
@@ -179,10 +179,14 @@ def test_wrong_argument(run: Run, tmp_path: Path, arguments: list[str], fragment
     "arguments",
     [
         ["status", "nowhere"],
-        ["compare", "--like", "quickstart", "--baselines", "recn"],
         *(
             pytest.param(one, marks=pytest.mark.slow)
-            for one in (["list", "spacs"], ["train", "recon"], ["show", "missing.json"])
+            for one in (
+                ["compare", "--like", "quickstart", "--baselines", "recn"],
+                ["list", "spacs"],
+                ["train", "recon"],
+                ["show", "missing.json"],
+            )
         ),
     ],
     ids=" ".join,

@@ -162,6 +162,7 @@ def test_what_a_control_found_is_exported(run: Run, found: Comparison) -> None:
 # Interruptions
 
 
+@pytest.mark.slow
 def test_the_same_call_goes_on_whatever_it_was_cut_off_in(tmp_path: Path) -> None:
     run = searched(tmp_path / "run")
     calls: list[tuple[str, int]] = []

@@ -90,6 +90,7 @@ def test_deploying_leaves_the_network_as_it_was() -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_implementation_deploy_holds_the_same_weights() -> None:
     trained = generic_model(made_architecture(), made_tasks(), dtype=torch.float32)
     x = made_inputs(torch.float32)
@@ -155,7 +156,7 @@ def test_where_the_implementation_deploy_is_used_first_does_not_matter() -> None
 
 @pytest.mark.parametrize("kind", ["plain", "residual"])
 @pytest.mark.parametrize("name", OWN_METHODS)
-@pytest.mark.thin(5)
+@pytest.mark.thin(20)
 def test_every_method_is_rebuilt_and_deployed(name: str, kind: str) -> None:
     problem = made_problem(kind=kind, epochs=1)  # type: ignore[arg-type]
     method = make_method(name, {})

@@ -157,6 +157,7 @@ def test_every_sampler_proposes_numbers_of_the_whole_range(sampler: str, experim
 
 
 @pytest.mark.parametrize("sampler", ["bayesian", "tpe"])
+@pytest.mark.slow
 def test_a_sampler_that_learns_comes_near_the_best_rate(sampler: str, experiment: Experiment) -> None:
     def off(found: list[Proposal]) -> float:
         return sum(abs(math.log(one.training["learning_rate"] / 0.02)) for one in found[-20:]) / 20

@@ -42,6 +42,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     ids=["encoding", "locale"],
 )
 @pytest.mark.thin(2)
+@pytest.mark.slow
 def test_letters_that_a_terminal_lacks_are_replaced(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(TABLE, encoding="utf-8")
     (tmp_path / "e.yaml").write_text(EXPERIMENT, encoding="utf-8")

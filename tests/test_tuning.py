@@ -140,6 +140,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_every_entrant_has_the_same_number_of_trainings_once(folder: Path, dataset: Dataset) -> None:
     """Interrupted while it tunes and while it compares; the same call goes on and trains nothing twice."""
     asked: dict[str, Any] = {"baselines": ["hard_sharing", "cross_stitch"], "picks": ["best"], "seeds": 2, "tune": 4}

@@ -233,6 +233,7 @@ BROKEN: dict[str, tuple[type[Method], str]] = {
 }
 
 
+@pytest.mark.slow
 def test_what_others_are_made_of_keeps_the_contract() -> None:
     check_method(changed())
 
@@ -247,6 +248,7 @@ def test_a_broken_rule_is_told_in_one_sentence(case: str) -> None:
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.slow
 def test_a_method_for_pictures_alone_is_checked_on_them_alone() -> None:
     def build(self: Any, problem: MethodContext) -> nn.Module:
         if problem.backbone.kind == "vector" or any(task.dense for task in problem.tasks):

@@ -26,6 +26,8 @@ from made_processes import Driver, command_of, driver
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.trial import State
 
+pytestmark = pytest.mark.slow  # quick are the cuts of test_every_write.py, in this process
+
 ON_A_WORKER, HERE = ["--workers", "1"], ["--workers", "0"]
 either_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 
