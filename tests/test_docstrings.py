@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "mtl_search"
-OPEN = {"networks", "kernels", "comparison", "searching"}
+OPEN = {"searching"}
 """Rooms in which fragments are left."""
 FRAGMENT = re.compile(r"(?:Of|Its|Their|Likewise|As)\b")
 """How a description begins that leans on the name of the parameter, or on what stands above it."""

@@ -88,7 +88,7 @@ def compare(
         to compare what that finds; ``best`` is one of the picks then. See :mod:`~mtl_search.comparison.control`.
     :param workers: Trainings at the same time; 0: in this process. The experiment's number if left out.
     :param out: Folder for a comparison without a search, new or empty; ``results/<name>-<time>`` if left out.
-    :param address: Of a running Ray cluster.
+    :param address: Address of a running Ray cluster to join; without it, trainings run on this machine.
     :param show_progress: Whether to show progress on standard error.
     :param evaluate: Does a training; for tests.
     :returns: The comparison. Trainings that failed are in it, with their reasons.

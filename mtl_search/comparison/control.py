@@ -47,8 +47,8 @@ NARROWER = 0.5
 class Control:
     """What a control found.
 
-    :param name: ``routing`` or ``hard_sharing``.
-    :param run: Its search.
+    :param name: Which control it is: ``routing`` (without primitives) or ``hard_sharing``.
+    :param run: The run that the control's search made.
     :param limit: Most learnable parameters of the one that is compared at equal size: those of the search's best.
     """
 
@@ -127,8 +127,9 @@ def search_controls(
     """Do the searches of the controls, or what is left of them.
 
     :param run: Whose folder this process is alone in.
-    :param experiments: From :func:`control_experiments`.
-    :param workers: As in :func:`~mtl_search.searching.run.search`, as what follows.
+    :param experiments: Name of each control -> its experiment, from :func:`control_experiments`.
+    :param workers: Trainings at the same time; 0: in this process. This and what follows are passed to
+        :func:`~mtl_search.searching.run.search`.
     :raises SearchInterruptedError: On SIGINT or SIGTERM.
     """
     limit, found = limit_of(run), []

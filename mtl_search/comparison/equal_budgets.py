@@ -24,10 +24,10 @@ NEAR = 1.1
 class Standing:
     """One entrant against hard sharing.
 
-    :param entrant: The entrant.
+    :param entrant: The entrant that is set against hard sharing.
     :param points: Budget (``learnable_parameters``, ``macs``, ``training_macs``) -> entrant minus hard sharing there in
         points; ``None`` where hard sharing was not trained there.
-    :param twin: Its training at equal compute, where there is one.
+    :param twin: The entrant's training at equal compute; ``None`` where there is none.
     """
 
     entrant: Entrant
@@ -38,7 +38,7 @@ class Standing:
 def equal_budgets(entrants: Sequence[Entrant], twins: Mapping[str, Entrant]) -> list[Standing]:
     """Every trained entrant that is not on the curve of hard sharing itself, in their order.
 
-    :param entrants: Without twins.
+    :param entrants: All entrants of the comparison, without twins.
     :param twins: Entrant -> its twin.
     """
     curve = hard_sharing_curve(entrants)
@@ -59,7 +59,7 @@ def at_cost(curve: Sequence[Entrant], cost: str, amount: float) -> dict[int, flo
     """Seed -> quality that the curve has at a cost; ``None`` where it does not reach it.
 
     :param curve: Entrants that differ in width alone.
-    :param cost: ``learnable_parameters`` or ``macs``.
+    :param cost: Name of the cost along the curve: ``learnable_parameters`` or ``macs``.
     """
     line = sorted(curve, key=lambda one: one.mean(cost))
     for small, large in pairwise(line):

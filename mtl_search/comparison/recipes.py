@@ -53,8 +53,8 @@ class Recipe(Section):
     """A baseline, as its YAML file says it.
 
     :param method: Name of a method.
-    :param options: Its options; what is left out has its default.
-    :param balancing: Of the tasks; that of the experiment if left out.
+    :param options: Option of the method -> value; an option that is left out has its default.
+    :param balancing: How the tasks' losses become one step; as the experiment has it if left out.
     :param width_multiplier: Factor on every width of the backbone.
     :param curve: Whether the variants are points of one curve.
     :param tunable: Option of the method -> what may be tried for it where methods are tuned: the ends of a range, or a
@@ -96,7 +96,7 @@ class Recipe(Section):
 class Baseline:
     """One baseline to compare with.
 
-    :param key: Its name: that of its recipe, with ``@`` and the variant where there are several.
+    :param key: Name of the baseline: that of its recipe, with ``@`` and the variant where there are several.
     :param recipe: Name of its recipe.
     :param variant: Name of the variant; empty where there are none.
     :param description: A line about it.

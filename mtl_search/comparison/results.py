@@ -44,25 +44,25 @@ class Outcome:
     """One training of one entrant, and what came out of it: a row of ``baselines.csv``.
 
     :param entrant: Name of a baseline, or ``trial-<number>`` for an architecture from the front.
-    :param state: ``COMPLETE`` or ``FAILED``.
+    :param state: How the training ended: ``COMPLETE`` or ``FAILED``.
     :param method: Name of the method.
-    :param seed: Of initial weights, primitives, and order of the samples.
+    :param seed: Seed of the initial weights, the primitives, and the order of the samples.
     :param split: What it was scored on.
     :param trial: Number of the trial that it comes from; ``None`` for a baseline.
     :param balancing: Name of the balancing.
     :param epochs: Epochs of the phase ``training``.
-    :param seconds: Of all phases.
+    :param seconds: Time that all phases of the training took, in seconds.
     :param accuracy: Mean over tasks of each task's quality: its headline, or of an error the skill; 1 is perfect.
     :param delta_m: Mean relative gain in percent over the single-task networks of the same seed; ``None`` until these
         are trained. See :func:`with_delta_m`.
-    :param learnable_parameters: Of the network that was measured.
-    :param fixed_parameters: Frozen values in it.
+    :param learnable_parameters: Learnable parameters of the network that was measured.
+    :param fixed_parameters: Frozen values in that network, such as kernels of primitives.
     :param macs: Multiply-accumulates of one forward pass for all tasks, one sample.
-    :param macs_of_one_task: For one task alone, the mean over tasks.
+    :param macs_of_one_task: Multiply-accumulates of one forward pass for one task alone, the mean over tasks.
     :param training_samples: Samples seen in all phases.
     :param training_macs: Multiply-accumulates of all phases, forward and backward.
-    :param error: Why it failed; empty otherwise.
-    :param scores: ``"<task>/<metric>"`` -> value.
+    :param error: Why the training failed; empty if it is complete.
+    :param scores: ``"<task>/<metric>"`` -> the metric's value on the split.
     """
 
     entrant: str
@@ -90,7 +90,7 @@ class Outcome:
 class Comparison:
     """A comparison, finished or not, as its folder tells it.
 
-    :param path: The run's folder.
+    :param path: Folder of the run that was compared.
     :param asked: ``comparison.json``: ``entrants`` (mappings with a ``key`` and ``seeds``), the most ``seeds`` of one,
         the ``first_seed`` of all (0 in those of earlier versions), the entrants of the last call as ``now``, ``split``,
         ``training``, ``unresolved``, ``environment``.

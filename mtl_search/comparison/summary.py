@@ -30,10 +30,10 @@ MATCHED = "matched:"
 class Entrant:
     """An entrant, and what came out of its complete trainings.
 
-    :param key: Its name in ``comparison.json``.
-    :param about: What stands there.
-    :param outcomes: Its complete trainings, by seed.
-    :param details: The details of each of them.
+    :param key: Name of the entrant in ``comparison.json``.
+    :param about: What ``comparison.json`` says of the entrant: plain data.
+    :param outcomes: The entrant's complete trainings, by seed.
+    :param details: ``details`` of each complete training, in the order of ``outcomes``.
     :param gain_bounds: Seed -> the least and the most that Delta_m can be over the single-task networks of that seed.
     """
 
@@ -129,7 +129,7 @@ class Entrant:
 class Difference:
     """How an entrant differs from another one in mean quality, on the same seeds.
 
-    :param entrant: The entrant.
+    :param entrant: The entrant that is compared with the other one.
     :param points: Entrant minus the other, in points (hundredths of the quality); ``None`` without a common seed.
     """
 
@@ -240,8 +240,8 @@ def difference_of(
 ) -> Interval | None:
     """Mean and interval of own minus theirs over the seeds that both have; ``None`` without any.
 
-    :param own: Seed -> value.
-    :param theirs: Likewise.
+    :param own: Seed -> value of the one that is looked at.
+    :param theirs: Seed -> value of the other one, which is subtracted.
     :param limits: The least and the most that a difference can be.
     """
     seeds = sorted(own.keys() & theirs.keys())

@@ -40,14 +40,15 @@ FinalSplit = Literal["test", "val"]
 class ComparisonTrainings:
     """The trainings of a comparison: a source for the engine. What ended before is not done again.
 
-    :param path: The run's folder.
-    :param dataset: With all its splits.
-    :param lineup: Who takes part.
+    :param path: Folder that the comparison is written to.
+    :param dataset: The dataset with all its splits.
+    :param lineup: Everybody who takes part: baselines, picks, architectures and controls.
     :param split: ``test``: trained on training and validation samples; ``val``: on the training samples.
     :param seeds: Trainings of each entrant.
     :param tuning: The settings that were chosen for each; ``None`` where they were not tuned.
-    :param first_seed: Of the first training of each; the others follow. As in the folder, where one was begun.
-    :param budget: Of the twins of all; none has one if left out.
+    :param first_seed: Seed of the first training of each entrant; the others follow it. A comparison that the folder
+        holds keeps its own.
+    :param budget: What every twin spends, at equal compute; no entrant has a twin if left out.
     :param command: That goes on, for messages; ``None`` where none does.
     :raises UserError: If a pick waits for a baseline that does not take part, or the folder holds a comparison that was
         made in another way.

@@ -73,7 +73,7 @@ class Subject:
     :param entrants: Names of the entrants that it is for.
     :param lead: That of them which is trained.
     :param offers: ``training.<setting>`` and ``options.<option>`` -> what is offered.
-    :param usual: Likewise -> the value where nothing is tuned.
+    :param usual: ``training.<setting>`` and ``options.<option>`` -> the value where nothing is tuned.
     """
 
     key: str
@@ -111,8 +111,8 @@ def divided(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 class Tuned:
     """What tuning chose.
 
-    :param trainings: That each subject had.
-    :param seed: Of all of them.
+    :param trainings: Number of trainings that each subject had to be tuned with.
+    :param seed: Seed that all trainings of the tuning had in common.
     :param subjects: What ``comparison.json`` says of each: plain data with ``key``, ``entrants``, ``trained`` (which of
         them), ``offers`` as they were in the end, ``grown`` (whose range grew), ``usual``, ``chosen``, ``at_end``
         (setting -> ``low`` or ``high``), and what it took.
@@ -141,8 +141,8 @@ class TuningTrainings:
 
     :param path: The folder of the comparison.
     :param entrant_of: What to train: (subject, values) -> entrant.
-    :param trainings: Of each subject.
-    :param seed: Of the experiment; those of tuning are derived from it.
+    :param trainings: Number of trainings that each subject is tuned with.
+    :param seed: Seed of the experiment; those of tuning are derived from it.
     :param weights: Task -> how much it counts in the mean quality; 1 where it is not named.
     :raises RunFolderError: If ``tuning.csv`` cannot be read.
     """

@@ -22,7 +22,7 @@ MASK = 8
 class FrozenPrimitive:
     """A primitive.
 
-    :param kind: One of :data:`KINDS`.
+    :param kind: Which kernel computes it: one of :data:`KINDS`.
     :param taps: How far down and to the right of the pixel that is computed each pixel is that it reads.
     :param frozen: ``[rows, channels]``: the weights of each tap of a linear primitive, the 8x8 mask of a perturbation,
         no rows for max pooling.
@@ -48,7 +48,7 @@ class FrozenPrimitive:
 class FrozenBank:
     """A bank.
 
-    :param members: Its primitives, in the order of the learned weights.
+    :param members: The primitives of the bank, in the order of the learned weights.
     """
 
     members: tuple[FrozenPrimitive, ...]

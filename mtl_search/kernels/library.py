@@ -32,9 +32,9 @@ REALS = {torch.float32: "float", torch.float64: "double"}
 class Built:
     """What came of building a library.
 
-    :param library: It, where it can be used.
-    :param problem: Otherwise why not.
-    :param not_kept: Why it is this process's only, if it is.
+    :param library: The loaded library, where it can be used.
+    :param problem: Why there is no library to use; empty where there is one.
+    :param not_kept: Why the library was not kept in the cache, so that each process builds it; empty where it was kept.
     """
 
     library: ctypes.CDLL | None

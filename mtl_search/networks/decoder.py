@@ -31,8 +31,8 @@ class Level(nn.Module):
 
     :param tap: Features of the encoder that are read.
     :param tasks: Number of dense tasks.
-    :param channels: Of each decoder.
-    :param coarsest: Whether it is the first, that continues nothing.
+    :param channels: Number of channels of each task's decoder.
+    :param coarsest: Whether it is the coarsest resolution, which continues no other level.
     :param weights: What the initial weights are drawn from.
     """
 
@@ -51,8 +51,10 @@ class Level(nn.Module):
     def forward(self, features: State, coarser: Tensor | None) -> Tensor:
         """``[batch, tasks * channels, height, width]``
 
-        :param features: Of the encoder; shared ones of one stream or of each dense task, own ones of the dense tasks.
-        :param coarser: Of the next coarser level; ``None`` for the coarsest.
+        :param features: Features of the encoder at this resolution: shared ones of one stream or of each dense task,
+            own ones of the dense tasks.
+        :param coarser: What the next coarser level made, ``[batch, tasks * channels, height, width]``; ``None`` for the
+            coarsest.
         """
         made = [
             F.conv2d(part, weight, groups=part.shape[1] // weight.shape[1])
@@ -78,7 +80,7 @@ class Decoder(nn.Module):
 
     :param taps: Features of the encoder at each resolution, finest first.
     :param tasks: All tasks of the network; the others have no part in it.
-    :param channels: Of each decoder, at every resolution.
+    :param channels: Number of channels of each task's decoder, at every resolution.
     :param weights: What the initial weights are drawn from.
     """
 
@@ -103,7 +105,7 @@ class Decoder(nn.Module):
     def forward(self, taps: Sequence[State], size: tuple[int, int]) -> dict[str, Tensor]:
         """Maps of the dense tasks.
 
-        :param taps: Of the encoder, finest first, those of all tasks stacked as in a layer.
+        :param taps: Features of the encoder at each resolution, finest first, those of all tasks stacked as in a layer.
         :param size: Height and width of the maps.
         :returns: Name of the task -> ``[batch, outputs, height, width]``.
         """

@@ -55,9 +55,9 @@ def open_gates(alpha: Tensor) -> Tensor:
 class GatedNetwork(nn.Module):
     """The network that is trained: every module once for each task and once shared, and gates between them.
 
-    :param tasks: What to predict.
+    :param tasks: The tasks that are predicted, each with a head.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
-    :param seed: Of the initial weights and gates. A task's own modules and head are those of one network per task.
+    :param seed: Seed of the initial weights and gates. A task's own modules and head are those of one network per task.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ def mix(features: Sequence[Tensor], weights: Tensor) -> Tensor:
     """The weighted sum of all tasks' features.
 
     :param features: ``[batch, channels, height, width]`` for each task.
-    :param weights: ``[tasks, channels]``
+    :param weights: Weight of each task's features in the sum, ``[tasks, channels]``.
     """
     weights = weights[:, :, None, None].to(features[0].dtype)
     total = features[0] * weights[0]

@@ -34,8 +34,8 @@ class Features:
     :param shared: Shared channels; 0 where all tasks have left the trunk.
     :param own: Channels that each task has for itself.
     :param streams: 1, or the number of tasks where (with mixed routing) every task has its own shared features.
-    :param height: In pixels.
-    :param width: In pixels.
+    :param height: Height of the features in pixels.
+    :param width: Width of the features in pixels.
     """
 
     shared: int
@@ -137,7 +137,7 @@ class Geometry:
 def check_size(network: Geometry, outputs: Sequence[int], head_pool: int) -> None:
     """Check that a network can be held in memory, before any of it is built.
 
-    :param outputs: Of each task.
+    :param outputs: Number of outputs of each task's head.
     :raises UserError: If its weights, or the features of one sample, are more than that.
     """
     tasks = len(outputs)
@@ -205,7 +205,7 @@ def stages_of(architecture: Architecture) -> Iterator[tuple[int, Stage, LayerCho
 def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...]) -> Geometry:
     """Walk through an architecture and note the features at every layer.
 
-    :param tasks: Number of tasks.
+    :param tasks: Number of tasks, of which each may have a branch.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     :raises FieldError: If the backbone is not for such inputs.
     """

@@ -37,8 +37,8 @@ class TaskHeads(nn.ModuleList):
     """A head for each task, that reads nothing but the features of this task.
 
     :param taps: Places of the backbone whose features decoders read, finest first; heads read the last one.
-    :param tasks: What to predict.
-    :param seed: Of the initial weights; those of a head depend on its number only.
+    :param tasks: The tasks that are predicted, each with a head.
+    :param seed: Seed of the initial weights; those of a head depend on its number only.
     """
 
     def __init__(

@@ -33,8 +33,8 @@ LazyState = tuple[Activations | None, Activations | None]
 class SubLayer(nn.Module):
     """One further learned layer in the branches of all tasks: ``P_t' = act(norm(F_t(P_t)))``.
 
-    :param operator: What it applies to the own channels of all tasks.
-    :param tasks: Number of tasks.
+    :param operator: Bank of primitives, or convolution, that is applied to the own channels of all tasks.
+    :param tasks: Number of tasks, of which each has a branch.
     :param channels: Own channels of each task, in and out.
     """
 
@@ -52,8 +52,8 @@ class SubLayer(nn.Module):
 class ETRLayer(nn.Module):
     """One layer: what it makes and what it carries on.
 
-    :param geometry: Its channels.
-    :param tasks: Number of tasks.
+    :param geometry: Channels and pixels before and after the layer.
+    :param tasks: Number of tasks, of which each may have a branch.
     :param specific: ``nlp`` or ``conv``, see :class:`~mtl_search.spaces.architecture.Architecture`.
     :param weights: What the initial weights are drawn from.
     :param primitives: What the frozen values are drawn from.
@@ -200,7 +200,7 @@ def averaged(features: Tensor, grid: int) -> Tensor:
 def _recombination(outputs: int, operator: Operator, channels: int, inputs: int, generator: Generator) -> nn.Parameter:
     """Initial weights ``[outputs, taps, reach]``: He et al. (ICCV 2015) for kernels of unit energy.
 
-    :param channels: Of what the operator is applied to.
+    :param channels: Number of channels that the operator is applied to.
     :param inputs: All channels that one output reads, by this weight and others.
     """
     deviation = math.sqrt(2 / (operator.taps * inputs))

@@ -193,10 +193,10 @@ def _version_of(tensor: Tensor) -> tuple[int, int, int]:
 class MultiTaskNetwork(nn.Module):
     """An ETR-NLP network for several tasks.
 
-    :param architecture: Every choice.
-    :param tasks: What to predict.
+    :param architecture: Every choice that makes the network: backbone, banks, routing, ratios.
+    :param tasks: The tasks that are predicted, each with a head.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
-    :param seed: Of the initial weights and, independently, of the primitives.
+    :param seed: Seed of the initial weights and, independently, of the primitives.
     :param implementation: ``fused`` for training; ``reference`` for the layer as the paper writes it, the same numbers;
         ``deploy`` for use once it is trained: in evaluation mode the network is one plain graph, see
         :mod:`mtl_search.networks.deployment`, made anew when weights or the size of the inputs have changed (but not

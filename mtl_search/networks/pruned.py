@@ -43,7 +43,8 @@ def kept_channels(gates: Gates, readers: Sequence[Collection[int]] | None = None
     Before a place, a task's features are read if its own module makes anything there; all tasks' are, through the mix,
     if the shared module does.
 
-    :param readers: Of every place the tasks whose heads read the features there; all, and the last place, if left out.
+    :param readers: For each place, the numbers of the tasks whose heads read the features there; if left out, all tasks
+        read those of the last place only.
     """
     tasks, kept = range(len(gates[0])), []
     readers = readers or [*([()] * (len(gates) - 1)), tasks]
@@ -66,7 +67,7 @@ class PrunedNetwork(nn.Module):
     :func:`mtl_search.methods.interrogate.prune`.
 
     :param gates: See :data:`~mtl_search.networks.gated.Gates`, for the modules of the backbone.
-    :param tasks: What to predict.
+    :param tasks: The tasks that are predicted, each with a head.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     """
 

@@ -61,7 +61,7 @@ def reference_decoder(decoder: Decoder, taps: Sequence[State], size: tuple[int, 
 def _level_of_task(level: Level, features: State, coarser: Tensor | None, number: int) -> Tensor:
     """What the decoder of one task makes at a resolution.
 
-    :param number: Of the task among the dense ones.
+    :param number: Place of the task among the dense ones, from 0.
     """
     rows = slice(number * level.channels, (number + 1) * level.channels)
     names = ("shared_weight", "own_weight")
