@@ -15,7 +15,7 @@ from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.decoder import Decoder, Level
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, LayerGeometry, geometry
 from mtl_search.networks.heads import LinearHead, TaskHeads
-from mtl_search.networks.operators import Operator, terms_of
+from mtl_search.networks.operators import Convolution, Operator, terms_of
 from mtl_search.primitives import (
     LinearPrimitive,
     LinearVectorPrimitive,
@@ -27,7 +27,8 @@ from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 from mtl_search.tasks import Task
 
 WARM_UP = 5
-"""Forward passes before those whose time counts."""
+"""Forward passes before those whose time counts: what torch makes at the first ones, threads, memory and kernels, is
+there by then."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def latency_ms(model: nn.Module, input_shape: tuple[int, ...], passes: int = 30)
 
     Measured where it is called, on the device of the model: other work on the machine makes it longer.
 
-    :param passes: Counted, after a few that are not.
+    :param passes: Number of forward passes whose time counts, after a few that are not. Of 30 the median does not move
+        where other work disturbs some.
     """
     reference = next(model.parameters())
     inputs = torch.zeros(1, *input_shape, dtype=reference.dtype, device=reference.device)
@@ -158,7 +160,7 @@ def decoder(taps: Sequence[Features], outputs: Sequence[int], channels: int) -> 
         weights = width * (tap.shared + tap.own)
         total += Cost(weights + 2 * width, 0, weights * tap.height * tap.width)
     for coarser in taps[1:]:
-        weights = width * channels * 9
+        weights = width * channels * 9  # kernels of 3x3
         total += Cost(weights, 0, weights * coarser.height * coarser.width)
     return total
 
@@ -255,7 +257,7 @@ def _recombination(bank: str, outputs: int, inputs: int, repeats: int, layer: La
 @functools.cache
 def _taps(bank: str) -> tuple[int, int]:
     """Learned weights from a channel to a channel, and multiplications of the fused form for each pixel of it."""
-    learned = 9 if bank == CONVOLUTION else len(primitives_of(bank))
+    learned = Convolution.taps if bank == CONVOLUTION else len(primitives_of(bank))
     return learned, sum(term.size**2 for term in terms_of(bank))
 
 

@@ -84,6 +84,7 @@ def _global_draws_from(lot: Generator, device: torch.device) -> Iterator[None]:
         sources.append(torch.cuda.default_generators[device.index or 0])
     kept = [source.get_state() for source in sources]
     for source in sources:
+        # a seed has 64 bits, of which `randint` draws 63 at most
         source.manual_seed(int(torch.randint(2**62, (), generator=lot)))
     try:
         yield

@@ -128,7 +128,7 @@ def print_run(run: "Run") -> None:
 def _cell(name: str, value: float | None) -> str:
     """A quality under its name in a table."""
     shown = "-" if value is None else f"{value:.2%}" if is_share(name) else f"{value:.4g}"
-    return f"  {shown:>{max(8, len(name))}}"
+    return f"  {shown:>{max(8, len(name))}}"  # 8: of `accuracy`, of a percentage with two decimals
 
 
 def _print_constraints(run: "Run") -> None:

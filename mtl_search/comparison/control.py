@@ -30,6 +30,7 @@ from mtl_search.evaluation import Evaluate
 from mtl_search.internal.layout import EXPERIMENT
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.front import best_of
+from mtl_search.runs.rows import written_seconds
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import resume, search
 from mtl_search.spaces.banks import CONVOLUTION
@@ -91,7 +92,7 @@ class Control:
         return {
             "trials": len(trained),
             "complete": len(self.run.complete),
-            "seconds": round(sum(trial.seconds for trial in trained), 3),
+            "seconds": written_seconds(sum(trial.seconds for trial in trained)),
             "limit": self.limit,
             "entrants": [self.key(number) for number in self.picks],
         }

@@ -20,7 +20,7 @@ from mtl_search.internal.messages import explain
 from mtl_search.internal.options import build
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Method, make_method
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.architecture import LEAST_MULTIPLIER, MOST_MULTIPLIER, Backbone
 from mtl_search.spaces.ranges import Offer, Range
 from mtl_search.spaces.section import LONGEST_TEXT, Section, by_name
 from mtl_search.spaces.settings import BalancingSettings
@@ -33,9 +33,9 @@ NAME_RULE = "letters, digits and `_.+-`"
 OTHERS = ("trial-", "control-")
 """What the keys of entrants begin with that are no baselines."""
 MOST_VARIANTS = 100
-"""Of a recipe, each of which is trained several times."""
+"""Of a recipe, each of which is trained several times; a mistyped range of widths makes no more of them."""
 Balanced = Annotated[BalancingSettings, BeforeValidator(by_name)]
-Width = Annotated[float, Field(ge=1e-3, le=1e3)]
+Width = Annotated[float, Field(ge=LEAST_MULTIPLIER, le=MOST_MULTIPLIER)]
 
 
 class Variant(Section):
@@ -208,6 +208,7 @@ def _offer(recipe: Recipe, option: str, changed: Mapping[str, Any]) -> Offer:
     if option in changed:
         raise FieldError(key, "must be an option that variants do not change", changed[option])
     if isinstance(offer, Range):
+        # 0.4: no end, and not the middle, which may be as special
         tried: Sequence[Any] = (offer.low, offer.at(0.4), offer.high)
     elif not 2 <= len(offer) <= MOST_OPTIONS or any(value in offer[:number] for number, value in enumerate(offer)):
         raise FieldError(key, f"must be a range, or 2 to {MOST_OPTIONS} values, none of them twice", given)

@@ -20,7 +20,17 @@ from mtl_search.internal.layout import COMPARISON, CONTROL, DETAILS, FORMAT, OUT
 from mtl_search.metrics.relative_gain import delta_m
 from mtl_search.metrics.scores import headlines, is_error, is_optional
 from mtl_search.runs.records import Asked, BranchDetails, Details, check_record, read_record
-from mtl_search.runs.rows import LARGEST, csv_line, of_training, once, parsed, read_table, state_of, whole
+from mtl_search.runs.rows import (
+    LARGEST,
+    csv_line,
+    of_training,
+    once,
+    parsed,
+    read_table,
+    state_of,
+    whole,
+    written_seconds,
+)
 from mtl_search.runs.trial import State
 from mtl_search.runs.trial_rows import COLUMNS
 from mtl_search.spaces.settings import Training
@@ -248,7 +258,8 @@ def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
     values = {**asdict(outcome), **outcome.scores}
     values["state"] = outcome.state.value
     values["error"] = " ".join(outcome.error.split())
-    values["seconds"] = round(outcome.seconds, 3)
+    values["seconds"] = written_seconds(outcome.seconds)
+    # 6 decimals of percent: far below its spread over seeds
     values["delta_m"] = None if outcome.delta_m is None else round(outcome.delta_m, 6)
     return [values.get(column) for column in columns]
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from mtl_search.characters import LINE
 from mtl_search.datasets._tables import Column
 from mtl_search.errors import DatasetError
 
@@ -58,7 +59,7 @@ class NamedFiles:
             raise
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise DatasetError(f"must be the name of a file, but got {name[:100]!r}: {reason}.") from error
+            raise DatasetError(f"must be the name of a file, but got {name[:LINE]!r}: {reason}.") from error
 
     def _refuse_outside(self, path: Path, name: str) -> None:
         if not Path(os.path.realpath(path)).is_relative_to(self.inside):

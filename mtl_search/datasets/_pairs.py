@@ -14,6 +14,7 @@ from mtl_search.errors import DatasetError
 from mtl_search.tasks import Classification
 
 SIDE = 36
+"""Pixels of a picture's side, as in MultiMNIST (Sabour et al., NeurIPS 2017): pictures of 28 x 28 in it overlap."""
 MOST = 500_000
 """Pictures of a split, which are held in memory: 650 MB. There are twelve million pairs of 3,500 digits."""
 

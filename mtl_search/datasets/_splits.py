@@ -43,7 +43,7 @@ class Columns(Protocol):
 class Drawn:
     """Splits that are drawn by lot.
 
-    :param val: Share of the rows for validation.
+    :param val: Share of the rows for validation; by default as much as for the test, which leaves 0.7 for training.
     :param test: Share of the rows for the test; what is left is for training.
     :param seed: Seed of the draw of the splits.
     :param stratify: Task whose classes have the same shares in all splits; ``None`` for the first that has classes,
@@ -225,7 +225,7 @@ def _by_classes(classes: NDArray[Any], shares: NDArray[np.float64], lot: np.rand
 
 def _whole(owed: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Whole numbers that add up to ``count``: the parts of what is owed, the rest to those owed the most."""
-    counts = np.floor(np.maximum(owed, 0) + 1e-9).astype(np.int64)
+    counts = np.floor(np.maximum(owed, 0) + 1e-9).astype(np.int64)  # + 1e-9: what rounding took from a whole number
     while counts.sum() != count:
         step = 1 if counts.sum() < count else -1
         left = np.where((counts > 0) | (step > 0), step * (owed - counts), -np.inf)

@@ -24,8 +24,11 @@ CLASSES = ("wall", "floor", *GROUPS)
 CLASS_OF_GARMENT = np.array([2 + next(n for n, of in enumerate(GROUPS.values()) if g in of) for g in range(10)])
 MOST = 100_000
 """Scenes of a split, which are rendered and held in memory: 30 of them in a second on one core."""
+EDGE_WEIGHT = 0.85
+"""Of an edge in the loss, against 1 less this elsewhere: of these small images more pixels are edges than of
+photographs, for which the task has 0.95."""
 AT_ONCE = 64
-"""Scenes that are rendered at a time."""
+"""Scenes that are rendered at a time: at 64 x 64 pixels the arrays of a part take some tens of MB."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class FashionScenes(DatasetSource):
 
     :param root: Folder with Fashion-MNIST's four IDX files; without it they are looked for where Debian's package puts
         them, then downloaded.
-    :param side: Pixels of an image's side.
-    :param train: Number of training scenes.
+    :param side: Pixels of an image's side; 64 show what a garment is, and train in minutes on a processor.
+    :param train: Number of training scenes; 3,500 of all splits are rendered in two minutes.
     :param val: Number of validation scenes.
     :param test: Number of test scenes.
     :param seed: Seed of the division of the garments and of the scenes.
@@ -68,7 +71,7 @@ class FashionScenes(DatasetSource):
     def load(self) -> Dataset:
         photographs = {split: textures(self.name, names, 2 * self.side) for split, names in PHOTOGRAPHS.items()}
         training, test = fashion_mnist(self.root)
-        for_val = len(training[0]) // 6
+        for_val = len(training[0]) // 6  # 10,000 of 60,000
         parts = disjoint(training, {"train": len(training[0]) - for_val, "val": for_val}, self.seed)
         garments = {**parts, "test": test}
         sizes = {"train": self.train, "val": self.val, "test": self.test}
@@ -80,7 +83,7 @@ class FashionScenes(DatasetSource):
             Segmentation("segmentation", len(CLASSES), names=CLASSES),
             Depth("depth"),
             Normals("normals"),
-            Edges("edges", positive_weight=0.85),
+            Edges("edges", positive_weight=EDGE_WEIGHT),
         )
         return make_dataset(self.name, tasks, splits)
 
@@ -140,7 +143,12 @@ def edges_of(surface: NDArray[np.intp]) -> NDArray[np.uint8]:
 
 
 def _images(view: View, rooms: Rooms, photographs: Array, lot: np.random.Generator) -> NDArray[np.uint8]:
-    """Colours, ``[rooms, 3, side, side]``: of the surface's texture and tint, in the room's light, with some noise."""
+    """Colours, ``[rooms, 3, side, side]``: of the surface's texture and tint, in the room's light, with some noise.
+
+    The numbers are ours, chosen by eye: textures span 1.5 to 4 m, show to 30 % at least, tints keep 40 % of each
+    colour, the pattern of an item takes 60 % of its light at most, and the noise is that of a good camera, 2 % of
+    white.
+    """
     count, surfaces = len(view.surface), FIRST_ITEM + ITEMS
     photograph = lot.integers(len(photographs), size=(count, surfaces))
     photograph[:, 2] = photograph[:, 1]
@@ -177,7 +185,11 @@ def _mirrored(place: Array, size: int) -> NDArray[np.intp]:
 
 
 def _shading(view: View, rooms: Rooms, lot: np.random.Generator) -> Array:
-    """Light that falls on every pixel: from all around, from a lamp, and less of both on the floor near a foot."""
+    """Light that falls on every pixel: from all around, from a lamp, and less of both on the floor near a foot.
+
+    By eye, too: the lamp hangs before and above the corner, so that no surface is lit by what is around alone (0.5); at
+    a foot 60 % of the light is gone, a quarter of a metre away a third of it.
+    """
     count = len(view.surface)
     lamp = lot.uniform((-0.8, 0.2, 0.3), (0.8, 1, 1), (count, 3)).astype(np.float32)
     lamp /= np.linalg.norm(lamp, axis=1, keepdims=True)

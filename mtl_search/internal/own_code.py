@@ -21,7 +21,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mtl_search.characters import cut, printable
+from mtl_search.characters import LONG, cut, printable
 from mtl_search.errors import UserError
 
 FORM = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -129,7 +129,7 @@ def imported(what: str, run: Callable[[], Any]) -> Any:
         frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(IMPORTING)]
         place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise UserError(f"{what} cannot be imported: {cut(printable(reason), 300)}{printable(place)}.") from error
+        raise UserError(f"{what} cannot be imported: {cut(printable(reason), LONG)}{printable(place)}.") from error
 
 
 def _named(kind: str, path: str) -> str:

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from mtl_search.errors import UserError
+from mtl_search.primitives.perturbation import TILE
 
 LINEAR, MAX_POOL, PERTURBATION = KINDS = ("linear", "max_pool", "perturbation")
 """The primitives that there are kernels for, in the order of ``bank.h``."""
 MOST_TAPS = 9
 """Pixels that one primitive reads, as many as the registers of ``bank.h`` hold weights for."""
 Table = tuple[int, ...]
-MASK = 8
-"""Height and width of the mask of a perturbation."""
+MASK = TILE
+"""Height and width of the mask of a perturbation; ``bank.h`` has the same."""
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,10 @@ class CoNAL(Method):
     :param carry: Whether a conflict counts in all deeper modules of the trunk, too.
     :param on_conflict: ``zero``: the optimiser gets a gradient of zeros, under which momentum and weight decay still
         move a module. ``skip``: it leaves the module alone in that step (ours).
-    :param clip: Largest norm of the gradient of all weights; ``None`` for any.
-    :param validation: Part of the training samples that alpha is learned on. In the last phase they are trained on.
+    :param clip: Largest norm of the gradient of all weights; ``None`` for any. The default 5 is that of DARTS (Liu et
+        al., ICLR 2019), whose search this is.
+    :param validation: Part of the training samples that alpha is learned on; a fifth by default leaves most to the
+        weights (ours). In the last phase they are trained on.
     :param search_epochs: Epochs of the search; ``None``: those of the experiment.
     :param warm_up: Part of these epochs, rounded down, in which alpha waits while all weights learn, the trunk as under
         hard sharing (ours; 0 is the paper's). Without, alpha decides in the first epoch, from a trunk that has not

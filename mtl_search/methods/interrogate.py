@@ -44,7 +44,8 @@ class Interrogate(Method):
     :param sparsity_weight: Factor of the penalty, lambda_s in the paper. On 5,000 pairs of Multi-Fashion, 156 steps,
         the default left the tasks 13 and 16 % of the channels at a target of 0.1, 19 % at 0.3, half of them at 0.5.
         Those numbers are for ``sigmoids``.
-    :param gate_rate: Learning rate of gates and mixing weights, in that of the weights.
+    :param gate_rate: Learning rate of gates and mixing weights, in that of the weights. Gates start near
+        their threshold or far from it, and have to be decided within a training (ours).
     :param shared_start: The shared branch starts from ``fresh`` weights, or from the ``mean`` of the tasks' (ours; the
         paper is silent). On 4,000 pairs of Multi-Fashion the mean was 2 points of accuracy better, at lower cost.
     :param share_of: What the share is of: ``gates``, of those that are open, as in the pruned network, with the

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.internal.seeds import generator
-from mtl_search.methods import Epochs, Method, MethodContext, TrainedModel
+from mtl_search.methods import DECIMALS, Epochs, Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathNetwork
@@ -143,10 +143,11 @@ class BranchingNetwork(PathNetwork):
     def probabilities(self) -> list[list[list[float]]]:
         """``[place][module][parent]``, for the report."""
         likely = self.logits.detach().softmax(dim=2).cpu()
-        return [[[round(value, 4) for value in row] for row in place] for place in likely.tolist()]
+        return [[[round(value, DECIMALS) for value in row] for row in place] for place in likely.tolist()]
 
     def _drawn(self) -> Tensor:
         """Parents drawn by lot, one-hot; the gradient is that of the relaxed choice (straight-through)."""
+        # so that no logarithm is infinite, nor 0: in float32 nothing else is so near to 0 or 1
         uniform = torch.rand(self.logits.shape, generator=self.lot).clamp_(1e-9, 1 - 1e-7)
         gumbel = -(-uniform.log()).log()
         soft = ((self.logits + gumbel.to(self.logits.device)) / self.temperature).softmax(dim=2)
@@ -224,7 +225,7 @@ def _ways(logits: Tensor) -> list[list[int]]:
 def _margin(probabilities: Sequence[float]) -> float:
     """How far the largest is above the next; of a single one, 1."""
     first, second, *_ = [*sorted(probabilities, reverse=True), 0.0]
-    return round(first - second, 4)
+    return round(first - second, DECIMALS)
 
 
 def _renumbered(modules: Sequence[int]) -> list[int]:

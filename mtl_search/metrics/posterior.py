@@ -18,18 +18,22 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LENGTHS = (0.4, 0.8, 1.6, 3.2)
-"""Of the smooth part of the kernel, in units of the root of the number of features."""
+"""Of the smooth part of the kernel, in units of the root of the number of features, each of variance 1: from shorter
+than two architectures are apart to so long that it is nearly linear."""
 SLOPES = (0.0, 0.1, 1.0)
-"""Variance of the linear part, in that of the smooth part."""
+"""Variance of the linear part, in that of the smooth part: none, some, as much."""
+ALIKE = 1e-9
+"""Deviation up to which values are all the same: what is divided by a smaller one is rounding."""
 NOISES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Variance of what features do not explain, likewise."""
+"""Variance of what features do not explain, likewise: 1 is a space whose choices tell nothing."""
 OWN = (0.0, 0.3)
 """How much of that is an architecture's own, and stays when it is trained again. Where nothing was trained twice both
 are as likely."""
 LEAST_WEIGHT = 0.01
-"""Kernels that are less likely than this, in parts of the likeliest, are left out."""
+"""Kernels that are less likely than this, in parts of the likeliest, are left out: each would count for 1 % of a mean
+at most."""
 DRAWS = 512
-"""A chance of one half is known to 0.02."""
+"""Number of draws that chances are counted in: one of one half is known to 0.02."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class _Fit:
 def _standard(features: Array) -> Array:
     """Each of mean 0 and variance 1; without those that are the same everywhere."""
     deviation = features.std(axis=0)
-    varies = deviation > 1e-9
+    varies = deviation > ALIKE
     return np.asarray((features - features.mean(axis=0))[:, varies] / deviation[varies])
 
 

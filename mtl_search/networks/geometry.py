@@ -24,7 +24,8 @@ MOST_WEIGHTS = 500_000_000
 MOST_FEATURES = 2_000_000_000
 """Of one sample, all layers together: 8 GB. ResNet-50 on pictures of 1024 x 2048 pixels makes half of that."""
 GROUPS = 8
-"""Of the recombination in a layer of a ``vector`` backbone, where it is wide enough."""
+"""Of the recombination in a layer of a ``vector`` backbone, where it is wide enough: as 3x3 kernels have nine, a bank
+of about five primitives then has fewer parameters than an ordinary layer."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 def shared_width(choice: LayerChoice, width: int) -> int:
     """Shared channels of a layer with ``width`` channels: ``int(gamma * C)``, with .3 x 10 = 3 in spite of rounding."""
-    return int(choice.shared_ratio * width + 1e-9)
+    return int(choice.shared_ratio * width + 1e-9)  # far less than a channel
 
 
 def own_width(choice: LayerChoice, width: int) -> int:

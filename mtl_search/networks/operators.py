@@ -140,12 +140,12 @@ class Convolution(Filter):
     :param dilation: Distance of the taps.
     """
 
-    taps = 9
+    taps = 9  # 3 x 3
 
     def __init__(self, dilation: int = 1) -> None:
         super().__init__()
         self.dilation = dilation
-        self.terms = (Term(tuple(range(9)), 3, dilation),)
+        self.terms = (Term(tuple(range(self.taps)), 3, dilation),)
 
     def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
         row, column = (self.dilation * part for part in divmod(place, 3))

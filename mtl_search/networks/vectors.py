@@ -28,7 +28,8 @@ from mtl_search.primitives import LinearVectorPrimitive, NonlinearVectorPrimitiv
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 
 NOMINAL = 64
-"""Features for which a bank is checked before any network is built."""
+"""Features for which a bank is checked before any network is built: as wide as layers of a small network, drawn at
+once."""
 
 
 class FullLinear(Operator):
@@ -171,7 +172,7 @@ def check_independence(bank: str, vectors: bool) -> None:
     if vectors:
         make_vector_operator(bank, NOMINAL, 1, GROUPS, generator)
     else:
-        make_operator(bank, 8, generator)
+        make_operator(bank, 8, generator)  # channels, each drawn by itself: what depends on the others does so in all
 
 
 def nominal(input_shape: tuple[int, ...]) -> tuple[int, ...]:

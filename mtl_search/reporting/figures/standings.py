@@ -13,6 +13,7 @@ from mtl_search.reporting.figures._style import (
     HEIGHT,
     KNEE_COLOR,
     NOTE_COLOR,
+    SMALL,
     cost_axis,
     layout,
 )
@@ -89,7 +90,7 @@ def standings_figure(data: Mapping[str, Any]) -> go.Figure:
                 shown[name].append(_heights(points, name, with_bars="error_y" in style))
     for trace, heights in zip(figure.data, shown["accuracy"], strict=True):
         trace.update(heights)
-    height = HEIGHT + 60 + 11 * len(data["groups"])
+    height = HEIGHT + 60 + 11 * len(data["groups"])  # for the buttons, and the legend: two entries in a line
     figure.update_layout(layout(_title("accuracy", data["word"]), height), yaxis={**AXIS, "nticks": 8})
     points = [point for group in data["groups"] for point in group["points"]]
     figure.update_xaxes(cost_axis([point["learnable_parameters"] for point in points], "learnable parameters"))
@@ -162,10 +163,10 @@ def _switch(shown: Mapping[str, Sequence[Mapping[str, Any]]], word: str) -> dict
         "xanchor": "left",
         "y": 1.0,
         "yanchor": "bottom",
-        "pad": {"b": 44, "l": 0},
+        "pad": {"b": 44, "l": 0},  # pixels above the plot: below them stands the title
         "bgcolor": "rgba(128,136,144,0.16)",
         "bordercolor": NOTE_COLOR,
-        "font": {"size": 12},
+        "font": {"size": SMALL},
     }
 
 
