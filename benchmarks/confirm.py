@@ -122,16 +122,16 @@ class Problem:
     def __init__(self, seed: int, noise: float = NOISE) -> None:
         self.seed, self.noise = seed, noise
         self.experiment, self.dataset, self.costs = _experiment(), _dataset(), _costs()
-        space, lot = self.experiment.proposal_space, np.random.default_rng(seed)
+        space, rng = self.experiment.proposal_space, np.random.default_rng(seed)
         architectures = list(space.space.architectures())
         choices = _standard([list(space.features(Proposal(one))) for one in architectures])
         size = _standard([axis_value("learnable_parameters", self._parameters(one.id)) for one in architectures])
-        mean = 0.80 - 0.03 * np.exp(-lot.uniform(0.6, 1.2) * size)
-        mean += EFFECT * choices @ lot.standard_normal(choices.shape[1])
+        mean = 0.80 - 0.03 * np.exp(-rng.uniform(0.6, 1.2) * size)
+        mean += EFFECT * choices @ rng.standard_normal(choices.shape[1])
         for _ in range(choices.shape[1]):
-            first, second = lot.choice(choices.shape[1], 2, replace=False)
-            mean += PAIR * lot.standard_normal() * choices[:, first] * choices[:, second]
-        mean += OWN * lot.standard_normal(len(mean))
+            first, second = rng.choice(choices.shape[1], 2, replace=False)
+            mean += PAIR * rng.standard_normal() * choices[:, first] * choices[:, second]
+        mean += OWN * rng.standard_normal(len(mean))
         self.means = {one.id: float(value) for one, value in zip(architectures, mean, strict=True)}
         points = [(quality, self._parameters(identity)) for identity, quality in self.means.items()]
         self.reference = (min(quality for quality, _ in points), max(parameters for _, parameters in points))

@@ -79,10 +79,10 @@ def network(kind: Kind, tasks: int, share: float) -> GatedNetwork:
     """A stem and five modules of 24 to 64 channels, every gate open with a chance of ``share``."""
     backbone = Backbone((Stage(24, 2), Stage(32, 2, 2), Stage(64)), kind, stem=16, stem_stride=2, head_pool=2)
     model = GatedNetwork(backbone, [Classification(f"task{number}") for number in range(tasks)], SHAPE)
-    lot = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for alpha in model.gates:
-            alpha.copy_(share - torch.rand(alpha.shape, generator=lot))
+            alpha.copy_(share - torch.rand(alpha.shape, generator=rng))
     return model.eval()
 
 

@@ -157,7 +157,7 @@ def decoder(taps: Sequence[Features], outputs: Sequence[int], channels: int) -> 
     weights = sum(outputs) * channels
     total = Cost(weights + sum(outputs), 0, weights * finest)
     for tap in taps:
-        weights = width * (tap.shared + tap.own)
+        weights = width * (tap.shared + tap.specific)
         total += Cost(weights + 2 * width, 0, weights * tap.height * tap.width)
     for coarser in taps[1:]:
         weights = width * channels * 9  # kernels of 3x3
@@ -179,44 +179,44 @@ def head_macs(heads: TaskHeads) -> int:
 
 
 def _heads(network: Geometry, outputs: Sequence[int], grid: int) -> Cost:
-    weights = sum(outputs) * (network.after.shared + network.after.own) * grid**2
+    weights = sum(outputs) * (network.after.shared + network.after.specific) * grid**2
     return Cost(weights + sum(outputs), 0, weights)
 
 
 @functools.lru_cache(maxsize=10_000)  # a deep network repeats its layers, and a space repeats those of its networks
-def _of_layer(layer: LayerGeometry, tasks: int, specific: str) -> Cost:
-    return sum(_layer(layer, tasks, specific), Cost())
+def _of_layer(layer: LayerGeometry, tasks: int, branch_kind: str) -> Cost:
+    return sum(_layer(layer, tasks, branch_kind), Cost())
 
 
-def _layer(layer: LayerGeometry, tasks: int, specific: str) -> Iterator[Cost]:
+def _layer(layer: LayerGeometry, tasks: int, branch_kind: str) -> Iterator[Cost]:
     """The parts of a layer, one by one as :class:`~mtl_search.networks.layer.ETRLayer` builds them."""
     before, after, bank = layer.before, layer.after, layer.choice.bank
-    branch_bank = bank if specific == "nlp" or layer.pointwise else CONVOLUTION
-    own_outputs = tasks * after.own
-    branch_is_same = layer.makes_own and branch_bank == bank
+    branch_bank = bank if branch_kind == "nlp" or layer.pointwise else CONVOLUTION
+    specific_outputs = tasks * after.specific
+    branch_is_same = layer.makes_specific and branch_bank == bank
     if before.shared and (layer.makes_shared or branch_is_same):
         yield _operator(bank, before.shared, 1, before.streams, layer)
-    if before.shared and layer.makes_own and not branch_is_same:
+    if before.shared and layer.makes_specific and not branch_is_same:
         yield _operator(branch_bank, before.shared, 1, before.streams, layer)
     if layer.makes_shared:
         yield _recombination(bank, after.shared, before.shared, before.streams, layer)
         yield Cost(2 * after.shared)
-    if layer.shared_reads_own:
+    if layer.shared_reads_specific:
         if not branch_is_same:
-            yield _operator(bank, before.own, tasks, tasks, layer)
+            yield _operator(bank, before.specific, tasks, tasks, layer)
         else:
-            yield _responses(bank, before.own, tasks, layer)
-        yield _recombination(bank, after.shared, before.own, tasks, layer)
-    if layer.makes_own:
-        yield _recombination(branch_bank, own_outputs, before.shared, 1, layer)
-        if before.own:
-            yield _operator(branch_bank, before.own, tasks, tasks, layer)
-            yield _recombination(branch_bank, own_outputs, before.own, 1, layer)
-        yield Cost(2 * own_outputs)
+            yield _responses(bank, before.specific, tasks, layer)
+        yield _recombination(bank, after.shared, before.specific, tasks, layer)
+    if layer.makes_specific:
+        yield _recombination(branch_bank, specific_outputs, before.shared, 1, layer)
+        if before.specific:
+            yield _operator(branch_bank, before.specific, tasks, tasks, layer)
+            yield _recombination(branch_bank, specific_outputs, before.specific, 1, layer)
+        yield Cost(2 * specific_outputs)
         for _ in range(layer.choice.branch_depth - 1):
-            yield _operator(branch_bank, after.own, tasks, tasks, layer)
-            yield _recombination(branch_bank, own_outputs, after.own, 1, layer)
-            yield Cost(2 * own_outputs)
+            yield _operator(branch_bank, after.specific, tasks, tasks, layer)
+            yield _recombination(branch_bank, specific_outputs, after.specific, 1, layer)
+            yield Cost(2 * specific_outputs)
 
 
 def _operator(bank: str, channels: int, held: int, streams: int, layer: LayerGeometry) -> Cost:
@@ -299,7 +299,7 @@ def _skips(block: BlockGeometry, tasks: int) -> Iterator[Cost]:
     if block.layers[-1].makes_shared and (before.shared != after.shared or block.stride != 1):
         weights = after.shared * before.shared
         yield Cost(weights + 2 * after.shared, 0, weights * before.streams * pixels)
-    if block.layers[-1].makes_own and (before.own != after.own or block.stride != 1):
-        outputs = tasks * after.own
-        weights = outputs * (before.own or before.shared)
+    if block.layers[-1].makes_specific and (before.specific != after.specific or block.stride != 1):
+        outputs = tasks * after.specific
+        weights = outputs * (before.specific or before.shared)
         yield Cost(weights + 2 * outputs, 0, weights * pixels)

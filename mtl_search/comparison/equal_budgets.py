@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, difference, difference_of, qualities_by_seed
+from mtl_search.comparison.summary import (
+    HARD_SHARING,
+    EntrantSummary,
+    by_key,
+    difference,
+    difference_of,
+    qualities_by_seed,
+)
 from mtl_search.metrics.intervals import Interval
 
 SIZES = ("learnable_parameters", "macs")
@@ -31,12 +38,12 @@ class Standing:
     :param twin: The entrant's training at equal compute; ``None`` where there is none.
     """
 
-    entrant: Entrant
+    entrant: EntrantSummary
     points: Mapping[str, Interval | None]
-    twin: Entrant | None
+    twin: EntrantSummary | None
 
 
-def equal_budgets(entrants: Sequence[Entrant], twins: Mapping[str, Entrant]) -> list[Standing]:
+def equal_budgets(entrants: Sequence[EntrantSummary], twins: Mapping[str, EntrantSummary]) -> list[Standing]:
     """Every trained entrant that is not on the curve of hard sharing itself, in their order.
 
     :param entrants: All entrants of the comparison, without twins.
@@ -47,7 +54,7 @@ def equal_budgets(entrants: Sequence[Entrant], twins: Mapping[str, Entrant]) -> 
     return [Standing(one, _points(one, curve, twins), _trained(twins.get(one.key))) for one in others]
 
 
-def hard_sharing_curve(entrants: Sequence[Entrant]) -> list[Entrant]:
+def hard_sharing_curve(entrants: Sequence[EntrantSummary]) -> list[EntrantSummary]:
     """Hard sharing and what differs from it in width alone, trained."""
     base = by_key(entrants, HARD_SHARING)
     if base is None:
@@ -56,7 +63,7 @@ def hard_sharing_curve(entrants: Sequence[Entrant]) -> list[Entrant]:
     return [one for one in alike if one.about["options"] == base.about["options"] and one.balancing == base.balancing]
 
 
-def at_cost(curve: Sequence[Entrant], cost: str, amount: float) -> dict[int, float] | None:
+def at_cost(curve: Sequence[EntrantSummary], cost: str, amount: float) -> dict[int, float] | None:
     """Seed -> quality that the curve has at a cost; ``None`` where it does not reach it.
 
     :param curve: Entrants that differ in width alone.
@@ -74,7 +81,9 @@ def at_cost(curve: Sequence[Entrant], cost: str, amount: float) -> dict[int, flo
     return None if nearest is None else qualities_by_seed(nearest)
 
 
-def _points(one: Entrant, curve: Sequence[Entrant], twins: Mapping[str, Entrant]) -> dict[str, Interval | None]:
+def _points(
+    one: EntrantSummary, curve: Sequence[EntrantSummary], twins: Mapping[str, EntrantSummary]
+) -> dict[str, Interval | None]:
     found: dict[str, Interval | None] = {}
     for cost in SIZES:
         there = at_cost(curve, cost, one.mean(cost))
@@ -84,5 +93,5 @@ def _points(one: Entrant, curve: Sequence[Entrant], twins: Mapping[str, Entrant]
     return {**found, "training_macs": difference(own, base).points if own and base else None}
 
 
-def _trained(entrant: Entrant | None) -> Entrant | None:
+def _trained(entrant: EntrantSummary | None) -> EntrantSummary | None:
     return entrant if entrant is not None and entrant.outcomes else None

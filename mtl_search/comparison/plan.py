@@ -70,7 +70,7 @@ class Plan:
                     "as it was begun, or remove the file to compare without."
                 )
             return self.tune
-        there = (before.asked.get("tuning") or {}).get("trainings")
+        there = (before.request.get("tuning") or {}).get("trainings")
         if self.tune not in (None, there):
             found = "without tuning" if there is None else f"tuned by {there} trainings each"
             raise RunFolderError(

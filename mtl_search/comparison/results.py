@@ -19,7 +19,7 @@ from mtl_search.internal.files import write_json, write_text
 from mtl_search.internal.layout import COMPARISON, CONTROL, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
 from mtl_search.metrics.relative_gain import delta_m
 from mtl_search.metrics.scores import headlines, is_error, is_optional
-from mtl_search.runs.records import Asked, BranchDetails, Details, check_record, read_record
+from mtl_search.runs.records import BranchDetails, Details, Request, check_record, read_record
 from mtl_search.runs.rows import (
     LARGEST,
     csv_line,
@@ -101,25 +101,25 @@ class Comparison:
     """A comparison, finished or not, as its folder tells it.
 
     :param path: Folder of the run that was compared.
-    :param asked: ``comparison.json``: ``entrants`` (mappings with a ``key`` and ``seeds``), the most ``seeds`` of one,
-        the ``first_seed`` of all (0 in those of earlier versions), the entrants of the last call as ``now``, ``split``,
-        ``training``, ``unresolved``, ``environment``.
+    :param request: ``comparison.json``, what was asked for: ``entrants`` (mappings with a ``key`` and ``seeds``), the
+        most ``seeds`` of one, the ``first_seed`` of all (0 in those of earlier versions), the entrants of the last call
+        as ``now``, ``split``, ``training``, ``unresolved``, ``environment``.
     :param outcomes: Every training that ended.
     """
 
     path: Path
-    asked: Mapping[str, Any]
+    request: Mapping[str, Any]
     outcomes: tuple[Outcome, ...]
 
     @property
     def entrants(self) -> list[str]:
         """Names of all entrants, in the order they were asked for."""
-        return [entrant["key"] for entrant in self.asked["entrants"]]
+        return [entrant["key"] for entrant in self.request["entrants"]]
 
     @property
     def first_seed(self) -> int:
         """The seed of each entrant's first training."""
-        return int(self.asked.get("first_seed", 0))
+        return int(self.request.get("first_seed", 0))
 
     def of(self, entrant: str) -> tuple[Outcome, ...]:
         """The complete trainings of an entrant, by seed."""
@@ -136,13 +136,13 @@ class Comparison:
         """Entrant and seed of every training that was asked for and is not complete."""
         done = {(one.entrant, one.seed) for one in self.outcomes if one.state is State.COMPLETE}
         first = self.first_seed
-        asked = [(about["key"], first + n) for about in self.asked["entrants"] for n in range(about["seeds"])]
+        asked = [(about["key"], first + n) for about in self.request["entrants"] for n in range(about["seeds"])]
         return [one for one in asked if one not in done]
 
     @property
     def missing_now(self) -> list[tuple[str, int]]:
         """Those of :attr:`missing` that the last call asked for."""
-        return [one for one in self.missing if one[0] in self.asked["now"]]
+        return [one for one in self.missing if one[0] in self.request["now"]]
 
     def details(self, entrant: str, seed: int) -> dict[str, Any]:
         """What a training told besides its scores: ``phases``, and what is its method's own.
@@ -182,10 +182,10 @@ def load_comparison(path: str | Path) -> Comparison | None:
     check_inside(folder)
     if not (folder / COMPARISON).exists():
         return None
-    asked = read_record(folder / COMPARISON, Asked)
-    training = Training.model_validate(asked["training"])  # with the defaults of settings that came later
-    asked = {"environment": {}, **asked, "training": training.model_dump(mode="json")}
-    return Comparison(folder, asked, _read_outcomes(folder / OUTCOMES))
+    request = read_record(folder / COMPARISON, Request)
+    training = Training.model_validate(request["training"])  # with the defaults of settings that came later
+    request = {"environment": {}, **request, "training": training.model_dump(mode="json")}
+    return Comparison(folder, request, _read_outcomes(folder / OUTCOMES))
 
 
 def _read_outcomes(path: Path) -> tuple[Outcome, ...]:
@@ -195,9 +195,9 @@ def _read_outcomes(path: Path) -> tuple[Outcome, ...]:
     return tuple(with_delta_m(list(parsed(path, rows, _outcome))))  # older tables have another Delta_m
 
 
-def write_asked(path: Path, asked: Mapping[str, Any]) -> None:
+def write_request(path: Path, request: Mapping[str, Any]) -> None:
     """Write ``comparison.json``."""
-    write_json(path / COMPARISON, {"format": FORMAT, **asked})
+    write_json(path / COMPARISON, {"format": FORMAT, **request})
 
 
 def write_details(path: Path, outcome: Outcome, details: Mapping[str, Any]) -> Path:

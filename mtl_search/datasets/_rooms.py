@@ -69,11 +69,11 @@ class View:
     pattern: Array
 
 
-def draw_rooms(count: int, lot: np.random.Generator) -> Rooms:
+def draw_rooms(count: int, rng: np.random.Generator) -> Rooms:
     """Furnish rooms at random: two walls at a right angle, and two to four items between them and the camera."""
 
     def between(low: float, high: float, *shape: int) -> Array:
-        return lot.uniform(low, high, (count, *shape)).astype(np.float32)
+        return rng.uniform(low, high, (count, *shape)).astype(np.float32)
 
     # as in a furnished room: eyes at 1.1 to 1.6 m, walls at 2.2 to 3.8 m, the corner in sight, items half way to them
     turn, height = between(0.1, np.pi / 2 - 0.1), between(1.1, 1.6)
@@ -93,8 +93,8 @@ def draw_rooms(count: int, lot: np.random.Generator) -> Rooms:
     yaw, lean = between(-0.6, 0.6, ITEMS), between(-0.2, 0.2, ITEMS)
     facings = np.stack([np.sin(yaw) * np.cos(lean), np.sin(lean), np.cos(yaw) * np.cos(lean)], axis=2)
     sizes = between(1.0, 1.6, ITEMS)
-    present = lot.random((count, ITEMS)).argsort(axis=1) < lot.integers(2, ITEMS + 1, (count, 1))
-    mirrored = lot.choice(np.array([-1, 1], dtype=np.float32), (count, ITEMS))
+    present = rng.random((count, ITEMS)).argsort(axis=1) < rng.integers(2, ITEMS + 1, (count, 1))
+    mirrored = rng.choice(np.array([-1, 1], dtype=np.float32), (count, ITEMS))
     return Rooms(
         pitch=between(0.1, 0.3),
         normals=normals,

@@ -61,7 +61,7 @@ class Options(Protocol):
     def validation(self) -> float: ...
 
 
-class Search(PhaseTrainer):
+class BilevelSearch(PhaseTrainer):
     """The bi-level search on a relaxed network.
 
     :param method: The method, with the options of its search.

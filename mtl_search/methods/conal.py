@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mtl_search.errors import UserError
 from mtl_search.methods import Epochs, Method, MethodContext, TrainedModel
-from mtl_search.methods._bilevel import Search
+from mtl_search.methods._bilevel import BilevelSearch
 from mtl_search.methods._conflicts import Conflict
 from mtl_search.methods._relaxed import group_after, leaving, relaxed_network
 from mtl_search.methods._search_log import SearchLog
@@ -152,7 +152,7 @@ class CoNAL(Method):
 
     def search(
         self, context: MethodContext, model: RelaxedNetwork, epochs: int, stage: int = 0, waits: int = 0
-    ) -> Search:
+    ) -> BilevelSearch:
         """The search on a relaxed network.
 
         :param stage: Tells the random numbers of several searches apart.
@@ -160,7 +160,7 @@ class CoNAL(Method):
         """
         settings = context.training.model_copy(update={"epochs": epochs, "balancing": BalancingSettings()})
         one_task = self.macs_of_one_task(model, context)
-        return Search(model, context, settings, self, one_task * len(context.tasks), stage, waits)
+        return BilevelSearch(model, context, settings, self, one_task * len(context.tasks), stage, waits)
 
     def _epochs(self, context: MethodContext) -> int:
         return self.search_epochs or context.training.epochs

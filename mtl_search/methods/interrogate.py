@@ -119,7 +119,7 @@ class Interrogate(Method):
         model.load_state_dict({**model.state_dict(), **given})
         if self.shared_start == "mean":
             for place, shared in enumerate(model.shared):
-                states = [model.own(place, number).state_dict() for number in range(len(model.tasks))]
+                states = [model.specific(place, number).state_dict() for number in range(len(model.tasks))]
                 shared.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
 
     def sparsity(self, context: MethodContext) -> "Sparsity":
@@ -210,8 +210,8 @@ def prune(model: GatedNetwork) -> PrunedNetwork:
     pruned.to(model.gates[0])
     for place in range(len(model.shapes)):
         for number in range(len(model.tasks)):
-            if (own := pruned.own(place, number)) is not None:
-                own.take(model.own(place, number))
+            if (specific := pruned.specific(place, number)) is not None:
+                specific.take(model.specific(place, number))
     for name, shared in pruned.shared.items():
         whole = model.shared[int(name)]
         assert isinstance(shared, SlicedModule)

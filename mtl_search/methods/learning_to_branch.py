@@ -104,7 +104,7 @@ class BranchingNetwork(PathNetwork):
         super().__init__(backbone, paths, tasks, input_shape, seed, width_multiplier)
         self.logits = nn.Parameter(torch.zeros(places, len(tasks), len(tasks)))
         self.temperature = 1.0
-        self.lot = generator(seed, "parents")
+        self.rng = generator(seed, "parents")
 
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """As :meth:`PathNetwork.forward`."""
@@ -148,7 +148,7 @@ class BranchingNetwork(PathNetwork):
     def _drawn(self) -> Tensor:
         """Parents drawn by lot, one-hot; the gradient is that of the relaxed choice (straight-through)."""
         # so that no logarithm is infinite, nor 0: in float32 nothing else is so near to 0 or 1
-        uniform = torch.rand(self.logits.shape, generator=self.lot).clamp_(1e-9, 1 - 1e-7)
+        uniform = torch.rand(self.logits.shape, generator=self.rng).clamp_(1e-9, 1 - 1e-7)
         gumbel = -(-uniform.log()).log()
         soft = ((self.logits + gumbel.to(self.logits.device)) / self.temperature).softmax(dim=2)
         return one_hot(soft) - soft.detach() + soft

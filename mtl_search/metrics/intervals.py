@@ -154,10 +154,10 @@ def chance_share(groups: Sequence[Sequence[float]], rounds: int = 200) -> float 
     """
     if explained_share(groups) is None:
         return None
-    lot, values = random.Random(0), [value for group in groups for value in group]
+    rng, values = random.Random(0), [value for group in groups for value in group]
     shares = []
     for _ in range(rounds):
-        lot.shuffle(values)
+        rng.shuffle(values)
         shares.append(explained_share(_dealt(values, [len(group) for group in groups])) or 0.0)
     return sorted(shares)[math.ceil(LEVEL * rounds) - 1]
 

@@ -94,10 +94,10 @@ class Posterior:
 
     def draws(self, seed: int, count: int = DRAWS) -> Array:
         """Means as they may be, all together: ``[count, n]``. The same seed draws the same."""
-        lot = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         ends = np.round(count * np.cumsum([part.weight for part in self.parts])).astype(int)
         numbers = np.diff(ends, prepend=0)
-        return np.concatenate([_drawn(part, number, lot) for part, number in zip(self.parts, numbers, strict=True)])
+        return np.concatenate([_drawn(part, number, rng) for part, number in zip(self.parts, numbers, strict=True)])
 
 
 def posterior(trained: Trained) -> Posterior:
@@ -185,7 +185,7 @@ def _explained(trained: Trained, parts: Sequence[Part]) -> float:
     return 1 - float(((trained.means - expected) ** 2).sum()) / spread if spread else 0.0
 
 
-def _drawn(part: Part, count: int, lot: np.random.Generator) -> Array:
+def _drawn(part: Part, count: int, rng: np.random.Generator) -> Array:
     variances, ways = np.linalg.eigh(part.covariance)
-    normal = lot.standard_normal((count, len(part.mean)))
+    normal = rng.standard_normal((count, len(part.mean)))
     return np.asarray(part.mean + (normal * np.sqrt(np.maximum(variances, 0.0))) @ ways.T)

@@ -39,11 +39,11 @@ class Level(nn.Module):
     def __init__(self, tap: Features, tasks: int, channels: int, coarsest: bool, weights: Generator) -> None:
         super().__init__()
         self.tap, self.tasks, self.channels = tap, tasks, channels
-        outputs, inputs = tasks * channels, tap.shared + tap.own
+        outputs, inputs = tasks * channels, tap.shared + tap.specific
         if tap.shared:
             self.shared_weight = _drawn(outputs, tap.shared, 1, 1 / inputs, weights)
-        if tap.own:
-            self.own_weight = _drawn(outputs, tap.own, 1, 1 / inputs, weights)
+        if tap.specific:
+            self.own_weight = _drawn(outputs, tap.specific, 1, 1 / inputs, weights)
         if not coarsest:
             self.coarser_weight = _drawn(outputs, channels, 3, 1 / (9 * channels), weights)
         self.norm = Norm(outputs)
@@ -72,7 +72,7 @@ class Level(nn.Module):
 
     def _laterals(self) -> tuple[Tensor | None, Tensor | None]:
         shared = self.shared_weight if self.tap.shared else None
-        return shared, self.own_weight if self.tap.own else None
+        return shared, self.own_weight if self.tap.specific else None
 
 
 class Decoder(nn.Module):
@@ -127,10 +127,10 @@ class Decoder(nn.Module):
 
     def _read(self, level: Level, features: State) -> State:
         """What dense tasks read of the features of all."""
-        shared, own = features
+        shared, specific = features
         if shared is not None and level.tap.streams > 1:
             shared = parts_of(shared, level.tap.streams, self.places)
-        return shared, None if own is None else parts_of(own, self.tasks, self.places)
+        return shared, None if specific is None else parts_of(specific, self.tasks, self.places)
 
     def _alike(self) -> Iterator[tuple[int, slice, slice]]:
         """Tasks next to each other with equal outputs: how many, their channels, and their rows of the weight."""

@@ -53,10 +53,10 @@ class TaskHeads(nn.ModuleList):
         channels, grid = scaled(backbone.decoder, width_multiplier), backbone.head_pool
         weights = [generator(seed, f"head {number}") for number in range(len(tasks))]
         super().__init__(
-            Decoder(list(taps.values()), [task], channels, lot)
+            Decoder(list(taps.values()), [task], channels, rng)
             if task.dense
-            else LinearHead(last.shared, grid, task.outputs, lot)
-            for task, lot in zip(tasks, weights, strict=True)
+            else LinearHead(last.shared, grid, task.outputs, rng)
+            for task, rng in zip(tasks, weights, strict=True)
         )
         self.taps = tuple(taps)
 

@@ -205,7 +205,7 @@ class ControlRecord(Record):
     entrants: list[str]
 
 
-class Asked(Versioned):
+class Request(Versioned):
     """``comparison.json``."""
 
     tuning: TuningRecord | None = None
@@ -223,7 +223,7 @@ class Asked(Versioned):
     revisions: list[str | None] = []
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Asked":
+    def _fits_together(self) -> "Request":
         keys = [about.key for about in self.entrants]
         twice = [key for key in keys if keys.count(key) > 1]
         if twice:

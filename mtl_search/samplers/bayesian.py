@@ -149,8 +149,8 @@ class Bayesian(OwnSampler):
         kept = [one for one in drawn if within(one.cost, self.limits)]
         if self.too_slow or not kept:
             pool = [one for one in self._pool() if one.proposal not in seen and within(one.cost, self.limits)]
-            lot = random.Random(f"{self.seed} first {len(seen)}")
-            kept = (pool if self.too_slow else lot.sample(pool, min(CHEAPEST_OF, len(pool)))) or drawn
+            rng = random.Random(f"{self.seed} first {len(seen)}")
+            kept = (pool if self.too_slow else rng.sample(pool, min(CHEAPEST_OF, len(pool)))) or drawn
         chances = self._chances(kept).tolist()
         chosen, _ = min(zip(kept, chances, strict=True), key=lambda one: (one[1] < 0.5, one[0].cost.macs))
         return chosen.proposal

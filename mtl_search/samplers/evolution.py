@@ -30,10 +30,10 @@ class Evolution(OwnSampler):
         self.population = [*self.population, (proposal, list(values))][-POPULATION:]
 
     def suggest(self, seen: Collection[Proposal], under_way: Collection[Proposal]) -> Proposal:
-        lot = random.Random(f"{self.seed} evolution {len(seen)}")
+        rng = random.Random(f"{self.seed} evolution {len(seen)}")
         if len(self.population) < max(1, min(POPULATION, self.space.size // 2)):
-            return self.space.sample(lot.getrandbits(SEED_BITS))
+            return self.space.sample(rng.getrandbits(SEED_BITS))
         order = best_first([values for _, values in self.population], self.directions)
-        parent, _ = self.population[min(lot.sample(range(len(order)), min(TOURNAMENT, len(order))), key=order.index)]
+        parent, _ = self.population[min(rng.sample(range(len(order)), min(TOURNAMENT, len(order))), key=order.index)]
         children = [neighbour for neighbour in self.space.neighbours(parent) if neighbour not in seen]
-        return lot.choice(children) if children else parent
+        return rng.choice(children) if children else parent

@@ -252,12 +252,12 @@ class Study:
 
     def _unseen(self, suggested: Proposal) -> Proposal:
         """Near what was suggested: by lot among its neighbours; where these are used up, by lot among all."""
-        lot = random.Random(f"{self.seed} {len(self._seen)}")
+        rng = random.Random(f"{self.seed} {len(self._seen)}")
         near = [neighbour for neighbour in self.space.neighbours(suggested) if neighbour not in self._seen]
         if near:
-            return lot.choice(near)
+            return rng.choice(near)
         if self.space.size > 2 * len(self._seen) + 1000:  # half of them are new: a draw or two; others are gone through
-            drawn: Iterator[Proposal] = (self.space.sample(lot.getrandbits(SEED_BITS)) for _ in itertools.count())
+            drawn: Iterator[Proposal] = (self.space.sample(rng.getrandbits(SEED_BITS)) for _ in itertools.count())
         else:
             drawn = self.space.proposals()
         return next(proposal for proposal in drawn if proposal not in self._seen)

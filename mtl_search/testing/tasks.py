@@ -45,8 +45,8 @@ def check_task(task: Task | type[Task], targets: NDArray[Any] | None = None, per
 
 def drawn_targets(task: Task) -> NDArray[Any]:
     """Targets of a kind that takes 0 and 1, or any numbers."""
-    lot, shape = np.random.default_rng(0), (SAMPLES, *task.target_shapes(SIDE, SIDE)[0])
-    return lot.integers(0, 2, shape) if task.integer else lot.standard_normal(shape).astype(np.float32)
+    rng, shape = np.random.default_rng(0), (SAMPLES, *task.target_shapes(SIDE, SIDE)[0])
+    return rng.integers(0, 2, shape) if task.integer else rng.standard_normal(shape).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class TaskCase:
 
     def targets(self, seed: int = 0, missing: float = 0.0) -> NDArray[Any]:
         """The targets with samples drawn anew, of which a share is missing, each by itself."""
-        lot = np.random.default_rng(seed)
-        chosen = lot.integers(0, len(self.complete), len(self.complete)) if seed else slice(None)
+        rng = np.random.default_rng(seed)
+        chosen = rng.integers(0, len(self.complete), len(self.complete)) if seed else slice(None)
         targets = self.complete[chosen]
         there = self.task.known(targets)
-        gone = lot.random(there.shape) < missing
+        gone = rng.random(there.shape) < missing
         if there.ndim < targets.ndim:  # a target is a vector, along the second dimension
             gone = np.broadcast_to(gone[:, None], targets.shape)
         return np.where(gone, self.absent(targets), targets)

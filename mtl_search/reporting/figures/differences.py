@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mtl_search.comparison.summary import Difference, Entrant
+from mtl_search.comparison.summary import Difference, EntrantSummary
 from mtl_search.metrics.holm import holm
 from mtl_search.metrics.intervals import LEVEL, Interval
 from mtl_search.reporting.figures._intervals import bars, interval_data, interval_text, times
@@ -22,7 +22,7 @@ from mtl_search.reporting.figures._style import (
 )
 
 
-def differences_data(differences: Sequence[Difference], other: Entrant, word: str) -> dict[str, Any]:
+def differences_data(differences: Sequence[Difference], other: EntrantSummary, word: str) -> dict[str, Any]:
     """What the plot of differences shows, as plain data for JSON.
 
     :param differences: Difference of each entrant to ``other``, seed by seed.

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from mtl_search.comparison.summary import Entrant, difference_of
+from mtl_search.comparison.summary import EntrantSummary, difference_of
 from mtl_search.metrics.intervals import interval
 from mtl_search.reporting.figures._intervals import interval_data
 from mtl_search.reporting.figures._style import (
@@ -51,7 +51,7 @@ Grid = list[list[float | None]]
 # Channels that tasks have for themselves
 
 
-def shares_data(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
+def shares_data(entrants: Sequence[EntrantSummary]) -> dict[str, Any] | None:
     """The share of channels that each task has for itself, layer by layer, means over seeds.
 
     :returns: ``layers`` and ``rows`` (``entrant``, ``label``, ``task``, ``seeds``, ``shares``: 0 to 1, one per layer);
@@ -95,7 +95,7 @@ def shares_figure(data: Mapping[str, Any]) -> go.Figure:
 # Branch points
 
 
-def branch_points_data(entrant: Entrant) -> dict[str, Any] | None:
+def branch_points_data(entrant: EntrantSummary) -> dict[str, Any] | None:
     """How a task's shares of the places to leave the trunk moved over the epochs of the search, means over seeds.
 
     :returns: ``entrant``, ``label``, ``seeds``, ``tasks``, ``choices`` (names of the places to leave), ``alpha``
@@ -212,7 +212,7 @@ def conflicts_figure(data: Mapping[str, Any]) -> go.Figure:
 # Agreement of the tasks' gradients
 
 
-def cosines_data(entrants: Sequence[Entrant], other: Entrant | None) -> dict[str, Any] | None:
+def cosines_data(entrants: Sequence[EntrantSummary], other: EntrantSummary | None) -> dict[str, Any] | None:
     """The cosines between the tasks' gradients, layer by layer and epoch by epoch, means over seeds.
 
     :param other: What the others are compared with: hard sharing.
@@ -231,7 +231,7 @@ def cosines_data(entrants: Sequence[Entrant], other: Entrant | None) -> dict[str
     return {"limit": min(1.0, limit), "other": other.key if other else None, "maps": maps}
 
 
-def _told_cosines(entrant: Entrant) -> dict[int, list[dict[str, float | None]]]:
+def _told_cosines(entrant: EntrantSummary) -> dict[int, list[dict[str, float | None]]]:
     """Seed -> an entry per epoch, of the seeds that tell at least one cosine."""
     pairs = zip(entrant.outcomes, entrant.details, strict=True)
     told = {outcome.seed: details["cosines"] for outcome, details in pairs if details.get("cosines")}
@@ -242,7 +242,7 @@ def _known(epochs: Sequence[Mapping[str, float | None]]) -> list[float]:
     return [value for epoch in epochs for value in epoch.values() if value is not None]
 
 
-def _cosine_map(entrant: Entrant, other: Entrant | None) -> dict[str, Any]:
+def _cosine_map(entrant: EntrantSummary, other: EntrantSummary | None) -> dict[str, Any]:
     told = _told_cosines(entrant)
     layers = list(dict.fromkeys(layer for epochs in told.values() for epoch in epochs for layer in epoch))
     means = {seed: fmean(_known(epochs)) for seed, epochs in told.items()}
