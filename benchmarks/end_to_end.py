@@ -198,7 +198,7 @@ def run_timed() -> None:
         from mtl_search.runs.writer import RunWriter
         from mtl_search.samplers import study as samplers
         from mtl_search.searching import run as runner
-        from mtl_search.searching.loop import Campaign
+        from mtl_search.searching.loop import SearchLoop
     runner.search = functools.partial(runner.search, evaluate=functools.partial(evaluate_timed, times=times))
     writes = ("start", "add_epoch", "add_checkpoint", "add", "add_weights", "keep_checkpoints")
     with ExitStack() as stack:
@@ -206,7 +206,7 @@ def run_timed() -> None:
             ("dataset made", runner, "load_dataset"),
             ("experiment checked", runner, "check_experiment"),
             ("Ray started", engine.ray, "init"),
-            ("booking", Campaign, "ask", "report", "fail"),
+            ("booking", SearchLoop, "ask", "report", "fail"),
             ("sampler", samplers.Study, "ask", "tell"),
             ("files", RunWriter, *writes),
             ("tensors fetched", engine, "_unpacked"),
@@ -353,7 +353,7 @@ def print_meanwhile(search: dict[str, Any]) -> None:
 def print_from_files(place: Path) -> None:
     """What the files of any search say."""
     from mtl_search import load_run
-    from mtl_search.searching.run import worker_count
+    from mtl_search.searching.preparation import worker_count
 
     run = load_run(place)
     started, finished = (datetime.fromisoformat(run.environment[name]) for name in ("started", "finished"))

@@ -125,15 +125,15 @@ def stub(architecture: Any, dataset: Any, training: Any, seed: int, options: Any
 def ours(trials: int, sampler: str, workers: int) -> dict[str, float]:
     clock = Clock()
     from mtl_search import load_dataset, load_experiment, search
-    from mtl_search.searching.loop import Campaign
+    from mtl_search.searching.loop import SearchLoop
 
-    end = Campaign._end
+    end = SearchLoop._end
 
-    def timed(self: Campaign, *arguments: Any, **options: Any) -> None:
+    def timed(self: SearchLoop, *arguments: Any, **options: Any) -> None:
         end(self, *arguments, **options)
         clock.note()
 
-    Campaign._end = timed  # type: ignore[method-assign]
+    SearchLoop._end = timed  # type: ignore[method-assign]
     changes = [*SPACE, f"search.trials={trials}", f"search.sampler={sampler}"]
     dataset = load_dataset("multi_mnist", train=200, val=100)
     with tempfile.TemporaryDirectory() as folder:

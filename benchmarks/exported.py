@@ -34,7 +34,7 @@ from mtl_search.datasets import Dataset
 from mtl_search.exporting.trained import load_trained
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.runs.folder import Run, load_run
-from mtl_search.searching.run import prepare
+from mtl_search.searching.preparation import prepare
 
 ENTRANTS = (None, "hard_sharing", "interrogate@0.3", "conal")
 PASSES = 300

@@ -28,7 +28,7 @@ from mtl_search import load_experiment
 from mtl_search.evaluation import Entrant, evaluate_by_epoch, mean_quality
 from mtl_search.methods import make_method
 from mtl_search.metrics.intervals import paired_difference
-from mtl_search.searching.run import prepare
+from mtl_search.searching.preparation import prepare
 from mtl_search.spaces.experiment import Experiment
 
 METHODS = ("single_task", "hard_sharing")

@@ -26,7 +26,7 @@ from mtl_search.methods import make_method
 from mtl_search.metrics.intervals import paired_difference
 from mtl_search.runs.folder import load_run
 from mtl_search.runs.picks import pick
-from mtl_search.searching.run import prepare
+from mtl_search.searching.preparation import prepare
 from mtl_search.spaces.experiment import Experiment
 
 METHODS = ("hard_sharing", "single_task", "etr_nlp")

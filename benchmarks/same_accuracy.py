@@ -20,7 +20,7 @@ from mtl_search import Architecture, build_model, load_experiment
 from mtl_search.evaluation import mean_quality
 from mtl_search.internal.memory import keep_freed_memory
 from mtl_search.networks.network import Implementation
-from mtl_search.searching.run import prepare
+from mtl_search.searching.preparation import prepare
 from mtl_search.spaces.architecture import LayerChoice
 from mtl_search.training.scoring import scores_on
 from mtl_search.training.trainer import Trainer

@@ -2,7 +2,7 @@
 
 A space of 360 small architectures on Multi-Fashion (``search_quality/space.yaml``) was trained whole, each architecture
 once for 9 epochs, and its validation metrics after every epoch are kept in ``search_quality/epochs.parquet``. So the
-true front is known, and a search can be replayed from the table in seconds: through the real campaign, samplers and
+true front is known, and a search can be replayed from the table in seconds: through the real loop, samplers and
 scheduler, with simulated workers, on which an epoch takes as long as it has multiply-accumulates.
 
     mtl-search search benchmarks/search_quality/space.yaml --out results/search-quality   # 2 to 3 hours on two cores
@@ -48,7 +48,7 @@ from mtl_search.runs.environment import describe_environment
 from mtl_search.runs.folder import load_run
 from mtl_search.runs.writer import RunWriter
 from mtl_search.samplers.study import Study, Told
-from mtl_search.searching.loop import Campaign
+from mtl_search.searching.loop import SearchLoop
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment
@@ -139,13 +139,13 @@ class World:
         scores = self.scores[identity][epoch - 1]
         return statistics.fmean(value for name, value in scores.items() if name.endswith("/accuracy"))
 
-    def train(self, campaign: Campaign, job: Job, epoch: int) -> bool:
+    def train(self, loop: SearchLoop, job: Job, epoch: int) -> bool:
         """Report what the table has for an epoch, as a worker would; whether the trial goes on."""
         scores = self.scores[job.what.id][epoch - 1]
         asked = scores if epoch in job.options.scored_after else {}
-        goes_on = campaign.report(job.number, Report(epoch, 0.0, 0.0, scores=asked))
+        goes_on = loop.report(job.number, Report(epoch, 0.0, 0.0, scores=asked))
         if goes_on and epoch == self.experiment.training.epochs:
-            return campaign.report(job.number, Report(epoch, 0.0, 0.0, scores=scores, done=True))
+            return loop.report(job.number, Report(epoch, 0.0, 0.0, scores=scores, done=True))
         return goes_on
 
     def point(self, spent: float, found: Sequence[Sequence[float]]) -> Point:
@@ -181,17 +181,15 @@ def replay(setting: Setting, seed: int, world: World) -> list[Point]:
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         writer = RunWriter(Path(folder) / "run", describe_environment(seed), world.dataset.score_names)
         writer.begin(experiment)
-        proposals = Study(
-            space, experiment.objectives, world.cost_of, setting.sampler, seed, None, stopped=setting.told
-        )
+        study = Study(space, experiment.objectives, world.cost_of, setting.sampler, seed, None, stopped=setting.told)
         progress = Progress(len(world.scores), epochs, None)
-        campaign = Campaign(experiment, world.dataset, writer, proposals, progress)
+        loop = SearchLoop(experiment, world.dataset, writer, study, progress)
         found: list[list[float]] = []
         points, spent = [Point(0.0, 0.0, 0.0)], 0.0
         order, under_way = itertools.count(), []
 
         def start(now: float) -> None:
-            while len(under_way) < WORKERS and (job := campaign.ask()) is not None:
+            while len(under_way) < WORKERS and (job := loop.ask()) is not None:
                 heapq.heappush(under_way, (now + world.costs[job.what.id].macs, next(order), job, 1))
 
         start(0.0)
@@ -199,9 +197,9 @@ def replay(setting: Setting, seed: int, world: World) -> list[Point]:
             now, _, job, epoch = heapq.heappop(under_way)
             macs = world.costs[job.what.id].macs
             spent += macs / world.unit
-            if world.train(campaign, job, epoch):
+            if world.train(loop, job, epoch):
                 heapq.heappush(under_way, (now + macs, next(order), job, epoch + 1))
-            elif campaign.complete and campaign.complete[-1].number == job.number:
+            elif (complete := loop.ended_trials.complete) and complete[-1].number == job.number:
                 found.append(world.points[job.what.id])
                 points.append(world.point(spent, found))
             start(now)

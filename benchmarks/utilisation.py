@@ -17,25 +17,25 @@ from pathlib import Path
 
 from mtl_search import load_dataset, load_experiment, search
 from mtl_search.execution.jobs import Job
-from mtl_search.searching.loop import Campaign
+from mtl_search.searching.loop import SearchLoop
 
 
 class Clock:
-    """Notes when a campaign gives out its first job, and when its last trial ends."""
+    """Notes when a loop gives out its first job, and when its last trial ends."""
 
     def __init__(self) -> None:
         self.first = self.last = 0.0
-        ask, end = Campaign.ask, Campaign._end
+        ask, end = SearchLoop.ask, SearchLoop._end
 
-        def asked(campaign: Campaign) -> Job | None:
+        def asked(loop: SearchLoop) -> Job | None:
             self.first = self.first or time.time()
-            return ask(campaign)
+            return ask(loop)
 
-        def ended(campaign: Campaign, *arguments: object, **options: object) -> None:
-            end(campaign, *arguments, **options)  # type: ignore[arg-type]
+        def ended(loop: SearchLoop, *arguments: object, **options: object) -> None:
+            end(loop, *arguments, **options)  # type: ignore[arg-type]
             self.last = time.time()
 
-        Campaign.ask, Campaign._end = asked, ended  # type: ignore[method-assign,assignment]
+        SearchLoop.ask, SearchLoop._end = asked, ended  # type: ignore[method-assign,assignment]
 
 
 def main() -> None:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from mtl_search.spaces.architecture import Stage as Stage
     from mtl_search.spaces.experiment import load_experiment as load_experiment
     from mtl_search.spaces.experiment import load_space as load_space
+    from mtl_search.spaces.layer_space import LayerSpace as LayerSpace
     from mtl_search.spaces.settings import Training as Training
-    from mtl_search.spaces.space import LayerSpace as LayerSpace
     from mtl_search.spaces.space import SearchSpace as SearchSpace
     from mtl_search.tasks import make_task as make_task
 
@@ -66,7 +66,7 @@ _HOMES = {
     "load_run": "runs.folder",
     "resume": "searching.run",
     "search": "searching.run",
-    "LayerSpace": "spaces.space",
+    "LayerSpace": "spaces.layer_space",
     "SearchSpace": "spaces.space",
     "make_task": "tasks",
 }

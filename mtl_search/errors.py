@@ -25,7 +25,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mtl_search.characters import LONG, cut, printable
+from mtl_search.internal.characters import LONG, cut, printable
 
 MOST = 200
 """Characters of a name or a value in a message; of a longer one only the beginning helps."""

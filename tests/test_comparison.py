@@ -25,7 +25,7 @@ from mtl_search.metrics.relative_gain import delta_m
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.trial import State
 from mtl_search.runs.weights import load_weights
-from mtl_search.searching.run import prepare
+from mtl_search.searching.preparation import prepare
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.spaces.settings import Training

@@ -87,7 +87,35 @@ def answer_to(run: Run, pick: list[float], hard: list[float], seeds: int = 3) ->
     return list(comparison_data(run, write_comparison(run, entrants, outcomes, seeds))["answer"])
 
 
+def made_short(run: Run, with_reference: bool = True) -> dict[str, Any]:
+    """A comparison in which a pick is 2 points below its reference in one task, and 1 above in the other."""
+    run = replace(run, experiment=run.experiment.changed({"constraints": {"worst_task": "single_task"}}))
+    key = f"trial-{run.front[-1].number}"
+    entrants = [made_baseline("single_task"), made_baseline("hard_sharing"), made_pick(run.front[-1].number, ["best"])]
+    parameters = {"single_task": 90_000, "hard_sharing": 50_000, key: 48_000}
+    values = {"single_task": [0.88, 0.86, 0.87], "hard_sharing": [0.89, 0.88, 0.88], key: [0.9, 0.9, 0.9]}
+    made = outcomes_with(values if with_reference else {key: values[key]}, parameters)
+    scores = {"left/accuracy": 0.85, "right/accuracy": 0.88}
+    outcomes = [replace(one, scores=scores) if one.entrant == key else one for one in made]
+    return comparison_data(run, write_comparison(run, entrants, outcomes, 3))
+
+
 # The answer
+
+
+def test_it_says_which_entrants_do_a_task_worse_than_its_own_network(run: Run) -> None:
+    data, best = made_short(run), run.front[-1].number
+    assert data["below_single_task"] == {"hard_sharing": {}, f"trial-{best}": {"left/accuracy": pytest.approx(0.02)}}
+    assert data["answer"][-1] == (
+        "No task is to be done worse than by a network of its own. In the mean over seeds this is kept by hard"
+        f" sharing. Not by trial {best} (left/accuracy: 2.00 points worse)."
+    )
+
+
+def test_without_single_task_networks_it_is_not_known_whether_a_task_is_done_worse(run: Run) -> None:
+    data = made_short(run, with_reference=False)
+    assert data["below_single_task"] is None
+    assert data["answer"][-1].endswith("so it is not known whether one is.")
 
 
 def test_answer_says_better_where_the_interval_excludes_zero(run: Run) -> None:

@@ -7,7 +7,8 @@ from mtl_search.cost import estimate
 from mtl_search.searching import cost_range as module
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.spaces.architecture import Architecture, Backbone, Stage
-from mtl_search.spaces.space import LayerSpace, SearchSpace
+from mtl_search.spaces.layer_space import LayerSpace
+from mtl_search.spaces.space import SearchSpace
 from mtl_search.tasks import Binary
 
 TASKS = (Binary("a"), Binary("b"))

@@ -15,8 +15,9 @@ from mtl_search.spaces.experiment import (
     load_space,
     parse_experiment,
 )
+from mtl_search.spaces.layer_space import LayerSpace
 from mtl_search.spaces.settings import AugmentationSettings
-from mtl_search.spaces.space import LayerSpace, SearchSpace
+from mtl_search.spaces.space import SearchSpace
 
 SMALL: dict[str, Any] = {
     "dataset": {"name": "multi_mnist", "train": 500},

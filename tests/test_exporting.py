@@ -36,7 +36,7 @@ from mtl_search.methods import make_method
 from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.networks.network import MultiTaskNetwork
 from mtl_search.runs.folder import Run
-from mtl_search.searching.run import prepare
+from mtl_search.searching.preparation import prepare
 from mtl_search.tasks import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

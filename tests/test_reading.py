@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mtl_search.characters import printable
 from mtl_search.errors import UserError
+from mtl_search.internal.characters import printable
 from mtl_search.internal.reading import DEPTH, parse_json, read_json, read_text
 
 

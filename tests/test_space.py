@@ -7,7 +7,8 @@ import pytest
 from mtl_search.errors import FieldError, UnknownNameError
 from mtl_search.spaces.architecture import Architecture, Backbone, Stage
 from mtl_search.spaces.experiment import load_space
-from mtl_search.spaces.space import Granularity, LayerSpace, SearchSpace
+from mtl_search.spaces.layer_space import LayerSpace
+from mtl_search.spaces.space import Granularity, SearchSpace
 
 BACKBONE = Backbone((Stage(8, depth=2), Stage(12, stride=2)))
 LAYER = LayerSpace(("paper", "linear"), (1.0, 0.5, 0.25), (1, 3, 2))

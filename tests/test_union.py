@@ -12,7 +12,7 @@ from mtl_search import Split, dataset_function, load_dataset, load_experiment
 from mtl_search.datasets import Dataset, make_dataset
 from mtl_search.errors import DatasetError, UserError
 from mtl_search.evaluation import EvaluationOptions, evaluate_by_epoch
-from mtl_search.searching.run import check_experiment
+from mtl_search.searching.preparation import check_experiment
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Binary, Classification, Depth, Regression, Segmentation
 from mtl_search.training.held_out import divided

@@ -36,7 +36,8 @@ from mtl_search.networks.pointwise import Pointwise, pointwise
 from mtl_search.reporting.drawing_text import text_drawing
 from mtl_search.reporting.layer_table import layer_table
 from mtl_search.reporting.search_page import write_report
-from mtl_search.searching.run import check_experiment, search
+from mtl_search.searching.preparation import check_experiment
+from mtl_search.searching.run import search
 from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
 from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.tasks import Classification, Regression

@@ -17,7 +17,8 @@ from mtl_search.metrics.pareto import direction_of
 from mtl_search.metrics.scores import is_share
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.status import ended_because
-from mtl_search.searching.run import check_experiment, resume, search
+from mtl_search.searching.preparation import check_experiment
+from mtl_search.searching.run import resume, search
 from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.tasks import Classification, Regression, Task
 
@@ -61,6 +62,15 @@ def test_limits_on_costs_and_qualities_stand_side_by_side() -> None:
     assert changed().constraints.qualities() == {}
 
 
+def test_a_comparison_is_asked_whether_a_task_is_worse_than_by_its_own_network() -> None:
+    found = changed("constraints={worst_task: single_task, left/accuracy: 0.9}")
+    assert found.constraints.no_task_below_its_own_network
+    assert found.constraints.qualities() == {"left/accuracy": 0.9}, "a search cannot know it"
+    assert not found.measures_worst_task
+    assert parse_experiment(found.to_dict(), "again") == found
+    assert not changed("constraints={worst_task: 0.8}").constraints.no_task_below_its_own_network
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -68,6 +78,8 @@ def test_limits_on_costs_and_qualities_stand_side_by_side() -> None:
         ("constraints={left/accuracy: true}", "`constraints.left/accuracy` must be a number, but got True"),
         ("constraints={left/accuracy: high}", "`constraints.left/accuracy` must be a number, but got 'high'"),
         ("constraints={left/accuracy: {a: 1}}", "`constraints.left/accuracy` must be a number"),
+        ("constraints={worst_task: singl}", "`constraints.worst_task` must be a number, or `single_task`, but got"),
+        ("constraints={left/accuracy: single_task}", "must be a number: `single_task` is for `worst_task`, but got"),
         ("task_weights={left: -1}", "`task_weights.left` must be greater than or equal to 0, but got -1"),
         ("task_weights={left: heavy}", "`task_weights.left` must be a number, but got 'heavy'"),
         ("objectives=[worst_tsk, macs]", "there is no objective `worst_tsk`. Did you mean `worst_task`?"),

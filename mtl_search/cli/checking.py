@@ -5,7 +5,7 @@ from itertools import islice
 from textwrap import wrap
 from typing import Any
 
-from mtl_search.characters import cut, printable
+from mtl_search.internal.characters import cut, printable
 from mtl_search.reporting.text import count
 from mtl_search.searching.check import CheckedExperiment
 

@@ -4,7 +4,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from mtl_search.characters import printable
+from mtl_search.internal.characters import printable
 from mtl_search.metrics.scores import headline_word, is_share
 
 if TYPE_CHECKING:

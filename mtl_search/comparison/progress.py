@@ -7,8 +7,8 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from mtl_search.characters import printable
 from mtl_search.execution.display import Display, duration
+from mtl_search.internal.characters import printable
 
 
 class ComparisonProgress(Display):

@@ -13,18 +13,18 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from mtl_search.balancing import make_balancing
-from mtl_search.characters import FORMULA
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError
 from mtl_search.evaluation import Entrant
+from mtl_search.internal.characters import FORMULA
 from mtl_search.internal.messages import explain
 from mtl_search.internal.options import build
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Method, make_method
 from mtl_search.spaces.architecture import LEAST_MULTIPLIER, MOST_MULTIPLIER, Backbone
+from mtl_search.spaces.layer_space import MOST_OPTIONS
 from mtl_search.spaces.ranges import Offer, Range
 from mtl_search.spaces.section import LONGEST_TEXT, Section, by_name
 from mtl_search.spaces.settings import BalancingSettings
-from mtl_search.spaces.space import MOST_OPTIONS
 from mtl_search.spaces.yaml_files import find_yaml, read_yaml, yaml_files
 
 ALL = "all"

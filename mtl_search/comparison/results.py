@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import printable
+from mtl_search.internal.characters import printable
 from mtl_search.internal.files import write_json, write_text
 from mtl_search.internal.layout import COMPARISON, CONTROL, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
 from mtl_search.metrics.relative_gain import delta_m

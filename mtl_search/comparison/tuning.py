@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import printable, quoted
 from mtl_search.comparison.progress import ComparisonProgress
 from mtl_search.datasets import Dataset
 from mtl_search.errors import StorageError
 from mtl_search.evaluation import Entrant, Report, mean_quality, wrong_scores
 from mtl_search.execution.jobs import Job, Wait
+from mtl_search.internal.characters import printable, quoted
 from mtl_search.internal.files import write_text
 from mtl_search.internal.layout import TUNING
 from mtl_search.internal.seeds import derived_seed

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from mtl_search.characters import cut, printable
 from mtl_search.datasets._inputs import check_inputs, mean_and_deviation
 from mtl_search.errors import DatasetError, UserError, suggestion
 from mtl_search.internal.arrays import Array, joined
+from mtl_search.internal.characters import cut, printable
 from mtl_search.internal.options import build
 from mtl_search.internal.registry import DATASETS
 from mtl_search.tasks import Task

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from mtl_search.characters import LINE
 from mtl_search.datasets._tables import Column
 from mtl_search.errors import DatasetError
+from mtl_search.internal.characters import LINE
 
 COMPARED = 2_000
 """Names of a folder that one that is not there is compared with, letter by letter: it takes up to 0.1 s."""

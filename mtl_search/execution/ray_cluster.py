@@ -23,11 +23,11 @@ from ray import _raylet
 from ray._private import node, worker
 from ray.job_config import JobConfig
 
-from mtl_search.characters import LONG
 from mtl_search.errors import ClusterError, UserError, reason_of
 from mtl_search.execution import guard
 from mtl_search.execution.ray_start import ProgramEndedError, loopback, ray_starts
 from mtl_search.execution.worker_starts import failed_start
+from mtl_search.internal.characters import LONG
 from mtl_search.internal.signals import interrupt_run, signals_wait
 from mtl_search.internal.temporary import temporary_folder
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from mtl_search.characters import printable
+from mtl_search.internal.characters import printable
 
 LOW_MEMORY = "running low on memory"
 """Stands in what Ray says when it ended a worker itself."""

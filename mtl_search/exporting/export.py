@@ -30,7 +30,7 @@ from mtl_search.networks.deployment import FromRawInputs, deployed
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.records import MOST_SEED
 from mtl_search.runs.writer import remove_half_written
-from mtl_search.searching.run import prepare
+from mtl_search.searching.preparation import prepare
 
 
 def export(

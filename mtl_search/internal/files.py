@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from mtl_search.characters import printable
 from mtl_search.errors import RunFolderError
+from mtl_search.internal.characters import printable
 from mtl_search.internal.layout import LOCK, RUN, Layout, check_inside
 
 NOT_FOLLOWED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mtl_search.characters import printable
 from mtl_search.errors import RunFolderError
+from mtl_search.internal.characters import printable
 
 LOCK = ".lock"
 EXPERIMENT = "experiment.yaml"

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mtl_search.characters import cut, printable
 from mtl_search.errors import FieldError, UserError, suggestion
+from mtl_search.internal.characters import cut, printable
 
 SHOWN = 8
 """Items up to which a list is shown as it is in a message; a longer one would be cut off in its middle."""

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from mtl_search.characters import cut, printable
 from mtl_search.errors import UserError, suggestion
+from mtl_search.internal.characters import cut, printable
 
 Built = TypeVar("Built")
 

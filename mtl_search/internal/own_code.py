@@ -21,8 +21,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mtl_search.characters import LONG, cut, printable
 from mtl_search.errors import UserError
+from mtl_search.internal.characters import LONG, cut, printable
 
 FORM = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 TOOLS = frozenset({"pip", "setuptools", "pkg_resources", "distutils", "wheel", "ensurepip", "venv"})

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mtl_search.characters import is_broken, quoted
 from mtl_search.errors import UserError, shown_path
+from mtl_search.internal.characters import is_broken, quoted
 
 TEXT_LIMIT = 4 * 2**20
 """Bytes of a file of settings. The largest that ship with the package have three thousand."""

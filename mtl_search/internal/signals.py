@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from mtl_search.characters import printable
+from mtl_search.internal.characters import printable
 from mtl_search.internal.streams import say_last
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from mtl_search.characters import cut, is_broken, printable, quoted
 from mtl_search.errors import UserError
+from mtl_search.internal.characters import cut, is_broken, printable, quoted
 from mtl_search.internal.reading import DEPTH
 
 WIDTH = 110

@@ -1,10 +1,11 @@
 """The question that a comparison answers, its answer in sentences, and what is missing of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mtl_search.comparison.results import Comparison
 from mtl_search.comparison.summary import HARD_SHARING, EntrantSummary, by_key, difference, nearest_in_size, single_task
 from mtl_search.metrics.intervals import MOST, Interval
+from mtl_search.reporting.figures import is_percent
 from mtl_search.reporting.text import capitalised, count, signed
 
 
@@ -119,6 +120,28 @@ def verdict(points: Interval | None) -> str:
         f"{signed(points.mean)} points ({ends}). The interval includes 0: which of them is better stays open"
         f"{seeds_to_decide(points)}."
     )
+
+
+def own_network_sentence(entrants: Sequence[EntrantSummary], short: Mapping[str, Mapping[str, float]] | None) -> str:
+    """Which entrants keep ``worst_task: single_task``, and where the others fall short most.
+
+    :param short: Entrant -> score -> by how much it is below single-task networks; ``None`` where these lack.
+    """
+    asked = "No task is to be done worse than by a network of its own"
+    if short is None:
+        return f"{asked}; single-task networks have no complete training here, so it is not known whether one is."
+    labels = {one.key: one.label for one in entrants}
+    kept = [labels[key] for key, tasks in short.items() if not tasks]
+    not_kept = [f"{labels[key]} ({_worst_shortfall(tasks)})" for key, tasks in short.items() if tasks]
+    broken = f" Not by {', '.join(not_kept)}." if not_kept else ""
+    return f"{asked}. In the mean over seeds this is kept by {', '.join(kept) or 'none'}.{broken}"
+
+
+def _worst_shortfall(tasks: Mapping[str, float]) -> str:
+    score = max(tasks, key=lambda name: tasks[name])
+    others = f", and {len(tasks) - 1} more" if len(tasks) > 1 else ""
+    below = f"{tasks[score] * 100:.2f} points" if is_percent(score) else f"{tasks[score]:.3g}"
+    return f"{score}: {below} worse{others}"
 
 
 def short_verdict(points: Interval | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtl_search.comparison.own_networks import shortfalls
 from mtl_search.comparison.results import Comparison
 from mtl_search.comparison.summary import (
     HARD_SHARING,
@@ -16,7 +17,14 @@ from mtl_search.comparison.summary import (
 from mtl_search.metrics.intervals import Interval
 from mtl_search.metrics.pareto import COSTS as PLAIN_COSTS
 from mtl_search.metrics.scores import headline_word
-from mtl_search.reporting.comparison_answer import answer, pick_names, question, seeds_to_decide, state
+from mtl_search.reporting.comparison_answer import (
+    answer,
+    own_network_sentence,
+    pick_names,
+    question,
+    seeds_to_decide,
+    state,
+)
 from mtl_search.reporting.comparison_budgets import budgets_data
 from mtl_search.reporting.comparison_controls import controls_data
 from mtl_search.reporting.comparison_differences import differences_with_notes
@@ -64,11 +72,15 @@ def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
     word = headline_word(scores)
     controls = controls_data(comparison, entrants)
     told = answer(entrants, other, f"mean {word} on the {SPLITS[comparison.request['split']]}")
+    asked, short = run.experiment.constraints.no_task_below_its_own_network, shortfalls(entrants, scores)
+    if asked:
+        told = [*told, own_network_sentence(entrants, short)]
     return {
         "split": SPLITS[comparison.request["split"]],
         "question": question(entrants),
         "answer": [*(controls["sentences"] if controls else []), *told],
         "controls": controls,
+        "below_single_task": short,
         "budgets": budgets_data(comparison, entrants, twins_of(comparison), other),
         "state": state(comparison),
         "scores": scores,

@@ -8,7 +8,7 @@ from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.reporting.text import cost_text, count, score_text
 from mtl_search.runs.folder import Run
 from mtl_search.runs.picks import hard_sharing, limit_texts
-from mtl_search.runs.trial import State, Trial
+from mtl_search.runs.trial import ENDS, Trial
 
 
 def summary(run: Run, quality: str, cost: str) -> list[str]:
@@ -58,7 +58,7 @@ def caption(run: Run, pareto: Mapping[str, Any]) -> str:
 def states_text(run: Run) -> str:
     """How many trials ended in each way."""
     counts = Counter(trial.state for trial in run.trials)
-    return ", ".join(f"{counts[state]:,} {state.value.lower()}" for state in State if counts[state]) or "none has ended"
+    return ", ".join(f"{counts[state]:,} {state.value.lower()}" for state in ENDS if counts[state]) or "none has ended"
 
 
 def _what_was_found(run: Run, best: Trial, quality: str, cost: str) -> str:

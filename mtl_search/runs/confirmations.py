@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mtl_search.characters import printable
+from mtl_search.internal.characters import printable
 from mtl_search.internal.layout import CONFIRMATIONS
 from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.runs.rows import once, parsed, read_table, real, real_or_none, scores, whole

@@ -25,8 +25,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import printable
 from mtl_search.errors import RunFolderError, existing_folder, reason_of, shown_path
+from mtl_search.internal.characters import printable
 from mtl_search.internal.files import is_worked_in
 from mtl_search.internal.layout import (
     CHECKPOINTS,

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mtl_search.characters import FORMULA, printable
 from mtl_search.errors import RunFolderError, UserError
+from mtl_search.internal.characters import FORMULA, printable
 from mtl_search.internal.layout import FORMAT
 from mtl_search.internal.messages import explain
 from mtl_search.internal.reading import read_json

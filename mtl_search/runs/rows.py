@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mtl_search.characters import FORMULA, printable, quoted
 from mtl_search.errors import RunFolderError, UserError
+from mtl_search.internal.characters import FORMULA, printable, quoted
 from mtl_search.internal.reading import JSON_LIMIT, read_text
 from mtl_search.runs.trial import State
 

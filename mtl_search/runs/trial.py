@@ -9,7 +9,10 @@ from mtl_search.spaces.proposal import Proposal
 
 
 class State(StrEnum):
-    """How a trial ended."""
+    """What became of a trial."""
+
+    RUNNING = "RUNNING"
+    """Is being trained. In memory alone: files hold trials that ended."""
 
     COMPLETE = "COMPLETE"
     """Trained for its whole budget. Only these can be on the front."""
@@ -21,12 +24,16 @@ class State(StrEnum):
     """Breaks a constraint; was not trained."""
 
 
+ENDS = (State.COMPLETE, State.STOPPED, State.FAILED, State.INFEASIBLE)
+"""How trials end."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One training of one candidate.
 
     :param number: Number of the trial in its run, from 0.
-    :param state: State that it is in: how it ended.
+    :param state: Whether it is being trained, or how it ended.
     :param architecture: The architecture that was trained.
     :param training: Training setting -> value, of those that the search chose; the others are the experiment's.
     :param method: Name of the method.

@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import quoted
 from mtl_search.errors import RunFolderError, UserError
+from mtl_search.internal.characters import quoted
 from mtl_search.internal.layout import ARCHITECTURES, NUMBER, TRIALS, VALUES
 from mtl_search.internal.reading import read_json
 from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.runs.rows import of_training, once, parsed, read_table, real, real_or_none, state_of, whole
-from mtl_search.runs.trial import State, Trial
+from mtl_search.runs.trial import ENDS, State, Trial
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING, Proposal
@@ -80,7 +80,7 @@ def _read_values(folder: Path, number: int, experiment: Experiment) -> tuple[tup
 
 
 def _trial(row: Mapping[str, str], folder: Path, experiment: Experiment) -> Trial:
-    number, state = whole(row, "trial"), state_of(row, list(State))
+    number, state = whole(row, "trial"), state_of(row, ENDS)
     try:
         architecture = _read_architecture(folder, number)
     except UserError as error:

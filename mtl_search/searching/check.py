@@ -12,7 +12,7 @@ from mtl_search.datasets import Dataset
 from mtl_search.execution.capacity import bank_note, check_here, first_banks
 from mtl_search.internal.arrays import Array, parts
 from mtl_search.searching.cost_range import cost_ends
-from mtl_search.searching.run import prepare
+from mtl_search.searching.preparation import prepare
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.spaces.ranges import offer_text
 from mtl_search.tasks import Binary, Classification, MultiLabel, Task, class_counts

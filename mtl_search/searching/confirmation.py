@@ -14,7 +14,7 @@ from mtl_search.runs.confirmations import Confirmation
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.status import hours_spent
 from mtl_search.runs.writer import RunWriter
-from mtl_search.searching.loop import Campaign
+from mtl_search.searching.loop import SearchLoop
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment
 
@@ -37,7 +37,7 @@ def searching_part(experiment: Experiment) -> Experiment:
     return experiment.changed({"search": {"trials": trials, "confirm": None, **hours}})
 
 
-def confirm(campaign: Campaign, run_jobs: Callable[[Source], None]) -> None:
+def confirm(campaign: SearchLoop, run_jobs: Callable[[Source], None]) -> None:
     """Do the trainings that confirm what a search found, once it has ended; nothing where none are wanted."""
     source = Confirming(load_run(campaign.writer.path), campaign.dataset, campaign.writer, campaign.progress)
     if source.wanted:

@@ -9,7 +9,8 @@ from typing import Any
 from mtl_search import cost
 from mtl_search.cost import Cost
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.spaces.space import MOST_OPTIONS, LayerSpace, SearchSpace
+from mtl_search.spaces.layer_space import MOST_OPTIONS, LayerSpace
+from mtl_search.spaces.space import SearchSpace
 from mtl_search.tasks import Task
 
 SAMPLES = 50

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mtl_search.characters import printable
 from mtl_search.execution.display import Display, duration
+from mtl_search.internal.characters import printable
 from mtl_search.runs.trial import State, Trial
 
 

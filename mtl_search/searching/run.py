@@ -10,46 +10,35 @@ from typing import Any
 from rich.console import Console
 
 from mtl_search import cost
-from mtl_search.balancing import make_balancing
-from mtl_search.datasets import Dataset, load_dataset
+from mtl_search.datasets import Dataset
 from mtl_search.errors import (
     AllFailedError,
     ClusterError,
-    DatasetError,
-    ExperimentError,
     FieldError,
     SearchInterruptedError,
-    UserError,
     existing_folder,
 )
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
-from mtl_search.execution.capacity import check_here, check_memory, first_banks, this_machine
-from mtl_search.execution.engine import RunJobs, engine, room
+from mtl_search.execution.capacity import check_here, check_memory, first_banks
+from mtl_search.execution.engine import RunJobs, engine
 from mtl_search.execution.jobs import Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import JOURNAL
 from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
 from mtl_search.metrics.scores import WORST_TASK, headline_word
-from mtl_search.networks.geometry import check_inputs, check_weights
-from mtl_search.networks.network import build_model
-from mtl_search.networks.vectors import check_independence, nominal
 from mtl_search.runs.folder import Run, check_free, load_run
 from mtl_search.runs.provenance import begin_environment, grown, resumed_environment
 from mtl_search.runs.status import hours_spent
 from mtl_search.runs.writer import RunWriter, make_folder
 from mtl_search.samplers.study import Study
 from mtl_search.searching.confirmation import confirm, searching_part
-from mtl_search.searching.cost_range import cost_ends
-from mtl_search.searching.loop import Campaign
-from mtl_search.searching.objectives import check_metrics
+from mtl_search.searching.loop import SearchLoop
+from mtl_search.searching.preparation import prepare, worker_count
 from mtl_search.searching.progress import Progress
 from mtl_search.spaces.experiment import Experiment, experiment_of
 from mtl_search.spaces.proposal import TRAINING
-from mtl_search.spaces.ranges import Range
 from mtl_search.spaces.settings import Training
 from mtl_search.spaces.space import SearchSpace
-from mtl_search.training.augmentation import check_augmentation
-from mtl_search.training.sample_order import check_sampling
 
 
 def search(
@@ -107,9 +96,9 @@ def search(
                 writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
                 with uninterrupted():
                     writer.begin(experiment)
-                    proposals = _proposals(experiment, dataset, folder)
+                    study = _study(experiment, dataset, folder)
                 progress = _progress(experiment, dataset, show_progress)
-                _conduct(Campaign(searching_part(experiment), dataset, writer, proposals, progress), run_jobs)
+                _conduct(SearchLoop(searching_part(experiment), dataset, writer, study, progress), run_jobs)
     return load_run(folder)
 
 
@@ -161,11 +150,11 @@ def resume(
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
-            proposals = _proposals(experiment, dataset, run.path)
+            study = _study(experiment, dataset, run.path)
             progress = _progress(experiment, dataset, show_progress)
             part = searching_part(experiment)
-            campaign = Campaign(part, dataset, writer, proposals, progress, hours_spent(run))
-            _conduct(campaign, run_jobs, run)
+            loop = SearchLoop(part, dataset, writer, study, progress, hours_spent(run))
+            _conduct(loop, run_jobs, run)
     return load_run(path)
 
 
@@ -211,7 +200,7 @@ def _writer(folder: Path, environment: Mapping[str, Any], experiment: Experiment
     return RunWriter(folder, environment, dataset.score_names, own, dataset.rows, qualities)
 
 
-def _proposals(experiment: Experiment, dataset: Dataset, folder: Path) -> Study:
+def _study(experiment: Experiment, dataset: Dataset, folder: Path) -> Study:
     space, settings = experiment.proposal_space, experiment.search
     return Study(
         space,
@@ -230,52 +219,35 @@ def _progress(experiment: Experiment, dataset: Dataset, shown: bool) -> Progress
     return Progress(searching_part(experiment).search.trials, experiment.training.epochs, console, word)
 
 
-def _conduct(campaign: Campaign, run_jobs: RunJobs, before: Run | None = None) -> None:
-    """Do the trainings of a campaign; whatever ends it is written down.
+def _conduct(loop: SearchLoop, run_jobs: RunJobs, before: Run | None = None) -> None:
+    """Do the trainings of a loop; whatever ends it is written down.
 
     :param before: The run that is gone on with.
     """
     try:
-        with campaign.progress:
+        with loop.progress:
             if before is not None:
-                campaign.take_up(before)
-            run_jobs(campaign)
-            campaign.finish()
-            confirm(campaign, run_jobs)
+                loop.take_up(before)
+            run_jobs(loop)
+            loop.finish()
+            confirm(loop, run_jobs)
     except KeyboardInterrupt as error:
-        campaign.finish()
-        after = f"interrupted after {_how_far(campaign)}"
-        raise SearchInterruptedError(f"{after}; go on with: mtl-search resume {campaign.writer.shown}") from error
+        loop.finish()
+        after = f"interrupted after {_how_far(loop)}"
+        raise SearchInterruptedError(f"{after}; go on with: mtl-search resume {loop.writer.shown}") from error
     except ClusterError as error:
-        campaign.finish()
-        raise ClusterError(f"{error}; go on with: mtl-search resume {campaign.writer.shown}") from error
+        loop.finish()
+        raise ClusterError(f"{error}; go on with: mtl-search resume {loop.writer.shown}") from error
     except AllFailedError:
-        campaign.finish()
+        loop.finish()
         raise
-    campaign.finish()
+    loop.finish()
 
 
-def _how_far(campaign: Campaign) -> str:
-    run = load_run(campaign.writer.path)
+def _how_far(loop: SearchLoop) -> str:
+    run = load_run(loop.writer.path)
     again = f", {len(run.confirmations)} of them to confirm others" if run.experiment.search.confirm else ""
-    return f"{campaign.ended + len(run.confirmations)} of {run.experiment.search.trials} trials{again}"
-
-
-def prepare(experiment: Experiment, dataset: Dataset | None = None) -> Dataset:
-    """Load the experiment's dataset, and check what needs it, before anything is written or trained.
-
-    :param dataset: Used instead of loading one.
-    :raises UserError: As :func:`check_experiment`, or if the dataset cannot be loaded; the message names the file.
-    """
-    try:
-        if dataset is None:
-            dataset = load_dataset(experiment.dataset.name, **experiment.dataset.options)
-        check_experiment(experiment, dataset)
-    except UserError as error:
-        if experiment.source is None:
-            raise
-        raise ExperimentError(f"{experiment.source}: {error}") from error
-    return dataset
+    return f"{loop.ended + len(run.confirmations)} of {run.experiment.search.trials} trials{again}"
 
 
 def _experiment(
@@ -297,61 +269,6 @@ def _experiment(
     if dataset is not None:
         changes["dataset"] = {"name": dataset.name, **dataset.options}
     return space.changed(changes)
-
-
-def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
-    """Check what needs the primitives or the dataset: before anything is written or trained.
-
-    :raises UserError: For an unknown option of the balancing, a task that it does not find or a library that it lacks,
-        an augmentation that does not fit the inputs, a sampling of parts that the dataset has not, dependent kernels,
-        an objective, a limit or a target that the dataset does not measure or leaves undefined, a weight of a task
-        that is not there, a training split of less than a batch, or constraints that no architecture keeps.
-    """
-    check_augmentation(experiment.training.augmentation, dataset.input_shape)
-    space = experiment.search_space
-    check_inputs(space.backbone, dataset.input_shape)
-    for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
-        check_independence(bank, space.backbone.kind == "vector")
-    ends = cost_ends(space, tuple(dataset.tasks), dataset.input_shape)
-    check_weights(ends.high.learnable_parameters)
-    model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))
-    for training in _trainings(experiment):
-        balancing = make_balancing(training.balancing.name, training.balancing.options)
-        balancing.start([task.name for task in dataset.tasks], list(model.parameters()), seed=0)
-        check_sampling(training.sampling, dataset.splits["train"])
-        samples = len(dataset.splits["train"])
-        if samples < training.batch_size:
-            raise DatasetError(
-                f"`training.batch_size` must be at most the number of training samples, {samples}, "
-                f"but got {training.batch_size}."
-            )
-    check_metrics(experiment, dataset)
-    for name, limit in experiment.constraints.limits().items():
-        if name != "latency_ms" and getattr(ends.low, name) > limit:
-            raise ExperimentError(
-                f"`constraints.{name}` must leave something to search, but got {limit:,}: "
-                f"the cheapest architecture found in the space has {getattr(ends.low, name):,}."
-            )
-
-
-def _trainings(experiment: Experiment) -> list[Training]:
-    """The experiment's own training, and with every value that is on offer for one of its settings."""
-    offers = {name: offer for name, offer in experiment.space.training.items() if not isinstance(offer, Range)}
-    own = experiment.training
-    return [own, *(own.changed({name: value}) for name, offer in offers.items() for value in offer)]
-
-
-def worker_count(experiment: Experiment, joins: bool = False) -> int | None:
-    """Trials at the same time: as the experiment says, or as many as the processors and the trials allow.
-
-    :param joins: Whether a running cluster is joined; ``None`` then stands for as many as it has room for.
-    """
-    asked = experiment.search.workers
-    if isinstance(asked, int):
-        return min(asked, experiment.search.trials)
-    if joins:
-        return None
-    return min(room(experiment.search, this_machine()), experiment.search.trials)
 
 
 def default_folder(name: str) -> Path:

@@ -5,15 +5,16 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mtl_search.characters import cut, printable
-from mtl_search.errors import FieldError, UserError, suggestion
+from mtl_search.errors import FieldError, UserError
+from mtl_search.internal.characters import cut, printable
 from mtl_search.internal.reading import parse_json, read_text
 from mtl_search.spaces.banks import CONVOLUTION, check_bank
+from mtl_search.spaces.fields import build, build_each, check_number, check_one_of, check_whole
 
 Kind = Literal["plain", "residual", "bottleneck", "vector"]
 Specific = Literal["nlp", "conv"]
@@ -59,7 +60,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "stride", "dilation"):
-            _check_whole(name, getattr(self, name), 1, MOST_OF_STAGE[name])
+            check_whole(name, getattr(self, name), 1, MOST_OF_STAGE[name])
 
 
 MOST_OF_STAGE = {"width": MOST_CHANNELS, "depth": MOST_LAYERS, "stride": MOST_STRIDE, "dilation": MOST_STRIDE}
@@ -93,11 +94,11 @@ class Backbone:
     def __post_init__(self) -> None:
         if not self.stages:
             raise FieldError("stages", "must hold at least one stage", self.stages)
-        _check_one_of("kind", self.kind, get_args(Kind))
-        _check_whole("stem", self.stem, 0, MOST_CHANNELS)
-        _check_whole("stem_stride", self.stem_stride, 1, MOST_STRIDE)
-        _check_whole("head_pool", self.head_pool, 1, MOST_POOL)
-        _check_whole("decoder", self.decoder, 1, MOST_CHANNELS)
+        check_one_of("kind", self.kind, get_args(Kind))
+        check_whole("stem", self.stem, 0, MOST_CHANNELS)
+        check_whole("stem_stride", self.stem_stride, 1, MOST_STRIDE)
+        check_whole("head_pool", self.head_pool, 1, MOST_POOL)
+        check_whole("decoder", self.decoder, 1, MOST_CHANNELS)
         if self.layers > MOST_LAYERS:
             raise FieldError("stages", f"must have at most {MOST_LAYERS} layers together", self.layers)
         if self.kind == "vector":
@@ -141,8 +142,8 @@ class LayerChoice:
         if not isinstance(self.bank, str):
             raise FieldError("bank", "must be a name", self.bank)
         check_bank(self.bank)
-        _check_number("shared_ratio", self.shared_ratio, 0.0, 1.0)
-        _check_whole("branch_depth", self.branch_depth, 0, MOST_DEPTH)
+        check_number("shared_ratio", self.shared_ratio, 0.0, 1.0)
+        check_whole("branch_depth", self.branch_depth, 0, MOST_DEPTH)
         object.__setattr__(self, "shared_ratio", float(self.shared_ratio))
         if self.shared_ratio == 1:
             object.__setattr__(self, "branch_depth", 0)
@@ -174,9 +175,9 @@ class Architecture:
     def __post_init__(self) -> None:
         if len(self.layers) != self.backbone.layers:
             raise FieldError("layers", f"must hold {self.backbone.layers} choices, one per layer", len(self.layers))
-        _check_number("width_multiplier", self.width_multiplier, LEAST_MULTIPLIER, MOST_MULTIPLIER)
-        _check_one_of("specific", self.specific, get_args(Specific))
-        _check_one_of("routing", self.routing, get_args(Routing))
+        check_number("width_multiplier", self.width_multiplier, LEAST_MULTIPLIER, MOST_MULTIPLIER)
+        check_one_of("specific", self.specific, get_args(Specific))
+        check_one_of("routing", self.routing, get_args(Routing))
         object.__setattr__(self, "width_multiplier", float(self.width_multiplier))
 
     @cached_property
@@ -233,11 +234,11 @@ class Architecture:
                 raise UserError(f"`backbone` must be an object, but got {cut(repr(data['backbone']))}.")
             backbone = dict(data["backbone"])
             if "stages" in backbone:
-                backbone["stages"] = _each(Stage, backbone["stages"], "backbone.stages")
-            data["backbone"] = _build(Backbone, backbone, "backbone")
+                backbone["stages"] = build_each(Stage, backbone["stages"], "backbone.stages")
+            data["backbone"] = build(Backbone, backbone, "backbone")
         if "layers" in data:
-            data["layers"] = _each(LayerChoice, data["layers"], "layers")
-        return _build(cls, data, "")
+            data["layers"] = build_each(LayerChoice, data["layers"], "layers")
+        return build(cls, data, "")
 
     @classmethod
     def from_json(cls, text: str) -> "Architecture":
@@ -268,44 +269,3 @@ class Architecture:
 def scaled(width: int, multiplier: float) -> int:
     """``width`` times ``multiplier``, rounded, at least 1."""
     return max(1, round(width * multiplier))
-
-
-def _build(cls: type, data: dict[str, Any], key: str) -> Any:
-    names = [field.name for field in fields(cls)]
-    prefix = f"{key}." if key else ""
-    for name in data:
-        if name not in names:
-            shown = printable(cut(str(name)))
-            raise UserError(f"`{prefix}{shown}` is no key of an architecture.{suggestion(name, names)}")
-    try:
-        return cls(**data)
-    except FieldError as error:
-        raise UserError(f"`{prefix}{error.field}` {error.rule}, but got {cut(repr(error.found))}.") from error
-    except UserError as error:
-        raise UserError(f"`{key}`: {error}") from error
-    except TypeError as error:
-        missing = [field for field in names if field not in data]
-        raise UserError(f"`{prefix}{missing[0]}` is missing.") from error
-
-
-def _each(cls: type, data: Any, key: str) -> tuple[Any, ...]:
-    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise UserError(f"`{key}` must be a list of objects, but got {cut(repr(data))}.")
-    return tuple(_build(cls, item, f"{key}.{index}") for index, item in enumerate(data))
-
-
-def _check_whole(name: str, value: object, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise FieldError(name, f"must be a whole number of at least {least}", value)
-    if value > most:
-        raise FieldError(name, f"must be at most {most:,}", value)
-
-
-def _check_number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise FieldError(name, f"must be a number from {low:g} to {high:g}", value)
-
-
-def _check_one_of(name: str, value: object, valid: tuple[str, ...]) -> None:
-    if value not in valid:
-        raise FieldError(name, f"must be one of {', '.join(valid)}", value)

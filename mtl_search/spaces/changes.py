@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import cut, printable
 from mtl_search.errors import ExperimentError, FieldError, UserError
+from mtl_search.internal.characters import cut, printable
 from mtl_search.internal.reading import DEPTH
 from mtl_search.internal.yaml_text import parse_yaml
 

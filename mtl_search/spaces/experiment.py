@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from mtl_search.characters import printable
 from mtl_search.errors import ExperimentError, FieldError, UnknownNameError, UserError
+from mtl_search.internal.characters import printable
 from mtl_search.internal.messages import explain
 from mtl_search.internal.options import check_numbers
 from mtl_search.internal.registry import BALANCINGS, DATASETS

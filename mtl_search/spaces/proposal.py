@@ -9,8 +9,9 @@ from typing import Any
 
 from mtl_search.errors import FieldError, UnknownNameError
 from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.layer_space import Choose
 from mtl_search.spaces.ranges import Range, is_offered, neighbours, offer_text
-from mtl_search.spaces.space import Choose, SearchSpace
+from mtl_search.spaces.space import SearchSpace
 
 TRAINING = "training."
 """What the names of the questions about training begin with, as the columns of ``trials.csv`` do."""

@@ -21,10 +21,11 @@ from mtl_search.spaces.architecture import (
     Stage,
 )
 from mtl_search.spaces.banks import check_bank, default_bank
+from mtl_search.spaces.layer_space import MOST_OPTIONS, LayerSpace
 from mtl_search.spaces.ranges import Offer, Range
 from mtl_search.spaces.section import Section
 from mtl_search.spaces.settings import check_setting
-from mtl_search.spaces.space import MOST_OPTIONS, Granularity, LayerSpace, SearchSpace
+from mtl_search.spaces.space import Granularity, SearchSpace
 
 
 def _as_list(value: Any) -> Any:

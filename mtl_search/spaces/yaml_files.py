@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mtl_search.characters import printable
 from mtl_search.errors import ExperimentError, UserError, no_such_file, shown_path, suggestion
+from mtl_search.internal.characters import printable
 from mtl_search.internal.messages import short
 from mtl_search.internal.reading import read_text
 from mtl_search.internal.yaml_text import parse_yaml

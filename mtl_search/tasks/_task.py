@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 from torch import Tensor
 
-from mtl_search.characters import FORMULA
 from mtl_search.errors import DatasetError, FieldError, UserError
 from mtl_search.internal.arrays import Array, parts
+from mtl_search.internal.characters import FORMULA
 from mtl_search.metrics.scores import Metric
 
 MOST_OUTPUTS = 1_000_000

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from mtl_search.characters import cut
+from mtl_search.internal.characters import cut
 
 Case = TypeVar("Case")
 LONGEST = 300

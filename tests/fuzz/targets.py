@@ -24,10 +24,10 @@ from watch import Refused, command, start_clock
 from made_comparisons import made_comparison
 from made_images import write_folder
 from made_runs import made_run
-from mtl_search.characters import printable
 from mtl_search.cli.checking import check_text
 from mtl_search.comparison.recipes import load_baselines
 from mtl_search.errors import MTLSearchError
+from mtl_search.internal.characters import printable
 from mtl_search.searching.check import check
 from mtl_search.spaces.experiment import experiment_names, load_experiment, parse_experiment
 from mtl_search.spaces.yaml_files import yaml_files
