@@ -27,7 +27,6 @@ from mtl_search.cli.targets import (
     say_entrant,
     say_pick,
 )
-from mtl_search.comparison import SEEDS
 from mtl_search.errors import (
     ClusterError,
     MTLSearchError,
@@ -216,7 +215,7 @@ def compare(
         str | None,
         typer.Option(help="knee, best, smallest, matched:BASELINE or numbers of trials, with commas; none."),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each.")] = SEEDS,
+    seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 3,  # comparison.SEEDS
     tune: Annotated[
         int | None, typer.Option(help="Before that, trainings of each to choose its own learning rate and options.")
     ] = None,

@@ -24,8 +24,7 @@ MOST_WEIGHTS = 500_000_000
 MOST_FEATURES = 2_000_000_000
 """Of one sample, all layers together: 8 GB. ResNet-50 on pictures of 1024 x 2048 pixels makes half of that."""
 GROUPS = 8
-"""Of the recombination in a layer of a ``vector`` backbone, where it is wide enough: as 3x3 kernels have nine, a bank
-of about five primitives then has fewer parameters than an ordinary layer."""
+"""Of the recombination in a wide layer of a ``vector`` backbone: about as many as the taps that a 3x3 kernel has."""
 
 
 @dataclass(frozen=True)

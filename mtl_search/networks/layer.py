@@ -103,10 +103,8 @@ class ETRLayer(nn.Module):
         assert self.operator is not None
         inputs = _read(self.operator, before.shared) + _read(self.shared_own_operator, before.specific)
         self.shared_weight = _recombination(after.shared, self.operator, before.shared, inputs, weights)
-        if self.shared_own_operator is not None:
-            self.shared_own_weight = _recombination(
-                after.shared, self.shared_own_operator, before.specific, inputs, weights
-            )
+        if (operator := self.shared_own_operator) is not None:
+            self.shared_own_weight = _recombination(after.shared, operator, before.specific, inputs, weights)
         self.shared_norm = Norm(after.shared, after.streams)
 
     def _make_own_weights(self, bank: str, weights: Generator, primitives: Generator) -> None:
@@ -119,10 +117,9 @@ class ETRLayer(nn.Module):
         if self.own_operator is not None:
             self.own_weight = _recombination(outputs, self.own_operator, before.specific, inputs, weights)
         self.own_norm = Norm(outputs)
+        count, tasks = after.specific, self.tasks
         self.deeper = nn.ModuleList(
-            SubLayer(
-                self._make_operator(bank, after.specific, self.tasks, primitives), self.tasks, after.specific, weights
-            )
+            SubLayer(self._make_operator(bank, count, tasks, primitives), tasks, count, weights)
             for _ in range(self.geometry.choice.branch_depth - 1)
         )
 
