@@ -15,6 +15,7 @@ from mtl_search.networks.decoder import Decoder, Level, resized
 from mtl_search.networks.layer import ETRLayer, State, SubLayer, carry
 from mtl_search.networks.operators import Operator
 
+Stream = Tensor | None
 Part = tuple[Operator, slice, Tensor, Tensor]
 """One input of a branch: its operator, which of the operator's channels these are, the features, the weight."""
 
@@ -24,7 +25,7 @@ def reference_layer(layer: ETRLayer, state: State, activate: bool) -> State:
     geometry, tasks = layer.geometry, layer.tasks
     streams = _streams(state[0], geometry.before.streams)
     specific = _streams(state[1], tasks) if geometry.before.specific else [None] * tasks
-    made_shared: list[Tensor | None] = [None]
+    made_shared: list[Stream] = [None]
     if geometry.makes_shared:
         made_shared = [
             _shared_branch(layer, streams[task % len(streams)], specific[task], task, activate)
@@ -33,7 +34,7 @@ def reference_layer(layer: ETRLayer, state: State, activate: bool) -> State:
     elif geometry.after.shared:
         made_shared = [carry(stream, geometry.stride) for stream in streams]
     if geometry.makes_specific:
-        made_specific: list[Tensor | None] = [
+        made_specific: list[Stream] = [
             _specific_branch(layer, streams[task % len(streams)], specific[task], task, activate)
             for task in range(tasks)
         ]
@@ -73,9 +74,7 @@ def _level_of_task(level: Level, features: State, coarser: Tensor | None, number
     return F.relu(level.norm.part(made, number))
 
 
-def _shared_branch(
-    layer: ETRLayer, shared: Tensor | None, specific: Tensor | None, task: int, activate: bool
-) -> Tensor:
+def _shared_branch(layer: ETRLayer, shared: Stream, specific: Stream, task: int, activate: bool) -> Tensor:
     assert layer.operator is not None
     assert shared is not None
     parts: list[Part] = [(layer.operator, slice(None), shared, layer.shared_weight)]
@@ -86,9 +85,7 @@ def _shared_branch(
     return F.relu(made) if activate else made
 
 
-def _specific_branch(
-    layer: ETRLayer, shared: Tensor | None, specific: Tensor | None, task: int, activate: bool
-) -> Tensor:
+def _specific_branch(layer: ETRLayer, shared: Stream, specific: Stream, task: int, activate: bool) -> Tensor:
     outputs = slice(task * layer.geometry.after.specific, (task + 1) * layer.geometry.after.specific)
     parts: list[Part] = []
     if shared is not None:
