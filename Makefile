@@ -15,7 +15,7 @@ test: .venv/installed-dev
 
 # With those that are slow; then, by themselves, those that other tests would disturb.
 test-all: .venv/installed-dev
-	$(PYTEST) -m "not alone"
+	$(PYTEST) -m "not alone" --durations=40
 	$(BIN)/python -m pytest -m alone
 
 help: .venv/installed

@@ -168,6 +168,7 @@ def test_where_nothing_is_explained_means_are_those_of_the_trainings(run: Run) -
     assert means.estimates[trials[1].number].error == pytest.approx(0.02)
 
 
+@pytest.mark.slow
 def test_picks_by_means_are_told_closer_to_the_truth() -> None:
     """A smaller version of benchmarks/confirm.py: four problems, twice as much noise."""
     told: dict[Way, list[dict[str, float]]] = {SINGLE: [], MODEL: [], Way(True, 3, 2): []}

@@ -151,6 +151,7 @@ def test_the_page_begins_with_what_each_brings(run: Run, found: Comparison) -> N
     assert searching["other"]["entrant"] == "hard_sharing"
 
 
+@pytest.mark.slow
 def test_what_a_control_found_is_exported(run: Run, found: Comparison) -> None:
     key = next(about["key"] for about in found.request["entrants"] if about.get("control") == "routing")
     path = export(run, key, format="torch")

@@ -103,6 +103,7 @@ def test_costs_add_up() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch's exporter by itself
+@pytest.mark.slow
 def test_a_network_to_be_deployed_costs_the_same_the_first_time() -> None:
     fused, plain = (
         build_model(made_architecture(), made_tasks(), SHAPE, 0, implementation)

@@ -60,7 +60,7 @@ def assert_equal(network: nn.Module, plain: nn.Module, x: torch.Tensor, toleranc
 
 
 @pytest.mark.parametrize("bank", IMAGE_BANKS)
-@pytest.mark.thin(4)
+@pytest.mark.thin(9)
 def test_a_bank_of_linear_primitives_is_one_convolution(bank: str) -> None:
     network = generic_model(made_architecture(bank, 0.5), made_tasks()).eval()
     plain = deployed(network, SHAPE)
@@ -72,12 +72,13 @@ def test_a_bank_of_linear_primitives_is_one_convolution(bank: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.thin(4)
+@pytest.mark.thin(12)
 def test_the_plain_network_of_any_architecture_computes_the_same(seed: int) -> None:
     network = generic_model(random_architecture(seed), made_tasks(1 + seed % 4)).eval()
     assert_equal(network, deployed(network, SHAPE), made_inputs())
 
 
+@pytest.mark.slow
 def test_deploying_leaves_the_network_as_it_was() -> None:
     network = generic_model(made_architecture(), made_tasks())
     network.train()
@@ -101,6 +102,7 @@ def test_the_implementation_deploy_holds_the_same_weights() -> None:
     assert network.train()(x)["a"].requires_grad
 
 
+@pytest.mark.slow
 def test_the_implementation_deploy_follows_its_weights_and_inputs() -> None:
     trained = generic_model(made_architecture(), made_tasks(), dtype=torch.float32)
     network = build_model(trained.architecture, trained.tasks, SHAPE, implementation="deploy").eval()
@@ -115,6 +117,7 @@ def test_the_implementation_deploy_follows_its_weights_and_inputs() -> None:
     assert_equal(trained, network, made_inputs(torch.float32, shape=(SHAPE[0], 2 * SHAPE[1], SHAPE[2])), 1e-5)
 
 
+@pytest.mark.slow
 def test_the_implementation_deploy_follows_weights_that_are_put_in_place_of_others() -> None:
     network = build_model(made_architecture(), made_tasks(), SHAPE, implementation="deploy").eval()
     x = made_inputs(torch.float32)
@@ -260,6 +263,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_folder_holds_one_model(run: Run, tmp_path: Path) -> None:
     export(run, format="torch", out=tmp_path / "model")
     before = files_of(tmp_path / "model")
@@ -291,6 +295,7 @@ def test_a_dataset_of_ones_own_is_given(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [("image", "image_1"), ("keys", "a b.c"), ("a_b", "a b"), ("x/y\nz", "ähre")])
 @pytest.mark.thin(4)
+@pytest.mark.slow
 def test_outputs_of_an_onnx_file_have_names_of_their_own(run: Run, tmp_path: Path, names: tuple[str, str]) -> None:
     """Batches of none, one and seven samples, too."""
     dataset = prepare(run.experiment)
@@ -320,6 +325,7 @@ def made_task(task: Task, name: str) -> Task:
 
 @pytest.mark.parametrize("names", [("mean", "conv2d"), ("folded0", "relu"), ("linear", "linear_0")])
 @pytest.mark.thin(3)
+@pytest.mark.slow
 def test_tasks_may_be_named_as_what_is_inside_of_an_onnx_file(run: Run, tmp_path: Path, names: tuple[str, str]) -> None:
     dataset = prepare(run.experiment)
     tasks = [dataclasses.replace(task, name=name) for task, name in zip(dataset.tasks, names, strict=True)]

@@ -76,6 +76,7 @@ def test_a_file_that_is_not_there_is_told_by_the_nearest_one(tmp_path: Path) -> 
     "content",
     ["", "no JSON", "[]", "5", "null", '{"process": "x", "host": 1, "since": 2}', '{"process": 7}', "[" * 10_000, "\0"],
 )
+@pytest.mark.thin(9)
 def test_a_lock_with_odd_content_breaks_no_message(content: str, tmp_path: Path) -> None:
     with alone_in(tmp_path):
         (tmp_path / LOCK).write_text(content)

@@ -66,6 +66,7 @@ def test_a_machine_that_cannot_build_them_trains_all_the_same(
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_a_library_is_built_once_and_kept(folder: Path) -> None:
     program = "from mtl_search.kernels.library import built; assert built('float').library"
     for _ in range(2):

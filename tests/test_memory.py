@@ -46,6 +46,7 @@ def large_pages() -> str:
 
 
 @pytest.mark.skipif("[madvise]" not in large_pages(), reason="large pages are not there for the asking")
+@pytest.mark.slow
 def test_tensors_are_written_to_large_pages() -> None:
     assert pages_cleared("large pages") < STEPS * PAGES_OF_A_TENSOR / 10
 

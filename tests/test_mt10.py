@@ -141,6 +141,7 @@ def test_without_the_extra_the_command_is_named(monkeypatch: pytest.MonkeyPatch,
 # --- Acting ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_who_acts_as_the_experts_succeeds(dataset: Dataset) -> None:
     simulation = simulation_of(dataset)
     assert simulation.run(expert(simulation.tasks)) == {f"{name}/success_rate": 1.0 for name in MT10}
@@ -159,6 +160,7 @@ def test_who_stays_where_he_is_fails(dataset: Dataset) -> None:
     assert set(simulation.run(still).values()) == {0.0}
 
 
+@pytest.mark.slow
 def test_a_comparison_tells_the_success(
     options: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,7 +81,7 @@ def test_reach_over_all_directions_is_the_hypervolume(objectives: int) -> None:
 
 
 @pytest.mark.parametrize(("known", "predicted"), [(1, 1), (0, 2), (1, 2), (2, 1)])
-@pytest.mark.thin(2)
+@pytest.mark.thin(9)
 def test_expected_improvement_is_the_mean_over_draws(known: int, predicted: int) -> None:
     generator = torch.Generator().manual_seed(known + 10 * predicted)
     objectives = known + predicted

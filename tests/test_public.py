@@ -70,6 +70,7 @@ def test_show_takes_a_file_an_architecture_and_a_run(tmp_path: Path) -> None:
     assert mtl_search.show(run, 3).architecture == architecture
 
 
+@pytest.mark.slow
 def test_train_takes_a_baseline_or_an_architecture_on_the_data_of_an_experiment() -> None:
     experiment = mtl_search.load_experiment("quickstart", SMALL)
     baseline = mtl_search.train("hard_sharing", like=experiment, split="val")

@@ -157,8 +157,8 @@ def test_a_point_outside_the_space_is_refused(space: ProposalSpace) -> None:
         space.point({"shared_ratios": 0.5})
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "evolution"])
-@pytest.mark.thin(2)
+@pytest.mark.parametrize("sampler", ["evolution", "nsga2", "tpe"])
+@pytest.mark.thin(3)
 def test_a_sampler_that_learns_finds_more_than_chance(sampler: str, space: ProposalSpace) -> None:
     """On a truth without noise: more of the best of all that both have tried."""
 

@@ -72,6 +72,7 @@ def test_accuracy_rises_well_above_chance() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
+@pytest.mark.slow
 def test_the_loss_falls_with_either_schedule(dataset: Dataset, schedule: str) -> None:
     training = Training(epochs=8, batch_size=32, learning_rate=1e-2, schedule=schedule)
     losses = [epoch.loss for epoch in epochs_of(dataset, training)]

@@ -175,6 +175,7 @@ def test_what_was_chosen_is_what_is_trained_and_told(folder: Path, dataset: Data
     assert about["training_macs"] == sum(int(row["training_macs"]) for row in rows)
 
 
+@pytest.mark.slow
 def test_a_comparison_is_gone_on_with_as_it_was_tuned(folder: Path, dataset: Dataset) -> None:
     first = compare(folder, dataset, baselines=["hard_sharing"], picks=[], seeds=1, tune=3, workers=0)
     more = compare(folder, dataset, baselines=["hard_sharing", "mtan"], picks=[], seeds=2, workers=0)

@@ -93,6 +93,7 @@ def test_fused_equals_reference_and_every_parameter_learns(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.thin(9)
 def test_the_plain_network_computes_the_same(seed: int) -> None:
     network = generic_model(random_vector_architecture(seed), made_tasks(1 + seed % 3), shape_of(seed)).eval()
     plain, x = deployed(network, shape_of(seed)), made_inputs(shape=shape_of(seed))
@@ -105,6 +106,7 @@ def test_the_plain_network_computes_the_same(seed: int) -> None:
 
 
 @pytest.mark.parametrize("start", range(0, 120, 40))
+@pytest.mark.thin(200)
 def test_random_architectures_cost_what_they_are_estimated_to(start: int) -> None:
     for seed in range(start, start + 40):
         architecture, tasks, shape = random_vector_architecture(seed), made_tasks(1 + seed % 4), shape_of(seed)

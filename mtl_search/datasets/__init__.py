@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 
 from mtl_search.datasets._inputs import check_inputs, mean_and_deviation
 from mtl_search.errors import DatasetError, UserError, suggestion
-from mtl_search.internal.arrays import Array, joined
+from mtl_search.internal.arrays import Array, FileArray, joined
 from mtl_search.internal.characters import cut, printable
 from mtl_search.internal.options import build
 from mtl_search.internal.registry import DATASETS
@@ -130,12 +130,27 @@ def make_dataset(name: str, tasks: tuple[Task, ...], splits: Mapping[str, Split]
     :raises DatasetError: If a task has no targets in a split, or such as are of no use; if inputs are of a wrong type
         or shape, or not finite. The message names the task, the split and, where there is one, the row.
     """
+    _check_types(tasks, splits)
     sample = splits["train"].inputs.shape[1:]
     for split, samples in splits.items():
         check_inputs(samples.inputs, sample, split)
         _check_targets(tasks, samples, split)
     tasks = tuple(task.learned(splits["train"].targets[task.name]) for task in tasks)
     return Dataset(name, tasks, dict(splits), *mean_and_deviation(splits["train"].inputs))
+
+
+def _check_types(tasks: tuple[Task, ...], splits: Mapping[str, Split]) -> None:
+    """What a dataset of the user's own is made of is told by type before its shapes are looked at."""
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise DatasetError(f"tasks must be made by `make_task`, but got {task!r}.")
+    if "train" not in splits:
+        raise DatasetError(f"there must be a split `train`, but got {', '.join(map(repr, splits)) or 'none'}.")
+    for split, samples in splits.items():
+        for name, values in {"inputs": samples.inputs, **samples.targets}.items():
+            if not isinstance(values, np.ndarray | FileArray):
+                found = type(values).__name__
+                raise DatasetError(f"split `{split}`, `{name}`: must be an array of numpy, but got a {found}.")
 
 
 def _check_targets(tasks: tuple[Task, ...], samples: Split, split: str) -> None:

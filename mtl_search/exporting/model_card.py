@@ -172,11 +172,13 @@ def _features(found: Mapping[str, Any]) -> str:
 
 def _meaning(task: Mapping[str, Any]) -> str:
     """What an output is, with the names and the numbers that are needed to use it."""
-    names = [f"in this order: {', '.join(task['names'])}"] if task.get("names") else []
-    scales = [
-        f"`{name}` {', '.join(f'{value:.7g}' for value in task[name])}"
-        for name in ("mean", "deviation")
-        if task.get(name)
-    ]
+    names = [f"in this order: {_listed(task['names'])}"] if task.get("names") else []
+    scales = [f"`{name}` {_listed(task[name])}" for name in ("mean", "deviation") if task.get(name)]
     told = [*names, *scales]
     return f"{task['output_means']} ({'; '.join(told)})" if told else str(task["output_means"])
+
+
+def _listed(value: Any) -> str:
+    """Several names or numbers, or one: in a kind of task from outside these words may stand for either."""
+    several = value if isinstance(value, list | tuple) else (value,)
+    return ", ".join(f"{one:.7g}" if isinstance(one, float) else str(one) for one in several)

@@ -23,7 +23,7 @@ from mtl_search.spaces.section import MOST
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Task
 from mtl_search.training.checkpoint import Checkpoint
-from mtl_search.training.trainer import Epoch, Observer, Trainer
+from mtl_search.training.trainer import MEASURED, Epoch, Observer, Trainer
 
 Epochs = Annotated[int, Field(ge=1, le=MOST)]
 """Of a phase that a method has besides the training."""
@@ -69,10 +69,15 @@ class MethodContext:
         """The modules of the backbone, input to output."""
         return module_shapes(self.backbone, self.input_shape, self.width_multiplier)
 
-    def trainer(self, model: nn.Module) -> Trainer:
-        """The common loop for a network, at the full budget."""
-        trainer = Trainer(model, self.tasks, self.dataset, self.training, self.seed, observer=self.observer)
-        if self.start is not None:
+    def trainer(self, model: nn.Module, phase: str = MEASURED) -> Trainer:
+        """The common loop for a network, at the full budget.
+
+        :param phase: Name of what is trained, in the epochs; another one where it is not what is measured in the end.
+        """
+        last = phase == MEASURED
+        observer = self.observer if last else None
+        trainer = Trainer(model, self.tasks, self.dataset, self.training, self.seed, phase=phase, observer=observer)
+        if last and self.start is not None:
             trainer.restore(self.start)
         return trainer
 

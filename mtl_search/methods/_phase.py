@@ -6,7 +6,7 @@ from torch import nn
 
 from mtl_search.methods import MethodContext
 from mtl_search.training.optimiser import Group
-from mtl_search.training.trainer import Observer, Trainer
+from mtl_search.training.trainer import MEASURED, Observer, Trainer
 
 
 class PhaseTrainer(Trainer):
@@ -24,7 +24,7 @@ class PhaseTrainer(Trainer):
         model: nn.Module,
         context: MethodContext,
         groups: Sequence[Group] = (),
-        phase: str = "training",
+        phase: str = MEASURED,
         observer: Observer | None = None,
     ) -> None:
         super().__init__(model, context.tasks, context.dataset, context.training, context.seed, groups, phase, observer)

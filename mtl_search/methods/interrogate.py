@@ -238,8 +238,7 @@ def _single_task_weights(context: MethodContext) -> Generator[Epoch, None, Mappi
     if context.given:
         return context.given
     model = SingleTask().build(context)
-    for epoch in replace(context, observer=None).trainer(model).epochs():
-        yield replace(epoch, phase=INITIALISATION)
+    yield from context.trainer(model, INITIALISATION).epochs()
     return model.state_dict()
 
 

@@ -42,7 +42,7 @@ class Metric:
         if not self.name or "/" in self.name or "," in self.name:
             raise FieldError("name", "must be a word without `/` and `,`", self.name)
         if self.higher_is_better == is_error(self.name):
-            rule = f"must be False for a name that ends in {', '.join(ERRORS)}, by which tables are read, else True"
+            rule = f"must be False for a name that ends in {', '.join(ERRORS)}, as `off_error` does, and else True"
             raise FieldError("higher_is_better", rule, (self.name, self.higher_is_better))
 
 

@@ -15,7 +15,7 @@ from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.preparation import prepare
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.spaces.ranges import offer_text
-from mtl_search.tasks import Binary, Classification, MultiLabel, Task, class_counts
+from mtl_search.tasks import Binary, Classification, Edges, MultiLabel, Saliency, Task, class_counts
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _task(task: Task, dataset: Dataset) -> dict[str, Any]:
         names = task.names or [str(number) for number in range(task.labels)]
         counts = {name: sum((part == 1).sum(axis=0) for _, part in parts(values)) for name, values in targets.items()}
         return {**about, "labels": _named(names, counts)}
-    if task.integer:
+    if isinstance(task, Classification | Binary | Edges | Saliency):
         number = task.classes if isinstance(task, Classification) else 2
         given = task.names if isinstance(task, Classification | Binary) else ()
         counts = {name: class_counts(values, number) for name, values in targets.items()}

@@ -98,7 +98,10 @@ class Task(ABC):
 
         :raises UserError: If the kind has none, or nothing was learned yet.
         """
-        raise UserError(f"task `{self.name}`: a kind whose headline is an error must say its `constant_error`.")
+        raise UserError(
+            f"task `{self.name}`: a kind whose headline is an error must say its `constant_error`, "
+            "which it can keep of the targets that `learned` is given."
+        )
 
     def quality(self, scores: Mapping[str, float]) -> float:
         """How well the task is done, higher is better, 1 is perfect: what a search maximises, averaged over tasks.
@@ -147,11 +150,12 @@ class Task(ABC):
     @property
     def rule(self) -> str:
         """What targets must be, as the rest of the sentence "targets must be ..."."""
-        return "-1 where missing" if self.integer else "finite, or NaN where missing"
+        return "at least 0, or -1 where missing" if self.integer else "finite, or NaN where missing"
 
     def wrong(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         """Which targets break the :attr:`rule`, of the same shape."""
-        return np.zeros(targets.shape, dtype=np.bool_) if self.integer else np.isinf(targets)
+        broken: NDArray[np.bool_] = targets < -1 if self.integer else np.isinf(targets)
+        return broken
 
     def learned(self, targets: Array) -> Self:
         """The task with what it has to know of the training targets; the same task by default.

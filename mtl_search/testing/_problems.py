@@ -55,14 +55,20 @@ def backbone(kind: Kind = "plain", stem: int = 4) -> Backbone:
 
 
 def picture_problem(
-    tasks: int = 2, kind: Kind = "plain", stem: int = 4, seed: int = 0, **training: Any
+    tasks: int = 2,
+    kind: Kind = "plain",
+    stem: int = 4,
+    seed: int = 0,
+    names: Sequence[str] = "abcdefghij",
+    **training: Any,
 ) -> MethodContext:
     """Pictures with so many tasks of 3, 4, ... classes.
 
+    :param names: Names of the tasks, at least as many as there are tasks.
     :param training: Settings other than those of :data:`TRAINING`.
     """
     settings = TRAINING.model_copy(update=training)
-    kinds = tuple(Classification("abcdefghij"[number], classes=3 + number) for number in range(tasks))
+    kinds = tuple(Classification(names[number], classes=3 + number) for number in range(tasks))
     rng = np.random.default_rng(0)
 
     def split(size: int) -> Split:

@@ -144,7 +144,7 @@ def a_linear_primitive_is_its_matrix(bank: str) -> None:
 
 
 def frozen_values_are_those_that_are_not_0(bank: str) -> None:
-    """A linear primitive on vectors says how many values of one matrix are not 0."""
+    """A linear primitive on vectors says by `frozen_values` how many values of one matrix are not 0; by default all."""
     for features in (7, FEATURES):
         told = PRIMITIVES.get(bank)().frozen_values(features)
         require_equal(made_bank(bank, features, STREAMS, 4).fixed_parameters(), told * STREAMS, f"{features} features")
@@ -161,7 +161,7 @@ def a_nonlinear_primitive_is_not_linear(bank: str) -> None:
 
 
 def a_nonlinear_primitive_says_its_values(bank: str) -> None:
-    """A nonlinear primitive on vectors says how many values it draws for one stream."""
+    """A nonlinear primitive on vectors says by `frozen_values` how many values it draws for one stream."""
     for features in (7, FEATURES):
         kind = PRIMITIVES.get(bank)
         drawn = kind().drawn(features, seeded())
@@ -169,7 +169,7 @@ def a_nonlinear_primitive_says_its_values(bank: str) -> None:
 
 
 def a_nonlinear_primitive_says_its_products(bank: str) -> None:
-    """A nonlinear primitive on vectors says the multiply-accumulates of its matrix products."""
+    """A nonlinear primitive on vectors says by `macs` the multiply-accumulates of its matrix products."""
     for features in (7, FEATURES):
         made, x = made_bank(bank, features, groups=4), rows(features)
         with FlopCounterMode(display=False) as counter:
@@ -179,12 +179,21 @@ def a_nonlinear_primitive_says_its_products(bank: str) -> None:
 
 
 def gradients_come_through(bank: str) -> None:
-    """The gradient of a response comes through to the rows, and is finite."""
-    x = rows().requires_grad_()
-    for response in responses(made_bank(bank), x):
-        require(response.requires_grad, "rows that ask for a gradient", "a response without one")
-        (gradient,) = torch.autograd.grad(response.square().sum(), x, retain_graph=True)
-        require(bool(gradient.isfinite().all()), "normalised rows", "a gradient that is not finite")
+    """The gradient of a response comes through to the rows, and is finite, also where they are 0, as behind a ReLU."""
+    for given, values in (("normalised rows", rows()), ("rows of zeros", 0 * rows())):
+        x = values.requires_grad_()
+        for response in responses(made_bank(bank), x):
+            require(response.requires_grad, "rows that ask for a gradient", "a response without one")
+            (gradient,) = torch.autograd.grad(response.sum(), x, retain_graph=True)
+            require(bool(gradient.isfinite().all()), given, "a gradient that is not finite")
+            require(bool(gradient.any() or not values.any()), given, "a gradient of zeros")
+
+
+def rows_do_not_mix(bank: str) -> None:
+    """Every row is treated by itself: its response does not depend on the others of the batch."""
+    made, x = made_bank(bank), rows()
+    for together, alone in zip(responses(made, x), responses(made, x[-2:]), strict=True):
+        require_close(alone, together[-2:], f"the last two of {SAMPLES} rows alone")
 
 
 Rules = Sequence[Callable[[str], None]]
@@ -205,6 +214,7 @@ BANK_RULES: Rules = (
     gradients_come_through,
     responses_have_about_the_energy_of_the_input,
     the_rows_that_an_output_reads_are_independent,
+    rows_do_not_mix,
     streams_do_not_mix,
     one_stream_alone_is_enough,
     frozen_values_of_one_stream_serve_all,

@@ -26,6 +26,8 @@ from mtl_search.training.scoring import scores_on
 
 MOST_SEEN = 0.5
 """Share of the samples of a split that may stand in the training split, too: rows of a table do repeat."""
+CHANNELS = (1, 3, 4)
+"""Of grey, of coloured, and of transparent pictures."""
 TRAINED = 256
 """Samples that a network is trained on."""
 NORMALISED = (1e-3, 1e-3)
@@ -70,9 +72,10 @@ def it_is_a_source(source: Any) -> None:
 
 
 def it_loads(case: DatasetCase) -> None:
-    """A dataset loads with its options, as a Dataset or as its tasks and its splits."""
+    """A dataset loads with its options: `load` returns a Dataset, a function its tasks and its splits or a Dataset."""
     loaded = case.loaded
-    require(isinstance(loaded, Dataset), f"the options {case.options}", repr(loaded))
+    found = f"a {type(loaded).__name__}: `make_dataset` makes a Dataset"
+    require(isinstance(loaded, Dataset), f"the options {case.options}", found)
 
 
 def unknown_options_are_refused(case: DatasetCase) -> None:
@@ -102,6 +105,15 @@ def inputs_are_as_networks_read_them(case: DatasetCase) -> None:
     float32, finite, and of one shape in all splits."""
     for name, split in case.loaded.splits.items():
         check_inputs(split.inputs, case.loaded.input_shape, name)
+
+
+def channels_stand_before_pixels(case: DatasetCase) -> None:
+    """Images are [samples, channels, height, width]: `inputs.transpose(0, 3, 1, 2)` brings those whose channels are
+    last there."""
+    if len(case.loaded.input_shape) == 3:
+        channels, _, width = case.loaded.input_shape
+        turned = width in CHANNELS and channels not in CHANNELS
+        require(not turned, "the inputs", f"{channels} channels, and images {width} pixels wide")
 
 
 def targets_are_as_their_tasks_have_them(case: DatasetCase) -> None:
@@ -179,6 +191,7 @@ RULES: Sequence[Callable[[DatasetCase], None]] = (
     unknown_options_are_refused,
     there_are_three_splits,
     inputs_are_as_networks_read_them,
+    channels_stand_before_pixels,
     targets_are_as_their_tasks_have_them,
     tasks_know_the_training_targets,
     inputs_are_normalised_by_the_training_split,

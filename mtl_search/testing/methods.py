@@ -1,21 +1,29 @@
 """The contract of methods: the same budget for all, networks that learn in every part, the same seed the same end."""
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from mtl_search import cost
-from mtl_search.methods import Method, MethodContext
+from mtl_search.exporting.formats import quiet_exporter
+from mtl_search.methods import Method, MethodContext, TrainedModel
+from mtl_search.networks.deployment import deployed
 from mtl_search.spaces.architecture import Kind
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.testing._budget import budget_of_all, recorded, require_ordinary_weights_in_the_first_group
+from mtl_search.testing._networks import (
+    reads_only_some,
+    require_output_shapes,
+    require_rebuilt,
+    require_samples_by_themselves,
+    require_some_alone,
+    require_that_all_learns,
+)
 from mtl_search.testing._problems import (
     MAPS,
     MIXED,
@@ -26,21 +34,10 @@ from mtl_search.testing._problems import (
     picture_problem,
     row_problem,
     solve,
-    weighted_sum,
 )
-from mtl_search.testing._rules import (
-    check_rules,
-    kept_by_json,
-    one_thread,
-    require,
-    require_close,
-    require_equal,
-    shapes_of,
-)
+from mtl_search.testing._rules import check_rules, kept_by_json, one_thread, require, require_close, require_equal
 from mtl_search.training.scoring import scores_on
 
-PASSES = 12
-"""Forward passes at most, over which gradients are added up: where modules are drawn by lot, one does not reach all."""
 PICTURE_KINDS: Sequence[Kind] = ("plain", "residual")
 MAP_KINDS: Sequence[Kind] = ("plain", "residual", "bottleneck")
 
@@ -96,6 +93,18 @@ def networks_put_out_all_tasks(case: MethodCase) -> None:
         require_output_shapes(model, problem, given)
 
 
+def any_name_of_a_task_will_do(case: MethodCase) -> None:
+    """A task may have any name, with dots in it, too, as those of a union have, or that of an attribute."""
+    problem = picture_problem(names=("north.wind", "items"))
+    require_output_shapes(case.method.build(problem), problem, "tasks named `north.wind` and `items`")
+
+
+def every_sample_is_computed_by_itself(case: MethodCase) -> None:
+    """In evaluation the outputs of a sample depend on that sample and on nothing else, and inputs are not changed."""
+    for problem, model, given in case.networks:
+        require_samples_by_themselves(model, problem, given)
+
+
 def every_parameter_learns(case: MethodCase) -> None:
     """Every parameter that is trained has a gradient; with several tasks none that is zero."""
     for problem, model, given in case.networks:
@@ -111,7 +120,8 @@ def some_tasks_alone_are_the_same(case: MethodCase) -> None:
             require_some_alone(model, problem, [*([name] for name in names), names[1:]])
         else:
             own = type(case.method).macs_of_one_task is not Method.macs_of_one_task
-            require(own, "a network without `only`", "the default `macs_of_one_task`")
+            found = "the default `macs_of_one_task`: give `forward` an argument `only=None`, or say it yourself"
+            require(own, "a network without `only`", found)
 
 
 def any_number_of_tasks_is_trained(case: MethodCase) -> None:
@@ -149,11 +159,37 @@ def one_task_alone_costs_no_more_than_all(case: MethodCase) -> None:
     require(0 < one <= everything, "the trained network", f"{one} for one task and {everything} for all")
 
 
+def a_training_ends_with_a_network(case: MethodCase) -> None:
+    """A training yields its epochs, and returns the network that is measured as a TrainedModel."""
+    trained = case.solved.trained
+    require(isinstance(trained, TrainedModel), "a training to its end", f"{type(trained).__name__}")
+
+
+def pictures_are_rebuilt(case: MethodCase) -> None:
+    """`rebuild` gives the network from the details: it takes the weights that were kept, parameters and buffers, and
+    computes what the trained one does."""
+    trained = case.solved.trained
+    require_rebuilt(case.method, picture_problem(), trained.model, trained.details)
+
+
+def it_can_be_exported(case: MethodCase) -> None:
+    """A trained network can be exported: what it does follows from the shapes of the inputs, not from their values."""
+    problem, model = picture_problem(), case.solved.trained.model
+    with quiet_exporter():
+        graph = deployed(model, problem.input_shape)
+    x = inputs_for(problem)
+    with torch.no_grad():
+        found, expected = graph(x), model.eval()(x)
+    for name, output in expected.items():
+        require_close(found[name], output, f"the exported network, of task `{name}`", 1e-4)
+
+
 def same_seed_same_network(case: MethodCase) -> None:
     """The same seed trains the same network, bit for bit; another seed another one."""
     first, again = case.solved, solve(case.method, picture_problem())
     seen = [[replace(epoch, seconds=0) for epoch in one.epochs] for one in (first, again)]
-    require(seen[0] == seen[1], "the same seed twice", "other epochs")
+    found = "other epochs: draw from a torch.Generator of `context.seed`, or call torch.manual_seed first in `build`"
+    require(seen[0] == seen[1], "the same seed twice", found)
     require_equal(again.trained.details, first.trained.details, "the same seed twice")
     states = [one.trained.model.state_dict() for one in (first, again)]
     require_equal(list(states[1]), list(states[0]), "the same seed twice")
@@ -247,14 +283,19 @@ def rows_are_trained_and_rebuilt(case: MethodCase) -> None:
 RULES: Sequence[Callable[[MethodCase], None]] = (
     networks_put_out_all_tasks,
     every_parameter_learns,
+    every_sample_is_computed_by_itself,
     some_tasks_alone_are_the_same,
+    a_training_ends_with_a_network,
+    details_are_plain_data,
     same_seed_same_network,
     the_network_that_is_measured_has_the_budget_of_all,
+    pictures_are_rebuilt,
     epochs_name_their_phase_and_count_their_work,
-    details_are_plain_data,
     one_task_alone_costs_no_more_than_all,
     any_number_of_tasks_is_trained,
     labels_may_be_missing,
+    any_name_of_a_task_will_do,
+    it_can_be_exported,
 )
 MAP_RULES: Sequence[Callable[[MethodCase], None]] = (
     maps_have_the_size_of_the_input,
@@ -263,59 +304,3 @@ MAP_RULES: Sequence[Callable[[MethodCase], None]] = (
     what_was_trained_is_rebuilt,
 )
 ROW_RULES: Sequence[Callable[[MethodCase], None]] = (rows_are_trained_and_rebuilt,)
-
-
-# What rules have in common
-
-
-def reads_only_some(model: nn.Module) -> bool:
-    """Whether the network can be asked for some tasks."""
-    return "only" in inspect.signature(model.forward).parameters
-
-
-def require_output_shapes(model: nn.Module, problem: MethodContext, given: str) -> None:
-    """All tasks, in their order, dense ones as maps."""
-    x = inputs_for(problem)
-    found = shapes_of(model(x))
-    maps = tuple(problem.input_shape[1:])
-    expected = {task.name: (len(x), task.outputs, *(maps if task.dense else ())) for task in problem.tasks}
-    require_equal(list(found.items()), list(expected.items()), given)
-
-
-def require_that_all_learns(model: nn.Module, problem: MethodContext, given: str) -> None:
-    """Every parameter that is trained has a gradient."""
-    model.train()
-    trained = {name: one for name, one in model.named_parameters() if one.requires_grad}
-    for _ in range(PASSES):
-        weighted_sum(model(inputs_for(problem))).backward()
-        missing = [name for name, one in trained.items() if one.grad is None]
-        zero = [name for name, one in trained.items() if one.grad is not None and not one.grad.any()]
-        if not missing and not zero:
-            break
-    require(not missing, given, f"that no output depends on {missing}")
-    require(not zero or len(problem.tasks) == 1, given, f"gradients of zeros for {zero}")
-
-
-def require_some_alone(
-    model: nn.Module, problem: MethodContext, each: Sequence[Sequence[str]], atol: float = 1e-6
-) -> None:
-    """Tasks that are asked for alone have the outputs that they have with all."""
-    model.eval()
-    with torch.no_grad():
-        together = model(inputs_for(problem))
-        for wanted in each:
-            alone = model(inputs_for(problem), only=wanted)
-            require_equal(list(alone), list(wanted), f"`only` {wanted}, of the outputs' names")
-            for name in wanted:
-                require_close(alone[name], together[name], f"`only` {wanted}", 1e-5, atol)
-
-
-def require_rebuilt(method: Method, problem: MethodContext, trained: nn.Module, details: Any) -> nn.Module:
-    """The network that a method rebuilds computes what the trained one does."""
-    model = method.rebuild(problem, details)
-    model.load_state_dict(trained.state_dict())
-    with torch.no_grad():
-        found, expected = model.eval()(inputs_for(problem)), trained.eval()(inputs_for(problem))
-        for task, output in expected.items():
-            require_close(found[task], output, f"the weights of a training, of task `{task}`")
-    return model

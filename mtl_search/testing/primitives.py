@@ -42,11 +42,12 @@ INDEPENDENCE = 1e-3
 """Smallest singular value of independent kernels of unit energy."""
 
 
-def check_primitive(kind: type[Primitive]) -> None:
+def check_primitive(primitive: type[Primitive] | Primitive) -> None:
     """Check that a class keeps the contract of a primitive, on images, on vectors, or on both.
 
     :raises AssertionError: If a rule is broken: the sentence says which, with what input, and what was found.
     """
+    kind = primitive if isinstance(primitive, type) else type(primitive)
     with one_thread(), PRIMITIVES.lending(kind) as bank:
         check_rules(kind.__name__, (is_of_one_of_four_kinds, has_a_name), kind)
         case = PrimitiveCase(kind, bank)
@@ -229,12 +230,15 @@ def nothing_is_learned(case: PrimitiveCase) -> None:
 
 
 def gradients_come_through(case: PrimitiveCase) -> None:
-    """The gradient of a response comes through to the input, and is finite."""
-    x = pictures().requires_grad_()
-    for response in responses(case.made(), x):
-        require(response.requires_grad, "pictures that ask for a gradient", "a response without one")
-        (gradient,) = torch.autograd.grad(response.square().sum(), x, retain_graph=True)
-        require(bool(gradient.isfinite().all()), "normalised pictures", "a gradient that is not finite")
+    """The gradient of a response comes through to the input, and is finite, also where the input is 0, as behind a
+    ReLU."""
+    for given, values in (("normalised pictures", pictures()), ("pictures of zeros", 0 * pictures())):
+        x = values.requires_grad_()
+        for response in responses(case.made(), x):
+            require(response.requires_grad, "pictures that ask for a gradient", "a response without one")
+            (gradient,) = torch.autograd.grad(response.sum(), x, retain_graph=True)
+            require(bool(gradient.isfinite().all()), given, "a gradient that is not finite")
+            require(bool(gradient.any() or not values.any()), given, "a gradient of zeros")
 
 
 def the_input_is_left_alone(case: PrimitiveCase) -> None:
@@ -269,6 +273,13 @@ def kernels_are_independent(case: PrimitiveCase) -> None:
         found = impulse_responses(case.made(seed))
         rank = torch.linalg.matrix_rank(found.double(), atol=INDEPENDENCE).tolist()
         require_equal(rank, [found.shape[1]] * CHANNELS, f"the ranks by channel for the seed {seed}")
+
+
+def pictures_do_not_mix(case: PrimitiveCase) -> None:
+    """Every picture is treated by itself: its response does not depend on the others of the batch."""
+    made, x = case.made(), pictures()
+    for together, alone in zip(responses(made, x), responses(made, x[1:]), strict=True):
+        require_close(alone, together[1:], "the second of two pictures alone")
 
 
 def channels_do_not_mix(case: PrimitiveCase) -> None:
@@ -329,6 +340,7 @@ BANK_RULES: Rules = (
     it_computes_in_the_type_of_its_input,
     kernels_have_unit_energy,
     kernels_are_independent,
+    pictures_do_not_mix,
     channels_do_not_mix,
     a_part_of_the_channels_is_enough,
     the_state_is_all,

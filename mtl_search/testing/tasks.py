@@ -1,8 +1,8 @@
 """The contract of kinds of tasks: many are computed at once, missing targets count for nothing, metrics mean what they
 say."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,22 +10,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtl_search.datasets import Dataset, Split, make_dataset
+from mtl_search.datasets import make_dataset
 from mtl_search.errors import DatasetError
-from mtl_search.tasks import Task, TaskGroups
+from mtl_search.metrics.scores import bounds
+from mtl_search.tasks import Task
+from mtl_search.testing._kinds import (
+    CPU,
+    SIDE,
+    Perfect,
+    TaskCase,
+    as_split,
+    dataset_of,
+    prepared,
+    require_scores,
+    scores_of,
+    several,
+)
 from mtl_search.testing._problems import operators_of
-from mtl_search.testing._rules import check_rules, kept_by_json, one_thread, require, require_close, seeded
+from mtl_search.testing._rules import check_rules, kept_by_json, one_thread, require, require_close
 from mtl_search.training.batches import DeviceSplit
 
-SAMPLES, SIDE = 60, 6
+SAMPLES = 60
 """Of the targets that are made where none are given."""
 SHARES = (0.0, 0.3, 0.7)
 """Of the targets that are missing, each by itself."""
 STEPS = 200
 """Of gradient descent on the outputs themselves: so many raise the quality of every kind that ships."""
-CPU = torch.device("cpu")
-Perfect = Callable[[Task, NDArray[Any]], Tensor]
-"""What a network that knows everything puts out, from a task that knows its data and its targets."""
 
 
 def check_task(task: Task | type[Task], targets: NDArray[Any] | None = None, perfect: Perfect | None = None) -> None:
@@ -49,101 +59,6 @@ def drawn_targets(task: Task) -> NDArray[Any]:
     return rng.integers(0, 2, shape) if task.integer else rng.standard_normal(shape).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class TaskCase:
-    """A task with complete targets."""
-
-    task: Task
-    complete: NDArray[Any]
-    perfect: Perfect | None
-
-    def targets(self, seed: int = 0, missing: float = 0.0) -> NDArray[Any]:
-        """The targets with samples drawn anew, of which a share is missing, each by itself."""
-        rng = np.random.default_rng(seed)
-        chosen = rng.integers(0, len(self.complete), len(self.complete)) if seed else slice(None)
-        targets = self.complete[chosen]
-        there = self.task.known(targets)
-        gone = rng.random(there.shape) < missing
-        if there.ndim < targets.ndim:  # a target is a vector, along the second dimension
-            gone = np.broadcast_to(gone[:, None], targets.shape)
-        return np.where(gone, self.absent(targets), targets)
-
-    def absent(self, targets: NDArray[Any]) -> Any:
-        """What stands for a target that is missing."""
-        return np.asarray(-1 if self.task.integer else np.nan, targets.dtype)
-
-    def without(self, targets: NDArray[Any], samples: Any) -> NDArray[Any]:
-        """The same targets without those of some samples."""
-        changed = targets.copy()
-        changed[samples] = self.absent(targets)
-        return changed
-
-    def learned(self, targets: NDArray[Any], name: str = "task") -> Task:
-        """The task as a dataset brings it."""
-        return dataset_of([replace(self.task, name=name)], {name: targets}).tasks[0]
-
-    def outputs(self, samples: int, seed: int = 0) -> Tensor:
-        """Outputs drawn at random, ``[samples, outputs, ...]``."""
-        shape = (samples, self.task.outputs, *(self.complete.shape[-2:] if self.task.dense else ()))
-        return 2 * torch.randn(shape, generator=seeded(seed))
-
-
-@dataclass(frozen=True)
-class Several:
-    """Tasks of one kind that know their data, their outputs, and their targets as they are loaded."""
-
-    tasks: list[Task]
-    outputs: dict[str, Tensor]
-    targets: dict[str, Tensor]
-
-    @property
-    def groups(self) -> TaskGroups:
-        """The tasks as they are computed at once."""
-        return TaskGroups(self.tasks, CPU)
-
-
-def several(case: TaskCase, count: int, missing: float = 0.0) -> Several:
-    """So many tasks of the kind, a share of whose targets is missing."""
-    raw = {f"task {number}": case.targets(number, missing) for number in range(count)}
-    tasks = [case.learned(targets, name) for name, targets in raw.items()]
-    outputs = {name: case.outputs(len(case.complete), seed) for seed, name in enumerate(raw)}
-    return Several(tasks, outputs, {name: torch.from_numpy(targets) for name, targets in raw.items()})
-
-
-def as_split(targets: Mapping[str, NDArray[Any]], side: tuple[int, ...] = (SIDE, SIDE)) -> Split:
-    """Pictures with these targets."""
-    samples = len(next(iter(targets.values())))
-    return Split(np.random.default_rng(9).integers(0, 256, (samples, 1, *side), dtype=np.uint8), targets)
-
-
-def dataset_of(tasks: Sequence[Task], targets: Mapping[str, NDArray[Any]]) -> Dataset:
-    """With the same samples for training and validation."""
-    first = next(iter(targets.values()))
-    split = as_split(targets, first.shape[-2:] if tasks[0].dense else (SIDE, SIDE))
-    return make_dataset("checked", tuple(tasks), {"train": split, "val": split})
-
-
-def prepared(task: Task, targets: NDArray[Any]) -> Tensor:
-    """Targets as a step has them."""
-    return task.prepared(torch.from_numpy(targets))
-
-
-def scores_of(task: Task, outputs: Tensor, targets: NDArray[Any], size: int | None = None) -> dict[str, float]:
-    """The metrics, accumulated over batches of a size; in one batch if left out."""
-    wanted = prepared(task, targets)
-    size = size or len(wanted)
-    parts = zip(outputs.split(size), wanted.split(size), strict=True)
-    return task.scores(torch.stack([task.totals(*part) for part in parts]).sum(dim=0))
-
-
-def require_scores(found: Mapping[str, float], expected: Mapping[str, float], given: str, rtol: float) -> None:
-    """Raise ``BrokenRule`` unless the metrics are the same ones, in the same order, and agree."""
-    near = list(found) == list(expected) and np.allclose(
-        list(found.values()), list(expected.values()), rtol=rtol, atol=1e-12, equal_nan=False
-    )
-    require(near, given, f"{dict(found)} and not {dict(expected)}")
-
-
 # Rules
 
 
@@ -155,6 +70,14 @@ def it_says_what_it_is(case: TaskCase) -> None:
     require(case.task.output_means != Task.output_means, "its attribute `output_means`", "that of every kind")
 
 
+def an_error_has_a_constant_one(case: TaskCase) -> None:
+    """A kind whose first metric is an error says `constant_error`, that of the best constant prediction on the training
+    targets, which `learned` is given."""
+    task = case.learned(case.targets())
+    if not task.headline.higher_is_better and type(task).quality is Task.quality:
+        require(0 < task.constant_error < float("inf"), "a task that knows its data", task.constant_error)
+
+
 def what_it_learned_is_plain_data(case: TaskCase) -> None:
     """What a task is and learned of the training targets is plain data for JSON."""
     told = case.learned(case.targets()).describe()
@@ -163,13 +86,23 @@ def what_it_learned_is_plain_data(case: TaskCase) -> None:
 
 
 def the_loss_is_one_finite_number(case: TaskCase) -> None:
-    """The loss is one finite number, in the type of the outputs, whose gradient reaches them."""
+    """The loss is one finite number, in the type of the outputs, whose gradient reaches every one of them."""
     task, outputs = case.learned(case.targets()), case.outputs(len(case.complete)).requires_grad_()
     loss, given = task.loss(outputs, prepared(task, case.targets())), f"outputs {list(outputs.shape)}"
     require(loss.shape == (), given, f"a loss of the shape {list(loss.shape)}")
     require(bool(loss.isfinite()) and loss.requires_grad, given, f"the loss {loss}")
     (gradient,) = torch.autograd.grad(loss, outputs)
     require(bool(gradient.isfinite().all() and gradient.any()), given, "a gradient of zeros, or one that is not finite")
+    reached = gradient.transpose(0, 1).flatten(1).any(dim=1).tolist()
+    require(all(reached), given, f"no gradient of the output {reached.index(False) if not all(reached) else 0}")
+
+
+def the_loss_is_a_mean(case: TaskCase) -> None:
+    """The loss is a mean over the targets that are there: of every sample twice it is the same."""
+    task, targets, outputs = case.learned(case.targets()), case.targets(missing=0.3), case.outputs(len(case.complete))
+    twice = np.concatenate([targets, targets])
+    found = task.loss(torch.cat([outputs, outputs]), prepared(task, twice))
+    require_close(found, task.loss(outputs, prepared(task, targets)), "every sample twice", 1e-5, 1e-7)
 
 
 def losses_at_once_are_those_of_each(case: TaskCase) -> None:
@@ -209,7 +142,7 @@ def tasks_that_are_alike_cost_no_operations(case: TaskCase) -> None:
 
 
 def scores_are_the_same_in_batches_of_any_size(case: TaskCase) -> None:
-    """Metrics are those of its list, in their order, and the same in batches of any size."""
+    """Metrics are those of its list, in their order, as their names say, and the same in batches of any size."""
     for missing in SHARES:
         for seed in (0, 1):
             targets = case.targets(seed, missing)
@@ -217,6 +150,10 @@ def scores_are_the_same_in_batches_of_any_size(case: TaskCase) -> None:
             whole, given = scores_of(task, outputs, targets), f"{missing:.0%} of the targets missing"
             names = [metric.name for metric in task.metrics]
             require(list(whole) == names, given, f"the metrics {list(whole)} and not {names}")
+            for name, value in whole.items():
+                low, high = bounds(name)
+                inside = (low is None or value >= low - 1e-6) and (high is None or value <= high + 1e-6)
+                require(inside, f"{given}, of `{name}`, which its name says is from {low} to {high}", value)
             for size in (1, 7, 32):
                 require_scores(scores_of(task, outputs, targets, size), whole, f"{given} in batches of {size}", 1e-7)
 
@@ -246,6 +183,7 @@ def samples_without_a_target_count_for_nothing(case: TaskCase) -> None:
     expected = task.loss(outputs[kept], prepared(task, whole[kept]), 0.1)
     require_close(loss, expected, f"{given}, of the loss", 1e-6, 0)
     found, wanted = (torch.autograd.grad(one, outputs)[0] for one in (loss, expected))
+    require(not found[::3].isnan().any(), given, "a gradient of their outputs that is nan: mask these, not the losses")
     require(not found[::3].any(), given, "a gradient of their outputs")
     require_close(found, wanted, f"{given}, of the gradient", 1e-5, 1e-9)
     others = scores_of(task, outputs.detach()[kept], whole[kept])
@@ -331,9 +269,11 @@ def to_know_everything_is_perfect(case: TaskCase) -> None:
 
 RULES: Sequence[Callable[[TaskCase], None]] = (
     it_says_what_it_is,
+    an_error_has_a_constant_one,
     the_loss_is_one_finite_number,
     without_any_target_there_is_nothing,
     samples_without_a_target_count_for_nothing,
+    the_loss_is_a_mean,
     losses_at_once_are_those_of_each,
     tasks_that_are_alike_cost_no_operations,
     scores_are_the_same_in_batches_of_any_size,

@@ -29,6 +29,8 @@ PLACE_IN_SCHEDULE = ("last_epoch", "_step_count", "_last_lr")
 """What changes in a schedule; the rest of its state follows from the settings."""
 BACKWARD_MACS = 2
 """MACs of one backward pass, in those of the forward pass."""
+MEASURED = "training"
+"""Name of the phase whose network is measured in the end."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Epoch:
     samples: int
     seconds: float
     macs: int = 0
-    phase: str = "training"
+    phase: str = MEASURED
 
 
 class Trainer:
@@ -77,7 +79,7 @@ class Trainer:
         settings: Training,
         seed: int,
         groups: Sequence[Group] = (),
-        phase: str = "training",
+        phase: str = MEASURED,
         observer: "Observer | None" = None,
     ) -> None:
         self.device = device_of(settings.device)

@@ -30,6 +30,7 @@ every_balancing = pytest.mark.parametrize("name", NAMES)
 
 
 @every_balancing
+@pytest.mark.thin(3)
 def test_the_contract(name: str) -> None:
     check_balancing(BALANCINGS.get(name), OPTIONS.get(name), own_scale=name in OWN_SCALE)
 

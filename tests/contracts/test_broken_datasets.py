@@ -1,14 +1,14 @@
 """Datasets that each break one rule, and the sentence that says which."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mtl_search import Split, dataset_function, make_dataset, make_task
-from mtl_search.datasets import Dataset
+from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.tasks import Regression
 from mtl_search.testing import check_dataset
 
@@ -48,6 +48,16 @@ def with_targets(change: Callable[[Any], Any]) -> Dataset:
     return replace(made, splits=changed)
 
 
+def with_lists() -> Any:
+    return TASKS, {name: replace(one, inputs=one.inputs.tolist()) for name, one in splits().items()}  # type: ignore
+
+
+def pictures() -> dict[str, Split]:
+    rng = np.random.default_rng(0)
+    drawn = {name: rng.integers(0, 256, (80, 8, 9, 3), dtype=np.uint8) for name in splits()}
+    return {name: replace(one, inputs=drawn[name]) for name, one in splits().items()}
+
+
 def mixed_up(targets: dict[str, Any]) -> dict[str, Any]:
     return {"rising": targets["rising"].astype(np.float32), "height": targets["height"]}
 
@@ -72,6 +82,13 @@ BROKEN: dict[str, tuple[Callable[[], Any], str]] = {
     "mean": (lambda: whole(mean=np.ones(4, np.float32)), "Mean and deviation are those of the training inputs"),
     "seed": (lambda: (TASKS, splits(None)), "The same options give the same data"),
     "global generator": (lambda: (TASKS, from_the_global_generator()), "The same options give the same data"),
+    "lists": (lambda: with_lists(), "split `train`, `inputs`: must be an array of numpy, but got a list"),
+    "tasks by name": (lambda: (("rising", "height"), splits()), "made by `make_task`, but got 'rising'"),
+    "no training split": (lambda: (TASKS, {"training": splits()["train"]}), "split `train`, but got 'training'"),
+    "channels last": (
+        lambda: (TASKS, pictures()),
+        r"`inputs.transpose\(0, 3, 1, 2\)`.* 8 channels, and images 3 pixels",
+    ),
     "leak": (lambda: (TASKS, same_samples()), "100% of its samples in the training split"),
     "cannot be trained": (
         lambda: ((TASKS[0], Endless("height")), splits()),
@@ -112,6 +129,12 @@ def test_a_function_that_takes_any_option_is_told() -> None:
 
     with pytest.raises(AssertionError, match="An option that there is not is refused by its name"):
         check_dataset(broken)
+
+
+def test_a_class_whose_load_returns_no_dataset_is_told() -> None:
+    parts = type("Parts", (DatasetSource,), {"name": "parts", "load": lambda self: (TASKS, splits())})
+    with pytest.raises(AssertionError, match=r"`load` returns a Dataset, .* found a tuple: `make_dataset` makes"):
+        check_dataset(dataclass(frozen=True)(parts))
 
 
 def test_a_function_that_is_not_marked_is_told() -> None:

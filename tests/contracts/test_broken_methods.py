@@ -38,6 +38,47 @@ class All(Wrapped):
         return super().forward(x)
 
 
+class ByName(Wrapped):
+    """Holds a part of each task by the task's name."""
+
+    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
+        super().__init__(network, same)
+        self.parts = nn.ModuleDict({name: nn.Identity() for name in names})
+
+
+class Outside(Wrapped):
+    """Learns what it has not registered."""
+
+    def __init__(self, network: nn.Module, change: Any) -> None:
+        super().__init__(network, change)
+        self.shifts = [torch.zeros(1, requires_grad=True)]
+
+    def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        return {name: one + self.shifts[0] for name, one in super().forward(x, only).items()}
+
+
+class Remembering(Wrapped):
+    """Remembers what its state does not hold."""
+
+    seen = 0.0
+
+    def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        self.seen += float(self.training)
+        return {name: one + self.seen for name, one in super().forward(x, only).items()}
+
+
+class Changing(Wrapped):
+    def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        return super().forward(x.mul_(0.5), only)
+
+
+class Branching(Wrapped):
+    """What it does depends on the largest number of a sample, of those of a batch that are alike."""
+
+    def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
+        return super().forward(x if x.max() < 1000 else -x, only)
+
+
 def same(outputs: Any) -> Any:
     return outputs
 
@@ -138,6 +179,22 @@ BROKEN: dict[str, tuple[type[Method], str]] = {
         "none that is zero; .* gradients of zeros for",
     ),
     "only": (outputs(same, All), "takes the names of tasks as `only`"),
+    "names": (
+        changed(build=lambda self, one: ByName(HardSharing.build(self, one), [task.name for task in one.tasks])),
+        "A task may have any name, .* north.wind",
+    ),
+    "weights outside": (outputs(same, Outside), r"found weights \[1\] that are no parameters: nn.ModuleList"),
+    "a batch as a whole": (
+        outputs(lambda found: {name: one - one.mean(dim=0) / 2 for name, one in found.items()}),
+        "In evaluation the outputs of a sample depend on that sample",
+    ),
+    "changed inputs": (outputs(same, Changing), "and inputs are not changed; .*, of the inputs"),
+    "outside of the state": (outputs(same, Remembering), "takes the weights that were kept, parameters and buffers"),
+    "branches": (outputs(same, Branching), "A trained network can be exported"),
+    "ends with nothing": (
+        changed(train=lambda self, problem: (epoch for epoch in HardSharing.train(self, problem))),
+        "returns the network that is measured as a TrainedModel; .* found NoneType",
+    ),
     "no only": (outputs(same, WithoutOnly), "says `macs_of_one_task` itself"),
     "other tasks alone": (
         outputs(lambda found: {name: one * len(found) for name, one in found.items()}),

@@ -120,11 +120,14 @@ BROKEN: dict[str, tuple[type, str]] = {
     "learned": (work(lambda x, b: LEARNED * x.relu()), NOT_LEARNED),
     "learned buffer": (changed(Root, buffer=lambda self, c, g: nn.Parameter(torch.ones(c, 1, 1))), NOT_LEARNED),
     "no gradient": (work(lambda x, b: x.detach().relu()), "comes through to the input"),
+    "no gradient at 0": (work(lambda x, b: x.abs().sqrt()), "also where the input is 0, .* with pictures of zeros"),
+    "gradient of zeros": (work(lambda x, b: x.sign()), "comes through to the input, .*found a gradient of zeros"),
+    "mixes pictures": (work(lambda x, b: (x - x.mean(dim=0)).relu()), "Every picture is treated by itself"),
     "changes its input": (work(scaled_in_place), "The input is not changed"),
     "not deterministic": (work(lambda x, b: x.relu() + torch.rand(1)), "the same input has the same response"),
     "type": (work(lambda x, b: x.relu().float()), "Responses have the type of the input"),
     "mixes channels": (work(lambda x, b: x.relu() + x.mean(dim=1, keepdim=True)), "Every channel is treated by itself"),
-    "reads nothing": (work(lambda x, b: 0 * x + b), "Every channel is treated .*, found the same response of"),
+    "reads nothing": (work(lambda x, b: 0 * x + b), "normalised pictures, found a gradient of zeros"),
     "a part of the channels": (work(lambda x, b: x.relu() / x.shape[1]), "A part of the channels has that part"),
     "state": (
         changed(Root, buffer=kept_aside, work=lambda self, x, b: self.aside * x.relu()),
@@ -139,12 +142,24 @@ BROKEN: dict[str, tuple[type, str]] = {
     ),
     "shape of matrices": (matrices(lambda n, f, g: torch.eye(f)), "draws matrices .count, features, features"),
     "linear on rows, with an operation": (changed(Turn, apply=lambda self, x, frozen: x), "and nothing else"),
-    "frozen values": (changed(Turn, frozen_values=lambda self, features: 1), "says how many values of one matrix"),
+    "frozen values": (
+        changed(Turn, frozen_values=lambda self, features: 1),
+        "by `frozen_values` how many values of one matrix",
+    ),
     "dependent rows": (matrices(lambda n, f, g: torch.ones(n, f, f)), "depend on each other"),
     "shape of rows": (apply(lambda x, frozen: x[:, :1].relu()), ROWS_SHAPE),
     "rows not finite": (apply(lambda x, frozen: x.log()), ROWS_SHAPE),
     "rows learned": (apply(lambda x, frozen: LEARNED * x.relu()), NO_VECTOR_LEARNED),
     "rows without gradient": (apply(lambda x, frozen: x.detach().relu()), "comes through to the rows"),
+    "rows without gradient at 0": (
+        apply(lambda x, frozen: x.abs().sqrt()),
+        "with rows of zeros, found a gradient that",
+    ),
+    "rows of no gradient": (apply(lambda x, frozen: x.sign()), "comes through to the rows, .* a gradient of zeros"),
+    "mixes rows": (
+        apply(lambda x, frozen: (x - 2 * x.mean(dim=1, keepdim=True)).tanh() * 1.3),
+        "Every row is treated by itself",
+    ),
     "rows changed": (apply(lambda x, frozen: x.relu() if x.requires_grad else x.relu_()), "The rows are not changed"),
     "energy": (apply(lambda x, frozen: 30 * x.relu()), "have a mean square between 0.3 and 2; .*, found a mean square"),
     "streams": (
@@ -152,8 +167,14 @@ BROKEN: dict[str, tuple[type, str]] = {
         "Every stream of features is",
     ),
     "linear on rows": (apply(lambda x, frozen: x), "on vectors is not linear"),
-    "values of rows": (changed(Bend, frozen_values=lambda self, features: 3), "says how many values it draws"),
-    "products": (apply(lambda x, frozen: (x @ torch.eye(x.shape[-1])).tanh() * 1.3), "says the multiply-accumulates"),
+    "values of rows": (
+        changed(Bend, frozen_values=lambda self, features: 3),
+        "by `frozen_values` how many values it draws",
+    ),
+    "products": (
+        apply(lambda x, frozen: (x @ torch.eye(x.shape[-1])).tanh() * 1.3),
+        "says by `macs` the multiply-accumulates",
+    ),
     "global generator of rows": (changed(Bend, drawn=lambda self, f, g: torch.rand(f)), GLOBAL),
 }
 
@@ -170,6 +191,10 @@ def test_a_broken_rule_is_told_in_one_sentence(case: str) -> None:
         check_primitive(kind)
     assert str(found.value).startswith(f"`{kind.__name__}` breaks a rule: ")
     assert "\n" not in str(found.value)
+
+
+def test_a_primitive_that_was_made_is_checked_as_its_class() -> None:
+    check_primitive(Turn())
 
 
 def test_a_bank_whose_primitives_depend_on_each_other_is_told() -> None:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from mtl_search.errors import DatasetError
 from mtl_search.metrics.scores import Metric
 from mtl_search.tasks import Classification, Task
 from mtl_search.testing import check_task
@@ -62,6 +64,17 @@ def mean_of_known_and_more(task: Task, output: Tensor, target: Tensor) -> Tensor
     return Huber.loss(task, output, target) + 1e-9 * output.square().sum() * bool(task.known(target).any())
 
 
+def overflowing(task: Task, output: Tensor, target: Tensor) -> Tensor:
+    there = task.known(target)
+    each = output[:, 0].exp() - target.nan_to_num(0) * output[:, 0]
+    return each.where(there, 0).sum() / there.sum().clamp(min=1)
+
+
+def huge_share(totals: Tensor) -> dict[str, float]:
+    near, count = totals.tolist()
+    return {"accuracy": 100 * near / count} if count else {}
+
+
 def last_batch(task: Task, output: Tensor, target: Tensor) -> Tensor:
     there = task.known(target)
     near = (1 / (1 + (output[:, 0] - target).abs())).where(there, 0).double().sum()
@@ -101,6 +114,20 @@ BROKEN: dict[str, tuple[type[Task], str]] = {
     "no meaning": (changed(output_means=Task.output_means), "says what an output of a trained network means"),
     "shape of the loss": (loss(lambda self, o, t: (o[:, 0] - t).abs()), "The loss is one finite number"),
     "no gradient": (loss(lambda self, o, t: (o[:, 0] - t).detach().abs().mean()), "The loss is one finite number"),
+    "an output without a gradient": (changed(outputs=2), "whose gradient reaches every one of them; .* the output 1"),
+    "a sum": (
+        loss(lambda self, o, t: Huber.loss(self, o, t) * self.known(t).sum()),
+        "The loss is a mean over the targets that are there",
+    ),
+    "an error without a constant": (
+        changed(metrics=(Metric("near_error", higher_is_better=False),)),
+        "A kind whose first metric is an error says `constant_error`",
+    ),
+    "a share above 1": (
+        changed(metrics=(Metric("accuracy"),), scores=lambda self, totals: huge_share(totals)),
+        "as their names say, .* of `accuracy`, which its name says is from 0.0 to 1.0",
+    ),
+    "nan behind a mask": (loss(overflowing), "a gradient of their outputs that is nan: mask these, not the losses"),
     "missing ones are no number": (loss(mean_of_known), "Without any target the loss is 0"),
     "missing ones are 0": (loss(plain_mean), "Without any target the loss is 0"),
     "a gradient where nothing is known": (loss(mean_of_known_and_more), "leave out samples without a target"),
@@ -164,6 +191,12 @@ def test_a_split_without_targets_must_be_refused() -> None:
     kind = changed(check=lambda self, targets, inputs, split: None)
     with pytest.raises(AssertionError, match="A split without any target is refused"):
         check_task(kind)
+
+
+def test_whole_numbers_below_those_that_are_missing_are_refused() -> None:
+    kind = dataclass(frozen=True)(type("Steps", (Huber,), {"integer": True}))
+    with pytest.raises(DatasetError, match="row 2: targets must be at least 0, or -1 where missing, but got -2"):
+        kind("steps").check(np.array([0, -1, -2]), (3, 4), "train")
 
 
 def test_options_are_those_of_the_task_that_is_given() -> None:

@@ -202,6 +202,7 @@ def test_convolutions_of_decoders_do_not_grow_with_the_tasks() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.slow
 def test_the_deployed_network_computes_the_same() -> None:
     architecture = made_architecture("linear", 0.5, stem=4, stem_stride=2, strides=(1, 2))
     model = dense_model(architecture, MIXED).eval()

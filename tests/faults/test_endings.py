@@ -149,6 +149,7 @@ def test_a_killed_driver_loses_nothing(rows: int, undisturbed: Run, tmp_path: Pa
     assert_epochs_trained_twice(folder, most=1)
 
 
+@pytest.mark.slow
 def test_a_killed_driver_on_ray_loses_nothing(undisturbed: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with driver([*SEARCH, *ON_A_WORKER, "--out", str(folder)]) as search:

@@ -38,6 +38,8 @@ SETTINGS = [
     "search.sampler=nsga2",
     "constraints.learnable_parameters=20000",
 ]
+PARTS = 12
+"""The places to cut it off are tried in so many tests, of which one is quick."""
 PLACES = ((run_writer, "append_line"), (run_writer, "write_text"), (weights, "write_bytes"))
 """Through which a search writes, besides Optuna's journal, whose lines are counted one by one."""
 
@@ -140,14 +142,24 @@ def test_the_search_has_ends_of_many_kinds(whole: Run) -> None:
     assert {trial.state for trial in whole.trials} == {State.COMPLETE, State.STOPPED, State.INFEASIBLE}
 
 
-def test_a_search_goes_on_from_wherever_it_was_cut_off(
-    dataset: Dataset, experiment: Experiment, whole: Run, tmp_path: Path
-) -> None:
-    first = writes_to_begin(dataset, experiment, tmp_path / "beginnings")
+@pytest.fixture(scope="module")
+def places(dataset: Dataset, experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> list[int]:
+    """The writes before which the search is cut off."""
+    folder = tmp_path_factory.mktemp("counted")
+    first = writes_to_begin(dataset, experiment, folder / "beginnings")
     with cut_before(-1) as writes:
-        search(experiment, dataset, workers=0, out=tmp_path / "counted", evaluate=train)
+        search(experiment, dataset, workers=0, out=folder / "run", evaluate=train)
     assert len(writes) > first + 10 * TRIALS
-    for write in places_to_cut(writes, first):
+    return places_to_cut(writes, first)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.thin(PARTS)
+def test_a_search_goes_on_from_wherever_it_was_cut_off(
+    part: int, places: list[int], dataset: Dataset, experiment: Experiment, whole: Run, tmp_path: Path
+) -> None:
+    assert len(places) > 2 * PARTS
+    for write in places[part::PARTS]:
         folder = tmp_path / f"cut-{write}"
         with cut_before(write), pytest.raises(CutError):
             search(experiment, dataset, workers=0, out=folder, evaluate=train)

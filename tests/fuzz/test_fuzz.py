@@ -14,7 +14,7 @@ import pytest
 from targets import TARGETS
 
 RUN = Path(__file__).with_name("run.py")
-FEW, USUAL = (100, 20.0), (300, 60.0)
+FEW, USUAL = (50, 15.0), (300, 60.0)
 """Mutations and seconds where no option says more: of ``make test``, and what ``make test-all`` adds."""
 MANY = 10**9
 STARTING_S = 120

@@ -158,6 +158,7 @@ def test_the_death_of_a_process_is_that_of_its_mutation(tmp_path: Path, monkeypa
     assert {result.failure for result in found} == {None, Failure("death", "", "the process died of SIGKILL")}
 
 
+@pytest.mark.slow
 def test_a_seed_and_a_number_make_the_same_mutation_again(tmp_path: Path) -> None:
     workers.write_seeds(tmp_path / "seeds")
     for number in range(40):
