@@ -60,7 +60,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     for number in range(180):
         gusts = GUSTS[number % len(GUSTS)]
         part = ("train", "val", "test")[number // 60]
-        lines.append(f"{lot.normal():.3f},{'' if gusts is None else gusts},{number % 2},{part}")
+        lines.append(f"{rng.normal():.3f},{'' if gusts is None else gusts},{number % 2},{part}")
     (tmp_path / "days.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "days.yaml").write_text(EXPERIMENT)
     return load_experiment(tmp_path / "days.yaml")
