@@ -27,16 +27,13 @@ def reference_layer(layer: ETRLayer, state: State, activate: bool) -> State:
     specific = _streams(state[1], tasks) if geometry.before.specific else [None] * tasks
     made_shared: list[Stream] = [None]
     if geometry.makes_shared:
-        made_shared = [
-            _shared_branch(layer, streams[task % len(streams)], specific[task], task, activate)
-            for task in range(geometry.after.streams)
-        ]
+        numbers = range(geometry.after.streams)
+        made_shared = [_shared_branch(layer, streams[t % len(streams)], specific[t], t, activate) for t in numbers]
     elif geometry.after.shared:
         made_shared = [carry(stream, geometry.stride) for stream in streams]
     if geometry.makes_specific:
         made_specific: list[Stream] = [
-            _specific_branch(layer, streams[task % len(streams)], specific[task], task, activate)
-            for task in range(tasks)
+            _specific_branch(layer, streams[t % len(streams)], specific[t], t, activate) for t in range(tasks)
         ]
     else:
         made_specific = [carry(features, geometry.stride) for features in specific]
