@@ -6,7 +6,7 @@ effect, and 0.1 points are an architecture's own. A training is a draw around th
 0.5 points, which is that of the trainings on Multi-Fashion. Each problem is searched once with the real search, its
 default sampler and no workers. Then what is picked from it is looked up: how good it truly is.
 
-    python benchmarks/confirm.py [--replays 50] [--noise 0.005]
+    python benchmarks/confirm.py [--replays 50] [--noise 0.005] [--csv FOLDER]
 
 Ways to judge, all for the compute of a whole search: by single trainings; by the means of the model; and by these where
 the last of the compute went to training the promising trials again (``confirm``), in multiply-accumulates, so that the
@@ -14,29 +14,7 @@ search itself is shorter by what they took. ``best``: the true mean quality of t
 by how much the pick without a name is below the best architecture of its cost or less. ``front``: hypervolume of the
 told front at its true means, in percent of the true front's. ``flattered``: by how much the quality that is told of
 ``best`` is above the truth. ``held``: how often the told bar, 95 %, holds the truth of ``best``. Differences are
-paired, with 95 % intervals.
-
-24 trainings, 50 replays:
-
-| judged by | best | over single | over model | knee | front | flattered | held |
-|---|---|---|---|---|---|---|---|
-| single trainings | 81.52 |  | -0.04 (-0.10 to +0.02) | 0.14 | 95.2 | +0.43 |  |
-| means of the model | 81.56 | +0.04 (-0.02 to +0.10) |  | 0.10 | 95.6 | +0.30 | 100% |
-| confirm {top: 2, seeds: 1} | 81.23 | -0.29 (-0.49 to -0.10) | -0.33 (-0.51 to -0.15) | 0.16 | 93.7 | +0.14 | 92% |
-| confirm {top: 3, seeds: 1} | 81.25 | -0.27 (-0.45 to -0.08) | -0.31 (-0.48 to -0.14) | 0.19 | 93.3 | +0.11 | 96% |
-| confirm {top: 3, seeds: 2} | 80.99 | -0.53 (-0.80 to -0.26) | -0.57 (-0.83 to -0.30) | 0.30 | 91.4 | +0.10 | 90% |
-
-48 trainings, 50 replays:
-
-| judged by | best | over single | over model | knee | front | flattered | held |
-|---|---|---|---|---|---|---|---|
-| single trainings | 82.00 |  | -0.09 (-0.16 to -0.02) | 0.02 | 98.5 | +0.49 |  |
-| means of the model | 82.09 | +0.09 (+0.02 to +0.16) |  | 0.02 | 99.1 | +0.17 | 98% |
-| confirm {top: 2, seeds: 1} | 82.01 | +0.01 (-0.11 to +0.13) | -0.08 (-0.17 to +0.01) | 0.02 | 98.7 | +0.18 | 96% |
-| confirm {top: 3, seeds: 1} | 82.02 | +0.02 (-0.10 to +0.14) | -0.07 (-0.16 to +0.02) | 0.01 | 98.6 | +0.20 | 96% |
-| confirm {top: 3, seeds: 2} | 81.97 | -0.03 (-0.17 to +0.11) | -0.12 (-0.24 to -0.00) | 0.02 | 98.4 | +0.13 | 94% |
-| confirm {top: 5, seeds: 2} | 81.97 | -0.03 (-0.18 to +0.11) | -0.12 (-0.26 to +0.01) | 0.02 | 98.0 | +0.06 | 98% |
-| confirm {top: 3, seeds: 4} | 81.86 | -0.14 (-0.30 to +0.02) | -0.23 (-0.38 to -0.09) | 0.03 | 97.6 | +0.10 | 92% |
+paired, with 95 % intervals. ``results/confirm.csv`` has 50 replays of 24 and of 48 trainings.
 
 So means of the model pay: in the long search their pick is better by 0.09 points, and their front by 0.6 percent, for
 no training at all. Confirming does not, at equal compute: what it takes from the search costs more than it brings, 0.3
@@ -56,6 +34,7 @@ from pathlib import Path
 
 import numpy as np
 
+from measured import Table, add_option
 from mtl_search import cost
 from mtl_search.cost import Cost
 from mtl_search.datasets import Dataset, Split
@@ -122,16 +101,16 @@ class Problem:
     def __init__(self, seed: int, noise: float = NOISE) -> None:
         self.seed, self.noise = seed, noise
         self.experiment, self.dataset, self.costs = _experiment(), _dataset(), _costs()
-        space, lot = self.experiment.proposal_space, np.random.default_rng(seed)
+        space, rng = self.experiment.proposal_space, np.random.default_rng(seed)
         architectures = list(space.space.architectures())
         choices = _standard([list(space.features(Proposal(one))) for one in architectures])
         size = _standard([axis_value("learnable_parameters", self._parameters(one.id)) for one in architectures])
-        mean = 0.80 - 0.03 * np.exp(-lot.uniform(0.6, 1.2) * size)
-        mean += EFFECT * choices @ lot.standard_normal(choices.shape[1])
+        mean = 0.80 - 0.03 * np.exp(-rng.uniform(0.6, 1.2) * size)
+        mean += EFFECT * choices @ rng.standard_normal(choices.shape[1])
         for _ in range(choices.shape[1]):
-            first, second = lot.choice(choices.shape[1], 2, replace=False)
-            mean += PAIR * lot.standard_normal() * choices[:, first] * choices[:, second]
-        mean += OWN * lot.standard_normal(len(mean))
+            first, second = rng.choice(choices.shape[1], 2, replace=False)
+            mean += PAIR * rng.standard_normal() * choices[:, first] * choices[:, second]
+        mean += OWN * rng.standard_normal(len(mean))
         self.means = {one.id: float(value) for one, value in zip(architectures, mean, strict=True)}
         points = [(quality, self._parameters(identity)) for identity, quality in self.means.items()]
         self.reference = (min(quality for quality, _ in points), max(parameters for _, parameters in points))
@@ -294,29 +273,35 @@ def replays(count: int, noise: float, kept: Path | None) -> list[dict[str, dict[
     return found[:count]
 
 
-def table(found: Sequence[Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
-    """The lines of the tables, a table for each budget."""
+COLUMNS = {
+    "trainings": "",
+    "judged by": "",
+    "best": ".2f",
+    "over single": "",
+    "over model": "",
+    "knee": ".2f",
+    "front, %": ".1f",
+    "flattered": "+.2f",
+    "held, %": "",
+}
+
+
+def print_table(found: Sequence[Mapping[str, Mapping[str, float]]], folder: Path | None) -> None:
+    """A row for each budget and way."""
+    table = Table(COLUMNS, folder)
     for budget in BUDGETS:
-        yield f"\n{budget} trainings, {len(found)} replays:\n"
-        names = ("judged by", "best", "over single", "over model", "knee", "front", "flattered", "held")
-        yield f"| {' | '.join(names)} |"
-        yield "|---" * len(names) + "|"
         single, model = ([one[f"{budget} {way.name}"] for one in found] for way in (SINGLE, MODEL))
         for way in WAYS:
             if f"{budget} {way.name}" in found[0]:
                 rows = [one[f"{budget} {way.name}"] for one in found]
-                yield _line(way, rows, single, model)
-
-
-def _line(way: Way, rows: Sequence[Mapping[str, float]], *others: Sequence[Mapping[str, float]]) -> str:
-    def mean(name: str) -> float:
-        return float(np.mean([row[name] for row in rows]))
-
-    single, model = others
-    cells = [way.name, f"{mean('best'):.2f}", _difference(rows, single, "best"), _difference(rows, model, "best")]
-    cells += [f"{mean('knee'):.2f}", f"{mean('front'):.1f}"]
-    covered = "" if np.isnan(mean("held")) else f"{mean('held'):.0%}"
-    return f"| {' | '.join([*cells, format(mean('flattered'), '+.2f'), covered])} |"
+                best, knee, front, off, held = (
+                    float(np.mean([row[name] for row in rows]))
+                    for name in ("best", "knee", "front", "flattered", "held")
+                )
+                over = (_difference(rows, others, "best") for others in (single, model))
+                table.add(
+                    budget, way.name, best, *over, knee, front, off, "" if np.isnan(held) else f"{100 * held:.0f}"
+                )
 
 
 def _difference(rows: Sequence[Mapping[str, float]], others: Sequence[Mapping[str, float]], name: str) -> str:
@@ -333,9 +318,9 @@ def main() -> None:
     parser.add_argument("--replays", type=int, default=50)
     parser.add_argument("--noise", type=float, default=NOISE, help="standard deviation of a training")
     parser.add_argument("--kept", type=Path, help="a file for what is done, to go on from")
+    add_option(parser)
     arguments = parser.parse_args()
-    for line in table(replays(arguments.replays, arguments.noise, arguments.kept)):
-        print(line)
+    print_table(replays(arguments.replays, arguments.noise, arguments.kept), arguments.csv)
 
 
 if __name__ == "__main__":

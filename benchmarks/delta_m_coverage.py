@@ -9,43 +9,11 @@ seeds of the mean relative gain over tasks:
   :func:`mtl_search.comparison.results.with_delta_m` has it;
 * Welch: the spreads of both added as if they were independent (linearised, Welch-Satterthwaite degrees of freedom).
 
-    python benchmarks/delta_m_coverage.py [--repetitions 40000]
+    python benchmarks/delta_m_coverage.py [--repetitions 40000] [--csv FOLDER]
 
 Coverage in percent, and by how many points the paired gain is off on average, of 40,000 repetitions each (standard
-error 0.1); spreads in percent of the mean, the gain is 2 % unless it is said. Five seconds of one core:
-
-| entrant | reference | correlation | besides | seeds | known | paired | Welch | paired is off by |
-|---|---|---|---|---|---|---|---|---|
-| 0.5 | 0.5 | -0.5 | | 3 | 86.8 | 94.9 | 92.7 | 0.00 |
-| 0.5 | 0.5 | -0.5 | | 5 | 81.6 | 95.0 | 90.7 | 0.00 |
-| 0.5 | 0.5 | 0 | | 3 | 90.6 | 95.0 | 96.4 | 0.00 |
-| 0.5 | 0.5 | 0 | | 5 | 88.0 | 94.9 | 95.6 | 0.00 |
-| 0.5 | 0.5 | 0.5 | | 3 | 94.8 | 95.1 | 98.5 | 0.00 |
-| 0.5 | 0.5 | 0.5 | | 5 | 95.1 | 94.9 | 98.8 | 0.00 |
-| 0.5 | 0.5 | 0.9 | | 3 | 99.0 | 95.0 | 99.7 | 0.00 |
-| 0.5 | 0.5 | 0.9 | | 5 | 99.6 | 95.0 | 99.9 | 0.00 |
-| 1 | 0.3 | 0 | | 3 | 94.6 | 95.0 | 94.6 | 0.00 |
-| 1 | 0.3 | 0 | | 5 | 94.4 | 94.9 | 94.7 | 0.00 |
-| 1 | 0.3 | 0.5 | | 3 | 95.9 | 94.9 | 96.0 | 0.00 |
-| 1 | 0.3 | 0.5 | | 5 | 96.4 | 95.0 | 96.5 | 0.00 |
-| 0.3 | 1 | 0 | | 3 | 65.5 | 95.1 | 94.5 | 0.01 |
-| 0.3 | 1 | 0 | | 5 | 53.2 | 95.0 | 94.7 | 0.01 |
-| 0.3 | 1 | 0.5 | | 3 | 71.3 | 95.1 | 96.0 | 0.01 |
-| 0.3 | 1 | 0.5 | | 5 | 59.9 | 95.0 | 96.7 | 0.01 |
-| 0.5 | 0.5 | 0 | long tails | 3 | 89.5 | 95.8 | 97.1 | 0.00 |
-| 0.5 | 0.5 | 0 | long tails | 5 | 86.0 | 95.7 | 96.4 | 0.00 |
-| 0.5 | 0.5 | 0 | skewed | 3 | 88.0 | 96.0 | 96.9 | 0.00 |
-| 0.5 | 0.5 | 0 | skewed | 5 | 85.8 | 95.9 | 96.5 | 0.00 |
-| 10 | 10 | 0 | gain -50% | 3 | 90.6 | 95.0 | 96.4 | 0.52 |
-| 10 | 10 | 0 | gain -50% | 5 | 87.9 | 94.9 | 95.6 | 0.53 |
-| 10 | 10 | 0 | gain 50% | 3 | 90.6 | 95.0 | 96.4 | 1.56 |
-| 10 | 10 | 0 | gain 50% | 5 | 87.9 | 94.9 | 95.6 | 1.58 |
-| 10 | 10 | 0.5 | gain -50% | 3 | 94.9 | 95.1 | 98.5 | 0.26 |
-| 10 | 10 | 0.5 | gain -50% | 5 | 95.0 | 94.9 | 98.8 | 0.27 |
-| 10 | 10 | 0.5 | gain 50% | 3 | 94.9 | 95.1 | 98.5 | 0.79 |
-| 10 | 10 | 0.5 | gain 50% | 5 | 95.0 | 94.9 | 98.8 | 0.80 |
-| 30 | 30 | 0 | | 3 | 90.5 | 95.5 | 96.6 | 6.83 |
-| 30 | 30 | 0 | | 5 | 87.8 | 95.5 | 95.8 | 11.32 |
+error 0.1); spreads in percent of the mean, the gain is 2 % unless it is said: ``results/delta_m_coverage.csv``, five
+seconds of one core.
 
 Paired it is 94.9 to 96.0 % whatever the spreads and the correlation: what varies is the gain of each seed, and the t
 distribution is exact for a normal one. The ratio of two scores is not quite normal, which shows at spreads of 30 %;
@@ -64,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from measured import Table, add_option
 from mtl_search.metrics.intervals import deviations_to_each_side
 
 TASKS = 2
@@ -87,11 +56,23 @@ class Case:
     gain: float = 0.02
     noise: str = "normal"
 
-    def __str__(self) -> str:
+    def cells(self) -> tuple[float | str, ...]:
+        """As it stands in the table."""
         more = [f"gain {self.gain:.0%}"] * (self.gain != 0.02) + [self.noise] * (self.noise != "normal")
-        return f"{self.own * 100:g} | {self.reference * 100:g} | {self.correlation:g} | {', '.join(more)}"
+        return self.own * 100, self.reference * 100, self.correlation, ", ".join(more)
 
 
+COLUMNS = {
+    "entrant, %": "g",
+    "reference, %": "g",
+    "correlation": "g",
+    "besides": "",
+    "seeds": "",
+    "known, %": ".1f",
+    "paired, %": ".1f",
+    "Welch, %": ".1f",
+    "paired is off by, points": ".2f",
+}
 CASES = (
     *(Case(0.005, 0.005, correlation) for correlation in (-0.5, 0.0, 0.5, 0.9)),
     *(Case(0.01, 0.003, correlation) for correlation in (0.0, 0.5)),
@@ -106,15 +87,15 @@ CASES = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=40_000)
-    repetitions = parser.parse_args().repetitions
-    print("| entrant | reference | correlation | besides | seeds | known | paired | Welch | paired is off by |")
-    print("|---" * 9 + "|")
+    add_option(parser)
+    arguments = parser.parse_args()
+    repetitions = arguments.repetitions
+    table = Table(COLUMNS, arguments.csv, same={"repetitions": repetitions})
     for case in CASES:
         for seeds in (3, 5):
             own, reference = draw(case, seeds, repetitions)
-            found = " | ".join(f"{100 * share:.1f}" for share in coverage(case, own, reference).values())
-            off = 100 * float((own / reference - 1 - case.gain).mean())
-            print(f"| {case} | {seeds} | {found} | {off:.2f} |")
+            held = [100 * share for share in coverage(case, own, reference).values()]
+            table.add(*case.cells(), seeds, *held, 100 * float((own / reference - 1 - case.gain).mean()))
 
 
 def coverage(case: Case, own: Values, reference: Values) -> dict[str, float]:

@@ -3,8 +3,8 @@
 The command itself is run, ``mtl-search search quickstart``, in a process of its own, with the settings as shipped. What
 it does is not changed; some functions are timed, in the process of the search and in its workers.
 
-    python benchmarks/end_to_end.py [EXPERIMENT] [--set search.trials=4]... [--out FOLDER]
-    python benchmarks/end_to_end.py --run FOLDER
+    python benchmarks/end_to_end.py [EXPERIMENT] [--set search.trials=4]... [--out FOLDER] [--csv FOLDER]
+    python benchmarks/end_to_end.py --run FOLDER [--csv FOLDER]
 
 The time is divided twice, both times so that the rows sum to the whole. *Of the wall time*: what the workers do at the
 same time shares it, and a worker for which there is no trial left has no share. *Of all slots*: the seconds from the
@@ -25,36 +25,8 @@ said beside the table. With ``--out`` the times are kept in the run's folder, fr
 again. The folder of any other search does not say when its command began and ended; of it ``--run`` tells the share of
 the trials from ``started`` to ``finished`` only.
 
-Two cores of an AMD EPYC with AVX2, torch 2.13.0, with the kernels in C, the quickstart as shipped: 24 trials on 2
-workers, 234 s from start to end:
-
-| | seconds | of the wall time | slot seconds | of all slots' |
-|---|---|---|---|---|
-| **training** | 204.7 | 87.4% | 407.9 | 87.1% |
-| **evaluation** | 3.4 | 1.4% | 6.5 | 1.4% |
-| **data** | 3.1 | 1.3% | 6.2 | 1.3% |
-| dataset made | 0.2 | 0.1% | 0.5 | 0.1% |
-| taken to the device | 0.1 | 0.0% | 0.1 | 0.0% |
-| batches | 2.8 | 1.2% | 5.6 | 1.2% |
-| **engine** | 7.8 | 3.3% | 15.5 | 3.3% |
-| network built, the rest of a trial | 2.0 | 0.8% | 3.9 | 0.8% |
-| cost counted | 1.1 | 0.5% | 2.2 | 0.5% |
-| state copied | 0.1 | 0.0% | 0.1 | 0.0% |
-| between epochs | 2.8 | 1.2% | 5.6 | 1.2% |
-| between trials | 1.8 | 0.8% | 3.6 | 0.8% |
-| **start-up** | 12.9 | 5.5% | 25.8 | 5.5% |
-| Python and imports | 5.2 | 2.2% | 10.3 | 2.2% |
-| experiment checked | 0.2 | 0.1% | 0.4 | 0.1% |
-| Ray started | 3.1 | 1.3% | 6.1 | 1.3% |
-| workers started | 4.3 | 1.8% | 8.7 | 1.8% |
-| the rest of start-up | 0.2 | 0.1% | 0.4 | 0.1% |
-| **end** | 2.3 | 1.0% | 6.4 | 1.4% |
-| waiting for the other workers | 0.0 | 0.0% | 1.8 | 0.4% |
-| Tune ends | 0.1 | 0.1% | 0.2 | 0.1% |
-| Ray stopped | 1.4 | 0.6% | 2.9 | 0.6% |
-| page made | 0.3 | 0.1% | 0.6 | 0.1% |
-| the rest of the end | 0.5 | 0.2% | 0.9 | 0.2% |
-| together | 234.2 | 100.0% | 468.4 | 100.0% |
+``results/end_to_end.csv``: two cores, torch 2.13.0, the kernels in C, the quickstart as shipped: 24 trials on 2
+workers, 234 s from start to end, of which 87 % are training, 3 % the engine and 6 % start-up.
 
 How long one worker waits for the last trial of the other is chance: 2 s here; 4 and 13 s in two earlier runs, in which
 training took 85.3 and 85.4 % of all slots' seconds, 35 to 41 s in three more, with 81.1 to 82.4 %. In another nothing
@@ -79,6 +51,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from measured import Table, add_option
+
 # What the search imports is imported within functions here: how long that takes is measured.
 
 TIMES = "times.jsonl"
@@ -101,6 +75,14 @@ GROUPS = {
     ),
     "start-up": ("Python and imports", "experiment checked", "Ray started", "workers started", "the rest of start-up"),
     "end": (WAITING, "Tune ends", "Ray stopped", "page made", "the rest of the end"),
+}
+COLUMNS = {
+    "group": "",
+    "piece": "",
+    "seconds": ".1f",
+    "of the wall time, %": ".1f",
+    "slot seconds": ".1f",
+    "of all slots, %": ".1f",
 }
 MEANWHILE = ("sampler", "files", "tensors fetched", "booking")
 """What the process of the search does while the workers train."""
@@ -168,14 +150,15 @@ def main() -> None:
     parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", action="append", default=[])
     parser.add_argument("--out", type=Path, help="keep the run in this folder, new or empty")
     parser.add_argument("--run", type=Path, help="measure nothing: print what is known of this folder")
+    add_option(parser)
     arguments = parser.parse_args()
     if arguments.run is None:
         with tempfile.TemporaryDirectory() as scratch:
             place = arguments.out or Path(scratch) / "run"
             run_command(arguments.experiment, arguments.changes, place)
-            print_tables(place)
+            print_tables(place, arguments.csv)
     elif (arguments.run / TIMES).exists():
-        print_tables(arguments.run)
+        print_tables(arguments.run, arguments.csv)
     else:
         print_from_files(arguments.run)
 
@@ -269,7 +252,7 @@ def evaluate_timed(what: Any, dataset: Any, training: Any, seed: int, options: A
             yield report
 
 
-def print_tables(place: Path) -> None:
+def print_tables(place: Path, folder: Path | None) -> None:
     """The time of the slots, and what the process of the search did meanwhile."""
     lines = [json.loads(line) for line in (place / TIMES).read_text(encoding="utf-8").splitlines()]
     command, search = (next(line for line in lines if line["kind"] == kind) for kind in ("command", "search"))
@@ -282,7 +265,7 @@ def print_tables(place: Path) -> None:
         found.update(trials_of(slot))
         found.update(end_of(slot, max(trial["ended"] for trial in trials), command, search))
     print(f"{len(trials)} trials, {len(slots)} workers, {os.cpu_count()} cores, {wall:.1f} s from start to end\n")
-    print_parts(of_the_clock(found, list(slots.values())), found)
+    print_parts(of_the_clock(found, list(slots.values())), found, folder)
     processor = sum(trial["processor"][TRAINING] for trial in trials)
     print(f"\nof the seconds of training the workers ran {processor / found[TRAINING]:.1%} on a processor")
     during = max(trial["ended"] for trial in trials) - min(trial["began"] for trial in trials)
@@ -344,23 +327,19 @@ def of_the_clock(found: Counter[str], slots: list[list[dict[str, Any]]]) -> Coun
     return clock
 
 
-def print_parts(clock: Counter[str], slots: Counter[str]) -> None:
+def print_parts(clock: Counter[str], slots: Counter[str], folder: Path | None) -> None:
     """A row for each group and its pieces: seconds of the clock, and those of all slots together."""
     wall, all_slots = clock.total(), slots.total()
-    print("| | seconds | of the wall time | slot seconds | of all slots' |")
-    print("|---|---|---|---|---|")
+    table = Table(COLUMNS, folder)
+
+    def add(group: str, piece: str, seconds: float, slot_seconds: float) -> None:
+        table.add(group, piece, seconds, 100 * seconds / wall, slot_seconds, 100 * slot_seconds / all_slots)
+
     for group, pieces in GROUPS.items():
-        together = [sum(found[piece] for piece in pieces) for found in (clock, slots)]
-        print(row(f"**{group}**", together[0], wall, together[1], all_slots))
-        if len(pieces) > 1:
-            for piece in pieces:
-                print(row(piece, clock[piece], wall, slots[piece], all_slots))
-    print(row("together", wall, wall, all_slots, all_slots))
-
-
-def row(name: str, seconds: float, wall: float, slot_seconds: float, all_slots: float) -> str:
-    shares = seconds / wall, slot_seconds / all_slots
-    return f"| {name} | {seconds:.1f} | {shares[0]:.1%} | {slot_seconds:.1f} | {shares[1]:.1%} |"
+        add(group, "", *(sum(found[piece] for piece in pieces) for found in (clock, slots)))
+        for piece in pieces if len(pieces) > 1 else ():
+            add(group, piece, clock[piece], slots[piece])
+    add("together", "", wall, all_slots)
 
 
 def print_meanwhile(search: dict[str, Any]) -> None:

@@ -5,20 +5,11 @@ worker that another one has left, booking the result, writing the run's folder. 
 without this package: ``tune.Tuner`` with ``OptunaSearch``, reused workers, the same sampler, the same space, the same
 two objectives; it keeps no table of its own, and writes what Tune writes.
 
-    python benchmarks/engine_scale.py [--trials 100 1000 5000] [--sampler nsga2] [--workers 2] [--plain]
+    python benchmarks/engine_scale.py [--trials 100 1000 5000] [--sampler nsga2] [--workers 2] [--plain] [--csv FOLDER]
 
 Each row is a process of its own. Seconds per trial are those between the first and the last trial, by the clock and of
-the driver's processor time; start-up is everything before the first. NSGA-II, two workers and the driver on the two
-cores of an AMD EPYC with AVX2, Python 3.11, Ray 2.60, Optuna 5.0:
-
-|  | trials | s/trial | last tenth | driver CPU s/trial | last tenth | start-up s | memory MB | folder MB |
-|---|---|---|---|---|---|---|---|---|
-| ours | 100 | 0.043 | 0.041 | 0.027 | 0.027 | 21.4 | 429 | 0.4 |
-| plain | 100 | 0.065 | 0.062 | 0.044 | 0.043 | 14.5 | 401 | 1.8 |
-| ours | 1000 | 0.044 | 0.048 | 0.029 | 0.033 | 17.0 | 493 | 4.4 |
-| plain | 1000 | 0.075 | 0.095 | 0.054 | 0.072 | 13.9 | 482 | 17.9 |
-| ours | 5000 | 0.049 | 0.057 | 0.034 | 0.041 | 17.3 | 788 | 26.9 |
-| plain | 5000 | 0.098 | 0.121 | 0.076 | 0.100 | 11.5 | 804 | 89.1 |
+the driver's processor time; start-up is everything before the first. ``results/engine_scale.csv``: NSGA-II, two workers
+and the driver on two cores, Python 3.11, Ray 2.60, Optuna 5.0.
 
 From 100 to 5,000 trials a trial gets 1.14 times as dear here, 1.5 times with the plain script. Most of the
 start-up is Ray's and that of the imports.
@@ -36,7 +27,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from measured import Table, add_option
+
 SPACE = ["space.bank=[paper, linear, orthonormal, nonlinear]", "training.epochs=1"]
+
+FIGURES = ("seconds", "last", "processor", "processor_last", "start", "memory", "folder")
+COLUMNS = {
+    "engine": "",
+    "trials": "",
+    "s a trial": ".3f",
+    "s a trial, last tenth": ".3f",
+    "driver CPU s a trial": ".3f",
+    "driver CPU s a trial, last tenth": ".3f",
+    "start-up, s": ".1f",
+    "memory, MB": ".0f",
+    "folder, MB": ".1f",
+}
 
 
 def main() -> None:
@@ -46,25 +52,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--plain", action="store_true", help="also Ray Tune and OptunaSearch alone")
     parser.add_argument("--one", choices=["ours", "plain"], help=argparse.SUPPRESS)
+    add_option(parser)
     arguments = parser.parse_args()
     if arguments.one:
         measure = ours if arguments.one == "ours" else plain
         print(json.dumps(measure(arguments.trials[0], arguments.sampler, arguments.workers)))
         return
     print(f"{arguments.sampler}, {arguments.workers} workers, {os.cpu_count()} cores")
-    print(
-        f"{'':12} {'trials':>6} {'s/trial':>8} {'last tenth':>10} {'CPU s/trial':>11} {'last tenth':>10} "
-        f"{'start-up s':>10} {'memory MB':>9} {'folder MB':>9}"
-    )
+    same = {"sampler": arguments.sampler, "workers": arguments.workers}
+    table = Table(COLUMNS, arguments.csv, same=same)
     for trials in arguments.trials:
         for kind in ("ours", "plain") if arguments.plain else ("ours",):
             found = in_a_process(kind, trials, arguments.sampler, arguments.workers)
-            print(
-                f"{kind:12} {trials:6} {found['seconds']:8.3f} {found['last']:10.3f} "
-                f"{found['processor']:11.3f} {found['processor_last']:10.3f} "
-                f"{found['start']:10.1f} {found['memory']:9.0f} {found['folder']:9.1f}",
-                flush=True,
-            )
+            table.add(kind, trials, *(found[name] for name in FIGURES))
 
 
 def in_a_process(kind: str, trials: int, sampler: str, workers: int) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Exported models in an environment that has onnxruntime and numpy only: are they the trained networks, and how fast?
 
-    python benchmarks/exported.py [--epochs 2]
+    python benchmarks/exported.py [--epochs 2] [--csv FOLDER]
 
 A short search and comparison on quickstart's data trains the networks: what counts is not how good they are. Each is
 exported and then used in a fresh virtual environment, which this script makes. Differences are the largest over all
@@ -8,14 +8,8 @@ outputs of 200 validation samples, in batches of 1 and 200. Latency is that of o
 300 passes: of the trained network in torch, of the plain network that it is exported as, in torch, and of the file in
 onnxruntime.
 
-One thread of an AMD EPYC with AVX2, torch 2.13.0, milliseconds:
-
-|  | difference | eager | plain | onnxruntime |
-|---|---|---|---|---|
-| ETR-NLP, the knee | 5.4e-07 | 4.228 | 1.806 | 0.212 |
-| hard sharing | 2.1e-06 | 0.726 | 0.954 | 0.086 |
-| InterroGate, pruned | 1.7e-06 | 4.190 | 2.584 | 0.362 |
-| CoNAL, discretised | 2.1e-06 | 0.821 | 0.587 | 0.085 |
+``results/exported.csv``: torch 2.13.0, one thread. Files give what the networks give, to a few millionths, and take a
+twentieth to an eighth of their time.
 """
 
 import argparse
@@ -34,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from measured import Table, add_option
 from mtl_search import compare, export, load_experiment, search
 from mtl_search.datasets import Dataset
 from mtl_search.exporting.trained import load_trained
@@ -43,6 +38,7 @@ from mtl_search.searching.preparation import prepare
 
 ENTRANTS = (None, "hard_sharing", "interrogate@0.3", "conal")
 PASSES = 300
+COLUMNS = {"network": "", "difference": ".1e", "eager, ms": ".3f", "plain, ms": ".3f", "onnxruntime, ms": ".3f"}
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
 USE = """
@@ -68,6 +64,7 @@ print(json.dumps(1000 * statistics.median(seconds)))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=2)
+    add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
@@ -77,9 +74,10 @@ def main() -> None:
         packages = [line.split()[0] for line in versions.splitlines()[2:]]
         print(f"one thread of {platform.processor() or platform.machine()}; torch {torch.__version__}")
         print(f"packages in the fresh environment: {', '.join(packages)}")
-        print(f"{'':18} {'difference':>10} {'eager ms':>9} {'plain ms':>9} {'onnx ms':>9}")
+        table = Table(COLUMNS, arguments.csv)
         for which in ENTRANTS:
-            print(measured(run, which, dataset, Path(scratch) / str(which), python), flush=True)
+            found = measured(run, which, dataset, Path(scratch) / str(which), python)
+            table.add(which or "ETR-NLP, the knee", *found)
 
 
 def fresh_environment(folder: Path) -> Path:
@@ -99,8 +97,8 @@ def trained_run(folder: Path, epochs: int) -> tuple[Run, Dataset]:
     return load_run(folder), prepare(experiment)
 
 
-def measured(run: Run, which: str | None, dataset: Dataset, folder: Path, python: Path) -> str:
-    """Export a network, use it in the fresh environment, and compare: a row of the table."""
+def measured(run: Run, which: str | None, dataset: Dataset, folder: Path, python: Path) -> tuple[float, ...]:
+    """Export a network, use it in the fresh environment, and compare: the difference, and three latencies, ms."""
     inputs = torch.from_numpy(np.array(dataset.splits["val"].inputs[:200])).float()
     trained = load_trained(run, which, dataset)
     network = FromRawInputs(trained.network, dataset.mean, dataset.std, dataset.input_shape).eval()
@@ -115,8 +113,7 @@ def measured(run: Run, which: str | None, dataset: Dataset, folder: Path, python
         found = np.load(folder / f"outputs{size}.npz")
         difference = max(difference, *(float(np.abs(found[task] - expected[task].numpy()).max()) for task in expected))
     eager, plain = latency(network, inputs[:1]), latency(deployed(network, dataset.input_shape), inputs[:1])
-    name = which or "ETR-NLP, the knee"
-    return f"{name:18} {difference:10.1e} {eager:9.3f} {plain:9.3f} {json.loads(used.stdout):9.3f}"
+    return difference, eager, plain, json.loads(used.stdout)
 
 
 @torch.no_grad()

@@ -5,27 +5,10 @@ validation episodes; only then each is trained on training and validation episod
 acts in the simulator. What is done stands in a file, a line each, so that the same command goes on where it stopped.
 
     python benchmarks/mt10.py [--out FILE] [--rates 0.01,0.03,0.1] [--seeds 3] [--set dataset.cache=FOLDER]
+                             [--csv FOLDER]
 
-One thread of an AMD EPYC that other work kept busy, torch 2.13.0, metaworld 3.1.1; a training of 1,136 steps takes 11
-(hard sharing) or 28 seconds (single task) of the processor. Means and deviations of three seeds:
-
-| method | parameters | rate | validation R2 |
-|---|---|---|---|
-| single_task | 35,969 | 0.01 | 0.951 ± 0.001 |
-| single_task | 35,969 | 0.03 | 0.954 ± 0.002 |
-| single_task | 35,969 | 0.1 | 0.949 ± 0.002 |
-| hard_sharing | 4,577 | 0.01 | 0.924 ± 0.002 |
-| hard_sharing | 4,577 | 0.03 | 0.936 ± 0.002 |
-| hard_sharing | 4,577 | 0.1 | 0.940 ± 0.004 |
-
-| on test episodes | single_task, R2 | hard_sharing, R2 | single_task, success | hard_sharing, success |
-|---|---|---|---|---|
-| reach | 0.995 ± 0.003 | 0.964 ± 0.004 | 0.933 ± 0.029 | 0.650 ± 0.218 |
-| push | 0.951 ± 0.004 | 0.936 ± 0.001 | 0.967 ± 0.029 | 0.983 ± 0.029 |
-| pick-place | 0.967 ± 0.002 | 0.951 ± 0.006 | 1.000 ± 0.000 | 0.950 ± 0.087 |
-| peg-insert-side | 0.812 ± 0.012 | 0.778 ± 0.007 | 0.483 ± 0.029 | 0.517 ± 0.058 |
-| the six others | 0.959 to 0.996 | 0.951 to 0.994 | 1.000 ± 0.000 | 1.000 ± 0.000 |
-| mean | 0.962 ± 0.002 | 0.949 ± 0.001 | 0.938 ± 0.003 | 0.910 ± 0.026 |
+``results/mt10-rates.csv`` and ``mt10-test.csv``: torch 2.13.0, metaworld 3.1.1, one thread; a training of 1,136 steps
+takes 11 (hard sharing) or 28 seconds (single task) of the processor. Means and deviations of three seeds.
 
 R2, single task less hard sharing: +0.012, 95 % interval +0.006 to +0.019; success: +0.028, -0.029 to +0.086. The rate
 of hard sharing is the largest that was tried.
@@ -40,6 +23,7 @@ from typing import Any
 
 import torch
 
+from measured import Table, add_option
 from mtl_search import load_experiment
 from mtl_search.evaluation import Entrant, evaluate_by_epoch, mean_quality
 from mtl_search.methods import make_method
@@ -88,32 +72,32 @@ def main() -> None:
     parser.add_argument("--rates", default=RATES)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], dest="changes")
+    add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rates, seeds = [float(rate) for rate in arguments.rates.split(",")], range(arguments.seeds)
     trainings = Trainings(load_experiment("mt10", arguments.changes), arguments.out)
     chosen: dict[str, list[Line]] = {}
-    print("| method | parameters | rate | validation R2 |\n|---|---|---|---|")
+    table = Table({"method": "", "parameters": "", "rate": "g", "validation R2": ""}, arguments.csv, "rates")
     for method in METHODS:
         found = {rate: [trainings.get(method, rate, seed, "val") for seed in seeds] for rate in rates}
         for rate, lines in found.items():
-            print(f"| {method} | {lines[0]['parameters']:,} | {rate:g} | {told(lines, r2_of)} |", flush=True)
+            table.add(method, lines[0]["parameters"], rate, told(lines, r2_of))
         best = max(rates, key=lambda rate: statistics.mean(map(r2_of, found[rate])))
         chosen[method] = [trainings.get(method, best, seed, "test") for seed in seeds]
-    _print_results(chosen, [task.name for task in trainings.data.tasks])
+    _print_results(chosen, [task.name for task in trainings.data.tasks], arguments.csv)
 
 
-def _print_results(chosen: dict[str, list[Line]], tasks: Sequence[str]) -> None:
+def _print_results(chosen: dict[str, list[Line]], tasks: Sequence[str], folder: Path | None) -> None:
     """The table of the test split and the simulation, at the chosen rates."""
     first, second = (chosen[method] for method in METHODS)
-    columns = [f"{method}, {measure}" for measure in ("R2", "success") for method in METHODS]
-    print(f"\n| on test episodes | {' | '.join(columns)} |\n{'|---' * 5}|")
+    columns = {f"{method}, {measure}": "" for measure in ("R2", "success") for method in METHODS}
+    table = Table({"task": "", **columns}, folder, "test")
     for task in tasks:
         values = [of_score(f"{task}/{score}") for score in ("r2", "success_rate")]
-        cells = [told(lines, value) for value in values for lines in (first, second)]
-        print(f"| {task} | {' | '.join(cells)} |")
+        table.add(task, *(told(lines, value) for value in values for lines in (first, second)))
     success = success_of(tasks)
-    print(f"| mean | {' | '.join(told(lines, value) for value in (r2_of, success) for lines in (first, second))} |")
+    table.add("mean", *(told(lines, value) for value in (r2_of, success) for lines in (first, second)))
     for name, value in (("R2", r2_of), ("success", success)):
         found = paired_difference([value(line) for line in first], [value(line) for line in second])
         ends = "" if found.low is None else f", 95 % interval {found.low:+.3f} to {found.high:+.3f}"

@@ -5,24 +5,9 @@ passes alternate, so that a machine whose speed drifts slows both, and what is c
 work on it does not. What counts is the ratio: the median over the passes of the gated network's time over the pruned
 one's. Beside it stands the ratio of their MACs: what it would be if time were spent on multiplications only.
 
-    python benchmarks/pruned_speed.py [--threads N] [--batch N] [--passes N]
+    python benchmarks/pruned_speed.py [--threads N] [--batch N] [--passes N] [--csv FOLDER]
 
-One thread of an AMD EPYC that other work kept busy, batch 128, 21 passes, torch 2.13.0:
-
-| backbone | tasks | share of open gates | gated, ms | pruned, ms | ratio | ratio of MACs |
-|---|---|---|---|---|---|---|
-| plain | 2 | 0.1 | 85 | 62 | 1.38x | 2.54x |
-| plain | 2 | 0.5 | 84 | 63 | 1.33x | 1.71x |
-| plain | 2 | 0.9 | 97 | 68 | 1.31x | 1.51x |
-| plain | 4 | 0.1 | 164 | 110 | 1.48x | 3.54x |
-| plain | 4 | 0.5 | 161 | 131 | 1.19x | 1.68x |
-| plain | 4 | 0.9 | 155 | 132 | 1.20x | 1.27x |
-| residual | 2 | 0.1 | 186 | 168 | 1.13x | 1.57x |
-| residual | 2 | 0.5 | 190 | 149 | 1.26x | 1.33x |
-| residual | 2 | 0.9 | 187 | 159 | 1.20x | 1.25x |
-| residual | 4 | 0.1 | 371 | 248 | 1.46x | 1.78x |
-| residual | 4 | 0.5 | 312 | 274 | 1.15x | 1.32x |
-| residual | 4 | 0.9 | 321 | 276 | 1.16x | 1.14x |
+``results/pruned_speed.csv``: 21 passes, torch 2.13.0, while other work kept the machine busy.
 
 The time falls less than the MACs: a convolution of three output channels takes nearly as long as one of sixteen, and a
 task's own and shared channels have to be brought together. What helps are norms folded into the convolutions, and
@@ -38,6 +23,7 @@ import time
 import torch
 from torch import Tensor, nn
 
+from measured import Table, add_option
 from mtl_search import cost
 from mtl_search.methods.interrogate import prune
 from mtl_search.networks.gated import GatedNetwork
@@ -48,6 +34,15 @@ SHAPE = (1, 36, 36)
 KINDS: tuple[Kind, ...] = ("plain", "residual")
 TASKS = (2, 4)
 SHARES = (0.1, 0.5, 0.9)
+COLUMNS = {
+    "backbone": "",
+    "tasks": "",
+    "share of open gates": "",
+    "gated, ms": ".0f",
+    "pruned, ms": ".0f",
+    "ratio": ".2f",
+    "ratio of MACs": ".2f",
+}
 
 
 def main() -> None:
@@ -55,34 +50,34 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--passes", type=int, default=15)
+    add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {platform.machine()}, {arguments.threads} thread(s), batch {arguments.batch}\n")
-    print("| backbone | tasks | share of open gates | gated, ms | pruned, ms | ratio | ratio of MACs |")
-    print("|---|---|---|---|---|---|---|")
-    for kind, tasks, share in itertools.product(KINDS, TASKS, SHARES):
-        print(row(kind, tasks, share, arguments.batch, arguments.passes), flush=True)
+    same = {"threads": arguments.threads, "batch": arguments.batch}
+    table = Table(COLUMNS, arguments.csv, same=same)
+    for setting in itertools.product(KINDS, TASKS, SHARES):
+        table.add(*setting, *measured(*setting, arguments.batch, arguments.passes))
 
 
-def row(kind: Kind, tasks: int, share: float, batch: int, passes: int) -> str:
-    """Measure one setting."""
+def measured(kind: Kind, tasks: int, share: float, batch: int, passes: int) -> tuple[float, ...]:
+    """The columns that are measured, of one setting."""
     gated = network(kind, tasks, share)
     pruned = prune(gated)
     slow, fast = forward_times(gated, pruned, torch.randn(batch, *SHAPE), passes)
     ratio = statistics.median(one / other for one, other in zip(slow, fast, strict=True))
     macs = cost.count_macs(gated, SHAPE) / cost.count_macs(pruned, SHAPE)
-    times = f"{statistics.median(slow):.0f} | {statistics.median(fast):.0f}"
-    return f"| {kind} | {tasks} | {share} | {times} | {ratio:.2f}x | {macs:.2f}x |"
+    return statistics.median(slow), statistics.median(fast), ratio, macs
 
 
 def network(kind: Kind, tasks: int, share: float) -> GatedNetwork:
     """A stem and five modules of 24 to 64 channels, every gate open with a chance of ``share``."""
     backbone = Backbone((Stage(24, 2), Stage(32, 2, 2), Stage(64)), kind, stem=16, stem_stride=2, head_pool=2)
     model = GatedNetwork(backbone, [Classification(f"task{number}") for number in range(tasks)], SHAPE)
-    lot = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for alpha in model.gates:
-            alpha.copy_(share - torch.rand(alpha.shape, generator=lot))
+            alpha.copy_(share - torch.rand(alpha.shape, generator=rng))
     return model.eval()
 
 

@@ -3,19 +3,10 @@
 The same network, the quickstart's data and training, seeds 0 to 4: mean accuracy on the validation split after the last
 epoch. The two differ by rounding, which training amplifies: not seed by seed, but in distribution they are the same.
 
-    python benchmarks/same_accuracy.py [--seeds 5] [--epochs 8] [--threads 1]
+    python benchmarks/same_accuracy.py [--seeds 5] [--epochs 8] [--threads 1] [--csv FOLDER]
 
-One thread of an AMD EPYC with AVX2, torch 2.13.0, with the kernels in C of :mod:`mtl_search.kernels`, minimal
-filtering among them; seconds of the processor, while other work ran beside it:
-
-| seed | reference | seconds | fused | seconds |
-|---|---|---|---|---|
-| 0 | 94.60 % | 100 | 94.38 % | 31 |
-| 1 | 93.35 % | 88 | 93.33 % | 29 |
-| 2 | 94.08 % | 84 | 94.15 % | 26 |
-| 3 | 94.18 % | 81 | 94.35 % | 27 |
-| 4 | 94.95 % | 91 | 94.90 % | 31 |
-| mean and deviation | 94.23 ± 0.60 | | 94.22 ± 0.57 | |
+``results/same_accuracy.csv``: torch 2.13.0, one thread, with the kernels in C; seconds of the processor. Over five
+seeds 94.23 ± 0.60 % by the reference and 94.22 ± 0.57 % by the fused form, in a third of the time.
 """
 
 import argparse
@@ -24,6 +15,7 @@ import time
 
 import torch
 
+from measured import Table, add_option
 from mtl_search import Architecture, build_model, load_experiment
 from mtl_search.evaluation import mean_quality
 from mtl_search.internal.memory import keep_freed_memory
@@ -41,6 +33,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
@@ -49,10 +42,10 @@ def main() -> None:
     backbone = experiment.search_space.backbone
     architecture = Architecture(backbone, (LayerChoice("linear", 0.5),) * backbone.layers)
     accuracies: dict[str, list[float]] = {name: [] for name in IMPLEMENTATIONS}
-    print("| seed | " + " | ".join(f"{name} | seconds" for name in IMPLEMENTATIONS) + " |")
-    print("|---" * (1 + 2 * len(IMPLEMENTATIONS)) + "|")
+    columns = {f"{name}, {unit}": spec for name in IMPLEMENTATIONS for unit, spec in (("%", ".2f"), ("s", ".0f"))}
+    table = Table({"seed": "", **columns}, arguments.csv)
     for seed in range(arguments.seeds):
-        cells = []
+        cells: list[float] = []
         for name in IMPLEMENTATIONS:
             start = time.process_time()
             model = build_model(architecture, data.tasks, data.input_shape, seed, name)
@@ -61,9 +54,10 @@ def main() -> None:
                 pass
             scores = scores_on(model, data.tasks, data, "val", trainer.device)
             accuracies[name].append(mean_quality(data.tasks, scores))
-            cells += [f"{100 * accuracies[name][-1]:.2f} %", f"{time.process_time() - start:.0f}"]
-        print(f"| {seed} | {' | '.join(cells)} |", flush=True)
-    print(f"| mean and deviation | {' | | '.join(map(summary, accuracies.values()))} | |")
+            cells += [100 * accuracies[name][-1], time.process_time() - start]
+        table.add(seed, *cells)
+    reference, fused = map(summary, accuracies.values())
+    table.add("mean and deviation", reference, "", fused, "")
 
 
 def summary(values: list[float]) -> str:

@@ -8,6 +8,7 @@ forward, backward and AdamW on a whole batch. Three series, in each of which one
 - *width*, 16 to 256 channels of the first stage, at one resolution.
 
     python benchmarks/scaling.py [--threads N] [--batch N] [--steps N] [--rounds N] [--series tasks,resolution,width]
+                                [--csv FOLDER]
 
 In a round every point of a series takes its steps, one point after the other; a point's time is its median over all
 rounds, so that a machine whose speed drifts slows all points. The last column, the middle half of its steps' times
@@ -18,46 +19,14 @@ the exponents of what a step has to do, over the same points: multiply-accumulat
 all layers put out for one sample. Convolutions take time as their multiply-accumulates, as far as the machine is kept
 busy by each; normalisation, ReLU and all that is read and written take time as the activations.
 
-One thread of an AMD EPYC with AVX2, torch 2.13.0, batch 64, ``--rounds 3``, with the kernels in C of
-:mod:`mtl_search.kernels`, neighbours not idle:
-
-| | exponent of time | of MACs | of activations |
-|---|---|---|---|
-| tasks | 0.20 ± 0.04 | -0.04 ± 0.01 | 0.35 ± 0.02 |
-| resolution | 1.73 ± 0.06 | 1.97 ± 0.02 | 1.98 ± 0.01 |
-| width | 1.41 ± 0.11 | 1.67 ± 0.05 | 0.93 ± 0.01 |
+``results/scaling.csv`` and ``scaling-exponents.csv``: torch 2.13.0, ``--rounds 3``, with the kernels in C, neighbours
+not idle. Time grows with the tasks to the power of 0.20, with the pixels a side to 1.73, with the width to 1.41.
 
 With more tasks at equal parameters a network has as many MACs, in more and narrower layers of the tasks' own: time
 follows the activations, and 64 tasks take twice as long as one. A primitive's responses are made for each of them, and
 count the more the fewer outputs read them. Time grows a little slower than the pixels: borders of images, and weights
 that are transformed once per step, count more where images are small. Over width it lies between both: narrow networks
 are bound by filters and memory, wide ones by products.
-
-| tasks | channels | parameters | M MACs | k activations | ms a step | spread |
-|---|---|---|---|---|---|---|
-| 1 | 111 | 204,295 | 104.0 | 270 | 356.3 | 16% |
-| 2 | 86 | 204,082 | 100.8 | 300 | 417.7 | 10% |
-| 4 | 64 | 204,056 | 97.2 | 358 | 355.2 | 19% |
-| 8 | 46 | 203,858 | 94.9 | 452 | 596.5 | 45% |
-| 16 | 33 | 207,016 | 93.9 | 616 | 589.5 | 14% |
-| 32 | 23 | 205,902 | 92.5 | 837 | 806.5 | 18% |
-| 64 | 16 | 201,884 | 84.5 | 1100 | 697.5 | 14% |
-
-| pixels a side | channels | parameters | M MACs | k activations | ms a step | spread |
-|---|---|---|---|---|---|---|
-| 18 | 64 | 204,056 | 25.1 | 91 | 130.6 | 23% |
-| 27 | 64 | 204,056 | 57.5 | 207 | 257.9 | 14% |
-| 36 | 64 | 204,056 | 97.2 | 358 | 387.8 | 16% |
-| 54 | 64 | 204,056 | 221.1 | 809 | 818.9 | 21% |
-| 72 | 64 | 204,056 | 388.9 | 1431 | 1477.7 | 18% |
-
-| width | channels | parameters | M MACs | k activations | ms a step | spread |
-|---|---|---|---|---|---|---|
-| 16 | 16 | 16,616 | 11.9 | 105 | 74.8 | 16% |
-| 32 | 32 | 56,056 | 31.9 | 189 | 170.2 | 28% |
-| 64 | 64 | 204,056 | 97.2 | 358 | 339.1 | 8% |
-| 128 | 128 | 776,536 | 328.7 | 695 | 1045.3 | 19% |
-| 256 | 256 | 3,027,416 | 1194.6 | 1369 | 4009.7 | 8% |
 """
 
 import argparse
@@ -66,10 +35,11 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 
 import torch
 
+from measured import Table, add_option
 from mtl_search import Architecture, build_model
 from mtl_search.cost import estimate
 from mtl_search.networks.geometry import Geometry, geometry
@@ -82,6 +52,17 @@ WIDTH, TASKS, SIDE = 64, 4, 36
 TASK_COUNTS = (1, 2, 4, 8, 16, 32, 64)
 SIDES = (18, 27, 36, 54, 72)
 WIDTHS = (16, 32, 64, 128, 256)
+COLUMNS = {
+    "series": "",
+    "grows to": "",
+    "channels": "",
+    "parameters": "",
+    "M MACs": ".1f",
+    "k activations": ".0f",
+    "ms a step": ".1f",
+    "spread, %": ".0f",
+}
+EXPONENTS = {"series": "", "of": "", "exponent": ".2f", "standard error": ".2f", "R²": ".3f"}
 CLOSE = 0.03
 """How far the parameters of a point may be from those that are asked for."""
 
@@ -118,16 +99,14 @@ class Point:
         """Numbers that the stem and all layers put out for one sample."""
         return activations_of(geometry(self.architecture, self.tasks, self.shape), self.tasks)
 
-    def row(self) -> str:
-        """As a row of a table."""
+    def cells(self) -> tuple[float, ...]:
+        """As a row of the table."""
         cost = estimate(self.architecture, made_tasks(self.tasks), self.shape)
         width = self.architecture.width(self.architecture.backbone.stages[0])
         low, _, high = statistics.quantiles(self.milliseconds, n=4)
-        spread = (high - low) / self.median
-        return (
-            f"| {self.x} | {width} | {cost.learnable_parameters:,} | {cost.macs / 1e6:.1f} "
-            f"| {self.activations / 1e3:.0f} | {self.median:.1f} | {spread:.0%} |"
-        )
+        spread = 100 * (high - low) / self.median
+        of_network = cost.learnable_parameters, cost.macs / 1e6, self.activations / 1e3
+        return self.x, width, *of_network, self.median, spread
 
 
 @dataclass(frozen=True)
@@ -143,9 +122,6 @@ class Exponent:
     error: float
     r_squared: float
 
-    def __str__(self) -> str:
-        return f"{self.value:.2f} ± {self.error:.2f} (R² {self.r_squared:.3f})"
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,6 +133,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, nargs="+", default=TASK_COUNTS)
     parser.add_argument("--sides", type=int, nargs="+", default=SIDES)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     processor = describe_environment(0)["hardware"]["processor"]
@@ -167,10 +144,18 @@ def main() -> None:
         "resolution": lambda: [Point(side, architecture, side=side) for side in arguments.sides],
         "width": lambda: [Point(width, network(BANK, width, RATIO)) for width in arguments.widths],
     }
+    measured: dict[str, list[Point]] = {}
+    same = {"threads": arguments.threads, "batch": arguments.batch}
+    table = Table(COLUMNS, arguments.csv, same=same)
     for name in arguments.series.split(","):
-        points = made[name]()
-        take_times(points, arguments.batch, arguments.steps, arguments.rounds)
-        print_series(name, points)
+        measured[name] = made[name]()
+        take_times(measured[name], arguments.batch, arguments.steps, arguments.rounds)
+        for point in measured[name]:
+            table.add(name, *point.cells())
+    exponents = Table(EXPONENTS, arguments.csv, "exponents", same)
+    for name, points in measured.items():
+        for of, values in grown(points).items():
+            exponents.add(name, of, *astuple(fitted([point.x for point in points], values)))
 
 
 def equal_parameters(architecture: Architecture, counts: Sequence[int]) -> list[Point]:
@@ -207,7 +192,7 @@ def activations_of(network: Geometry, tasks: int) -> int:
     for layer in itertools.chain.from_iterable(block.layers for block in network.blocks):
         after = layer.after
         shared = after.shared * after.streams if layer.makes_shared else 0
-        own = tasks * after.own * layer.choice.branch_depth if layer.makes_own else 0
+        own = tasks * after.specific * layer.choice.branch_depth if layer.makes_specific else 0
         total += (shared + own) * after.height * after.width
     return total
 
@@ -233,20 +218,11 @@ def step_of(point: Point, batch: int) -> Callable[[], None]:
     return lambda: step(model, tasks, optimiser, inputs, target)
 
 
-def print_series(name: str, points: Sequence[Point]) -> None:
-    """The points, and the exponents of their time and of what explains it."""
-    shown = "pixels a side" if name == "resolution" else name
-    print(f"\n| {shown} | channels | parameters | M MACs | k activations | ms a step | spread |")
-    print("|---|---|---|---|---|---|---|")
-    for point in points:
-        print(point.row(), flush=True)
+def grown(points: Sequence[Point]) -> dict[str, list[float]]:
+    """The time of a step, and what explains it."""
     macs = [estimate(point.architecture, made_tasks(point.tasks), point.shape).macs for point in points]
-    for what, values in (
-        ("time", [point.median for point in points]),
-        ("MACs", macs),
-        ("activations", [point.activations for point in points]),
-    ):
-        print(f"\nexponent of {what} over {name}: {fitted([point.x for point in points], values)}")
+    activations = [point.activations for point in points]
+    return {"time": [point.median for point in points], "MACs": macs, "activations": activations}
 
 
 def fitted(x: Sequence[float], y: Sequence[float]) -> Exponent:

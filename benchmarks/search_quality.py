@@ -7,36 +7,15 @@ scheduler, with simulated workers, on which an epoch takes as long as it has mul
 
     mtl-search search benchmarks/search_quality/space.yaml --out results/search-quality   # 2 to 3 hours on two cores
     python benchmarks/search_quality.py table results/search-quality                       # writes epochs.parquet
-    python benchmarks/search_quality.py [--seeds 20] [--figure FILE.html]                  # replays, a few minutes
+    python benchmarks/search_quality.py [--seeds 20] [--figure FILE.html] [--csv FOLDER]   # replays, minutes
 
 The unit of compute is that of training one mean architecture for all of its epochs. The hypervolume is that of the
 complete trials in accuracy and learnable parameters, in percent of the true front's; its reference point is the worst
 of both in the table, on the logarithmic axis of the costs that the plots have; the last column is that on a linear
 axis. A search ends when every architecture was proposed.
 
-20 seeds, 4 simulated workers; means with 95 % intervals, then medians with the 10th and 90th percentile:
-
-| sampler | % after 10 | after 20 | after 40 | to 90 % | to 95 % | to 99 % | to 95 %, linear |
-|---|---|---|---|---|---|---|---|
-| random | 77.1 ±4.0 | 86.4 ±1.7 | 91.3 ±0.7 | 30.2 (20-42) | 101.2 (68-128) | never | 51.0 (30-93) |
-| qmc | 82.4 ±1.1 | 87.8 ±0.6 | 91.7 ±0.6 | 28.6 (23-39) | 85.0 (67-115) | never | 49.9 (30-75) |
-| tpe | 77.5 ±4.1 | 87.3 ±1.7 | 93.3 ±0.7 | 23.3 (19-33) | 57.0 (38-77) | 122 | 39.9 (28-63) |
-| nsga2 | 77.1 ±4.0 | 86.5 ±1.8 | 91.3 ±1.0 | 30.9 (20-45) | 78.1 (56-93) | 172 | 58.4 (26-93) |
-| nsga3 | 77.1 ±4.0 | 86.5 ±1.8 | 91.3 ±1.0 | 30.9 (20-45) | 76.3 (56-104) | 173 | 60.3 (30-79) |
-| evolution | 78.5 ±3.0 | 87.1 ±1.1 | 91.0 ±0.8 | 33.6 (20-47) | 85.8 (61-126) | 191 | 54.0 (34-67) |
-| bayesian | 87.4 ±1.5 | 92.6 ±1.4 | 96.1 ±0.7 | 11.7 (9-24) | 26.5 (18-50) | 89 | 24.3 (16-35) |
-
-With early stopping, ``{grace: 3, factor: 3}``, the sampler told nothing of stopped trials:
-
-| sampler | % after 10 | after 20 | after 40 | to 90 % | to 95 % | to 99 % | to 95 %, linear |
-|---|---|---|---|---|---|---|---|
-| random | 74.3 ±3.6 | 84.6 ±1.7 | 90.5 ±0.9 | 34.8 (24-45) | 91.5 (72-123) | 184 | 57.9 (37-96) |
-| qmc | 73.0 ±3.0 | 84.5 ±1.4 | 90.4 ±0.7 | 38.8 (25-47) | 78.4 (66-98) | 185 | 54.6 (33-70) |
-| tpe | 74.3 ±3.6 | 85.2 ±1.8 | 92.7 ±0.7 | 26.5 (22-35) | 57.2 (42-77) | 151 | 41.9 (30-71) |
-| nsga2 | 74.3 ±3.6 | 84.6 ±1.7 | 90.3 ±0.9 | 32.7 (24-47) | 77.9 (67-87) | 158 | 61.5 (43-84) |
-| nsga3 | 74.3 ±3.6 | 84.6 ±1.7 | 90.3 ±0.9 | 32.7 (24-47) | 77.8 (63-94) | 162 | 59.5 (43-85) |
-| evolution | 70.7 ±5.7 | 84.1 ±2.0 | 89.8 ±0.9 | 40.6 (27-49) | 71.5 (58-84) | 143 | 49.5 (43-66) |
-| bayesian | 85.8 ±1.8 | 92.8 ±1.1 | 95.6 ±0.7 | 14.4 (10-21) | 34.9 (18-51) | never | 25.3 (18-43) |
+``results/search_quality.csv``: 20 seeds, 4 simulated workers; means with 95 % intervals, then medians with the 10th and
+90th percentile. The bayesian sampler needs 26.5 units for 95 %, TPE 57, NSGA-II 78, random search 101.
 
 Stopping gains little: of candidates near the front, the accuracy after a third of the epochs says little about the last
 one, for single trainings differ by as much as these candidates do.
@@ -58,6 +37,7 @@ import numpy as np
 import pandas as pd
 from plotly.subplots import make_subplots
 
+from measured import Table, add_option
 from mtl_search import cost
 from mtl_search.datasets import Dataset, Split
 from mtl_search.evaluation import Report
@@ -90,12 +70,11 @@ class Setting:
     early_stopping: str = ""
     told: Told = "nothing"
 
-    @property
-    def name(self) -> str:
-        stopping = f", {self.early_stopping}" if self.early_stopping else ""
-        return self.sampler + stopping + (f", {self.told}" if self.told != "nothing" else "")
 
-
+COLUMNS = (
+    *("sampler", "early stopping", "stopped told", "% after 10", "% after 20", "% after 40"),
+    *("to 90 %", "to 95 %", "to 99 %", "to 95 %, linear"),
+)
 SAMPLERS = ("random", "qmc", "tpe", "nsga2", "nsga3", "evolution", "bayesian")
 STOPPING = "{grace: 3, factor: 3}"
 SETTINGS = tuple(Setting(sampler, stopping) for stopping in ("", STOPPING) for sampler in SAMPLERS)
@@ -304,6 +283,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--figure", type=Path, help="write the curves as a page")
+    add_option(parser)
     arguments = parser.parse_args()
     if arguments.action == "table":
         write_table(arguments.run)
@@ -312,27 +292,28 @@ def main() -> None:
     settings = [setting for setting in those if setting.sampler in arguments.samplers]
     world = World()
     print(f"{len(world.scores)} architectures, {len(world.front)} on the true front, {arguments.seeds} seeds")
-    print(f"{'':44} share of hypervolume after, in %         compute needed for          linear axis")
-    print(f"{'':44} {'10':>10} {'20':>10} {'40':>10}   {'90 %':>12} {'95 %':>14} {'99 %':>6} {'95 %':>10}")
-    results = []
+    table, results = Table(dict.fromkeys(COLUMNS, ""), arguments.csv), []
     for result in replays(settings, arguments.seeds, arguments.processes):
         results.append(result)
-        print(_line(result), flush=True)
+        table.add(*_cells(result))
     if arguments.figure is not None:
         draw(results, arguments.figure)
 
 
-def _line(result: Result) -> str:
-    shares = " ".join(_share(result.curve[GRID.index(spent)]) for spent in (10.0, 20.0, 40.0))
-    needed = f"{_middle(result.needed[0.90]):>12} {_middle(result.needed[0.95]):>14}"
-    return (
-        f"{result.setting.name:44} {shares}   {needed} {statistics.median(result.needed[0.99]):6.0f}"
-        f" {_middle(result.linear):>14}"
+def _cells(result: Result) -> tuple[str, ...]:
+    """As a row of the table."""
+    setting, never = result.setting, statistics.median(result.needed[0.99])
+    shares = (_share(result.curve[GRID.index(spent)]) for spent in (10.0, 20.0, 40.0))
+    needed = (
+        _middle(result.needed[0.90]),
+        _middle(result.needed[0.95]),
+        "never" if never == math.inf else f"{never:.0f}",
     )
+    return setting.sampler, setting.early_stopping, setting.told, *shares, *needed, _middle(result.linear)
 
 
 def _share(found: Interval) -> str:
-    return f"{100 * found.mean:5.1f}" + ("     " if found.high is None else f" ±{100 * (found.high - found.mean):3.1f}")
+    return f"{100 * found.mean:.1f}" + ("" if found.high is None else f" ±{100 * (found.high - found.mean):.1f}")
 
 
 def _middle(needed: Sequence[float]) -> str:

@@ -2,18 +2,9 @@
 
 Commands alternate, each in a process of its own, so that a machine whose speed drifts slows all.
 
-    python benchmarks/start_up.py [--rounds N]
+    python benchmarks/start_up.py [--rounds N] [--csv FOLDER]
 
-Python 3.11 on an AMD EPYC, torch 2.13.0, while other work ran beside it:
-
-| | ms | of Python |
-|---|---|---|
-| `python -c pass` | 41 | 1.00x |
-| `mtl-search --help` | 80 | 1.95x |
-| `mtl-search search --help` | 860 | 20.98x |
-| `mtl-search --version` | 591 | 14.42x |
-| `mtl-search list spaces` | 1198 | 29.23x |
-| `python -c 'import torch'` | 6050 | 147.65x |
+``results/start_up.csv``: Python 3.11, torch 2.13.0, while other work ran beside it.
 
 The help is a text in a file that stands there as it is printed; all others import typer.
 """
@@ -24,6 +15,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from measured import Table, add_option
 
 COMMAND = str(Path(sys.executable).with_name("mtl-search"))
 PYTHON = [sys.executable, "-c", "pass"]
@@ -40,16 +33,16 @@ COMMANDS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
+    add_option(parser)
     arguments = parser.parse_args()
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(1 + arguments.rounds):
         for name, command in COMMANDS.items():
             seconds[name].append(seconds_of(command))
     medians = {name: statistics.median(found[1:]) for name, found in seconds.items()}  # the first reads the files
-    print("| | ms | of Python |")
-    print("|---|---|---|")
+    table = Table({"command": "", "ms": ".0f", "of Python": ".2f"}, arguments.csv)
     for name, median in medians.items():
-        print(f"| `{name}` | {1000 * median:.0f} | {median / medians['python -c pass']:.2f}x |")
+        table.add(name, 1000 * median, median / medians["python -c pass"])
 
 
 def seconds_of(command: list[str]) -> float:

@@ -47,23 +47,23 @@ def tuner(trainings: int, seed: int, options: int) -> Tuner:
     return Tuner({name: offers[name] for name in names}, {name: usual[name] for name in names}, trainings, limits, seed)
 
 
-def by_model(one: Tuner, best: float, lot: random.Random) -> Values:
+def by_model(one: Tuner, best: float, rng: random.Random) -> Values:
     """What the tuner chooses."""
     told: list[Told] = []
     while (values := one.ask(told)) is not None:
-        told.append(Told(values, -lost(values, best) + lot.gauss(0, NOISE)))
+        told.append(Told(values, -lost(values, best) + rng.gauss(0, NOISE)))
     chosen = one.chosen(told)
     assert chosen is not None
     return chosen
 
 
-def by_luck(one: Tuner, best: float, lot: random.Random) -> Values:
+def by_luck(one: Tuner, best: float, rng: random.Random) -> Values:
     """The luckiest of the usual values and of those that come first in the sequence."""
     tried = [dict(one.usual), *one.points([])[: one.trainings - 1]]
-    return max(tried, key=lambda values: -lost(values, best) + lot.gauss(0, NOISE))
+    return max(tried, key=lambda values: -lost(values, best) + rng.gauss(0, NOISE))
 
 
-def usual(one: Tuner, best: float, lot: random.Random) -> Values:
+def usual(one: Tuner, best: float, rng: random.Random) -> Values:
     """Nothing is tuned."""
     return one.usual
 

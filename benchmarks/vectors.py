@@ -11,16 +11,9 @@ little.
   same widths, which shares everything;
 - ``parameters``: learnable ones, in those of that network.
 
-    python benchmarks/vectors.py [--batch N] [--steps N]
+    python benchmarks/vectors.py [--batch N] [--steps N] [--csv FOLDER]
 
-One thread of an AMD EPYC that other work kept busy, torch 2.13.0, batch 128, half of the channels shared:
-
-| bank | width | tasks | ms | reference | hard sharing | parameters |
-|---|---|---|---|---|---|---|
-| vector | 64 | 2 | 11.8 | 9.3x | 2.1x | 0.57x |
-| vector | 64 | 14 | 27.2 | 18.9x | 3.3x | 2.10x |
-| vector | 256 | 2 | 18.3 | 5.5x | 2.3x | 0.51x |
-| vector | 256 | 14 | 82.2 | 8.5x | 4.9x | 2.43x |
+``results/vectors.csv``: torch 2.13.0, half of the channels shared, while other work kept the machine busy.
 
 Layers this small are a matter of how many operations there are, not of how large: folding adds some to each.
 """
@@ -34,6 +27,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from measured import Table, add_option
 from mtl_search import Architecture, build_model
 from mtl_search.networks.paths import PathNetwork
 from mtl_search.spaces.architecture import Backbone, LayerChoice, Stage
@@ -43,15 +37,25 @@ FEATURES = 64
 WIDTHS, TASKS, BANKS = (64, 256), (2, 14), ("vector", "vector_nonlinear")
 RATIO = 0.5
 KINDS = ("folded", "reference", "hard sharing")
+COLUMNS = {
+    "bank": "",
+    "width": "",
+    "tasks": "",
+    "ms": ".1f",
+    "reference": ".1f",
+    "hard sharing": ".1f",
+    "parameters": ".2f",
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=10)
+    add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("| bank | width | tasks | ms | reference | hard sharing | parameters |\n|---|---|---|---|---|---|---|")
+    table = Table(COLUMNS, arguments.csv, same={"batch": arguments.batch})
     for bank, width, count in itertools.product(BANKS, WIDTHS, TASKS):
         tasks = [Classification(f"task{number}") for number in range(count)]
         models = made_models(bank, width, tasks)
@@ -59,11 +63,7 @@ def main() -> None:
             1000 * found for found in step_times(models, tasks, arguments.batch, arguments.steps)
         )
         learnable = [sum(parameter.numel() for parameter in models[kind].parameters()) for kind in KINDS]
-        print(
-            f"| {bank} | {width} | {count} | {folded:.1f} | {reference / folded:.1f}x | {folded / hard:.1f}x "
-            f"| {learnable[0] / learnable[2]:.2f}x |",
-            flush=True,
-        )
+        table.add(bank, width, count, folded, reference / folded, folded / hard, learnable[0] / learnable[2])
 
 
 def made_models(bank: str, width: int, tasks: Sequence[Classification]) -> dict[str, nn.Module]:

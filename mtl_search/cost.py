@@ -15,7 +15,7 @@ from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.decoder import Decoder, Level
 from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, LayerGeometry, geometry
 from mtl_search.networks.heads import LinearHead, TaskHeads
-from mtl_search.networks.operators import Operator, terms_of
+from mtl_search.networks.operators import Convolution, Operator, terms_of
 from mtl_search.primitives import (
     LinearPrimitive,
     LinearVectorPrimitive,
@@ -27,7 +27,8 @@ from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 from mtl_search.tasks import Task
 
 WARM_UP = 5
-"""Forward passes before those whose time counts."""
+"""Forward passes before those whose time counts: what torch makes at the first ones, threads, memory and kernels, is
+there by then."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def latency_ms(model: nn.Module, input_shape: tuple[int, ...], passes: int = 30)
 
     Measured where it is called, on the device of the model: other work on the machine makes it longer.
 
-    :param passes: Counted, after a few that are not.
+    :param passes: Number of forward passes whose time counts, after a few that are not. Of 30 the median does not move
+        where other work disturbs some.
     """
     reference = next(model.parameters())
     inputs = torch.zeros(1, *input_shape, dtype=reference.dtype, device=reference.device)
@@ -155,10 +157,10 @@ def decoder(taps: Sequence[Features], outputs: Sequence[int], channels: int) -> 
     weights = sum(outputs) * channels
     total = Cost(weights + sum(outputs), 0, weights * finest)
     for tap in taps:
-        weights = width * (tap.shared + tap.own)
+        weights = width * (tap.shared + tap.specific)
         total += Cost(weights + 2 * width, 0, weights * tap.height * tap.width)
     for coarser in taps[1:]:
-        weights = width * channels * 9
+        weights = width * channels * 9  # kernels of 3x3
         total += Cost(weights, 0, weights * coarser.height * coarser.width)
     return total
 
@@ -177,44 +179,44 @@ def head_macs(heads: TaskHeads) -> int:
 
 
 def _heads(network: Geometry, outputs: Sequence[int], grid: int) -> Cost:
-    weights = sum(outputs) * (network.after.shared + network.after.own) * grid**2
+    weights = sum(outputs) * (network.after.shared + network.after.specific) * grid**2
     return Cost(weights + sum(outputs), 0, weights)
 
 
 @functools.lru_cache(maxsize=10_000)  # a deep network repeats its layers, and a space repeats those of its networks
-def _of_layer(layer: LayerGeometry, tasks: int, specific: str) -> Cost:
-    return sum(_layer(layer, tasks, specific), Cost())
+def _of_layer(layer: LayerGeometry, tasks: int, branch_kind: str) -> Cost:
+    return sum(_layer(layer, tasks, branch_kind), Cost())
 
 
-def _layer(layer: LayerGeometry, tasks: int, specific: str) -> Iterator[Cost]:
+def _layer(layer: LayerGeometry, tasks: int, branch_kind: str) -> Iterator[Cost]:
     """The parts of a layer, one by one as :class:`~mtl_search.networks.layer.ETRLayer` builds them."""
     before, after, bank = layer.before, layer.after, layer.choice.bank
-    branch_bank = bank if specific == "nlp" or layer.pointwise else CONVOLUTION
-    own_outputs = tasks * after.own
-    branch_is_same = layer.makes_own and branch_bank == bank
+    branch_bank = bank if branch_kind == "nlp" or layer.pointwise else CONVOLUTION
+    specific_outputs = tasks * after.specific
+    branch_is_same = layer.makes_specific and branch_bank == bank
     if before.shared and (layer.makes_shared or branch_is_same):
         yield _operator(bank, before.shared, 1, before.streams, layer)
-    if before.shared and layer.makes_own and not branch_is_same:
+    if before.shared and layer.makes_specific and not branch_is_same:
         yield _operator(branch_bank, before.shared, 1, before.streams, layer)
     if layer.makes_shared:
         yield _recombination(bank, after.shared, before.shared, before.streams, layer)
         yield Cost(2 * after.shared)
-    if layer.shared_reads_own:
+    if layer.shared_reads_specific:
         if not branch_is_same:
-            yield _operator(bank, before.own, tasks, tasks, layer)
+            yield _operator(bank, before.specific, tasks, tasks, layer)
         else:
-            yield _responses(bank, before.own, tasks, layer)
-        yield _recombination(bank, after.shared, before.own, tasks, layer)
-    if layer.makes_own:
-        yield _recombination(branch_bank, own_outputs, before.shared, 1, layer)
-        if before.own:
-            yield _operator(branch_bank, before.own, tasks, tasks, layer)
-            yield _recombination(branch_bank, own_outputs, before.own, 1, layer)
-        yield Cost(2 * own_outputs)
+            yield _responses(bank, before.specific, tasks, layer)
+        yield _recombination(bank, after.shared, before.specific, tasks, layer)
+    if layer.makes_specific:
+        yield _recombination(branch_bank, specific_outputs, before.shared, 1, layer)
+        if before.specific:
+            yield _operator(branch_bank, before.specific, tasks, tasks, layer)
+            yield _recombination(branch_bank, specific_outputs, before.specific, 1, layer)
+        yield Cost(2 * specific_outputs)
         for _ in range(layer.choice.branch_depth - 1):
-            yield _operator(branch_bank, after.own, tasks, tasks, layer)
-            yield _recombination(branch_bank, own_outputs, after.own, 1, layer)
-            yield Cost(2 * own_outputs)
+            yield _operator(branch_bank, after.specific, tasks, tasks, layer)
+            yield _recombination(branch_bank, specific_outputs, after.specific, 1, layer)
+            yield Cost(2 * specific_outputs)
 
 
 def _operator(bank: str, channels: int, held: int, streams: int, layer: LayerGeometry) -> Cost:
@@ -255,7 +257,7 @@ def _recombination(bank: str, outputs: int, inputs: int, repeats: int, layer: La
 @functools.cache
 def _taps(bank: str) -> tuple[int, int]:
     """Learned weights from a channel to a channel, and multiplications of the fused form for each pixel of it."""
-    learned = 9 if bank == CONVOLUTION else len(primitives_of(bank))
+    learned = Convolution.taps if bank == CONVOLUTION else len(primitives_of(bank))
     return learned, sum(term.size**2 for term in terms_of(bank))
 
 
@@ -297,7 +299,7 @@ def _skips(block: BlockGeometry, tasks: int) -> Iterator[Cost]:
     if block.layers[-1].makes_shared and (before.shared != after.shared or block.stride != 1):
         weights = after.shared * before.shared
         yield Cost(weights + 2 * after.shared, 0, weights * before.streams * pixels)
-    if block.layers[-1].makes_own and (before.own != after.own or block.stride != 1):
-        outputs = tasks * after.own
-        weights = outputs * (before.own or before.shared)
+    if block.layers[-1].makes_specific and (before.specific != after.specific or block.stride != 1):
+        outputs = tasks * after.specific
+        weights = outputs * (before.specific or before.shared)
         yield Cost(weights + 2 * outputs, 0, weights * pixels)

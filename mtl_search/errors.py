@@ -25,10 +25,14 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mtl_search.internal.characters import cut, printable
+from mtl_search.internal.characters import LONG, cut, printable
 
 MOST = 200
 """Characters of a name or a value in a message; of a longer one only the beginning helps."""
+LONGEST_REASON = 500
+"""Characters of why a trial failed, as its table has it: the first sentences of an exception, in one cell."""
+ALIKE = 0.5
+"""How like an unknown name a valid one must be to be offered: half of the letters. Less is another name."""
 LISTED = 50
 """Valid names in a message: all that come with the package, and of the columns of a wide table the first ones."""
 
@@ -157,13 +161,13 @@ def reason_of(error: BaseException) -> str:
     """An exception as one line, as it stands in the table of trials."""
     text = " ".join(str(error).split())
     name = type(error).__name__
-    return printable(f"{name}: {text[:500]}" if text else name)
+    return printable(f"{name}: {text[:LONGEST_REASON]}" if text else name)
 
 
 def suggestion(name: object, valid: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest valid one, and all of them, of many the first."""
     names = sorted(valid)
-    nearest = difflib.get_close_matches(str(name)[:MOST], names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name)[:MOST], names, n=1, cutoff=ALIKE)
     hint = f" Did you mean `{cut(printable(nearest[0]), MOST)}`?" if nearest else ""
     more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
     return f"{hint} Valid: {', '.join(cut(printable(one)) for one in names[:LISTED])}{more}."
@@ -180,7 +184,7 @@ def no_such_file(path: Path) -> str:
 
 def shown_path(path: object) -> str:
     """A path in a message: on one line, and of a very long one the beginning."""
-    return cut(printable(str(path)), 300)
+    return cut(printable(str(path)), LONG)
 
 
 def existing_folder(path: str | Path) -> Path:
@@ -205,6 +209,6 @@ def _not_there(kind: str, path: Path, shown: Callable[[Path], str], fits: Callab
     if not os.path.isdir(path.parent):  # of a name that is too long, Path.is_dir raises an error
         return f"there is no such {kind}, and no folder {shown_path(path.parent)}."
     beside = [one.name for one in path.parent.iterdir() if fits(one)]
-    nearest = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(path.name, beside, n=1, cutoff=ALIKE)
     near = f" Did you mean `{printable(shown(path.parent / nearest[0]))}`?" if nearest else ""
     return f"there is no such {kind}.{near}"

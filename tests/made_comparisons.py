@@ -9,9 +9,9 @@ from mtl_search.comparison.results import (
     Comparison,
     Outcome,
     load_comparison,
-    write_asked,
     write_details,
     write_outcomes,
+    write_request,
 )
 from mtl_search.datasets import Dataset
 from mtl_search.evaluation import FROM_SCRATCH, Entrant, EvaluationOptions, Report, entrant_of, evaluate_by_epoch
@@ -216,7 +216,7 @@ def write_comparison(
         "environment": ENVIRONMENT,
         "revisions": ["0123abc"],
     }
-    write_asked(run.path, asked)
+    write_request(run.path, asked)
     for outcome in outcomes:
         if outcome.state is State.COMPLETE:
             write_details(run.path, outcome, made_details(outcome))

@@ -26,28 +26,28 @@ def made_squares(
     tasks: Sequence[Task] = MIXED, sizes: Mapping[str, int] = SIZES, shape: tuple[int, int, int] = SHAPE
 ) -> Dataset:
     """The dataset with some of the tasks."""
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     names = [task.name for task in tasks]
     splits = {}
     for split, count in sizes.items():
-        inputs, targets = _squares(lot, count, shape)
+        inputs, targets = _squares(rng, count, shape)
         splits[split] = Split(inputs, {name: targets[name] for name in names})
     return make_dataset("squares", tuple(tasks), splits)
 
 
 def _squares(
-    lot: np.random.Generator, count: int, shape: tuple[int, int, int]
+    rng: np.random.Generator, count: int, shape: tuple[int, int, int]
 ) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     _, height, width = shape
-    inputs = lot.integers(0, 40, (count, *shape), dtype=np.uint8)
+    inputs = rng.integers(0, 40, (count, *shape), dtype=np.uint8)
     classes = np.zeros((count, height, width), np.int64)
     edges = np.zeros_like(classes)
     depth = np.full((count, height, width), 5, np.float32)
     normals = np.zeros((count, 3, height, width), np.float32)
     normals[:, 2] = 1
-    sides = lot.integers(3, 8, count)
+    sides = rng.integers(3, 8, count)
     for number, side in enumerate(sides):
-        kind, top, left = lot.integers(1, 3), lot.integers(0, height - side), lot.integers(0, width - side)
+        kind, top, left = rng.integers(1, 3), rng.integers(0, height - side), rng.integers(0, width - side)
         square = (slice(top, top + side), slice(left, left + side))
         inputs[number, 0][square] = 100 * kind
         classes[number][square] = kind

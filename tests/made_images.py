@@ -16,8 +16,8 @@ SCALE = 0.001
 
 def draw(number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A picture, ``[side, side, 3]``, and its mask, ``[side, side]``: 0 around, 1 a disk, 2 a square."""
-    lot = np.random.default_rng(number)
-    row, column = lot.integers(4, SIDE - 4, 2)
+    rng = np.random.default_rng(number)
+    row, column = rng.integers(4, SIDE - 4, 2)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     apart = np.stack([rows - row, columns - column])
     square = number % 2

@@ -24,21 +24,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def _classes(count: int, *shape: int) -> Callable[[Lot, int], Targets]:
-    return lambda lot, samples: lot.integers(0, count, (samples, *shape))
+    return lambda rng, samples: rng.integers(0, count, (samples, *shape))
 
 
 def _numbers(*shape: int) -> Callable[[Lot, int], Targets]:
-    return lambda lot, samples: (7 + 3 * lot.standard_normal((samples, *shape))).astype(np.float32)
+    return lambda rng, samples: (7 + 3 * rng.standard_normal((samples, *shape))).astype(np.float32)
 
 
-def _vectors(lot: Lot, samples: int) -> Targets:
-    drawn = lot.standard_normal((samples, 3, SIDE, SIDE))
+def _vectors(rng: Lot, samples: int) -> Targets:
+    drawn = rng.standard_normal((samples, 3, SIDE, SIDE))
     drawn[:, 2] += 2
     return drawn.astype(np.float32)
 
 
-def _distances(lot: Lot, samples: int) -> Targets:
-    return (0.5 + 4 * lot.random((samples, SIDE, SIDE))).astype(np.float32)
+def _distances(rng: Lot, samples: int) -> Targets:
+    return (0.5 + 4 * rng.random((samples, SIDE, SIDE))).astype(np.float32)
 
 
 DRAWN: dict[str, Callable[[Lot, int], Targets]] = {
@@ -61,9 +61,9 @@ def made_task(kind: str, name: str = "task") -> Task:
 
 def made_targets(kind: str, seed: int = 0, missing: float = 0.0, samples: int = SAMPLES) -> Targets:
     """Targets of which this share is missing, each by itself."""
-    lot = np.random.default_rng(seed)
-    targets = DRAWN[kind](lot, samples)
-    gone = lot.random(targets.shape) < missing
+    rng = np.random.default_rng(seed)
+    targets = DRAWN[kind](rng, samples)
+    gone = rng.random(targets.shape) < missing
     if kind == "normals":
         gone = np.broadcast_to(gone[:, :1], targets.shape)
         return np.where(gone, np.float32(0), targets)

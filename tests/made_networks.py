@@ -64,37 +64,37 @@ def made_architecture(
 
 def random_architecture(seed: int) -> Architecture:
     """An architecture drawn by lot: two to four layers, anything that an architecture may hold."""
-    lot = random.Random(seed)
-    layers = lot.randint(2, 4)
+    rng = random.Random(seed)
+    layers = rng.randint(2, 4)
     return made_architecture(
-        [lot.choice(IMAGE_BANKS) for _ in range(layers)],
-        [lot.choice([0.0, 0.25, 0.5, 0.75, 1.0]) for _ in range(layers)],
-        [lot.choice([0, 1, 1, 2, 3]) for _ in range(layers)],
-        widths=[lot.choice([8, 12]) for _ in range(layers)],
-        strides=[lot.choice([1, 1, 2, 3]) for _ in range(layers)],
-        kind=lot.choice(["plain", "residual"]),
-        stem=lot.choice([0, 6]),
-        stem_stride=lot.choice([1, 2]),
-        head_pool=lot.choice([1, 2]),
-        specific=lot.choice(["nlp", "conv"]),
-        routing=lot.choice(["strict", "strict", "mixed"]),
+        [rng.choice(IMAGE_BANKS) for _ in range(layers)],
+        [rng.choice([0.0, 0.25, 0.5, 0.75, 1.0]) for _ in range(layers)],
+        [rng.choice([0, 1, 1, 2, 3]) for _ in range(layers)],
+        widths=[rng.choice([8, 12]) for _ in range(layers)],
+        strides=[rng.choice([1, 1, 2, 3]) for _ in range(layers)],
+        kind=rng.choice(["plain", "residual"]),
+        stem=rng.choice([0, 6]),
+        stem_stride=rng.choice([1, 2]),
+        head_pool=rng.choice([1, 2]),
+        specific=rng.choice(["nlp", "conv"]),
+        routing=rng.choice(["strict", "strict", "mixed"]),
     )
 
 
 def random_vector_architecture(seed: int) -> Architecture:
     """As :func:`random_architecture`, for the rows of a table."""
-    lot = random.Random(seed)
-    layers = lot.randint(2, 4)
+    rng = random.Random(seed)
+    layers = rng.randint(2, 4)
     return made_architecture(
-        [lot.choice([*VECTOR_BANKS, "vector", "projection*2+fourier*2"]) for _ in range(layers)],
-        [lot.choice([0.0, 0.25, 0.5, 0.75, 1.0]) for _ in range(layers)],
-        [lot.choice([0, 1, 1, 2, 3]) for _ in range(layers)],
-        widths=[lot.choice([8, 11, 16, 24]) for _ in range(layers)],
+        [rng.choice([*VECTOR_BANKS, "vector", "projection*2+fourier*2"]) for _ in range(layers)],
+        [rng.choice([0.0, 0.25, 0.5, 0.75, 1.0]) for _ in range(layers)],
+        [rng.choice([0, 1, 1, 2, 3]) for _ in range(layers)],
+        widths=[rng.choice([8, 11, 16, 24]) for _ in range(layers)],
         strides=[1] * layers,
         kind="vector",
-        stem=lot.choice([0, 10]),
-        specific=lot.choice(["nlp", "conv"]),
-        routing=lot.choice(["strict", "strict", "mixed"]),
+        stem=rng.choice([0, 10]),
+        specific=rng.choice(["nlp", "conv"]),
+        routing=rng.choice(["strict", "strict", "mixed"]),
     )
 
 
@@ -107,14 +107,14 @@ def generic_model(
 ) -> MultiTaskNetwork:
     """A network none of whose values is special: scales and offsets, too, and running statistics are drawn by lot."""
     model = build_model(architecture, tasks, shape, 0, implementation)
-    lot = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:
-                parameter.add_(0.2 * torch.randn(parameter.shape, generator=lot))
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=rng))
         for name, buffer in model.named_buffers():
             if "running" in name:
-                buffer.add_(0.2 * torch.rand(buffer.shape, generator=lot))
+                buffer.add_(0.2 * torch.rand(buffer.shape, generator=rng))
     return model.to(dtype)
 
 
@@ -146,9 +146,9 @@ def inputs_off_kinks(reference: MultiTaskNetwork, dtype: torch.dtype) -> Tensor:
 
 def weighted_sum(outputs: dict[str, Tensor]) -> Tensor:
     """A loss in which every output counts, each differently."""
-    lot = torch.Generator().manual_seed(3)
+    rng = torch.Generator().manual_seed(3)
     return sum(
-        ((output * torch.randn(output.shape, generator=lot).to(output.dtype)).sum() for output in outputs.values()),
+        ((output * torch.randn(output.shape, generator=rng).to(output.dtype)).sum() for output in outputs.values()),
         torch.zeros((), dtype=torch.float64),
     )
 

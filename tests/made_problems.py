@@ -29,8 +29,8 @@ def made_dataset(
     tasks: Sequence[Classification], side: int = 10, sizes: Mapping[str, int] | None = None, seed: int = 0
 ) -> Dataset:
     """Pictures of one channel without a test split: no method may ask for it."""
-    lot = np.random.default_rng(seed)
-    splits = {name: _split(lot, size, side, tasks) for name, size in (sizes or SIZES).items()}
+    rng = np.random.default_rng(seed)
+    splits = {name: _split(rng, size, side, tasks) for name, size in (sizes or SIZES).items()}
     return make_dataset("made", tuple(tasks), splits)
 
 
@@ -58,6 +58,6 @@ def operators_of(work: Callable[[], object]) -> list[str]:
     return called
 
 
-def _split(lot: np.random.Generator, size: int, side: int, tasks: Sequence[Classification]) -> Split:
-    inputs = lot.integers(0, 256, (size, 1, side, side), dtype=np.uint8)
-    return Split(inputs, {task.name: lot.integers(0, task.classes, size) for task in tasks})
+def _split(rng: np.random.Generator, size: int, side: int, tasks: Sequence[Classification]) -> Split:
+    inputs = rng.integers(0, 256, (size, 1, side, side), dtype=np.uint8)
+    return Split(inputs, {task.name: rng.integers(0, task.classes, size) for task in tasks})

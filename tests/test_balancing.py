@@ -249,20 +249,20 @@ def test_the_size_of_all_gradients_changes_the_size_of_the_step_only(name: str, 
 @pytest.mark.parametrize("name", GRAMIAN)
 @pytest.mark.parametrize("tasks", [2, 3])
 def test_noise_of_float32_does_not_make_equal_gradients_differ(name: str, tasks: int) -> None:
-    lot = torch.Generator().manual_seed(0)
-    gradient = torch.randn(1, 1000, generator=lot)
-    jacobian = gradient * (1 + 1e-7 * torch.randn(tasks, 1000, generator=lot))
+    rng = torch.Generator().manual_seed(0)
+    gradient = torch.randn(1, 1000, generator=rng)
+    jacobian = gradient * (1 + 1e-7 * torch.randn(tasks, 1000, generator=rng))
     torch.testing.assert_close(aggregated(name, jacobian), tasks * gradient[0], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [*GRAMIAN, "graddrop"])
 def test_extreme_gradients_give_a_finite_step_and_no_warning(name: str) -> None:
-    lot = torch.Generator().manual_seed(0)
-    plain = torch.randn(3, 30, generator=lot)
+    rng = torch.Generator().manual_seed(0)
+    plain = torch.randn(3, 30, generator=rng)
     opposed = torch.stack([plain[0], -plain[0], plain[2]])
     sizes = torch.tensor([[1e-4], [1.0], [1e4]])
     silent = plain * torch.tensor([[0.0], [1.0], [1.0]])
-    almost = opposed + 1e-4 * torch.randn(3, 30, generator=lot)
+    almost = opposed + 1e-4 * torch.randn(3, 30, generator=rng)
     balancing = started(name, 3)
     for jacobian in (plain, opposed, opposed * sizes, plain * sizes, silent, almost, plain):
         made = balancing.aggregate(jacobian)

@@ -244,7 +244,7 @@ def test_a_pick_is_matched_to_a_network_that_is_known_after_training(run: Run) -
     best = max(small, key=lambda trial: trial.accuracy or 0)
     assert found.entrants == ["recon", f"trial-{best.number}"]
     assert found.missing == []
-    picked = next(entrant for entrant in found.asked["entrants"] if entrant["kind"] == "pick")
+    picked = next(entrant for entrant in found.request["entrants"] if entrant["kind"] == "pick")
     assert picked["picks"] == ["matched:recon"]
 
 
@@ -252,7 +252,7 @@ def test_a_trial_picked_twice_takes_part_once(run: Run) -> None:
     best = max(run.front, key=lambda trial: trial.accuracy or 0)
     found = compare(run, baselines=[], picks=["best", str(best.number)], seeds=1, workers=0, evaluate=succeed)
     assert found.entrants == [f"trial-{best.number}"]
-    assert found.asked["entrants"][0]["picks"] == ["best", str(best.number)]
+    assert found.request["entrants"][0]["picks"] == ["best", str(best.number)]
 
 
 def test_default_picks(run: Run) -> None:
@@ -387,12 +387,12 @@ def test_a_second_process_in_the_folder_is_refused(run: Run) -> None:
 def test_a_pick_is_matched_to_a_baseline_that_was_trained_before(run: Run) -> None:
     compare(run, baselines=["recon"], picks=[], seeds=1, workers=0, evaluate=succeed)
     found = compare(run, baselines=[], picks=["matched:recon"], seeds=1, workers=0, evaluate=succeed)
-    assert found.asked["entrants"][1]["picks"] == ["matched:recon"]
+    assert found.request["entrants"][1]["picks"] == ["matched:recon"]
 
 
 def test_a_match_to_what_failed_says_so(run: Run) -> None:
     found = compare(run, baselines=["recon"], picks=["matched:recon"], seeds=1, workers=0, evaluate=fail)
-    assert found.asked["unresolved"] == {"matched:recon": "no training of recon is complete"}
+    assert found.request["unresolved"] == {"matched:recon": "no training of recon is complete"}
 
 
 def test_picks_want_a_run(experiment: Experiment, tmp_path: Path) -> None:

@@ -564,7 +564,7 @@ def test_page_shows_the_comparison_and_loads_nothing(run: Run, comparison: Compa
     assert (run.path / "pareto.html").exists()
     page = Page(path)
     assert_loads_nothing(page)
-    picks = [about for about in comparison.asked["entrants"] if about["kind"] == "pick"]
+    picks = [about for about in comparison.request["entrants"] if about["kind"] == "pick"]
     assert page.count("svg") == len(picks)
     for heading in ("All entrants", "Differences to trial", "The picks", "How much the tasks agree", "The search"):
         assert heading in page.text

@@ -13,7 +13,7 @@ from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.errors import UserError
 from mtl_search.internal.gradients import task_gradients
 from mtl_search.methods import MethodContext, TrainedModel, make_method
-from mtl_search.methods._bilevel import Search
+from mtl_search.methods._bilevel import BilevelSearch
 from mtl_search.methods._conflicts import resolve_conflicts
 from mtl_search.methods._search_log import SearchLog
 from mtl_search.methods.conal import CoNAL
@@ -33,8 +33,8 @@ AGREED = torch.tensor([[1.0, 2.0], [2.0, 0.0], [3.0, 1.0]], dtype=torch.float64)
 
 def made_dataset(kind: str, seed: int, samples: int = 640, tasks: int = 2) -> Dataset:
     """Images of one pixel and two channels. Equal tasks all tell the sign of one channel, opposed ones take turns."""
-    lot = np.random.default_rng(seed)
-    inputs = lot.integers(0, 256, size=(samples, 2, 1, 1), dtype=np.uint8)
+    rng = np.random.default_rng(seed)
+    inputs = rng.integers(0, 256, size=(samples, 2, 1, 1), dtype=np.uint8)
     signs = (inputs.reshape(samples, 2) > 127).astype(np.int64)
     names = "abcde"[:tasks]
     targets = {name: signs[:, number % 2 if kind == "opposed" else 0] for number, name in enumerate(names)}
@@ -50,18 +50,18 @@ def made_problem(
     )
 
 
-def made_search(problem: MethodContext, epochs: int = 1, **options: Any) -> Search:
+def made_search(problem: MethodContext, epochs: int = 1, **options: Any) -> BilevelSearch:
     """A search in float64, moved off its start, where heads are zero and private modules are copies of the trunk."""
     method = CoNAL(**options)
     model = method.build(problem)
-    lot = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     for name, parameter in model.named_parameters():
         if not name.startswith("alpha."):
-            parameter.data += 0.5 * torch.randn(parameter.shape, generator=lot)
+            parameter.data += 0.5 * torch.randn(parameter.shape, generator=rng)
     return method.search(problem, model.double(), epochs)
 
 
-def made_losses(search: Search) -> Tensor:
+def made_losses(search: BilevelSearch) -> Tensor:
     inputs, targets = search.data.batch(slice(0, 32))
     return search.losses(inputs.double(), targets)
 
@@ -86,7 +86,7 @@ def run(method: CoNAL, problem: MethodContext) -> tuple[list[Epoch], TrainedMode
             return epochs, end.value
 
 
-def trunk_of(search: Search) -> list[list[torch.nn.Parameter]]:
+def trunk_of(search: BilevelSearch) -> list[list[torch.nn.Parameter]]:
     return [list(search.network.module(place).parameters()) for place in search.trunk.shared]
 
 
@@ -120,8 +120,8 @@ def test_tasks_at_right_angles_do_not_conflict() -> None:
 def test_what_belongs_to_one_task_gets_exactly_its_gradient() -> None:
     search = made_search(made_problem(), clip=None)
     search.backward(made_losses(search))
-    written = [[parameter.grad for parameter in own] for own in search.trunk.own]
-    for task, own in enumerate(search.trunk.own):
+    written = [[parameter.grad for parameter in own] for own in search.trunk.specific]
+    for task, own in enumerate(search.trunk.specific):
         alone = task_gradients(made_losses(search)[task : task + 1], own)[0]
         assert sum(bool(gradient.any()) for gradient in alone) == len(own)
         for gradient, expected in zip(written[task], alone, strict=True):
@@ -156,10 +156,10 @@ def test_the_gradient_is_clipped() -> None:
     assert float(torch.stack([p.grad.norm() for p in search.parameters]).norm()) == pytest.approx(1e-3, rel=1e-2)
 
 
-def opposed_at_the_first_module(search: Search) -> Tensor:
+def opposed_at_the_first_module(search: BilevelSearch) -> Tensor:
     """Losses that conflict at the first module of the trunk and agree at the second."""
     first, second = (sum((p**2).sum() for p in module) for module in trunk_of(search))
-    own = [sum((p**2).sum() for p in own) for own in search.trunk.own]
+    own = [sum((p**2).sum() for p in own) for own in search.trunk.specific]
     return torch.stack([first + second + own[0], second - first + own[1]])
 
 

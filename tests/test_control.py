@@ -105,7 +105,7 @@ def test_each_control_is_a_run_of_as_many_trainings(run: Run, found: Comparison)
     for name in ("routing", "hard_sharing"):
         control = load_run(control_folder(run.path, name))
         assert len(control.trials) == 4
-        assert found.asked["control"][name]["trials"] == 4
+        assert found.request["control"][name]["trials"] == 4
 
 
 def test_their_best_and_their_best_of_no_more_parameters_are_compared(run: Run, found: Comparison) -> None:
@@ -113,7 +113,7 @@ def test_their_best_and_their_best_of_no_more_parameters_are_compared(run: Run, 
     for name in ("routing", "hard_sharing"):
         control = load_run(control_folder(run.path, name))
         assert control.best is not None
-        abouts = [about for about in found.asked["entrants"] if about.get("control") == name]
+        abouts = [about for about in found.request["entrants"] if about.get("control") == name]
         picked = {pick: about["trial"] for about in abouts for pick in about["picks"]}
         assert picked["best"] == control.best.number
         small = [trial for trial in control.front if trial.learnable_parameters <= run.best.learnable_parameters]
@@ -127,7 +127,7 @@ def test_their_best_and_their_best_of_no_more_parameters_are_compared(run: Run, 
 
 
 def test_the_best_of_the_search_takes_part(found: Comparison) -> None:
-    names = {name for about in found.asked["entrants"] if about["kind"] == "pick" for name in about["picks"]}
+    names = {name for about in found.request["entrants"] if about["kind"] == "pick" for name in about["picks"]}
     assert names == {"smallest", "best"}
 
 
@@ -153,7 +153,7 @@ def test_the_page_begins_with_what_each_brings(run: Run, found: Comparison) -> N
 
 @pytest.mark.slow
 def test_what_a_control_found_is_exported(run: Run, found: Comparison) -> None:
-    key = next(about["key"] for about in found.asked["entrants"] if about.get("control") == "routing")
+    key = next(about["key"] for about in found.request["entrants"] if about.get("control") == "routing")
     path = export(run, key, format="torch")
     assert path.parent.name == f"{key}-seed1"
     assert json.loads((path.parent / "model_card.json").read_text())["made_from"]["seed"] == 1

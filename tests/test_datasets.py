@@ -176,11 +176,11 @@ def idx_bytes(values: NDArray[np.uint8]) -> bytes:
 @functools.cache
 def tiny_files() -> dict[str, bytes]:
     """The four files with 12 training and 5 test pictures."""
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     files = {}
     for part, size in (("train", 12), ("t10k", 5)):
-        files[f"{part}-images-idx3-ubyte"] = idx_bytes(lot.integers(256, size=(size, 28, 28), dtype=np.uint8))
-        files[f"{part}-labels-idx1-ubyte"] = idx_bytes(lot.integers(10, size=size, dtype=np.uint8))
+        files[f"{part}-images-idx3-ubyte"] = idx_bytes(rng.integers(256, size=(size, 28, 28), dtype=np.uint8))
+        files[f"{part}-labels-idx1-ubyte"] = idx_bytes(rng.integers(10, size=size, dtype=np.uint8))
     return files
 
 

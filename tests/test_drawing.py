@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import pytest
 
 from made_runs import made_experiment
-from mtl_search.networks.geometry import geometry, own_width, shared_width
+from mtl_search.networks.geometry import geometry, shared_width, specific_width
 from mtl_search.reporting.drawing_svg import svg_drawing
 from mtl_search.reporting.drawing_text import text_drawing
 from mtl_search.reporting.layer_table import layer_table
@@ -50,9 +50,9 @@ def assert_table_equals_geometry(architecture: Architecture) -> None:
     blocks = geometry(architecture, 2, (1, 36, 36)).blocks
     for row, block in zip(layer_table(architecture), blocks, strict=True):
         choice = block.layers[-1].choice
-        assert (row.shared, row.specific) == (shared_width(choice, row.width), own_width(choice, row.width))
+        assert (row.shared, row.specific) == (shared_width(choice, row.width), specific_width(choice, row.width))
         assert row.shared + row.carried_shared == block.after.shared
-        assert row.specific + row.carried == block.after.own
+        assert row.specific + row.carried == block.after.specific
         assert (row.stage, row.stride) == (block.stage, block.stride)
 
 

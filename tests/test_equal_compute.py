@@ -38,7 +38,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 def test_twins_spend_what_hard_sharing_does_in_its_epochs_times_the_factor(found: Comparison) -> None:
     """20 steps an epoch: the length of an epoch is right to within half a step."""
     base = found.of("hard_sharing")[0].training_macs
-    assert found.asked["budget"] == {"unit": "macs", "macs": 2 * base, "factor": 2.0}
+    assert found.request["budget"] == {"unit": "macs", "macs": 2 * base, "factor": 2.0}
     for key in BASELINES:
         (own,), (twin,) = found.of(key), found.of(f"{key}~macs")
         assert twin.training_macs == pytest.approx(2 * base, rel=0.06), key
@@ -68,7 +68,7 @@ def test_the_same_budget_goes_on_and_another_one_is_refused(found: Comparison) -
     assert (found.path / "baselines.csv").read_bytes() == before
     again = load_comparison(found.path)
     assert again is not None
-    assert again.asked["budget"] == found.asked["budget"]
+    assert again.request["budget"] == found.request["budget"]
 
 
 def test_the_page_tells_of_the_three_budgets(found: Comparison) -> None:

@@ -21,8 +21,8 @@ SAMPLES = 50
 
 
 def made_table(seed: int = 0) -> Inputs:
-    lot = np.random.default_rng(seed)
-    return (lot.normal(0, 1, (SAMPLES, 4)) * [1, 1e-4, 1e5, 20] + [0, 3, -1e6, 7]).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    return (rng.normal(0, 1, (SAMPLES, 4)) * [1, 1e-4, 1e5, 20] + [0, 3, -1e6, 7]).astype(np.float32)
 
 
 def made_bytes(seed: int = 0) -> Inputs:

@@ -44,11 +44,11 @@ def short_backbone(kind: Kind, stem: int) -> Backbone:
 
 def generic(model: nn.Module) -> nn.Module:
     """The network in evaluation mode, none of its values special: offsets, scales and statistics drawn by lot."""
-    lot = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in model.state_dict().items():
             if not name.startswith("gates") and value.ndim < 3:
-                value.add_(0.3 * torch.rand(value.shape, generator=lot))
+                value.add_(0.3 * torch.rand(value.shape, generator=rng))
     return model.to(torch.float64).eval()
 
 
@@ -56,11 +56,11 @@ def gated(backbone: Backbone, count: int, share: float | Sequence[float], seed: 
     """A network of which every gate is open with a chance, one for all places or one for each."""
     model = GatedNetwork(backbone, made_tasks(count), SHAPE, seed)
     generic(model)
-    lot = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     shares = [share] * len(model.gates) if isinstance(share, int | float) else share
     with torch.no_grad():
         for alpha, chance in zip(model.gates, shares, strict=True):
-            alpha.copy_(torch.where(torch.rand(alpha.shape, generator=lot) < chance, 1.0, -1.0))
+            alpha.copy_(torch.where(torch.rand(alpha.shape, generator=rng) < chance, 1.0, -1.0))
     return model
 
 
@@ -94,7 +94,7 @@ def macs_by_formula(backbone: Backbone, gates: Gates, tasks: Sequence[Any]) -> i
     total = 0
     for shape, kept in zip(shapes, kept_channels(gates), strict=True):
         height, width = -(-height // shape.stride), -(-width // shape.stride)
-        for made in (*map(len, kept.own), len(kept.shared)):
+        for made in (*map(len, kept.specific), len(kept.shared)):
             if made and shape.residual:
                 total += height * width * 9 * (shape.inputs * shape.outputs + shape.outputs * made)
                 projected = shape.stride != 1 or shape.inputs != shape.outputs
@@ -178,16 +178,16 @@ def test_pruned_is_rebuilt_from_plain_data(kind: Kind, stem: int) -> None:
 def test_what_nobody_reads_is_not_kept() -> None:
     """Two tasks, three places of two channels; the second place is all open, so nothing reads the mix of the first."""
     first, second, third = kept_channels([[[1, 0], [0, 0]], [[1, 1], [1, 1]], [[1, 0], [0, 1]]])
-    assert (first.own, sorted(first.shared)) == (((0,), ()), [0, 1])
-    assert (second.own, second.shared) == (((0, 1), (0, 1)), ())
-    assert (third.own, sorted(third.shared)) == (((0,), (1,)), [0, 1])
+    assert (first.specific, sorted(first.shared)) == (((0,), ()), [0, 1])
+    assert (second.specific, second.shared) == (((0, 1), (0, 1)), ())
+    assert (third.specific, sorted(third.shared)) == (((0,), (1,)), [0, 1])
     assert (first.mixes, second.mixes, third.mixes) == (False, True, False)
 
 
 def test_a_branch_that_only_the_mix_reads_is_kept() -> None:
     """The second task has a channel of its own at the first place, and at the second one reads shared features only."""
     first, _ = kept_channels([[[1, 1], [1, 0]], [[1, 1], [0, 0]]])
-    assert (sorted(first.own[0]), first.own[1], first.shared, first.mixes) == ([0, 1], (0,), (1,), True)
+    assert (sorted(first.specific[0]), first.specific[1], first.shared, first.mixes) == ([0, 1], (0,), (1,), True)
 
 
 def test_gates_are_hard_forward_and_soft_backward() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from made_networks import made_architecture, made_tasks, weighted_sum
-from mtl_search.kernels.features import KEPT_FROM, LARGE_PAGE, Kept, empty
+from mtl_search.kernels.features import KEPT_FROM, LARGE_PAGE, MemoryPool, empty
 from mtl_search.kernels.library import library
 from mtl_search.networks.network import build_model
 
@@ -40,7 +40,7 @@ def test_features_are_as_torch_makes_them() -> None:
 
 
 def test_memory_is_lent_again_once_nothing_refers_to_it() -> None:
-    kept = Kept()
+    kept = MemoryPool()
     first, second = kept.lend(BYTES), kept.lend(BYTES)
     before = address(first), address(second)
     assert before[0] != before[1]
@@ -58,7 +58,7 @@ def test_a_part_of_a_tensor_keeps_its_memory() -> None:
 
 
 def test_no_more_is_kept_than_half_of_what_was_lent_at_one_time() -> None:
-    kept = Kept()
+    kept = MemoryPool()
     for pages in range(1, 40):
         both = [kept.lend(pages * LARGE_PAGE) for _ in range(2)]
         assert kept.lent + sum(map(len, kept.free)) <= 1.5 * kept.most
@@ -67,7 +67,7 @@ def test_no_more_is_kept_than_half_of_what_was_lent_at_one_time() -> None:
 
 
 def test_threads_never_share_memory() -> None:
-    kept = Kept()
+    kept = MemoryPool()
 
     def write_and_read(number: int) -> bool:
         for turn in range(200):
@@ -85,7 +85,7 @@ def test_threads_never_share_memory() -> None:
 
 
 def test_the_system_can_take_back_what_is_not_lent() -> None:
-    kept, told = Kept(), Path("/proc/self/smaps_rollup")
+    kept, told = MemoryPool(), Path("/proc/self/smaps_rollup")
     if not told.exists() or "LazyFree:" not in told.read_text():
         pytest.skip("this system does not say what it can take back")
     tensor = torch.frombuffer(kept.lend(32 * LARGE_PAGE), dtype=torch.uint8)

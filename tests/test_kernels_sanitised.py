@@ -30,30 +30,30 @@ torch.set_num_threads(2)
 NAMES = ("paper", "linear", "pooling", "identity", "orthonormal7", "nonlinear", "dilated_random*2+random")
 
 
-def compared(lot):
-    name, groups, stride = lot.choice(NAMES), lot.choice([1, 1, 2, 3]), lot.choice([1, 1, 2, 3])
-    channels, batch, dilation = lot.randint(3, 40), lot.randint(1, 3), lot.choice([1, 1, 2])
-    height, width = lot.randint(1, 24), lot.randint(1, 24)
-    outputs = [lot.randint(1, 40) for _ in range(1 if groups > 1 else lot.randint(1, 3))]
+def compared(rng):
+    name, groups, stride = rng.choice(NAMES), rng.choice([1, 1, 2, 3]), rng.choice([1, 1, 2, 3])
+    channels, batch, dilation = rng.randint(3, 40), rng.randint(1, 3), rng.choice([1, 1, 2])
+    height, width = rng.randint(1, 24), rng.randint(1, 24)
+    outputs = [rng.randint(1, 40) for _ in range(1 if groups > 1 else rng.randint(1, 3))]
     bank = make_operator(name, groups * channels, torch.Generator().manual_seed(0), dilation).double()
     x = torch.randn(batch, groups * channels, height, width, dtype=torch.float64)
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
     weights = [torch.randn(groups * n, bank.taps, channels, dtype=torch.float64).requires_grad_() for n in outputs]
     given, read, inputs = x, x, [x, *weights]
-    if lot.random() < 0.5 and batch * height * width > 1:
+    if rng.random() < 0.5 and batch * height * width > 1:
         scale, offset = (torch.randn(groups * channels, dtype=torch.float64).requires_grad_() for _ in range(2))
-        relu, (mean, variance) = lot.random() < 0.5, moments(x.detach())
+        relu, (mean, variance) = rng.random() < 0.5, moments(x.detach())
         given = LazyNorm(x, mean, (variance + 1e-5).sqrt(), scale, offset, relu)
         read = F.batch_norm(x, None, None, scale, offset, True, 0.1, 1e-5)
         read, inputs = F.relu(read) if relu else read, [*inputs, scale, offset]
     taken, features = bank.frozen_bank(groups * channels), bank.features(read, stride)
     expected = [bank.convolve(features, weight, stride, groups) for weight in weights]
-    if len(weights) == 1 and lot.random() < 0.5:
+    if len(weights) == 1 and rng.random() < 0.5:
         total = torch.randn_like(expected[0]).contiguous(memory_format=torch.channels_last)
         expected = [expected[0] + total]
         made = [recombined_into(total, given, taken, weights[0], stride, groups)]
     else:
-        made = recombined(given, taken, weights, stride, groups, [lot.random() < 0.5 for _ in weights])
+        made = recombined(given, taken, weights, stride, groups, [rng.random() < 0.5 for _ in weights])
     found = [one.features for one in made]
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
     for one, told in zip(expected, made, strict=True):

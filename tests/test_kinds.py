@@ -170,8 +170,8 @@ def test_r2_is_the_mean_over_the_numbers_that_vary() -> None:
 
 def test_targets_far_from_0_lose_no_digits() -> None:
     """Years: their squares are a million times their variance."""
-    lot = np.random.default_rng(0)
-    targets = (1990 + 5 * lot.standard_normal(1000)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    targets = (1990 + 5 * rng.standard_normal(1000)).astype(np.float32)
     task = learned(make_task("regression", "year"), np.resize(targets, 60))
     outputs = prepared(task, targets) + 0.1 * torch.randn(1000, 1, generator=torch.Generator().manual_seed(0))
     assert isinstance(task, Regression)

@@ -84,8 +84,8 @@ print(json.dumps({
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Pictures of three kinds, dark ones and bright ones, and what they show."""
-    lot = np.random.default_rng(0)
-    kind, bright = lot.integers(0, 3, SAMPLES), lot.integers(0, 2, SAMPLES)
+    rng = np.random.default_rng(0)
+    kind, bright = rng.integers(0, 3, SAMPLES), rng.integers(0, 2, SAMPLES)
     np.save(tmp_path / "kind.npy", kind)
     np.save(tmp_path / "bright.npy", bright)
     file = np.lib.format.open_memmap(tmp_path / "inputs.npy", "w+", np.uint8, (SAMPLES, 3, SIDE, SIDE))

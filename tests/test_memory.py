@@ -53,10 +53,10 @@ def test_tensors_are_written_to_large_pages() -> None:
 
 FEATURES = """
 import resource, torch
-from mtl_search.kernels.features import KEPT, empty
+from mtl_search.kernels.features import POOL, empty
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 made = [empty(torch.ones(1), (31, 256, 32, 32)).fill_(1) for _ in range(8)]
-assert not KEPT.lent
+assert not POOL.lent
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 

@@ -12,9 +12,9 @@ KINDS = ["plain", "unequal", "twice", "parallel", "nearly equal", "opposed", "on
 
 def made(kind: str, tasks: int, values: int, seed: int) -> Tensor:
     """Gradients ``[tasks, values]`` that make the problem hard: singular, or of unequal lengths."""
-    lot = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(tasks, values, generator=lot, dtype=torch.float64)
-    lengths = 10 ** (6 * torch.rand(tasks, 1, generator=lot, dtype=torch.float64) - 3)
+    rng = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(tasks, values, generator=rng, dtype=torch.float64)
+    lengths = 10 ** (6 * torch.rand(tasks, 1, generator=rng, dtype=torch.float64) - 3)
     half = tasks // 2
     match kind:
         case "unequal":

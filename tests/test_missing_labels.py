@@ -222,18 +222,18 @@ class Shapes(DatasetSource):
         splits = {split: self._split(np.random.default_rng(n), sizes[split]) for n, split in enumerate(sizes)}
         return make_dataset("shapes", TASKS, splits)
 
-    def _split(self, lot: np.random.Generator, size: int) -> Split:
-        inputs = lot.integers(0, 60, (size, 1, 12, 12), dtype=np.uint8)
-        rows, columns = lot.integers(0, 9, (2, size))
+    def _split(self, rng: np.random.Generator, size: int) -> Split:
+        inputs = rng.integers(0, 60, (size, 1, 12, 12), dtype=np.uint8)
+        rows, columns = rng.integers(0, 9, (2, size))
         for picture, row, column in zip(inputs, rows, columns, strict=True):
             picture[0, row : row + 3, column : column + 3] = 255
         place = np.stack([rows, 100 + 10 * columns], axis=1).astype(np.float32)
         labels = np.stack([rows > 3, columns > 3, rows > columns], axis=1).astype(np.int8)
         targets: Mapping[str, Any] = {
             "class": (rows // 3).astype(np.uint8),
-            "flag": np.where(lot.random(size) < 0.3, -1, rows > 4).astype(np.int16),
-            "labels": np.where(lot.random((size, 3)) < 0.3, -1, labels).astype(np.int8),
-            "place": np.where(lot.random((size, 2)) < 0.3, np.nan, place).astype(np.float32),
+            "flag": np.where(rng.random(size) < 0.3, -1, rows > 4).astype(np.int16),
+            "labels": np.where(rng.random((size, 3)) < 0.3, -1, labels).astype(np.int8),
+            "place": np.where(rng.random((size, 2)) < 0.3, np.nan, place).astype(np.float32),
         }
         return Split(inputs, targets)
 

@@ -223,5 +223,5 @@ def test_what_is_open_cannot_change_on_the_way(run: Run, dataset: Dataset, tmp_p
 
 def test_a_pick_is_compared_at_its_own_values(run: Run, dataset: Dataset) -> None:
     found = compare(run, dataset, baselines=[], picks=["best"], seeds=1, workers=0)
-    (about,) = found.asked["entrants"]
+    (about,) = found.request["entrants"]
     assert about["training"] == run.trial(about["trial"]).training

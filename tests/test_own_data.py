@@ -40,12 +40,12 @@ search: {trials: 2, workers: 0}
 
 def people(count: int = 60) -> str:
     """A table of people."""
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     lines = ["age,job,income,animal,size,tea,milk,home"]
     for number in range(count):
-        income, animal = ("low", "high")[lot.integers(2)], ("cat", "dog", "owl")[number % 3]
-        size = "" if number % 10 == 4 else f"{lot.normal() * 9 + 170:.1f}"
-        cells = (20 + number, "abc"[number % 3], income, animal, size, number % 2, lot.integers(2), number // 6)
+        income, animal = ("low", "high")[rng.integers(2)], ("cat", "dog", "owl")[number % 3]
+        size = "" if number % 10 == 4 else f"{rng.normal() * 9 + 170:.1f}"
+        cells = (20 + number, "abc"[number % 3], income, animal, size, number % 2, rng.integers(2), number // 6)
         lines.append(",".join(map(str, cells)))
     return "\n".join(lines) + "\n"
 

@@ -56,11 +56,11 @@ GUSTS = (0, 1, 2, 3, 7, None)
 def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "own_counts.py").write_text(KIND)
-    lot, lines = np.random.default_rng(0), ["x,gusts,calm,part"]
+    rng, lines = np.random.default_rng(0), ["x,gusts,calm,part"]
     for number in range(180):
         gusts = GUSTS[number % len(GUSTS)]
         part = ("train", "val", "test")[number // 60]
-        lines.append(f"{lot.normal():.3f},{'' if gusts is None else gusts},{number % 2},{part}")
+        lines.append(f"{rng.normal():.3f},{'' if gusts is None else gusts},{number % 2},{part}")
     (tmp_path / "days.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "days.yaml").write_text(EXPERIMENT)
     return load_experiment(tmp_path / "days.yaml")

@@ -166,25 +166,25 @@ def test_rivers_are_divided_by_time(package: Package) -> None:
 
 def write_people(path: Path, count: int) -> dict[str, list[object]]:
     """Some made people in the columns of the file."""
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
     def words(*options: str) -> list[object]:
-        return lot.choice(options, count).tolist()
+        return rng.choice(options, count).tolist()
 
     columns: dict[str, list[object]] = {
-        "age": lot.integers(17, 90, count).tolist(),
+        "age": rng.integers(17, 90, count).tolist(),
         "workclass": words("Private", "?"),
-        "fnlwgt": lot.integers(1, 10**6, count).tolist(),
+        "fnlwgt": rng.integers(1, 10**6, count).tolist(),
         "education": words("11th", "Masters"),
-        "educational-num": lot.integers(1, 16, count).tolist(),
+        "educational-num": rng.integers(1, 16, count).tolist(),
         "marital-status": words("Never-married", "Divorced", "Widowed"),
         "occupation": words("Sales", "Tech-support", "?"),
         "relationship": words("Husband", "Wife"),
         "race": words("A", "B"),
         "gender": words("Male", "Female"),
-        "capital-gain": (lot.integers(0, 2, count) * 999).tolist(),
+        "capital-gain": (rng.integers(0, 2, count) * 999).tolist(),
         "capital-loss": [0] * count,
-        "hours-per-week": lot.integers(1, 99, count).tolist(),
+        "hours-per-week": rng.integers(1, 99, count).tolist(),
         "native-country": words("X", "Y", "?"),
         "income": words("<=50K", ">50K"),
     }

@@ -8,10 +8,10 @@ from mtl_search.metrics.posterior import Trained, _Fit, posterior
 
 def drawn(count: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features, true means, and a training of each."""
-    lot = np.random.default_rng(seed)
-    features = lot.standard_normal((count, 5))
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((count, 5))
     means = np.sin(features[:, 0]) + 0.5 * features[:, 1]
-    return features, means, means + noise * lot.standard_normal(count)
+    return features, means, means + noise * rng.standard_normal(count)
 
 
 @pytest.mark.parametrize("count", [24, 60, 120])
@@ -64,9 +64,9 @@ def test_draws_have_the_means_and_deviations_that_are_told() -> None:
 
 
 def test_noise_alone_is_not_explained() -> None:
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     shares = [
-        posterior(Trained(lot.standard_normal((40, 5)), lot.standard_normal(40), np.ones(40))).explained
+        posterior(Trained(rng.standard_normal((40, 5)), rng.standard_normal(40), np.ones(40))).explained
         for _ in range(10)
     ]
     assert np.median(shares) < 0.1

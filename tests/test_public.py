@@ -1,5 +1,6 @@
 """Every command that says something has a function, which returns what the command prints."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 import mtl_search
 from made_runs import made_run
 from mtl_search.cli import commands
+from mtl_search.comparison import SEEDS
+from mtl_search.comparison.compare import compare
 from mtl_search.errors import UserError
+from mtl_search.metrics.intervals import FEWEST
 
 COMMANDS = ("check", "compare", "export", "resume", "search", "show", "status", "train")
 SMALL = ["dataset.train=200", "dataset.val=100", "dataset.test=100", "training.epochs=1", "training.batch_size=50"]
@@ -80,3 +84,8 @@ def test_train_takes_a_baseline_or_an_architecture_on_the_data_of_an_experiment(
 def test_train_without_data_is_refused() -> None:
     with pytest.raises(UserError, match="a baseline holds no data: say `--dataset NAME`, or `--like EXPERIMENT`"):
         mtl_search.train("hard_sharing")
+
+
+def test_the_command_and_the_function_compare_over_as_many_seeds() -> None:
+    defaults = [inspect.signature(one).parameters["seeds"].default for one in (commands.compare, compare)]
+    assert defaults == [SEEDS, SEEDS] == [FEWEST, FEWEST]

@@ -51,8 +51,8 @@ def test_the_first_trial_at_a_rung_goes_on() -> None:
 
 
 def test_what_comes_later_changes_no_decision() -> None:
-    scheduler, lot = made(), random.Random(0)
-    decided = [decide(scheduler, trial, 1, lot.random(), lot.random()) for trial in range(40)]
+    scheduler, rng = made(), random.Random(0)
+    decided = [decide(scheduler, trial, 1, rng.random(), rng.random()) for trial in range(40)]
     assert [scheduler.goes_on(trial, 1) for trial in range(40)] == decided
     assert 1 < sum(decided) < 39
 
@@ -74,9 +74,9 @@ def test_a_small_network_is_not_stopped_for_being_less_accurate() -> None:
 
 
 def test_one_in_factor_goes_on_of_many() -> None:
-    lot = random.Random(0)
+    rng = random.Random(0)
     scheduler = made(factor=3)
-    on = sum(decide(scheduler, trial, 1, lot.random(), lot.random()) for trial in range(600))
+    on = sum(decide(scheduler, trial, 1, rng.random(), rng.random()) for trial in range(600))
     assert on / 600 == pytest.approx(1 / 3, abs=0.08)
 
 

@@ -39,10 +39,10 @@ class Fall(Simulation):
 
 
 def made(simulation: Simulation | None = None) -> Dataset:
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     splits = {}
     for name in ("train", "val", "test"):
-        inputs = lot.normal((1, 5), size=(60, 2)).astype(np.float32)
+        inputs = rng.normal((1, 5), size=(60, 2)).astype(np.float32)
         splits[name] = Split(inputs, {"push": -inputs[:, 0]})
     return replace(make_dataset("poles", (Actions("push"),), splits), simulation=simulation)
 

@@ -63,8 +63,8 @@ ALIKE = tuple(Classification(f"attribute {number}", 2) for number in range(5))
 
 def made_outputs(tasks: Sequence[Task], requires_grad: bool = False) -> Tensor:
     """Of all tasks side by side, as heads put them out."""
-    lot = torch.Generator().manual_seed(0)
-    return (3 * torch.randn(BATCH, sum(task.outputs for task in tasks), generator=lot)).requires_grad_(requires_grad)
+    rng = torch.Generator().manual_seed(0)
+    return (3 * torch.randn(BATCH, sum(task.outputs for task in tasks), generator=rng)).requires_grad_(requires_grad)
 
 
 def by_task(tasks: Sequence[Task], outputs: Tensor) -> dict[str, Tensor]:
@@ -73,8 +73,8 @@ def by_task(tasks: Sequence[Task], outputs: Tensor) -> dict[str, Tensor]:
 
 
 def made_targets(tasks: Sequence[Task]) -> dict[str, Tensor]:
-    lot = torch.Generator().manual_seed(1)
-    return {task.name: torch.randint(0, max(2, task.outputs), (BATCH,), generator=lot) for task in tasks}
+    rng = torch.Generator().manual_seed(1)
+    return {task.name: torch.randint(0, max(2, task.outputs), (BATCH,), generator=rng) for task in tasks}
 
 
 @pytest.mark.parametrize("tasks", [ALIKE, MIXED, MIXED[:1]], ids=["alike", "mixed", "one"])
@@ -187,16 +187,16 @@ class Grid(Regression):
 
 
 def test_targets_of_a_sample_have_the_shape_that_their_kind_gives_them() -> None:
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     tasks = (Row("row"), Grid("grid"), Regression("one"), Classification("class", 2), Classification("other", 2))
     targets = {
-        "one": lot.integers(0, 9, 20, dtype=np.uint8),
-        "row": lot.random((20, 2), dtype=np.float32),
-        "grid": lot.integers(0, 9, (20, 4, 5)),
-        "class": lot.integers(0, 2, 20),
-        "other": lot.integers(0, 2, 20),
+        "one": rng.integers(0, 9, 20, dtype=np.uint8),
+        "row": rng.random((20, 2), dtype=np.float32),
+        "grid": rng.integers(0, 9, (20, 4, 5)),
+        "class": rng.integers(0, 2, 20),
+        "other": rng.integers(0, 2, 20),
     }
-    split = Split(lot.integers(0, 256, (20, 1, 4, 5), dtype=np.uint8), targets)
+    split = Split(rng.integers(0, 256, (20, 1, 4, 5), dtype=np.uint8), targets)
     dataset = make_dataset("made", tasks, {"train": split})
     numbers = torch.tensor([3, 19, 0])
     _, found = DeviceSplit(split, dataset, CPU).batch(numbers)

@@ -230,8 +230,8 @@ def test_scores_are_those_of_the_outputs(dataset: Dataset) -> None:
 @pytest.mark.parametrize("size", [1, 7, 100, 512])
 def test_scores_of_parts_add_up_to_the_scores_of_the_whole(dataset: Dataset, size: int) -> None:
     task = dataset.tasks[0]
-    lot = torch.Generator().manual_seed(0)
-    output, target = torch.randn(512, 10, generator=lot), torch.randint(0, 10, (512,), generator=lot)
+    rng = torch.Generator().manual_seed(0)
+    output, target = torch.randn(512, 10, generator=rng), torch.randint(0, 10, (512,), generator=rng)
     parts = [task.totals(*part) for part in zip(output.split(size), target.split(size), strict=True)]
     whole = task.scores(task.totals(output, target))
     assert task.scores(torch.stack(parts).sum(dim=0)) == pytest.approx(whole)

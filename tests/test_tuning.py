@@ -37,9 +37,9 @@ def tuner(trainings: int, seed: int = 0, **offers: Any) -> Tuner:
 
 def told_by(one: Tuner, best: float, noise: float = 0.0, seed: int = 0) -> list[Told]:
     """Trainings whose quality falls with the squared logarithm of what the rate is off."""
-    lot, told = random.Random(seed), list[Told]()
+    rng, told = random.Random(seed), list[Told]()
     while (values := one.ask(told)) is not None:
-        told.append(Told(values, 0.9 - 0.01 * math.log(values["rate"] / best) ** 2 + lot.gauss(0, noise)))
+        told.append(Told(values, 0.9 - 0.01 * math.log(values["rate"] / best) ** 2 + rng.gauss(0, noise)))
     return told
 
 
@@ -152,7 +152,7 @@ def test_every_entrant_has_the_same_number_of_trainings_once(folder: Path, datas
     assert len(last.rates) == 4
     assert [one.state.value for one in found.outcomes] == ["COMPLETE"] * 6
     rows = rows_of(folder / "tuning.csv")
-    pick = next(about for about in found.asked["entrants"] if about["kind"] == "pick")
+    pick = next(about for about in found.request["entrants"] if about["kind"] == "pick")
     for key in ("hard_sharing", "cross_stitch", pick["key"]):
         assert [row["number"] for row in rows if row["subject"] == key] == ["0", "1", "2", "3"]
     assert len({row["seed"] for row in rows}) == 1
@@ -162,11 +162,11 @@ def test_every_entrant_has_the_same_number_of_trainings_once(folder: Path, datas
 def test_what_was_chosen_is_what_is_trained_and_told(folder: Path, dataset: Dataset) -> None:
     seen = Cut(-1)
     found = compare(folder, dataset, baselines=["cross_stitch"], picks=[], seeds=1, tune=4, workers=0, evaluate=seen)
-    (about,) = found.asked["tuning"]["subjects"]
+    (about,) = found.request["tuning"]["subjects"]
     best = max(load_tuning(folder), key=lambda one: one.accuracy or 0)
     assert set(about["offers"]) == {"training.learning_rate", "options.rate", "options.self_weight"}
     assert set(about["chosen"]) == set(about["offers"]) == set(best.values)
-    (entrant,) = found.asked["entrants"]
+    (entrant,) = found.request["entrants"]
     assert entrant["training"] == {"learning_rate": about["chosen"]["training.learning_rate"]}
     assert seen.rates[-1] == about["chosen"]["training.learning_rate"]
     for name, value in about["chosen"].items():
@@ -180,8 +180,8 @@ def test_what_was_chosen_is_what_is_trained_and_told(folder: Path, dataset: Data
 def test_a_comparison_is_gone_on_with_as_it_was_tuned(folder: Path, dataset: Dataset) -> None:
     first = compare(folder, dataset, baselines=["hard_sharing"], picks=[], seeds=1, tune=3, workers=0)
     more = compare(folder, dataset, baselines=["hard_sharing", "mtan"], picks=[], seeds=2, workers=0)
-    assert [about["key"] for about in more.asked["tuning"]["subjects"]] == ["hard_sharing", "mtan"]
-    assert more.asked["entrants"][0]["training"] == first.asked["entrants"][0]["training"]
+    assert [about["key"] for about in more.request["tuning"]["subjects"]] == ["hard_sharing", "mtan"]
+    assert more.request["entrants"][0]["training"] == first.request["entrants"][0]["training"]
     assert len(rows_of(folder / "tuning.csv")) == 6
     with pytest.raises(RunFolderError, match=r"tuned by 3 trainings each, .* but got `--tune 5`"):
         compare(folder, dataset, baselines=["hard_sharing"], picks=[], seeds=2, tune=5, workers=0)
@@ -231,7 +231,7 @@ def test_the_page_tells_what_was_tuned(folder: Path, dataset: Dataset) -> None:
     told = json.loads((folder / "report.json").read_text())["comparison"]["tuning"]
     found = load_comparison(folder)
     assert found is not None
-    (about,) = found.asked["tuning"]["subjects"]
+    (about,) = found.request["tuning"]["subjects"]
     assert [row["setting"] for row in told["rows"]] == ["learning rate"]
     assert float(told["rows"][0]["chosen"]) == about["chosen"]["training.learning_rate"]
     assert told["costs"][0]["trainings"] == 3

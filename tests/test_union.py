@@ -26,10 +26,10 @@ SIDE = 8
 @dataset_function
 def pictures(samples: int, seed: int = 0, kind: str = "uint8", side: int = SIDE) -> Dataset:
     """Dark and bright pictures, with a class and a number."""
-    lot = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     splits = {}
     for name in ("train", "val", "test"):
-        inputs = lot.integers(0, 256, (samples, 1, side, side)).astype(kind)
+        inputs = rng.integers(0, 256, (samples, 1, side, side)).astype(kind)
         bright = inputs.mean(axis=(1, 2, 3)).astype(np.float32)
         splits[name] = Split(inputs, {"bright": (bright > np.median(bright)).astype(np.uint8), "mean": bright})
     return make_dataset("pictures", (Binary("bright"), Regression("mean")), splits)
@@ -38,10 +38,10 @@ def pictures(samples: int, seed: int = 0, kind: str = "uint8", side: int = SIDE)
 @dataset_function
 def scenes(samples: int) -> Dataset:
     """Pictures with a class of the whole, and targets of every pixel."""
-    lot = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     splits = {}
     for name in ("train", "val", "test"):
-        inputs = lot.integers(0, 256, (samples, 1, SIDE, SIDE)).astype(np.uint8)
+        inputs = rng.integers(0, 256, (samples, 1, SIDE, SIDE)).astype(np.uint8)
         targets = {
             "bright": np.arange(samples) % 3,
             "mask": (inputs[:, 0] > 99).astype(np.uint8),
@@ -134,10 +134,10 @@ def test_parts_that_are_declared_wrongly(parts: dict[str, Any], message: str) ->
 def test_even_sampling_draws_as_many_of_each_part() -> None:
     samples = united(left=10, right=54).splits["train"]
     assert samples.parts is not None
-    lot, again = (torch.Generator().manual_seed(5) for _ in range(2))
+    rng, again = (torch.Generator().manual_seed(5) for _ in range(2))
     shares = []
     for _ in range(50):
-        order = drawn_order(samples, "evenly", 60, lot)
+        order = drawn_order(samples, "evenly", 60, rng)
         assert torch.equal(order, drawn_order(samples, "evenly", 60, again))
         parts = samples.parts[order.numpy()]
         assert np.bincount(parts).tolist() == [30, 30]
@@ -146,7 +146,7 @@ def test_even_sampling_draws_as_many_of_each_part() -> None:
         assert set(counts[10:].tolist()) == {0, 1}
         shares.append((parts.reshape(6, 10) == 0).mean(axis=1))
     assert np.abs(np.mean(shares, axis=0) - 0.5).max() < 0.1
-    seen = {int(row) for _ in range(20) for row in drawn_order(samples, "evenly", 60, lot)}
+    seen = {int(row) for _ in range(20) for row in drawn_order(samples, "evenly", 60, rng)}
     assert seen == set(range(64))
 
 

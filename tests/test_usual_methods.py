@@ -192,10 +192,10 @@ def test_a_unit_mixes_by_its_matrix_channel_by_channel() -> None:
     unit = Stitch(tasks=3, weights=5, self_weight=0.8)
     assert torch.allclose(unit.weight.sum(dim=1), torch.ones(3, 5))
     assert torch.allclose(unit.weight[0, :, 0], torch.tensor([0.8, 0.1, 0.1]))
-    lot = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        unit.weight.copy_(torch.randn(3, 3, 5, generator=lot))
-    features = torch.randn(3, 2, 5, 4, 4, generator=lot)
+        unit.weight.copy_(torch.randn(3, 3, 5, generator=rng))
+    features = torch.randn(3, 2, 5, 4, 4, generator=rng)
     expected = torch.einsum("tsc,sbchw->tbchw", unit.weight, features)
     for task in range(3):
         torch.testing.assert_close(unit(list(features), task), expected[task])

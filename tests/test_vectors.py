@@ -192,12 +192,12 @@ class Rows(DatasetSource):
         splits = {split: self._split(np.random.default_rng(n), sizes[split]) for n, split in enumerate(sizes)}
         return make_dataset("rows", TASKS, splits)
 
-    def _split(self, lot: np.random.Generator, size: int) -> Split:
-        x = lot.standard_normal((size, 12))
+    def _split(self, rng: np.random.Generator, size: int) -> Split:
+        x = rng.standard_normal((size, 12))
         sums = np.stack([x[:, 2] + x[:, 3] ** 2, 100 + 10 * x[:, 4]], axis=1)
         targets = {
-            "sign": np.where(lot.random(size) < 0.2, -1, x[:, 0] > 0),
-            "sums": np.where(lot.random((size, 2)) < 0.2, np.nan, sums).astype(np.float32),
+            "sign": np.where(rng.random(size) < 0.2, -1, x[:, 0] > 0),
+            "sums": np.where(rng.random((size, 2)) < 0.2, np.nan, sums).astype(np.float32),
         }
         return Split((x * 10.0 ** np.arange(-3, 9) + 5).astype(np.float32), targets)
 

@@ -18,6 +18,9 @@ from mtl_search.internal.gradients import flat, of_present, shared_rows, task_gr
 from mtl_search.internal.options import build
 from mtl_search.internal.registry import BALANCINGS
 
+RNG_STATE = "lot"
+"""Key, in checkpoints, of the state of the generator that a balancing draws from."""
+
 
 @dataclass
 class Balancing(ABC):

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import Parameter
 
-from mtl_search.balancing import GradientBalancing
+from mtl_search.balancing import RNG_STATE, GradientBalancing
 from mtl_search.balancing._gramian import GramianBalancing
 from mtl_search.errors import UserError
 from mtl_search.internal.seeds import generator
@@ -47,18 +47,18 @@ class TorchJDBalancing(GradientBalancing):
     def start(self, tasks: Sequence[str], parameters: Sequence[Parameter], seed: int) -> None:
         super().start(tasks, parameters, seed)
         self.made = self.algorithm(len(tasks))
-        self.lot = generator(seed, "balancing")
+        self.rng = generator(seed, "balancing")
 
     def state(self) -> dict[str, Tensor]:
-        return {**super().state(), "lot": self.lot.get_state()}
+        return {**super().state(), RNG_STATE: self.rng.get_state()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         super().restore(state)
-        self.lot.set_state(state["lot"])
+        self.rng.set_state(state[RNG_STATE])
 
     def solve(self, matrix: Tensor) -> Tensor:
         """What :meth:`algorithm` makes of a matrix; whatever it draws comes from the seed of the training."""
-        with _global_draws_from(self.lot, matrix.device):
+        with _global_draws_from(self.rng, matrix.device):
             return self.made(matrix)
 
 
@@ -77,14 +77,15 @@ def library() -> ModuleType:
 
 
 @contextmanager
-def _global_draws_from(lot: Generator, device: torch.device) -> Iterator[None]:
-    """TorchJD draws from torch's global generators: for a while they draw from ``lot``, then are as they were."""
+def _global_draws_from(rng: Generator, device: torch.device) -> Iterator[None]:
+    """TorchJD draws from torch's global generators: for a while they draw from ``rng``, then are as they were."""
     sources = [torch.default_generator]
     if device.type == "cuda":
         sources.append(torch.cuda.default_generators[device.index or 0])
     kept = [source.get_state() for source in sources]
     for source in sources:
-        source.manual_seed(int(torch.randint(2**62, (), generator=lot)))
+        # a seed has 64 bits, of which `randint` draws 63 at most
+        source.manual_seed(int(torch.randint(2**62, (), generator=rng)))
     try:
         yield
     finally:

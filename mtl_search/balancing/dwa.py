@@ -12,7 +12,8 @@ from torch.nn import Parameter
 from mtl_search.balancing import LossBalancing, present_share
 
 SMALLEST = 1e-12
-"""A loss that has come to zero is divided by this instead."""
+"""A loss that has come to zero is divided by this instead: far below any loss that still falls, far above where a
+quotient overflows."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from mtl_search.balancing import LossBalancing, present_share
+from mtl_search.balancing import RNG_STATE, LossBalancing, present_share
 from mtl_search.internal.seeds import generator
 
 
@@ -19,14 +19,14 @@ class Random(LossBalancing):
 
     def start(self, tasks: Sequence[str], parameters: Sequence[Parameter], seed: int) -> None:
         super().start(tasks, parameters, seed)
-        self.lot = generator(seed, "balancing")
+        self.rng = generator(seed, "balancing")
 
     def combine(self, losses: Tensor, present: Tensor | None = None) -> Tensor:
-        weights = len(losses) * torch.softmax(torch.randn(len(losses), generator=self.lot), dim=0)
+        weights = len(losses) * torch.softmax(torch.randn(len(losses), generator=self.rng), dim=0)
         return losses @ present_share(weights.to(losses), present)
 
     def state(self) -> dict[str, Tensor]:
-        return {"lot": self.lot.get_state()}
+        return {RNG_STATE: self.rng.get_state()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        self.lot.set_state(state["lot"])
+        self.rng.set_state(state[RNG_STATE])

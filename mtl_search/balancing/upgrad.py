@@ -7,7 +7,8 @@ from torch import Tensor
 from mtl_search.balancing._torchjd import Algorithm, TorchJDWeighting, library
 
 REGULARISATION = 1e-9
-"""Added to the diagonal of the Gramian, of trace 1 and double precision, for the solver."""
+"""Added to the diagonal of the Gramian, of trace 1 and double precision, for the solver, which needs one that is
+positive definite: far above what is rounded, far below what moves a step."""
 
 
 @dataclass

@@ -11,6 +11,8 @@ from mtl_search.searching.check import CheckedExperiment
 
 WIDTH = 80
 """Columns of a terminal that the text fits into."""
+INDENT = 16
+"""Columns before the texts: two blanks, the longest of the names, `architectures`, and one blank."""
 LISTED = 12
 """Classes and labels of a task that are listed; of more the first ones."""
 NOTED = 6
@@ -39,8 +41,8 @@ def check_text(found: CheckedExperiment) -> str:
 
 def _entry(name: str, text: str) -> list[str]:
     """A line with a name before it, wrapped."""
-    first, *more = wrap(printable(text), WIDTH - 16, break_on_hyphens=False) or [""]
-    return [f"  {name:13} {first}", *(" " * 16 + line for line in more)]
+    first, *more = wrap(printable(text), WIDTH - INDENT, break_on_hyphens=False) or [""]
+    return [f"  {name:{INDENT - 3}} {first}", *(" " * INDENT + line for line in more)]
 
 
 def _range_text(found: CheckedExperiment, name: str) -> str:

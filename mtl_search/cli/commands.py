@@ -215,7 +215,7 @@ def compare(
         str | None,
         typer.Option(help="knee, best, smallest, matched:BASELINE or numbers of trials, with commas; none."),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 3,  # comparison.SEEDS
     tune: Annotated[
         int | None, typer.Option(help="Before that, trainings of each to choose its own learning rate and options.")
     ] = None,

@@ -37,7 +37,7 @@ def print_comparison(comparison: "Comparison") -> None:
     from mtl_search.comparison.results import TWIN
 
     width = max(map(len, comparison.entrants))
-    split, word = comparison.asked["split"], headline_word(name for one in comparison.outcomes for name in one.scores)
+    split, word = comparison.request["split"], headline_word(name for one in comparison.outcomes for name in one.scores)
     say(f"{'':{width}}  {f'{split} {word}':>13}  {'Delta_m':>8}  {'learnable':>10}  {'MACs':>12}  seeds")
     for key in sorted(comparison.entrants, key=lambda name: name.endswith(TWIN)):
         found = comparison.of(key)
@@ -52,7 +52,7 @@ def print_comparison(comparison: "Comparison") -> None:
         gain = f"{sum(gains) / len(gains):+.2f} %" if gains else "-"
         say(f"{key:{width}}  {accuracy:13.2%}  {gain:>8}  {learnable:>10,.0f}  {macs:>12,.0f}  {len(found)}")
         _print_successes(found, width)
-    for name, reason in comparison.asked["unresolved"].items():
+    for name, reason in comparison.request["unresolved"].items():
         say(f"pick {name}: {reason}")
 
 
@@ -128,7 +128,7 @@ def print_run(run: "Run") -> None:
 def _cell(name: str, value: float | None) -> str:
     """A quality under its name in a table."""
     shown = "-" if value is None else f"{value:.2%}" if is_share(name) else f"{value:.4g}"
-    return f"  {shown:>{max(8, len(name))}}"
+    return f"  {shown:>{max(8, len(name))}}"  # 8: of `accuracy`, of a percentage with two decimals
 
 
 def _print_constraints(run: "Run") -> None:

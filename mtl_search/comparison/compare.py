@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mtl_search.comparison import SEEDS
 from mtl_search.comparison.budget import factor_of
 from mtl_search.comparison.control import control_experiments, search_controls
 from mtl_search.comparison.entrants import check_entries
@@ -44,7 +45,7 @@ from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.section import MOST_MACHINES
 
 MOST_TRAININGS = 1_000
-"""Of each entrant, to tune it."""
+"""Of each entrant, to tune it: more than anybody pays for, so that a slip is refused."""
 MOST_SEEDS = 1_000
 """Trainings of each entrant. Comparisons of the literature have three to ten."""
 
@@ -55,7 +56,7 @@ def compare(
     *,
     baselines: Sequence[str] = ("all",),
     picks: Sequence[str] | None = None,
-    seeds: int = 3,
+    seeds: int = SEEDS,
     tune: int | None = None,
     budget: str = "epochs",
     control: bool = False,
@@ -76,8 +77,8 @@ def compare(
     :param picks: ``knee`` (the best where the front has none), ``best``, ``smallest`` or numbers of trials, as
         everywhere (:func:`~mtl_search.runs.picks.pick`), or ``matched:<baseline>`` (the best of the front with at most
         that baseline's learnable parameters); the first three if left out.
-    :param seeds: Trainings of each. Their seeds follow that of the search, whose trainings chose the picks, and are
-        0, 1, ... where there is no search.
+    :param seeds: Trainings of each; by default as many as an interval needs. Their seeds follow that of the search,
+        whose trainings chose the picks, and are 0, 1, ... where there is no search.
     :param tune: Trainings of each baseline and pick, before, on training and validation samples, to choose its own
         settings with: what the experiment leaves open of ``training``, or the learning rate, and the options that its
         recipe names as tunable. Variants of a recipe share what is found. Not tuned if left out, or as the comparison
@@ -89,7 +90,7 @@ def compare(
         to compare what that finds; ``best`` is one of the picks then. See :mod:`~mtl_search.comparison.control`.
     :param workers: Trainings at the same time; 0: in this process. The experiment's number if left out.
     :param out: Folder for a comparison without a search, new or empty; ``results/<name>-<time>`` if left out.
-    :param address: Of a running Ray cluster.
+    :param address: Address of a running Ray cluster to join; without it, trainings run on this machine.
     :param show_progress: Whether to show progress on standard error.
     :param evaluate: Does a training; for tests.
     :returns: The comparison. Trainings that failed are in it, with their reasons.

@@ -30,6 +30,7 @@ from mtl_search.evaluation import Evaluate
 from mtl_search.internal.layout import EXPERIMENT
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.front import best_of
+from mtl_search.runs.rows import written_seconds
 from mtl_search.runs.trial import State
 from mtl_search.searching.run import resume, search
 from mtl_search.spaces.banks import CONVOLUTION
@@ -47,8 +48,8 @@ NARROWER = 0.5
 class Control:
     """What a control found.
 
-    :param name: ``routing`` or ``hard_sharing``.
-    :param run: Its search.
+    :param name: Which control it is: ``routing`` (without primitives) or ``hard_sharing``.
+    :param run: The run that the control's search made.
     :param limit: Most learnable parameters of the one that is compared at equal size: those of the search's best.
     """
 
@@ -91,7 +92,7 @@ class Control:
         return {
             "trials": len(trained),
             "complete": len(self.run.complete),
-            "seconds": round(sum(trial.seconds for trial in trained), 3),
+            "seconds": written_seconds(sum(trial.seconds for trial in trained)),
             "limit": self.limit,
             "entrants": [self.key(number) for number in self.picks],
         }
@@ -127,8 +128,9 @@ def search_controls(
     """Do the searches of the controls, or what is left of them.
 
     :param run: Whose folder this process is alone in.
-    :param experiments: From :func:`control_experiments`.
-    :param workers: As in :func:`~mtl_search.searching.run.search`, as what follows.
+    :param experiments: Name of each control -> its experiment, from :func:`control_experiments`.
+    :param workers: Trainings at the same time; 0: in this process. This and what follows are passed to
+        :func:`~mtl_search.searching.run.search`.
     :raises SearchInterruptedError: On SIGINT or SIGTERM.
     """
     limit, found = limit_of(run), []

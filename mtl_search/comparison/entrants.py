@@ -25,7 +25,7 @@ class Entry:
     """One entrant of a comparison.
 
     :param key: Name of a baseline, or ``trial-<number>``.
-    :param entrant: What is trained.
+    :param entrant: The method or architecture that is trained, with its settings.
     :param about: What ``comparison.json`` says of it: plain data.
     :param trial: Number of the trial that it comes from; ``None`` for a baseline.
     """

@@ -11,34 +11,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, difference, difference_of, qualities_by_seed
+from mtl_search.comparison.summary import (
+    HARD_SHARING,
+    EntrantSummary,
+    by_key,
+    difference,
+    difference_of,
+    qualities_by_seed,
+)
 from mtl_search.metrics.intervals import Interval
 
 SIZES = ("learnable_parameters", "macs")
 """The costs of a network."""
 NEAR = 1.1
-"""A width whose cost is within this factor stands for the same cost, where the curve does not reach it."""
+"""A width whose cost is within this factor stands for the same cost, where the curve does not reach it. On the
+curve's logarithmic scale that is 14 % of a doubling."""
 
 
 @dataclass(frozen=True)
 class Standing:
     """One entrant against hard sharing.
 
-    :param entrant: The entrant.
+    :param entrant: The entrant that is set against hard sharing.
     :param points: Budget (``learnable_parameters``, ``macs``, ``training_macs``) -> entrant minus hard sharing there in
         points; ``None`` where hard sharing was not trained there.
-    :param twin: Its training at equal compute, where there is one.
+    :param twin: The entrant's training at equal compute; ``None`` where there is none.
     """
 
-    entrant: Entrant
+    entrant: EntrantSummary
     points: Mapping[str, Interval | None]
-    twin: Entrant | None
+    twin: EntrantSummary | None
 
 
-def equal_budgets(entrants: Sequence[Entrant], twins: Mapping[str, Entrant]) -> list[Standing]:
+def equal_budgets(entrants: Sequence[EntrantSummary], twins: Mapping[str, EntrantSummary]) -> list[Standing]:
     """Every trained entrant that is not on the curve of hard sharing itself, in their order.
 
-    :param entrants: Without twins.
+    :param entrants: All entrants of the comparison, without twins.
     :param twins: Entrant -> its twin.
     """
     curve = hard_sharing_curve(entrants)
@@ -46,7 +54,7 @@ def equal_budgets(entrants: Sequence[Entrant], twins: Mapping[str, Entrant]) -> 
     return [Standing(one, _points(one, curve, twins), _trained(twins.get(one.key))) for one in others]
 
 
-def hard_sharing_curve(entrants: Sequence[Entrant]) -> list[Entrant]:
+def hard_sharing_curve(entrants: Sequence[EntrantSummary]) -> list[EntrantSummary]:
     """Hard sharing and what differs from it in width alone, trained."""
     base = by_key(entrants, HARD_SHARING)
     if base is None:
@@ -55,11 +63,11 @@ def hard_sharing_curve(entrants: Sequence[Entrant]) -> list[Entrant]:
     return [one for one in alike if one.about["options"] == base.about["options"] and one.balancing == base.balancing]
 
 
-def at_cost(curve: Sequence[Entrant], cost: str, amount: float) -> dict[int, float] | None:
+def at_cost(curve: Sequence[EntrantSummary], cost: str, amount: float) -> dict[int, float] | None:
     """Seed -> quality that the curve has at a cost; ``None`` where it does not reach it.
 
     :param curve: Entrants that differ in width alone.
-    :param cost: ``learnable_parameters`` or ``macs``.
+    :param cost: Name of the cost along the curve: ``learnable_parameters`` or ``macs``.
     """
     line = sorted(curve, key=lambda one: one.mean(cost))
     for small, large in pairwise(line):
@@ -73,7 +81,9 @@ def at_cost(curve: Sequence[Entrant], cost: str, amount: float) -> dict[int, flo
     return None if nearest is None else qualities_by_seed(nearest)
 
 
-def _points(one: Entrant, curve: Sequence[Entrant], twins: Mapping[str, Entrant]) -> dict[str, Interval | None]:
+def _points(
+    one: EntrantSummary, curve: Sequence[EntrantSummary], twins: Mapping[str, EntrantSummary]
+) -> dict[str, Interval | None]:
     found: dict[str, Interval | None] = {}
     for cost in SIZES:
         there = at_cost(curve, cost, one.mean(cost))
@@ -83,5 +93,5 @@ def _points(one: Entrant, curve: Sequence[Entrant], twins: Mapping[str, Entrant]
     return {**found, "training_macs": difference(own, base).points if own and base else None}
 
 
-def _trained(entrant: Entrant | None) -> Entrant | None:
+def _trained(entrant: EntrantSummary | None) -> EntrantSummary | None:
     return entrant if entrant is not None and entrant.outcomes else None

@@ -24,8 +24,8 @@ class Lineup:
     """Everybody in a comparison.
 
     :param baselines: In the order in which they were named.
-    :param picks: Of a run, or none.
-    :param architectures: From files.
+    :param picks: Trials that are picked from a run; :meth:`Picks.none` without a run.
+    :param architectures: Architectures that were read from files.
     :param controls: Searches of controls, once they are done.
     """
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from mtl_search.comparison.summary import Entrant, single_task
+from mtl_search.comparison.summary import EntrantSummary, single_task
 from mtl_search.metrics.scores import headlines, is_error
 
 
-def tasks_below(entrant: Entrant, reference: Entrant, scores: Iterable[str]) -> dict[str, float]:
+def tasks_below(entrant: EntrantSummary, reference: EntrantSummary, scores: Iterable[str]) -> dict[str, float]:
     """The scores in which an entrant falls short of single-task networks, in the mean over the seeds that both have.
 
-    :param reference: The single-task networks.
+    :param reference: The single-task networks, one trained for each task alone.
     :param scores: Names of scores, ``<task>/<metric>``, of which the headline of each task counts.
     :returns: Score -> by how much it falls short, above 0, in the unit of the score.
     """
@@ -23,7 +23,7 @@ def tasks_below(entrant: Entrant, reference: Entrant, scores: Iterable[str]) -> 
     return {score: points for score, points in short.items() if points > 0}
 
 
-def shortfalls(entrants: Sequence[Entrant], scores: Iterable[str]) -> dict[str, dict[str, float]] | None:
+def shortfalls(entrants: Sequence[EntrantSummary], scores: Iterable[str]) -> dict[str, dict[str, float]] | None:
     """Entrant -> :func:`tasks_below`, of those with a complete training; ``None`` without single-task networks."""
     reference = single_task(entrants)
     if reference is None:

@@ -16,7 +16,8 @@ class Picks:
     """Which trials of a run are compared, and as what.
 
     :param run: Where they are picked from.
-    :param names: As :func:`compare` has them; the default ones of a run with complete trials for ``None``.
+    :param names: Names of picks, as the ``picks`` of :func:`compare`; ``None``: the default ones, if the run has
+        trials.
     :param known: Baseline -> learnable parameters, where known before training. Others are known later.
     :raises UserError: If a name is none, a trial is not there, or none is small enough.
     """
@@ -49,7 +50,8 @@ class Picks:
     def resolve(self, baseline: str, parameters: int | None) -> Trial | None:
         """The pick that waited for a baseline, now that its trainings ended.
 
-        :param parameters: Its learnable parameters; ``None`` if no training of it is complete.
+        :param parameters: Learnable parameters of the baseline's network; ``None`` if none of its trainings is
+            complete.
         """
         name = next(pick for pick, key in self.waiting.items() if key == baseline)
         del self.waiting[name]

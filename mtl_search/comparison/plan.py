@@ -28,13 +28,13 @@ from mtl_search.spaces.search_settings import SearchSettings
 class Plan:
     """A comparison that is to be made, or gone on with.
 
-    :param path: Its folder.
-    :param data: With all its splits.
+    :param path: Folder that the comparison is written to.
+    :param data: The dataset with all its splits.
     :param seeds: Trainings of each entrant.
     :param split: What they are measured on.
     :param tune: Trainings to tune each; ``None``: as in the folder, else none.
-    :param factor: Of what hard sharing spends, for twins at equal compute; ``None``: without twins.
-    :param first_seed: Of each entrant's trainings.
+    :param factor: Compute of every twin, in what hard sharing spends; ``None``: no entrant has a twin.
+    :param first_seed: Seed of each entrant's first training; those of the others follow it.
     :param hold: Makes the folder this process's own, where it is not yet.
     :param advice: What goes on where this stops, for messages.
     :param command: The command that does, or ``None``.
@@ -70,7 +70,7 @@ class Plan:
                     "as it was begun, or remove the file to compare without."
                 )
             return self.tune
-        there = (before.asked.get("tuning") or {}).get("trainings")
+        there = (before.request.get("tuning") or {}).get("trainings")
         if self.tune not in (None, there):
             found = "without tuning" if there is None else f"tuned by {there} trainings each"
             raise RunFolderError(
@@ -111,7 +111,7 @@ class Plan:
 
         :param settings: Processors and GPUs of each training.
         :param workers: Trainings at the same time; as many as the cluster has room for with ``None``.
-        :param evaluate: Does a training.
+        :param evaluate: Function that does one training and scores it; ``None``: that of the package.
         :raises SearchInterruptedError: On SIGINT or SIGTERM.
         """
         first = self._trainings()  # what is wrong with it is said before anything is written, as check() does

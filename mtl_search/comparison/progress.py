@@ -45,9 +45,9 @@ class ComparisonProgress(Display):
     def end(self, number: int, name: str, accuracy: float | None, error: str) -> None:
         """A training has ended.
 
-        :param name: Of the training.
-        :param accuracy: Its mean quality; ``None`` if it failed.
-        :param error: Why it failed.
+        :param name: Name of the training, as it is shown.
+        :param accuracy: Mean quality over tasks, 1 is perfect; ``None`` if the training failed.
+        :param error: Why the training failed; empty otherwise.
         """
         self.running.pop(number, None)
         self.phases.pop(number, None)

@@ -20,7 +20,7 @@ from mtl_search.internal.messages import explain
 from mtl_search.internal.options import build
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Method, make_method
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.architecture import LEAST_MULTIPLIER, MOST_MULTIPLIER, Backbone
 from mtl_search.spaces.layer_space import MOST_OPTIONS
 from mtl_search.spaces.ranges import Offer, Range
 from mtl_search.spaces.section import LONGEST_TEXT, Section, by_name
@@ -33,9 +33,9 @@ NAME_RULE = "letters, digits and `_.+-`"
 OTHERS = ("trial-", "control-")
 """What the keys of entrants begin with that are no baselines."""
 MOST_VARIANTS = 100
-"""Of a recipe, each of which is trained several times."""
+"""Of a recipe, each of which is trained several times; a mistyped range of widths makes no more of them."""
 Balanced = Annotated[BalancingSettings, BeforeValidator(by_name)]
-Width = Annotated[float, Field(ge=1e-3, le=1e3)]
+Width = Annotated[float, Field(ge=LEAST_MULTIPLIER, le=MOST_MULTIPLIER)]
 
 
 class Variant(Section):
@@ -53,8 +53,8 @@ class Recipe(Section):
     """A baseline, as its YAML file says it.
 
     :param method: Name of a method.
-    :param options: Its options; what is left out has its default.
-    :param balancing: Of the tasks; that of the experiment if left out.
+    :param options: Option of the method -> value; an option that is left out has its default.
+    :param balancing: How the tasks' losses become one step; as the experiment has it if left out.
     :param width_multiplier: Factor on every width of the backbone.
     :param curve: Whether the variants are points of one curve.
     :param tunable: Option of the method -> what may be tried for it where methods are tuned: the ends of a range, or a
@@ -96,7 +96,7 @@ class Recipe(Section):
 class Baseline:
     """One baseline to compare with.
 
-    :param key: Its name: that of its recipe, with ``@`` and the variant where there are several.
+    :param key: Name of the baseline: that of its recipe, with ``@`` and the variant where there are several.
     :param recipe: Name of its recipe.
     :param variant: Name of the variant; empty where there are none.
     :param description: A line about it.
@@ -208,6 +208,7 @@ def _offer(recipe: Recipe, option: str, changed: Mapping[str, Any]) -> Offer:
     if option in changed:
         raise FieldError(key, "must be an option that variants do not change", changed[option])
     if isinstance(offer, Range):
+        # 0.4: no end, and not the middle, which may be as special
         tried: Sequence[Any] = (offer.low, offer.at(0.4), offer.high)
     elif not 2 <= len(offer) <= MOST_OPTIONS or any(value in offer[:number] for number, value in enumerate(offer)):
         raise FieldError(key, f"must be a range, or 2 to {MOST_OPTIONS} values, none of them twice", given)

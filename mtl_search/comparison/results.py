@@ -19,8 +19,18 @@ from mtl_search.internal.files import write_json, write_text
 from mtl_search.internal.layout import COMPARISON, CONTROL, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
 from mtl_search.metrics.relative_gain import delta_m
 from mtl_search.metrics.scores import headlines, is_error, is_optional
-from mtl_search.runs.records import Asked, BranchDetails, Details, check_record, read_record
-from mtl_search.runs.rows import LARGEST, csv_line, of_training, once, parsed, read_table, state_of, whole
+from mtl_search.runs.records import BranchDetails, Details, Request, check_record, read_record
+from mtl_search.runs.rows import (
+    LARGEST,
+    csv_line,
+    of_training,
+    once,
+    parsed,
+    read_table,
+    state_of,
+    whole,
+    written_seconds,
+)
 from mtl_search.runs.trial import State
 from mtl_search.runs.trial_rows import COLUMNS
 from mtl_search.spaces.settings import Training
@@ -44,25 +54,25 @@ class Outcome:
     """One training of one entrant, and what came out of it: a row of ``baselines.csv``.
 
     :param entrant: Name of a baseline, or ``trial-<number>`` for an architecture from the front.
-    :param state: ``COMPLETE`` or ``FAILED``.
+    :param state: How the training ended: ``COMPLETE`` or ``FAILED``.
     :param method: Name of the method.
-    :param seed: Of initial weights, primitives, and order of the samples.
+    :param seed: Seed of the initial weights, the primitives, and the order of the samples.
     :param split: What it was scored on.
     :param trial: Number of the trial that it comes from; ``None`` for a baseline.
     :param balancing: Name of the balancing.
     :param epochs: Epochs of the phase ``training``.
-    :param seconds: Of all phases.
+    :param seconds: Time that all phases of the training took, in seconds.
     :param accuracy: Mean over tasks of each task's quality: its headline, or of an error the skill; 1 is perfect.
     :param delta_m: Mean relative gain in percent over the single-task networks of the same seed; ``None`` until these
         are trained. See :func:`with_delta_m`.
-    :param learnable_parameters: Of the network that was measured.
-    :param fixed_parameters: Frozen values in it.
+    :param learnable_parameters: Learnable parameters of the network that was measured.
+    :param fixed_parameters: Frozen values in that network, such as kernels of primitives.
     :param macs: Multiply-accumulates of one forward pass for all tasks, one sample.
-    :param macs_of_one_task: For one task alone, the mean over tasks.
+    :param macs_of_one_task: Multiply-accumulates of one forward pass for one task alone, the mean over tasks.
     :param training_samples: Samples seen in all phases.
     :param training_macs: Multiply-accumulates of all phases, forward and backward.
-    :param error: Why it failed; empty otherwise.
-    :param scores: ``"<task>/<metric>"`` -> value.
+    :param error: Why the training failed; empty if it is complete.
+    :param scores: ``"<task>/<metric>"`` -> the metric's value on the split.
     """
 
     entrant: str
@@ -90,26 +100,26 @@ class Outcome:
 class Comparison:
     """A comparison, finished or not, as its folder tells it.
 
-    :param path: The run's folder.
-    :param asked: ``comparison.json``: ``entrants`` (mappings with a ``key`` and ``seeds``), the most ``seeds`` of one,
-        the ``first_seed`` of all (0 in those of earlier versions), the entrants of the last call as ``now``, ``split``,
-        ``training``, ``unresolved``, ``environment``.
+    :param path: Folder of the run that was compared.
+    :param request: ``comparison.json``, what was asked for: ``entrants`` (mappings with a ``key`` and ``seeds``), the
+        most ``seeds`` of one, the ``first_seed`` of all (0 in those of earlier versions), the entrants of the last call
+        as ``now``, ``split``, ``training``, ``unresolved``, ``environment``.
     :param outcomes: Every training that ended.
     """
 
     path: Path
-    asked: Mapping[str, Any]
+    request: Mapping[str, Any]
     outcomes: tuple[Outcome, ...]
 
     @property
     def entrants(self) -> list[str]:
         """Names of all entrants, in the order they were asked for."""
-        return [entrant["key"] for entrant in self.asked["entrants"]]
+        return [entrant["key"] for entrant in self.request["entrants"]]
 
     @property
     def first_seed(self) -> int:
         """The seed of each entrant's first training."""
-        return int(self.asked.get("first_seed", 0))
+        return int(self.request.get("first_seed", 0))
 
     def of(self, entrant: str) -> tuple[Outcome, ...]:
         """The complete trainings of an entrant, by seed."""
@@ -126,13 +136,13 @@ class Comparison:
         """Entrant and seed of every training that was asked for and is not complete."""
         done = {(one.entrant, one.seed) for one in self.outcomes if one.state is State.COMPLETE}
         first = self.first_seed
-        asked = [(about["key"], first + n) for about in self.asked["entrants"] for n in range(about["seeds"])]
+        asked = [(about["key"], first + n) for about in self.request["entrants"] for n in range(about["seeds"])]
         return [one for one in asked if one not in done]
 
     @property
     def missing_now(self) -> list[tuple[str, int]]:
         """Those of :attr:`missing` that the last call asked for."""
-        return [one for one in self.missing if one[0] in self.asked["now"]]
+        return [one for one in self.missing if one[0] in self.request["now"]]
 
     def details(self, entrant: str, seed: int) -> dict[str, Any]:
         """What a training told besides its scores: ``phases``, and what is its method's own.
@@ -172,10 +182,10 @@ def load_comparison(path: str | Path) -> Comparison | None:
     check_inside(folder)
     if not (folder / COMPARISON).exists():
         return None
-    asked = read_record(folder / COMPARISON, Asked)
-    training = Training.model_validate(asked["training"])  # with the defaults of settings that came later
-    asked = {"environment": {}, **asked, "training": training.model_dump(mode="json")}
-    return Comparison(folder, asked, _read_outcomes(folder / OUTCOMES))
+    request = read_record(folder / COMPARISON, Request)
+    training = Training.model_validate(request["training"])  # with the defaults of settings that came later
+    request = {"environment": {}, **request, "training": training.model_dump(mode="json")}
+    return Comparison(folder, request, _read_outcomes(folder / OUTCOMES))
 
 
 def _read_outcomes(path: Path) -> tuple[Outcome, ...]:
@@ -185,9 +195,9 @@ def _read_outcomes(path: Path) -> tuple[Outcome, ...]:
     return tuple(with_delta_m(list(parsed(path, rows, _outcome))))  # older tables have another Delta_m
 
 
-def write_asked(path: Path, asked: Mapping[str, Any]) -> None:
+def write_request(path: Path, request: Mapping[str, Any]) -> None:
     """Write ``comparison.json``."""
-    write_json(path / COMPARISON, {"format": FORMAT, **asked})
+    write_json(path / COMPARISON, {"format": FORMAT, **request})
 
 
 def write_details(path: Path, outcome: Outcome, details: Mapping[str, Any]) -> Path:
@@ -248,7 +258,8 @@ def _row(outcome: Outcome, columns: Sequence[str]) -> list[Any]:
     values = {**asdict(outcome), **outcome.scores}
     values["state"] = outcome.state.value
     values["error"] = " ".join(outcome.error.split())
-    values["seconds"] = round(outcome.seconds, 3)
+    values["seconds"] = written_seconds(outcome.seconds)
+    # 6 decimals of percent: far below its spread over seeds
     values["delta_m"] = None if outcome.delta_m is None else round(outcome.delta_m, 6)
     return [values.get(column) for column in columns]
 

@@ -27,13 +27,13 @@ MATCHED = "matched:"
 
 
 @dataclass(frozen=True)
-class Entrant:
+class EntrantSummary:
     """An entrant, and what came out of its complete trainings.
 
-    :param key: Its name in ``comparison.json``.
-    :param about: What stands there.
-    :param outcomes: Its complete trainings, by seed.
-    :param details: The details of each of them.
+    :param key: Name of the entrant in ``comparison.json``.
+    :param about: What ``comparison.json`` says of the entrant: plain data.
+    :param outcomes: The entrant's complete trainings, by seed.
+    :param details: ``details`` of each complete training, in the order of ``outcomes``.
     :param gain_bounds: Seed -> the least and the most that Delta_m can be over the single-task networks of that seed.
     """
 
@@ -129,30 +129,30 @@ class Entrant:
 class Difference:
     """How an entrant differs from another one in mean quality, on the same seeds.
 
-    :param entrant: The entrant.
+    :param entrant: The entrant that is compared with the other one.
     :param points: Entrant minus the other, in points (hundredths of the quality); ``None`` without a common seed.
     """
 
-    entrant: Entrant
+    entrant: EntrantSummary
     points: Interval | None
 
 
-def entrants_of(comparison: Comparison) -> list[Entrant]:
+def entrants_of(comparison: Comparison) -> list[EntrantSummary]:
     """All entrants in the order they were asked for, those without a complete training too, but no twins.
 
     :raises RunFolderError: If the details of a complete training cannot be read.
     """
     gains = _gain_bounds(comparison)
-    return [_entrant(comparison, about, gains) for about in comparison.asked["entrants"] if not is_twin(about)]
+    return [_entrant(comparison, about, gains) for about in comparison.request["entrants"] if not is_twin(about)]
 
 
-def twins_of(comparison: Comparison) -> dict[str, Entrant]:
+def twins_of(comparison: Comparison) -> dict[str, EntrantSummary]:
     """Entrant -> its twin, the same trained at equal compute; see :mod:`~mtl_search.comparison.budget`.
 
     :raises RunFolderError: As :func:`entrants_of`.
     """
     gains = _gain_bounds(comparison)
-    twins = [about for about in comparison.asked["entrants"] if is_twin(about)]
+    twins = [about for about in comparison.request["entrants"] if is_twin(about)]
     return {about["twin_of"]: _entrant(comparison, about, gains) for about in twins}
 
 
@@ -166,7 +166,7 @@ def _mean_or_none(values: Sequence[float | None]) -> float | None:
     return fmean(known) if len(known) == len(values) else None
 
 
-def _entrant(comparison: Comparison, about: Mapping[str, Any], gains: Mapping[int, Bounds]) -> Entrant:
+def _entrant(comparison: Comparison, about: Mapping[str, Any], gains: Mapping[int, Bounds]) -> EntrantSummary:
     outcomes = comparison.of(about["key"])
     details = tuple(comparison.details(about["key"], outcome.seed) for outcome in outcomes)
     for outcome, own in zip(outcomes, details, strict=True):
@@ -176,7 +176,7 @@ def _entrant(comparison: Comparison, about: Mapping[str, Any], gains: Mapping[in
                 f"{place}: tells of other tasks or layers than that of seed {outcomes[0].seed}. "
                 "Put it back from a copy."
             )
-    return Entrant(about["key"], about, outcomes, details, gains)
+    return EntrantSummary(about["key"], about, outcomes, details, gains)
 
 
 def _tells_of(details: Mapping[str, Any]) -> Any:
@@ -190,17 +190,17 @@ def score_names(comparison: Comparison) -> list[str]:
     return shown(name for outcome in comparison.outcomes for name in outcome.scores)
 
 
-def by_key(entrants: Sequence[Entrant], key: str) -> Entrant | None:
+def by_key(entrants: Sequence[EntrantSummary], key: str) -> EntrantSummary | None:
     """The entrant of that name, if it has a complete training."""
     return next((one for one in entrants if one.key == key and one.outcomes), None)
 
 
-def single_task(entrants: Sequence[Entrant]) -> Entrant | None:
+def single_task(entrants: Sequence[EntrantSummary]) -> EntrantSummary | None:
     """The networks for one task each, if they were trained."""
     return by_key(entrants, REFERENCE)
 
 
-def anchor(run: Run, entrants: Sequence[Entrant]) -> Entrant | None:
+def anchor(run: Run, entrants: Sequence[EntrantSummary]) -> EntrantSummary | None:
     """The entrant that all others are compared with.
 
     The pick with the best accuracy *in the search*, on the validation split: nothing is chosen by the numbers that are
@@ -213,11 +213,11 @@ def anchor(run: Run, entrants: Sequence[Entrant]) -> Entrant | None:
     return max(trained, key=_mean_accuracy, default=None)
 
 
-def _mean_accuracy(entrant: Entrant) -> float:
+def _mean_accuracy(entrant: EntrantSummary) -> float:
     return entrant.accuracy.mean if entrant.accuracy else -math.inf
 
 
-def nearest_in_size(entrant: Entrant, others: Sequence[Entrant]) -> Entrant | None:
+def nearest_in_size(entrant: EntrantSummary, others: Sequence[EntrantSummary]) -> EntrantSummary | None:
     """Of the others the one whose number of learnable parameters is nearest, as a ratio."""
     own = math.log(entrant.mean("learnable_parameters"))
     return min(
@@ -227,7 +227,7 @@ def nearest_in_size(entrant: Entrant, others: Sequence[Entrant]) -> Entrant | No
     )
 
 
-def difference(entrant: Entrant, other: Entrant) -> Difference:
+def difference(entrant: EntrantSummary, other: EntrantSummary) -> Difference:
     """Entrant minus other, seed by seed, over the seeds that both completed."""
     least, most = entrant.quality_bounds
     limits = (None, None) if least is None or most is None else (least - most, most - least)
@@ -240,8 +240,8 @@ def difference_of(
 ) -> Interval | None:
     """Mean and interval of own minus theirs over the seeds that both have; ``None`` without any.
 
-    :param own: Seed -> value.
-    :param theirs: Likewise.
+    :param own: Seed -> value of the one that is looked at.
+    :param theirs: Seed -> value of the other one, which is subtracted.
     :param limits: The least and the most that a difference can be.
     """
     seeds = sorted(own.keys() & theirs.keys())
@@ -250,6 +250,6 @@ def difference_of(
     return paired_difference([own[seed] for seed in seeds], [theirs[seed] for seed in seeds], limits)
 
 
-def qualities_by_seed(entrant: Entrant) -> dict[int, float]:
+def qualities_by_seed(entrant: EntrantSummary) -> dict[int, float]:
     """Seed -> mean quality over tasks, of the complete trainings."""
     return {outcome.seed: outcome.accuracy for outcome in entrant.outcomes if outcome.accuracy is not None}

@@ -16,9 +16,9 @@ from mtl_search.comparison.results import (
     Outcome,
     load_comparison,
     outcome_folder,
-    write_asked,
     write_details,
     write_outcomes,
+    write_request,
 )
 from mtl_search.comparison.tuning import Tuned
 from mtl_search.datasets import Dataset
@@ -40,14 +40,15 @@ FinalSplit = Literal["test", "val"]
 class ComparisonTrainings:
     """The trainings of a comparison: a source for the engine. What ended before is not done again.
 
-    :param path: The run's folder.
-    :param dataset: With all its splits.
-    :param lineup: Who takes part.
+    :param path: Folder that the comparison is written to.
+    :param dataset: The dataset with all its splits.
+    :param lineup: Everybody who takes part: baselines, picks, architectures and controls.
     :param split: ``test``: trained on training and validation samples; ``val``: on the training samples.
     :param seeds: Trainings of each entrant.
     :param tuning: The settings that were chosen for each; ``None`` where they were not tuned.
-    :param first_seed: Of the first training of each; the others follow. As in the folder, where one was begun.
-    :param budget: Of the twins of all; none has one if left out.
+    :param first_seed: Seed of the first training of each entrant; the others follow it. A comparison that the folder
+        holds keeps its own.
+    :param budget: What every twin spends, at equal compute; no entrant has a twin if left out.
     :param command: That goes on, for messages; ``None`` where none does.
     :raises UserError: If a pick waits for a baseline that does not take part, or the folder holds a comparison that was
         made in another way.
@@ -105,13 +106,13 @@ class ComparisonTrainings:
     def begin(self) -> None:
         """Write what is asked for."""
         self.environment = describe_environment(seed=0)
-        self._write_asked()
+        self._write_request()
         self._resolve_waiting()
 
     def finish(self) -> None:
         """Write when it ended."""
         self.environment["finished"] = now()
-        self._write_asked()
+        self._write_request()
 
     # What the engine calls
 
@@ -173,9 +174,9 @@ class ComparisonTrainings:
         except OSError as error:
             raise StorageError(self.path, error, self.command) from error
 
-    def _write_asked(self) -> None:
+    def _write_request(self) -> None:
         with self._writing():
-            write_asked(self.path, self._asked())
+            write_request(self.path, self._request())
 
     def _add(self, entry: Entry) -> list[str]:
         """Let an entrant take part, and its twin, if there are twins; gives their keys."""
@@ -185,16 +186,16 @@ class ComparisonTrainings:
 
     def _check_same(self, before: Comparison) -> None:
         """Trainings made in another way are not mixed with new ones."""
-        asked = before.asked
-        kept = {"split": asked["split"], "training": asked["training"]}
-        now_asked = {"split": self.split, "training": self.training.model_dump(mode="json")}
-        for name, value in now_asked.items():
+        request = before.request
+        kept = {"split": request["split"], "training": request["training"]}
+        wanted = {"split": self.split, "training": self.training.model_dump(mode="json")}
+        for name, value in wanted.items():
             if kept[name] != value:
                 raise RunFolderError(
                     f"{self.path / COMPARISON}: holds a comparison with `{name}` {kept[name]}, which must be the same "
                     f"to go on with it, but got {value}."
                 )
-        for about in asked["entrants"]:
+        for about in request["entrants"]:
             changed = self._changed(about)
             if changed and before.of(about["key"]):
                 found = self.entries[about["key"]].about.get(changed[0])
@@ -212,12 +213,12 @@ class ComparisonTrainings:
 
     def _forget_what_changed(self, before: Comparison) -> None:
         """Trainings that failed say nothing of a recipe that was mended since."""
-        changed = {about["key"] for about in before.asked["entrants"] if self._changed(about)}
+        changed = {about["key"] for about in before.request["entrants"] if self._changed(about)}
         self.outcomes = {one: outcome for one, outcome in self.outcomes.items() if one[0] not in changed}
 
-    def _asked(self) -> dict[str, Any]:
+    def _request(self) -> dict[str, Any]:
         """What ``comparison.json`` says: entrants of earlier calls stay in it."""
-        earlier = {about["key"]: about for about in self.before.asked["entrants"]} if self.before else {}
+        earlier = {about["key"]: about for about in self.before.request["entrants"]} if self.before else {}
         entrants = {**earlier, **{key: dict(entry.about) for key, entry in self.entries.items()}}
         picked_now = {name for names in self.picks.chosen.values() for name in names}
         for key, about in entrants.items():
@@ -228,7 +229,7 @@ class ComparisonTrainings:
             entrants[key] = {**about, "seeds": seeds, **({"picks": [*kept, *own]} if "picks" in about else {})}
             if "reasons" in about:
                 entrants[key]["reasons"] = {name: reasons[name] for name in entrants[key]["picks"] if name in reasons}
-        unresolved = dict(self.before.asked["unresolved"]) if self.before else {}
+        unresolved = dict(self.before.request["unresolved"]) if self.before else {}
         unresolved = {name: reason for name, reason in unresolved.items() if name not in picked_now}
         return {
             "seeds": max(about["seeds"] for about in entrants.values()),
@@ -247,11 +248,11 @@ class ComparisonTrainings:
 
     def _all_budgets(self) -> Any:
         """What ``comparison.json`` says of the budget of twins, those of earlier calls included."""
-        return self.budget.to_dict() if self.budget else self.before and self.before.asked.get("budget")
+        return self.budget.to_dict() if self.budget else self.before and self.before.request.get("budget")
 
     def _all_controls(self) -> dict[str, Any]:
         """What ``comparison.json`` says of the controls, those of earlier calls included."""
-        earlier = dict(self.before.asked.get("control", {})) if self.before else {}
+        earlier = dict(self.before.request.get("control", {})) if self.before else {}
         return {**earlier, **{control.name: control.to_dict() for control in self.lineup.controls}}
 
     @property
@@ -260,13 +261,13 @@ class ComparisonTrainings:
 
     def _all_tuned(self, tuning: Tuned) -> dict[str, Any]:
         """What ``comparison.json`` says of the tuning: of entrants of earlier calls, too."""
-        earlier = (self.before.asked.get("tuning") or {"subjects": []})["subjects"] if self.before else []
+        earlier = (self.before.request.get("tuning") or {"subjects": []})["subjects"] if self.before else []
         subjects = {about["key"]: about for about in (*earlier, *tuning.subjects)}
         return {"trainings": tuning.trainings, "seed": tuning.seed, "subjects": list(subjects.values())}
 
     def _revisions(self) -> list[Any]:
         """The source revisions that trainings were made with, oldest first."""
-        earlier = list(self.before.asked.get("revisions", [])) if self.before else []
+        earlier = list(self.before.request.get("revisions", [])) if self.before else []
         own = self.environment["source_revision"]
         return earlier if own in earlier else [*earlier, own]
 
@@ -358,4 +359,4 @@ class ComparisonTrainings:
                 new = [(key, seed) for seed in self.seeds for key in keys if not self._done(key, seed)]
                 self.pending += [one for one in new if one not in self.missing]
                 self.progress.asked += len(new)
-            self._write_asked()
+            self._write_request()

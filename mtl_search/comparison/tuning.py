@@ -20,13 +20,23 @@ from mtl_search.internal.characters import printable, quoted
 from mtl_search.internal.files import write_text
 from mtl_search.internal.layout import TUNING
 from mtl_search.internal.seeds import derived_seed
-from mtl_search.runs.rows import csv_line, once, parsed, read_table, real, real_or_none, state_of, whole
+from mtl_search.runs.rows import (
+    csv_line,
+    once,
+    parsed,
+    read_table,
+    real,
+    real_or_none,
+    state_of,
+    whole,
+    written_seconds,
+)
 from mtl_search.runs.trial import State
 from mtl_search.samplers.tuning import Told, Tuner
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING
 from mtl_search.spaces.ranges import Range
-from mtl_search.spaces.section import MOST_RATE
+from mtl_search.spaces.section import MOST_RATE, SEED_BITS
 
 OPTION = "options."
 """What the names of a method's own options begin with, as those of training settings do with ``training.``."""
@@ -38,7 +48,9 @@ LIMITS = {
     "training.weight_decay": (0.0, MOST_RATE),
     "training.label_smoothing": (0.0, 0.9),
 }
-"""Setting -> how far its range may grow. Ranges of options do not: a recipe gives what its method allows."""
+"""Setting -> how far its range may grow: to where a learning rate no longer moves float32 weights, to what a setting
+may be at most, to labels that are smoothed away. Ranges of options do not grow: a recipe gives what its method
+allows."""
 COLUMNS = ("subject", "number", "state", "seed", "epochs", "seconds", "accuracy", "training_macs", "values", "error")
 
 
@@ -73,7 +85,7 @@ class Subject:
     :param entrants: Names of the entrants that it is for.
     :param lead: That of them which is trained.
     :param offers: ``training.<setting>`` and ``options.<option>`` -> what is offered.
-    :param usual: Likewise -> the value where nothing is tuned.
+    :param usual: ``training.<setting>`` and ``options.<option>`` -> the value where nothing is tuned.
     """
 
     key: str
@@ -111,8 +123,8 @@ def divided(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 class Tuned:
     """What tuning chose.
 
-    :param trainings: That each subject had.
-    :param seed: Of all of them.
+    :param trainings: Number of trainings that each subject had to be tuned with.
+    :param seed: Seed that all trainings of the tuning had in common.
     :param subjects: What ``comparison.json`` says of each: plain data with ``key``, ``entrants``, ``trained`` (which of
         them), ``offers`` as they were in the end, ``grown`` (whose range grew), ``usual``, ``chosen``, ``at_end``
         (setting -> ``low`` or ``high``), and what it took.
@@ -141,8 +153,8 @@ class TuningTrainings:
 
     :param path: The folder of the comparison.
     :param entrant_of: What to train: (subject, values) -> entrant.
-    :param trainings: Of each subject.
-    :param seed: Of the experiment; those of tuning are derived from it.
+    :param trainings: Number of trainings that each subject is tuned with.
+    :param seed: Seed of the experiment; those of tuning are derived from it.
     :param weights: Task -> how much it counts in the mean quality; 1 where it is not named.
     :raises RunFolderError: If ``tuning.csv`` cannot be read.
     """
@@ -160,7 +172,7 @@ class TuningTrainings:
         self.path, self.data, self.entrant_of, self.weights = path, dataset.without("test"), entrant_of, weights
         self.subjects = {subject.key: subject for subject in subjects}
         self.tuners = {subject.key: subject.tuner(trainings, seed) for subject in subjects}
-        self.seed = derived_seed(seed, "tuning") % 2**31
+        self.seed = derived_seed(seed, "tuning") % 2**SEED_BITS
         self.trainings = trainings
         self.ended = load_tuning(path)
         self.open: dict[int, TuningTraining] = {}
@@ -231,7 +243,7 @@ class TuningTrainings:
             "trainings": len(trainings),
             "failed": sum(one.state is State.FAILED for one in trainings),
             "epochs": sum(one.epochs for one in trainings),
-            "seconds": round(sum(one.seconds for one in trainings), 3),
+            "seconds": written_seconds(sum(one.seconds for one in trainings)),
             "training_macs": sum(one.training_macs for one in trainings),
         }
 
@@ -307,7 +319,7 @@ def _values(text: str) -> dict[str, Any]:
 
 def _row(training: TuningTraining) -> list[Any]:
     values = {**vars(training), "values": json.dumps(training.values), "state": training.state.value}
-    values["seconds"] = round(training.seconds, 3)
+    values["seconds"] = written_seconds(training.seconds)
     return [values[column] for column in COLUMNS]
 
 

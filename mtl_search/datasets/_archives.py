@@ -31,7 +31,8 @@ LARGEST_LIST = 2**20
 END, LONGEST_END, LIST_SIZE = b"PK\5\6", 22 + 2**16, 12
 """What the last record of an archive begins with, bytes that it may take, and where it has the size of the list."""
 FILE_SHARE = 0.1
-"""Of the memory that there is: an array that takes more of it stays in its file, if it may."""
+"""Of the memory that there is: an array that takes more of it stays in its file, if it may. Trials at the same time
+share the memory, and each copies what it trains on."""
 ENCRYPTED = 1
 """Bit of a member's flags."""
 LENGTHS = 26
@@ -144,8 +145,8 @@ def _first_byte(path: Path, member: zipfile.ZipInfo) -> int:
     """Where the contents of a member begin: behind its own header, whose length that header says."""
     with path.open("rb") as file:
         file.seek(member.header_offset + LENGTHS)
-        lengths = file.read(4)
-    return member.header_offset + LENGTHS + 4 + sum(struct.unpack("<HH", lengths))
+        lengths = file.read(4)  # two of two bytes
+    return member.header_offset + LENGTHS + len(lengths) + sum(struct.unpack("<HH", lengths))
 
 
 def open_archive(path: Path) -> Archive:

@@ -12,7 +12,7 @@ from mtl_search.errors import DatasetError
 from mtl_search.internal.arrays import Array, FileArray, parts
 
 AT_ONCE = 2**24
-"""Numbers that are gone through at a time."""
+"""Numbers that are gone through at a time: 64 MB in float32, and one byte each for what is wrong with them."""
 
 Made = tuple[Array, NDArray[np.float64] | None, list[str]]
 """Inputs, what they are less, and what was lost of them, each as a sentence."""

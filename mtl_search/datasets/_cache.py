@@ -34,6 +34,9 @@ LARGEST_HEADER = 2**20
 """Bytes of a header: it says little of a few arrays, so that a larger file is none."""
 MAKING = re.compile(r"\.\w+-[0-9a-f]{16}\..{8}\.tmp(\.damaged\.tmp)?")
 """Names of folders that are being made or were put aside."""
+DIGEST, KEY = 16, 8
+"""Bytes of a digest of contents, which none other has by accident, and of one that only names a folder: what it was
+made from is compared, too."""
 ABANDONED_SECONDS = 60
 """Age of a temporary folder that no process works in, after which it is removed."""
 
@@ -56,7 +59,7 @@ class Source:
 
     def describe(self) -> dict[str, Any]:
         """As plain data for JSON, the files as one digest."""
-        digest = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(digest_size=DIGEST)
         for path in self.files:
             found = path.stat()
             digest.update(f"{path.absolute()}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
@@ -72,7 +75,7 @@ def cached(source: Source, folder: str | None, samples: Iterable[Sample]) -> dic
     :raises DatasetError: If the cache cannot be written; or as the samples do, and nothing is written then.
     """
     made_from = json.loads(json.dumps(source.describe()))
-    key = hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=8).hexdigest()
+    key = hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=KEY).hexdigest()
     place = cache_folder(folder) / f"{source.name}-{key}"
     if not _is_whole(place, made_from):
         try:
@@ -111,7 +114,7 @@ def _header(place: Path) -> dict[str, Any]:
 
 def _digest(arrays: Mapping[str, Any]) -> str:
     """Of what a header says of all arrays, so that none is left out of it."""
-    return hashlib.blake2b(json.dumps(arrays, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(arrays, sort_keys=True).encode(), digest_size=DIGEST).hexdigest()
 
 
 def _check_own(path: Path) -> None:

@@ -19,6 +19,10 @@ from mtl_search.internal.arrays import Array
 from mtl_search.internal.registry import TASKS
 from mtl_search.tasks import Task
 
+LISTED, SHOWN = 20, 5
+"""Classes of a task that a message lists, of more it says how many they are; and names of classes that it shows to say
+what was found: enough to recognise the column by."""
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -101,7 +105,7 @@ def _binary(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[T
     names, targets = _classes(declared, columns[0], classes)
     if len(names) != 2:
         rule = f"must have two classes, which {columns[0].title} has not{_with_missing(columns[0], names)}"
-        raise FieldError(declared.key, rule, ", ".join(names[:5]))
+        raise FieldError(declared.key, rule, ", ".join(names[:SHOWN]))
     return declared.make(kind, {**options, "names": told(names)}), targets
 
 
@@ -142,7 +146,7 @@ def _classes(declared: Declared, column: Column, given: Any) -> tuple[list[str],
     targets[~column.missing] = [numbers.get(text, len(names)) for text in labels.astype(str)]
     outside = np.flatnonzero(targets == len(names))
     if len(outside):
-        rule = f"one of {', '.join(numbers)}" if len(numbers) <= 20 else f"one of {len(numbers)}"
+        rule = f"one of {', '.join(numbers)}" if len(numbers) <= LISTED else f"one of {len(numbers)}"
         row = int(outside[0])
         written = None if column.is_text else shown(column.texts[row])
         raise column.wrong(row, f"a class of `{declared.key}`, {rule}, or nothing where it is missing", found=written)

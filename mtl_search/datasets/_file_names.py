@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mtl_search.datasets._tables import Column
 from mtl_search.errors import DatasetError
+from mtl_search.internal.characters import LINE
 
 COMPARED = 2_000
 """Names of a folder that one that is not there is compared with, letter by letter: it takes up to 0.1 s."""
@@ -58,7 +59,7 @@ class NamedFiles:
             raise
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise DatasetError(f"must be the name of a file, but got {name[:100]!r}: {reason}.") from error
+            raise DatasetError(f"must be the name of a file, but got {name[:LINE]!r}: {reason}.") from error
 
     def _refuse_outside(self, path: Path, name: str) -> None:
         if not Path(os.path.realpath(path)).is_relative_to(self.inside):

@@ -26,6 +26,7 @@ SHA256 = {
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 SOURCE = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 TIMEOUT_SECONDS = 30
+"""For the server to say something: a slow network takes some seconds, one that says nothing for longer is none."""
 
 
 def fashion_mnist(root: str | None) -> tuple[Labelled, Labelled]:

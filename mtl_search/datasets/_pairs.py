@@ -14,6 +14,7 @@ from mtl_search.errors import DatasetError
 from mtl_search.tasks import Classification
 
 SIDE = 36
+"""Pixels of a picture's side, as in MultiMNIST (Sabour et al., NeurIPS 2017): pictures of 28 x 28 in it overlap."""
 MOST = 500_000
 """Pictures of a split, which are held in memory: 650 MB. There are twelve million pairs of 3,500 digits."""
 
@@ -35,8 +36,8 @@ def paired_dataset(
     :param sizes: Split -> number of pairs.
     :param seed: Seed of the draw of the pairs.
     """
-    lot = np.random.default_rng(seed)
-    splits = {split: _pairs(left[split], right[split], size, lot) for split, size in sizes.items()}
+    rng = np.random.default_rng(seed)
+    splits = {split: _pairs(left[split], right[split], size, rng) for split, size in sizes.items()}
     return make_dataset(name, (Classification("left"), Classification("right")), splits)
 
 
@@ -58,8 +59,8 @@ def disjoint(pictures: Labelled, sizes: Mapping[str, int], seed: int) -> dict[st
     return parts
 
 
-def _pairs(left: Labelled, right: Labelled, size: int, lot: np.random.Generator) -> Split:
-    first, second = lot.integers(len(left[0]), size=size), lot.integers(len(right[0]), size=size)
+def _pairs(left: Labelled, right: Labelled, size: int, rng: np.random.Generator) -> Split:
+    first, second = rng.integers(len(left[0]), size=size), rng.integers(len(right[0]), size=size)
     canvas = np.zeros((size, 1, SIDE, SIDE), dtype=np.uint8)
     height, width = left[0].shape[1:]
     canvas[:, 0, :height, :width] = left[0][first]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PLANAR_CONFIGURATION, TiffImageFile
 
-from mtl_search.errors import DatasetError
+from mtl_search.errors import MOST, DatasetError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 """Pillow's names of the formats that are read, PGM and PBM as ``PPM``. It knows thirty more, programs among them."""
@@ -39,8 +39,9 @@ GREY_AND_ALPHA_16 = "LA;16B"
 """How it unpacks grey and alpha of 16 bits."""
 LARGEST = {"L;2": 3, "L;4": 15}
 """How Pillow unpacks grey of 2 and of 4 bits -> the largest number, which it makes 255."""
-ORIENTATION = 0x0112
-"""The tag of EXIF that says how a picture is to be turned; from 5 on height and width change places."""
+ORIENTATION, LYING = 0x0112, 5
+"""The tag of EXIF that says how a picture is to be turned, and its number from which on height and width change
+places."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -94,7 +95,7 @@ def opened(path: Path) -> Iterator[Picture]:
         raise DatasetError(f"{path}: {_what_it_is(path)}.") from error
     except Exception as error:  # Pillow meets damage with errors of any kind, from KeyError to ZeroDivisionError
         reason = str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
-        raise DatasetError(f"{path}: cannot be read: {' '.join(reason.split())[:200]}.") from error
+        raise DatasetError(f"{path}: cannot be read: {' '.join(reason.split())[:MOST]}.") from error
 
 
 def _what_it_is(path: Path) -> str:
@@ -123,7 +124,7 @@ def picture_header(path: Path) -> Header:
         if picture.mode not in (*GREY, *GREY_16, *COLOUR):
             raise DatasetError(f"{path}: must be grey or coloured, of 8 or 16 bits, but its mode is {picture.mode}.")
         bits, grey = _bits(picture, path), _is_grey(picture)
-        (width, height), turned = picture.size, _orientation(picture) >= 5
+        (width, height), turned = picture.size, _orientation(picture) >= LYING
         return Header((width, height) if turned else (height, width), grey, bits)
 
 
@@ -221,7 +222,7 @@ def read_picture(path: Path, channels: int, size: Size, bits: int = 8) -> NDArra
             bands = bands if bits == 16 else [(band >> 8).astype(np.uint8) for band in bands]
         else:
             bands = _bands_of_8(upright(picture), channels)
-            bands = bands if bits == 8 else [band.astype(np.uint16) * 257 for band in bands]
+            bands = bands if bits == 8 else [band.astype(np.uint16) * 257 for band in bands]  # 255 to 65,535
     found = np.stack([_resized(band, size) for band in bands])
     return np.repeat(found, channels // len(found), axis=0)
 

@@ -43,7 +43,7 @@ class Columns(Protocol):
 class Drawn:
     """Splits that are drawn by lot.
 
-    :param val: Share of the rows for validation.
+    :param val: Share of the rows for validation; by default as much as for the test, which leaves 0.7 for training.
     :param test: Share of the rows for the test; what is left is for training.
     :param seed: Seed of the draw of the splits.
     :param stratify: Task whose classes have the same shares in all splits; ``None`` for the first that has classes,
@@ -186,11 +186,11 @@ def draw_splits(drawn: Drawn, count: int, classes: NDArray[Any] | None = None, g
     :param groups: Whose equal values are kept in one split.
     :raises DatasetError: If a split has no rows.
     """
-    lot = np.random.default_rng(drawn.seed)
+    rng = np.random.default_rng(drawn.seed)
     if groups is not None:
-        parts = _by_groups(groups, drawn.shares, lot)
+        parts = _by_groups(groups, drawn.shares, rng)
     else:
-        parts = _by_classes(np.zeros(count, np.int64) if classes is None else classes, drawn.shares, lot)
+        parts = _by_classes(np.zeros(count, np.int64) if classes is None else classes, drawn.shares, rng)
     return _filled(_rows(parts), f"of {count} rows, with the shares of `dataset.split`,")
 
 
@@ -210,12 +210,12 @@ def _check_strata(rows: Rows, strata: Labelled) -> None:
                 )
 
 
-def _by_classes(classes: NDArray[Any], shares: NDArray[np.float64], lot: np.random.Generator) -> NDArray[np.int64]:
+def _by_classes(classes: NDArray[Any], shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
     """The split of every row: of each class its share, and of all rows, to within one."""
     parts = np.empty(len(classes), np.int64)
     owed = np.zeros(len(shares))
     for value in np.unique(classes):
-        rows = lot.permutation(np.flatnonzero(classes == value))
+        rows = rng.permutation(np.flatnonzero(classes == value))
         owed += len(rows) * shares
         counts = _whole(owed, len(rows))
         owed -= counts
@@ -225,7 +225,7 @@ def _by_classes(classes: NDArray[Any], shares: NDArray[np.float64], lot: np.rand
 
 def _whole(owed: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Whole numbers that add up to ``count``: the parts of what is owed, the rest to those owed the most."""
-    counts = np.floor(np.maximum(owed, 0) + 1e-9).astype(np.int64)
+    counts = np.floor(np.maximum(owed, 0) + 1e-9).astype(np.int64)  # + 1e-9: what rounding took from a whole number
     while counts.sum() != count:
         step = 1 if counts.sum() < count else -1
         left = np.where((counts > 0) | (step > 0), step * (owed - counts), -np.inf)
@@ -233,12 +233,12 @@ def _whole(owed: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     return counts
 
 
-def _by_groups(groups: Column, shares: NDArray[np.float64], lot: np.random.Generator) -> NDArray[np.int64]:
+def _by_groups(groups: Column, shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
     """The split of every row: large groups first, each to the split that lacks the most rows."""
     if groups.missing.any():
         raise groups.wrong(int(np.argmax(groups.missing)), "the name of a group")
     _, members, sizes = np.unique(groups.texts.astype(str), return_inverse=True, return_counts=True)
-    order = lot.permutation(len(sizes))
+    order = rng.permutation(len(sizes))
     wanted, part_of = shares * len(groups), np.empty(len(sizes), np.int64)
     for group in order[np.argsort(-sizes[order], kind="stable")]:
         part_of[group] = np.argmax(wanted)

@@ -117,6 +117,6 @@ def _targets(archive: Archive, name: str, values: NDArray[Any], integer: bool) -
     if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
         raise DatasetError(f"{archive.title(name)}: must hold whole numbers, but got {values.dtype}.")
     low, high = values.min(), values.max()
-    if low < -(2**15) or high >= 2**15:
+    if low < -(2**15) or high >= 2**15:  # what int16 holds
         raise DatasetError(f"{archive.title(name)}: must hold classes, but its numbers are {low} to {high}.")
     return values.astype(np.int16)

@@ -19,6 +19,7 @@ from mtl_search.tasks import Binary, MultiLabel, Task
 IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
 FILES = (IMAGES, ATTRIBUTES, PARTITION)
 COUNT = 40
+"""Attributes that the file has."""
 GROUPS = {
     "face": (2, 10, 13, 14, 18, 20, 25, 26, 39),
     "eyes": (1, 3, 12, 15, 23),
@@ -43,7 +44,7 @@ class CelebA(DatasetSource):
 
     :param root: Folder with ``img_align_celeba/*.jpg``, ``list_attr_celeba.txt`` and ``list_eval_partition.txt``.
     :param targets: ``attributes`` for 40 binary tasks, or ``groups`` for eight tasks of 2 to 9 attributes each.
-    :param size: Pixels on a side.
+    :param size: Pixels on a side; 64, as multi-task learning has them (Sener & Koltun, NeurIPS 2018).
     :param cache: Folder for what was decoded; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """
 

@@ -20,7 +20,7 @@ class Cityscapes(DatasetSource):
     :param root: Folder with ``train`` and ``val``, each with ``image``, ``depth``, and ``label_7`` or ``label_19``
         (``label``, where there is no other), of ``0.npy`` and so on.
     :param classes: Number of classes of the segmentation, 7 or 19.
-    :param val: Training images that are taken for validation.
+    :param val: Training images that are taken for validation; a tenth by default.
     :param seed: Seed of the draw of the validation samples.
     :param cache: Folder for what was decoded; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """

@@ -20,7 +20,7 @@ class FashionMNIST(DatasetSource):
     ``multi_mnist``.
 
     :param root: Folder with Fashion-MNIST's four IDX files, as for ``multi_fashion``.
-    :param train: Number of training pictures.
+    :param train: Number of training pictures; the defaults are those of ``multi_fashion``.
     :param val: Number of validation pictures.
     :param test: Number of test pictures.
     :param seed: Seed of the divisions and of the composition.

@@ -10,6 +10,7 @@ from mtl_search.datasets._idx import fashion_mnist
 from mtl_search.datasets._pairs import MOST, disjoint, paired_dataset
 
 GARMENTS = {"train": 50_000, "val": 10_000}
+"""Garments of Fashion-MNIST's training set that the pictures of a split are made of; its test set makes the others."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class MultiFashion(DatasetSource):
 
     :param root: Folder with Fashion-MNIST's four IDX files; without it they are looked for where Debian's package puts
         them, then downloaded.
-    :param train: Number of training pictures.
-    :param val: Number of validation pictures.
+    :param train: Number of training pictures; the default is what ``multi_mnist`` has.
+    :param val: Number of validation pictures: of 5,000 an accuracy of 90 % is known to 0.4 points, of 10,000 to 0.3.
     :param test: Number of test pictures.
     :param seed: Seed of the division of the garments and of the composition.
     """

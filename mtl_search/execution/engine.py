@@ -21,8 +21,10 @@ from mtl_search.internal.signals import signals_interrupt
 from mtl_search.spaces.search_settings import SearchSettings
 
 OBJECT_STORE_BYTES = 256 * 2**20
+"""Of a local cluster for what is not the dataset: reports and checkpoints of trials; Ray takes no less than 75 MiB."""
 DATASET_ROOM = 3
-"""The object store of a local cluster holds this many times the dataset, and the bytes above."""
+"""The object store of a local cluster holds this many times the dataset, and the bytes above: a comparison
+that tunes has two there, and of what does not fit Ray writes some to the disk."""
 
 
 class RunJobs(Protocol):

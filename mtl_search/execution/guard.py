@@ -26,7 +26,7 @@ def main() -> None:
         for process in processes_of(folder):
             _kill(process)
             last = time.monotonic()
-        time.sleep(0.05)
+        time.sleep(0.05)  # ten looks in the time that must be quiet
     shutil.rmtree(folder, ignore_errors=True)
 
 

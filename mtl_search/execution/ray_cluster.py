@@ -27,6 +27,7 @@ from mtl_search.errors import ClusterError, UserError, reason_of
 from mtl_search.execution import guard
 from mtl_search.execution.ray_start import ProgramEndedError, loopback, ray_starts
 from mtl_search.execution.worker_starts import failed_start
+from mtl_search.internal.characters import LONG
 from mtl_search.internal.signals import interrupt_run, signals_wait
 from mtl_search.internal.temporary import temporary_folder
 
@@ -46,7 +47,8 @@ Ray's core ends this process some 2 seconds after Ray on this machine has died, 
 PROGRESS = re.compile(r"\[[^]]* I \d")
 """How lines of Ray's logs begin that tell of nothing wrong."""
 ANSWER_SECONDS = 3.0
-"""Within which a machine of the cluster must answer."""
+"""Within which a machine of the cluster must answer: a first message that is lost is sent again after
+one second."""
 
 
 class Cluster:
@@ -203,7 +205,7 @@ def _join(cluster: Cluster, address: str) -> None:
     host, colon, port = address.rpartition(":")
     try:
         if colon and "://" not in address:
-            socket.create_connection((host, int(port)), timeout=5).close()
+            socket.create_connection((host, int(port)), timeout=5).close()  # seconds, for a machine that is far or busy
         cluster.start(address=address)
     except (OSError, ValueError, ConnectionError, RuntimeError) as error:
         raise UserError(f"--address {address}: there is no Ray cluster to join: {reason_of(error)}.") from error
@@ -217,7 +219,7 @@ def _environment(folder: Path) -> Iterator[None]:
     """
     token = folder / "token"
     token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32))
+    token.write_text(secrets.token_hex(32))  # 256 bits: nobody guesses it
     paths = [path or os.getcwd() for path in sys.path]
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if os.pathsep not in path)
@@ -252,7 +254,7 @@ def _not_started(reason: str, cluster: Cluster) -> str:
     logs = sorted(cluster.folder.glob("r/session_*/logs/*.err"))
     lines = [line for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     said = [line for line in lines if line and not PROGRESS.match(line)]
-    why = f"{reason} ({said[-1].strip()[:300]})" if said else reason
+    why = f"{reason} ({said[-1].strip()[:LONG]})" if said else reason
     return f"Ray does not start on this machine: {why}; {HERE}."
 
 

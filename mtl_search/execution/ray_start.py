@@ -26,6 +26,7 @@ WORKER: Any = worker
 NEEDED = (ray_constants.PROCESS_TYPE_GCS_SERVER, ray_constants.PROCESS_TYPE_RAYLET)
 """Programs of a cluster that do not end as long as it is there."""
 LOOK_SECONDS = 0.1
+"""How often it is looked whether Ray's programs still run: far more often than they need to start, some seconds."""
 DEAD_SECONDS = 1.0
 """For Ray to notice that its program has ended, in Python; its core ends this process some 2 seconds after it."""
 

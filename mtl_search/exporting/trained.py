@@ -123,8 +123,8 @@ def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int | None) -> 
         seeds = [one.seed for one in comparison.of(key) if has_weights(outcome_folder(run.path, key, one.seed))]
         found = f"those of seed {', '.join(map(str, seeds))}" if seeds else "none here"
         raise UserError(f"{run.path}: the weights of {key}, seed {seed}, were not kept; {found}.")
-    about = next(one for one in comparison.asked["entrants"] if one["key"] == key)
-    training = Training.model_validate(comparison.asked["training"])
+    about = next(one for one in comparison.request["entrants"] if one["key"] == key)
+    training = Training.model_validate(comparison.request["training"])
     made: dict[str, Any]
     if about.get("trial") is not None:
         architecture = _searched(run, about).trial(about["trial"]).architecture
@@ -137,7 +137,7 @@ def _trained_entrant(run: Run, key: str, dataset: Dataset, seed: int | None) -> 
     entrant = replace(entrant, training=about.get("training") or {})
     details = comparison.details(key, seed)
     network = _network(entrant, dataset, training, seed, details, folder)
-    split = str(comparison.asked["split"])
+    split = str(comparison.request["split"])
     trained_on = "the training and validation splits" if split == "test" else "the training split"
     made |= {"seed": seed, "trained_on": trained_on, "measured_on": split, **_spread(comparison, key)}
     return Trained(f"{key}-seed{seed}", f"{key}, seed {seed},", network, made, outcome.scores)

@@ -21,12 +21,18 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(one if one.isprintable() or one in keep else _escape(one) for one in text)
 
 
-def quoted(text: str, length: int = 80) -> str:
+LINE = 80
+"""Characters of a value or a name in a message: it goes on in the same line of a terminal, or in the next."""
+LONG = 300
+"""Characters of a path or a reason in a message, whose end often says what matters: four lines of a terminal."""
+
+
+def quoted(text: str, length: int = LINE) -> str:
     """``text`` between quotes, with escapes, at most ``length`` characters: for a message."""
     return cut(repr(text[: length + 1]), length)
 
 
-def cut(text: str, length: int = 80) -> str:
+def cut(text: str, length: int = LINE) -> str:
     """``text``, its end left out where it has more than ``length`` characters."""
     return text if len(text) <= length else f"{text[: length - 3]}..."
 

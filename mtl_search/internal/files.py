@@ -143,7 +143,7 @@ def _locked(folder: Path) -> TextIO:
             file.close()
             if time.monotonic() > last:
                 raise
-            time.sleep(PATIENCE / 20)
+            time.sleep(PATIENCE / 20)  # twenty tries: who only looks has let go after the first
         except BaseException:
             file.close()
             raise

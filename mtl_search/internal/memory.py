@@ -13,8 +13,11 @@ from mtl_search.internal.control_groups import MOUNTED, OURS, own_groups
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Settings of ``mallopt`` in the C library of GNU."""
 LARGEST = 2**31 - 1
+"""Bytes that may lie free at the end of the heap, the most that ``mallopt`` takes: nothing is given back."""
 AT_A_TIME = 64 * 2**20
+"""Bytes by which the heap grows at once: a few calls of the system until a step has all that it needs."""
 MADV_HUGEPAGE = 14
+"""What ``madvise`` of Linux takes for large pages, from ``bits/mman-linux.h``."""
 LARGE_PAGE = 2 * 2**20
 """Bytes of a large page, on most processors."""
 GROUP_FILES = {2: ("memory.max", "anon"), 1: ("memory.limit_in_bytes", "total_rss")}

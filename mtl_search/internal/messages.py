@@ -9,6 +9,9 @@ from pydantic import BaseModel, ValidationError
 from mtl_search.errors import FieldError, UserError, suggestion
 from mtl_search.internal.characters import cut, printable
 
+SHOWN = 8
+"""Items up to which a list is shown as it is in a message; a longer one would be cut off in its middle."""
+
 
 def explain(error: ValidationError, model: type[BaseModel], what: str = "an experiment") -> str:
     """The first broken rule as one sentence: dotted key, rule, what was found, nearest valid name.
@@ -85,4 +88,4 @@ def _dotted(place: Sequence[Any]) -> str:
 
 def short(value: Any) -> str:
     """A value for a message, at most 80 characters."""
-    return cut(f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > 8 else repr(value))
+    return cut(f"a list of {len(value)}" if isinstance(value, list | tuple) and len(value) > SHOWN else repr(value))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mtl_search.errors import UserError
-from mtl_search.internal.characters import cut, printable
+from mtl_search.internal.characters import LONG, cut, printable
 
 FORM = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 TOOLS = frozenset({"pip", "setuptools", "pkg_resources", "distutils", "wheel", "ensurepip", "venv"})
@@ -129,7 +129,7 @@ def imported(what: str, run: Callable[[], Any]) -> Any:
         frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(IMPORTING)]
         place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise UserError(f"{what} cannot be imported: {cut(printable(reason), 300)}{printable(place)}.") from error
+        raise UserError(f"{what} cannot be imported: {cut(printable(reason), LONG)}{printable(place)}.") from error
 
 
 def _named(kind: str, path: str) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 from mtl_search.errors import UserError
 
 NAME = re.compile(r"mtl-[a-z0-9_]{8}")
+EXAMPLE = "/mtl-12345678"
+"""As long as the name of a folder of ours in another one."""
 LOCK = "mtl-search.lock"
 """Locked by the process whose folder it is, as long as that lives: a folder that has it is ours."""
 LONGEST = 38
@@ -20,7 +22,8 @@ LONGEST = 38
 SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 """Where it lies when the user's folder for temporary files has a long path or letters that are not ASCII."""
 OLD = 24 * 3600
-"""Seconds after which a folder is left over that has no lock: one of a version that made none."""
+"""Seconds after which a folder is left over that has no lock: one of a version that made none. One that such a
+version still works in would be lost to it after that time."""
 
 
 @contextmanager
@@ -59,15 +62,15 @@ def _place() -> Path:
     found = next((Path(place) for place in SHORT if _is_short(place) and os.access(place, os.W_OK | os.X_OK)), None)
     if found is None:
         raise UserError(
-            f"the folder for temporary files, {wanted}, must have a path of at most {LONGEST - 13} ASCII letters for "
-            f"Ray's sockets, and none of {', '.join(SHORT)} can be written: set TMPDIR, or train in this process with "
-            "`--workers 0`."
+            f"the folder for temporary files, {wanted}, must have a path of at most {LONGEST - len(EXAMPLE)} ASCII "
+            f"letters for Ray's sockets, and none of {', '.join(SHORT)} can be written: set TMPDIR, or train in this "
+            "process with `--workers 0`."
         )
     return found
 
 
 def _is_short(place: str) -> bool:
-    return place.isascii() and len(f"{place}/mtl-12345678") <= LONGEST
+    return place.isascii() and len(place + EXAMPLE) <= LONGEST
 
 
 def _locked_folder(place: Path) -> tuple[Path, int]:

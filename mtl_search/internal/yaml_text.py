@@ -11,11 +11,14 @@ from mtl_search.errors import UserError
 from mtl_search.internal.characters import cut, is_broken, printable, quoted
 from mtl_search.internal.reading import DEPTH
 
+WIDTH = 110
+"""Characters of a line of YAML that is written: what is chosen for a layer stands in one."""
 NODES = 100_000
 """Values of a document, those behind an alias counted each time. The rows of a split are the longest list in use."""
 LONGEST = 80
 """Characters of a number: 64 bits written as ones and zeros, with room for their underscores."""
 LARGEST = 2**63 - 1
+"""Largest whole number: what 64 bits hold, so that nothing after us stumbles over it."""
 TIME, INTEGER, FLOAT, MERGE, TEXT = (
     f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", "int", "float", "merge", "str")
 )
@@ -44,7 +47,7 @@ def parse_yaml(text: str) -> Any:
 
 def as_yaml(data: Any) -> str:
     """Plain data as a YAML text."""
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=WIDTH)
     return text
 
 

@@ -29,9 +29,9 @@ def register(
 ) -> Callable[..., Any]:
     """Register an operator for the processor.
 
-    :param schema: Its name, arguments and results, as torch writes them.
-    :param kernel: What computes it.
-    :param fake: What makes results of the right shapes, without computing them.
+    :param schema: Name, arguments and results of the operator, as torch writes them.
+    :param kernel: Function that computes the operator on tensors of the processor.
+    :param fake: Function that makes results of the right shapes, without computing them.
     :param autograd: What is called where gradients may be wanted; ``None`` for what has none.
     :returns: What calls it.
     """

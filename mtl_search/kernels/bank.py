@@ -41,11 +41,11 @@ def recombined(
     """The features of a batch as several learned weights read them through a bank.
 
     :param x: ``[batch, groups * channels, height, width]``, float32 or float64, for which there must be a library.
-    :param bank: Its frozen values are those of all groups.
+    :param bank: The primitives and their frozen values; each has values for the channels of all groups.
     :param weights: ``[groups * outputs, primitives, channels]`` each; one, if there are several groups.
     :param stride: Distance of the pixels that are computed.
     :param groups: Parts of the channels with weights of their own.
-    :param measured: Of each weight, whether moments are made; none, if left out.
+    :param measured: For each weight, whether the moments of its features are made too; none are if left out.
     :returns: ``[batch, groups * outputs, ceil(height / stride), ceil(width / stride)]`` each, channels innermost.
     :raises ValueError: If shapes or types do not fit.
     :raises MemoryError: If there is none left.
@@ -65,11 +65,11 @@ def recombined_into(
     """What :func:`recombined` makes, added to ``total`` in its place, with the moments of the sum.
 
     :param total: ``[batch, groups * outputs, ceil(height / stride), ceil(width / stride)]``, channels innermost.
-    :param x: As there.
-    :param bank: As there.
+    :param x: ``[batch, groups * channels, height, width]``, float32 or float64, for which there must be a library.
+    :param bank: The primitives and their frozen values; each has values for the channels of all groups.
     :param weight: ``[groups * outputs, primitives, channels]``
-    :param stride: As there.
-    :param groups: As there.
+    :param stride: Distance of the pixels that are computed.
+    :param groups: Parts of the channels with weights of their own.
     """
     taken, norm, settings = _arguments(x, bank, stride, groups)
     made, mean, variance = recombine_directly(total, taken, weight.contiguous(), *norm, *settings)
@@ -80,8 +80,8 @@ def takes_blocks(x: Tensor, bank: FrozenBank, outputs: int, stride: int, groups:
     """Whether it is made by minimal filtering of blocks of pixels.
 
     :param x: ``[batch, groups * channels, height, width]``
-    :param bank: Its frozen values are those of all groups.
-    :param outputs: Channels of all outputs, of one group.
+    :param bank: The primitives and their frozen values; each has values for the channels of all groups.
+    :param outputs: Number of output channels of one group, over all weights together.
     :param stride: Distance of the pixels that are computed.
     :param groups: Parts of the channels with weights of their own.
     """

@@ -41,6 +41,9 @@ class Settings(NamedTuple):
     activate: bool
 
 
+NORM, SETTINGS, LAST = slice(0, 4), slice(4, 12), slice(12, 14)
+"""Where the arguments of an operator behind features and weight are those of a norm, :class:`Settings`, and two
+more."""
 Norm = Sequence[Tensor | None]
 """Mean, deviation, weight and bias of a norm as :class:`LazyNorm` has them; each ``None`` where there is none."""
 
@@ -100,7 +103,7 @@ def _check(x: Tensor, weight: Tensor, settings: Settings, outputs: Sequence[int]
     if min(settings.stride, groups, *outputs) < 1 or channels % groups:
         found = f"stride {settings.stride}, {groups} groups of {channels} channels, outputs {list(outputs)}"
         raise ValueError(f"stride, groups and outputs must be positive, the groups equal, but got {found}.")
-    rows = _rows(*(tuple(table) for table in settings[1:5]))
+    rows = _rows(*map(tuple, (settings.kinds, settings.taps, settings.down, settings.right)))
     check_values("frozen", settings.frozen, (rows, channels), x)
     check_values("weight", weight, (groups * sum(outputs), len(settings.kinds), channels // groups), x)
 
@@ -132,7 +135,7 @@ def _sizes(x: Tensor, settings: Settings, outputs: Sequence[int]) -> list[list[i
 
 
 def _recombine(x: Tensor, weight: Tensor, *rest: Any) -> list[Tensor]:
-    norm, settings, (outputs, measured) = rest[:4], Settings(*rest[4:12]), rest[12:]
+    norm, settings, (outputs, measured) = rest[NORM], Settings(*rest[SETTINGS]), rest[LAST]
     _check(x, weight, settings, outputs)
     made = [empty(x, shape) for shape in _sizes(x, settings, outputs)]
     moments = [_moments_of(one) if wanted else None for one, wanted in zip(made, measured, strict=True)]
@@ -142,13 +145,13 @@ def _recombine(x: Tensor, weight: Tensor, *rest: Any) -> list[Tensor]:
 
 
 def _recombine_fake(x: Tensor, weight: Tensor, *rest: Any) -> list[Tensor]:
-    settings, (outputs, measured) = Settings(*rest[4:12]), rest[12:]
+    settings, (outputs, measured) = Settings(*rest[SETTINGS]), rest[LAST]
     made = [_innermost_like(x, shape) for shape in _sizes(x, settings, outputs)]
     return [*made, *(part for one, wanted in zip(made, measured, strict=True) if wanted for part in _moments_of(one))]
 
 
 def _recombine_add(total: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    norm, settings = rest[:4], Settings(*rest[4:12])
+    norm, settings = rest[NORM], Settings(*rest[SETTINGS])
     outputs = total.shape[1] // settings.groups
     _check(x, weight, settings, [outputs])
     check_features("total", total, _sizes(x, settings, [outputs])[0], x)
@@ -159,7 +162,7 @@ def _recombine_add(total: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> tupl
 
 
 def _recombine_backward(x: Tensor, weight: Tensor, *rest: Any) -> list[Tensor]:
-    norm, settings, (gradients, of_x_wanted) = rest[:4], Settings(*rest[4:12]), rest[12:]
+    norm, settings, (gradients, of_x_wanted) = rest[NORM], Settings(*rest[SETTINGS]), rest[LAST]
     outputs = [gradient.shape[1] // settings.groups for gradient in gradients]
     _check(x, weight, settings, outputs)
     for gradient, shape in zip(gradients, _sizes(x, settings, outputs), strict=True):
@@ -173,7 +176,7 @@ def _recombine_backward(x: Tensor, weight: Tensor, *rest: Any) -> list[Tensor]:
 
 
 def _recombine_backward_fake(x: Tensor, weight: Tensor, *rest: Any) -> list[Tensor]:
-    has_norm, of_x_wanted = rest[0] is not None, rest[13]
+    has_norm, (_, of_x_wanted) = rest[0] is not None, rest[LAST]
     of_x = [torch.empty_like(x)] if of_x_wanted or has_norm else []
     return [torch.empty_like(weight), *of_x, *([x.new_empty(2, x.shape[1])] if has_norm else [])]
 
@@ -197,13 +200,13 @@ class _Recombined(torch.autograd.Function):
     def forward(
         ctx: Any, direct: bool, total: Tensor | None, x: Tensor, weight: Tensor, *rest: Any
     ) -> tuple[Tensor, ...]:
-        ctx.save_for_backward(x, weight, *rest[:4])
-        ctx.settings, ctx.adds, ctx.direct = rest[4:12], total is not None, direct
+        ctx.save_for_backward(x, weight, *rest[NORM])
+        ctx.settings, ctx.adds, ctx.direct = rest[SETTINGS], total is not None, direct
         make, add = (_recombine, _recombine_add) if direct else (RECOMBINE, RECOMBINE_ADD)
         with torch._C._AutoDispatchBelowAutograd():
             if total is None:
                 made = make(x, weight, *rest)
-                ctx.outputs = len(rest[12])
+                ctx.outputs = len(rest[LAST][0])
             else:
                 made = [total, *add(total, x, weight, *rest)]
                 ctx.outputs = 1
@@ -221,7 +224,8 @@ class _Recombined(torch.autograd.Function):
         of_x = others[0] if others else None
         of_norm = others[1] if len(others) > 1 else (None, None)
         of_total = given[0] if ctx.adds else None
-        return None, of_total, of_x, of_weight, None, None, *of_norm, *[None] * (len(ctx.needs_input_grad) - 8)
+        gradients_told = None, of_total, of_x, of_weight, None, None, *of_norm
+        return *gradients_told, *[None] * (len(ctx.needs_input_grad) - len(gradients_told))
 
 
 def _recombine_autograd(*arguments: Any) -> list[Tensor]:

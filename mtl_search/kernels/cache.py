@@ -21,6 +21,8 @@ from mtl_search.internal.files import user_cache, write_bytes
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 LOCK = ".native.lock"
 """Beside the folder. Who builds holds it; the others wait."""
+DIGEST = 12
+"""Bytes of a digest in the name of a library: nobody finds another file with the same of 96 bits."""
 WAITING_S = 300
 """Seconds for which another process is waited for: its compiler may take two limits of its time."""
 
@@ -123,7 +125,7 @@ def _keep(folder: Path, key: str, data: bytes) -> Path:
 
 
 def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=12).hexdigest()
+    return hashlib.blake2b(data, digest_size=DIGEST).hexdigest()
 
 
 @contextmanager
@@ -137,7 +139,7 @@ def _alone(path: Path) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                time.sleep(0.1)
+                time.sleep(0.1)  # compiling takes seconds
         yield
     finally:
         os.close(descriptor)

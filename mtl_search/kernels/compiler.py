@@ -17,7 +17,7 @@ from pathlib import Path
 COMPILING_S = 120
 """Seconds for one step. Compiling takes 5 seconds on a processor of 2020 that has nothing else to do."""
 ANSWERING_S = 10
-"""Seconds for telling the version."""
+"""Seconds for telling the version, which takes some hundredths; a wrapper may have to wake up."""
 TOLD = 600
 """Characters kept of what a compiler says; the first ones, for the first error is the one that counts."""
 
@@ -118,8 +118,8 @@ def _listened(process: subprocess.Popen[bytes], ends: float) -> str:
     told = b""
     with process.stdout as stream:
         while select.select([stream], [], [], max(0.0, ends - time.monotonic()))[0]:
-            part = os.read(stream.fileno(), 2**16)
+            part = os.read(stream.fileno(), 2**16)  # what a pipe holds
             if not part or time.monotonic() > ends:
                 break
-            told += part[: 4 * TOLD - len(told)]
+            told += part[: 4 * TOLD - len(told)]  # a character has up to 4 bytes
     return told.decode(errors="replace").strip()[:TOLD]

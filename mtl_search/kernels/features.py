@@ -31,7 +31,7 @@ def empty(like: Tensor, shape: Sequence[int]) -> Tensor:
     :raises MemoryError: If there is no memory left for them.
     """
     size = math.prod(shape) * like.element_size()
-    lent = KEPT.lend(size) if size >= KEPT_FROM and sys.platform == "linux" else None
+    lent = POOL.lend(size) if size >= KEPT_FROM and sys.platform == "linux" else None
     if lent is None:
         made = _empty(like, shape, torch.channels_last)
         prefer_large_pages(made.data_ptr(), made.nbytes)
@@ -59,7 +59,7 @@ def _empty(like: Tensor, shape: Sequence[int], layout: torch.memory_format) -> T
         raise MemoryError(f"there is no memory left for a tensor of {size:,} bytes") from error
 
 
-class Kept:
+class MemoryPool:
     """Memory that is lent to tensors one after the other.
 
     What is not lent is marked as free: it counts as the process's, but the system takes it where memory is short. All
@@ -121,5 +121,5 @@ class Kept:
         return memory
 
 
-KEPT = Kept()
+POOL = MemoryPool()
 """That of this process."""

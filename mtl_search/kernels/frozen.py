@@ -8,21 +8,22 @@ import torch
 from torch import Tensor
 
 from mtl_search.errors import UserError
+from mtl_search.primitives.perturbation import TILE
 
 LINEAR, MAX_POOL, PERTURBATION = KINDS = ("linear", "max_pool", "perturbation")
 """The primitives that there are kernels for, in the order of ``bank.h``."""
 MOST_TAPS = 9
 """Pixels that one primitive reads, as many as the registers of ``bank.h`` hold weights for."""
 Table = tuple[int, ...]
-MASK = 8
-"""Height and width of the mask of a perturbation."""
+MASK = TILE
+"""Height and width of the mask of a perturbation; ``bank.h`` has the same."""
 
 
 @dataclass(frozen=True)
 class FrozenPrimitive:
     """A primitive.
 
-    :param kind: One of :data:`KINDS`.
+    :param kind: Which kernel computes it: one of :data:`KINDS`.
     :param taps: How far down and to the right of the pixel that is computed each pixel is that it reads.
     :param frozen: ``[rows, channels]``: the weights of each tap of a linear primitive, the 8x8 mask of a perturbation,
         no rows for max pooling.
@@ -48,7 +49,7 @@ class FrozenPrimitive:
 class FrozenBank:
     """A bank.
 
-    :param members: Its primitives, in the order of the learned weights.
+    :param members: The primitives of the bank, in the order of the learned weights.
     """
 
     members: tuple[FrozenPrimitive, ...]

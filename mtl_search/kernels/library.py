@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mtl_search.kernels.autograd import can_stand_in
-from mtl_search.kernels.cache import UnsafeError, kept
+from mtl_search.kernels.cache import DIGEST, UnsafeError, kept
 from mtl_search.kernels.compiler import BuildError, Compiler, TooSlowError, find_compiler
 
 SWITCH = "MTL_SEARCH_NATIVE"
@@ -32,9 +32,9 @@ REALS = {torch.float32: "float", torch.float64: "double"}
 class Built:
     """What came of building a library.
 
-    :param library: It, where it can be used.
-    :param problem: Otherwise why not.
-    :param not_kept: Why it is this process's only, if it is.
+    :param library: The loaded library, where it can be used.
+    :param problem: Why there is no library to use; empty where there is one.
+    :param not_kept: Why the library was not kept in the cache, so that each process builds it; empty where it was kept.
     """
 
     library: ctypes.CDLL | None
@@ -102,7 +102,7 @@ def _say_not_kept(reason: str) -> None:
 
 def _digest(compiler: Compiler, flags: tuple[str, ...]) -> str:
     """Of all that a library depends on: sources, compiler, C library, flags, the processor and its instructions."""
-    digest = hashlib.blake2b(digest_size=12)
+    digest = hashlib.blake2b(digest_size=DIGEST)
     for source in sorted([*SOURCES.glob("*.[ch]")]):
         digest.update(source.read_bytes())
     told = (*compiler.command, compiler.identity, *flags, torch.__version__, platform.machine(), _instructions())

@@ -59,8 +59,9 @@ def recombine(
     :param weights: ``[groups * outputs, taps, channels that an output reads]`` each.
     :param stride: Distance of the pixels that are computed.
     :param groups: Parts of the channels with weights of their own.
-    :param branches: Of each weight, the equal parts of its outputs that read windows; as many as groups if left out.
-    :param measured: Of each weight, whether a norm comes next, and moments are wanted where they cost little.
+    :param branches: For each weight, the number of equal parts of its outputs that read windows of their own; as many
+        as groups if left out.
+    :param measured: For each weight, whether a norm comes next, and moments are wanted where they cost little.
     :returns: ``[batch, groups * outputs, ceil(height / stride), ceil(width / stride)]`` each.
     """
     bank = _bank_of(operator, x)

@@ -5,17 +5,17 @@
 #endif
 
 #ifdef __AVX512F__
-#define BYTES 64
-#define ROWS 12 /* of a block whose sums, two vectors a row, fit into the registers */
+#define BYTES 64 /* of a vector */
+#define ROWS 12  /* of a block whose sums, two vectors a row, fit into the registers: 24 of 32, */
 #else
 #define BYTES 32
-#define ROWS 6
+#define ROWS 6 /* and 12 of 16 */
 #endif
 
 #define LANES ((long)(BYTES / sizeof(REAL)))
-#define WIDE (2 * LANES)
+#define WIDE (2 * LANES) /* with one vector a row, there would be as many loads as products */
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 16") /* wholly: no loop that is unrolled has more turns */
 
 typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
 

@@ -6,12 +6,14 @@
    9 k of the responses of k primitives. Some rows of blocks are transformed, [25][blocks][channels], and each of the 25
    is multiplied with its matrix of weights. */
 
-#define SIDE 3
-#define POINTS 5
+#define SIDE 3   /* pixels of a block of the output, and of a kernel: larger blocks round too much in float */
+#define POINTS 5 /* SIDE + SIDE - 1 */
 #define PRODUCTS (POINTS * POINTS)
-#define BLOCKS 36             /* that are held, */
-#define HELD_OF_BLOCKS 524288 /* and values of all of them, of a row of blocks at least */
-#define BLOCKS_AHEAD 2        /* that are asked for before they are read or written */
+/* Blocks that are held, enough rows for each matrix of weights that is read for them; and values of all of them, a row
+   of blocks at least: 2 MB in float, which stay in a cache. */
+#define BLOCKS 36
+#define HELD_OF_BLOCKS 524288
+#define BLOCKS_AHEAD 2 /* that are asked for before they are read or written: six pixels of three rows */
 
 typedef struct {
     Plan plan;

@@ -27,6 +27,8 @@ from mtl_search.training.trainer import MEASURED, Epoch, Observer, Trainer
 
 Epochs = Annotated[int, Field(ge=1, le=MOST)]
 """Of a phase that a method has besides the training."""
+DECIMALS = 4
+"""Of shares and weights in the details of a training: figures show two of percent."""
 
 
 @dataclass(frozen=True)

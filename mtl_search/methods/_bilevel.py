@@ -24,7 +24,10 @@ from mtl_search.training.held_out import divided
 from mtl_search.training.trainer import BACKWARD_MACS, Epoch
 
 TEMPERATURE = 1.0
-"""Of the Gumbel-softmax."""
+"""Of the Gumbel-softmax: the chances are those of the softmax, whatever it is; lower, gradients get rarer and
+larger."""
+TINY = 1e-20
+"""In the place of a draw of 0, whose logarithm is infinite."""
 
 
 class Options(Protocol):
@@ -58,7 +61,7 @@ class Options(Protocol):
     def validation(self) -> float: ...
 
 
-class Search(PhaseTrainer):
+class BilevelSearch(PhaseTrainer):
     """The bi-level search on a relaxed network.
 
     :param method: The method, with the options of its search.
@@ -175,7 +178,7 @@ class Search(PhaseTrainer):
 
     def _drawn(self, strength: Tensor) -> Tensor:
         """Hard Gumbel-softmax (Jang et al., ICLR 2017): one of the candidates forward, the soft draw backward."""
-        uniform = torch.rand(strength.shape, generator=self.noise).clamp_min(1e-20).to(strength.device)
+        uniform = torch.rand(strength.shape, generator=self.noise).clamp_min(TINY).to(strength.device)
         soft = F.softmax((strength - (-uniform.log()).log()) / TEMPERATURE, dim=0)
         hard = F.one_hot(soft.argmax(), len(soft)).to(soft.dtype)
         return hard + soft - soft.detach()

@@ -26,7 +26,7 @@ class Trunk:
         self.network, self.conflict, self.carry, self.skip = network, conflict, carry, skip
         users = network.users()
         self.shared = {place: tasks for place, tasks in users.items() if len(tasks) > 1}
-        self.own = [
+        self.specific = [
             [p for place, of in users.items() if of == [task] for p in network.module(place).parameters()]
             + list(network.heads[task].parameters())
             for task in range(len(network.candidates))
@@ -71,9 +71,9 @@ class Trunk:
         shared = [parameter for module in self.modules for parameter in module]
         jacobians: list[list[Tensor]] = [[] for _ in self.modules]
         for task, loss in enumerate(losses.unbind()):
-            wanted = [*shared, *self.own[task]]
+            wanted = [*shared, *self.specific[task]]
             found = torch.autograd.grad(loss, wanted, retain_graph=task < len(losses) - 1, allow_unused=True)
-            for parameter, gradient in zip(self.own[task], found[len(shared) :], strict=True):
+            for parameter, gradient in zip(self.specific[task], found[len(shared) :], strict=True):
                 parameter.grad = gradient
             rest = iter(found)
             for jacobian, module in zip(jacobians, self.modules, strict=True):
@@ -85,6 +85,6 @@ class Trunk:
         pairs = [conflicting_pairs(jacobian) for jacobian in jacobians]
         if not self.carry:
             return pairs
-        uses = [torch.tensor([t in tasks for t in range(len(self.own))]) for tasks in self.shared.values()]
+        uses = [torch.tensor([t in tasks for t in range(len(self.specific))]) for tasks in self.shared.values()]
         both = [(mask[:, None] & mask[None, :]).to(self.device) for mask in uses]
         return [carried & mask for carried, mask in zip(accumulate(pairs, torch.logical_or), both, strict=True)]

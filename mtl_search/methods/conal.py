@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mtl_search.errors import UserError
 from mtl_search.methods import Epochs, Method, MethodContext, TrainedModel
-from mtl_search.methods._bilevel import Search
+from mtl_search.methods._bilevel import BilevelSearch
 from mtl_search.methods._conflicts import Conflict
 from mtl_search.methods._relaxed import group_after, leaving, relaxed_network
 from mtl_search.methods._search_log import SearchLog
@@ -52,8 +52,10 @@ class CoNAL(Method):
     :param carry: Whether a conflict counts in all deeper modules of the trunk, too.
     :param on_conflict: ``zero``: the optimiser gets a gradient of zeros, under which momentum and weight decay still
         move a module. ``skip``: it leaves the module alone in that step (ours).
-    :param clip: Largest norm of the gradient of all weights; ``None`` for any.
-    :param validation: Part of the training samples that alpha is learned on. In the last phase they are trained on.
+    :param clip: Largest norm of the gradient of all weights; ``None`` for any. The default 5 is that of DARTS (Liu et
+        al., ICLR 2019), whose search this is.
+    :param validation: Part of the training samples that alpha is learned on; a fifth by default leaves most to the
+        weights (ours). In the last phase they are trained on.
     :param search_epochs: Epochs of the search; ``None``: those of the experiment.
     :param warm_up: Part of these epochs, rounded down, in which alpha waits while all weights learn, the trunk as under
         hard sharing (ours; 0 is the paper's). Without, alpha decides in the first epoch, from a trunk that has not
@@ -150,7 +152,7 @@ class CoNAL(Method):
 
     def search(
         self, context: MethodContext, model: RelaxedNetwork, epochs: int, stage: int = 0, waits: int = 0
-    ) -> Search:
+    ) -> BilevelSearch:
         """The search on a relaxed network.
 
         :param stage: Tells the random numbers of several searches apart.
@@ -158,7 +160,7 @@ class CoNAL(Method):
         """
         settings = context.training.model_copy(update={"epochs": epochs, "balancing": BalancingSettings()})
         one_task = self.macs_of_one_task(model, context)
-        return Search(model, context, settings, self, one_task * len(context.tasks), stage, waits)
+        return BilevelSearch(model, context, settings, self, one_task * len(context.tasks), stage, waits)
 
     def _epochs(self, context: MethodContext) -> int:
         return self.search_epochs or context.training.epochs

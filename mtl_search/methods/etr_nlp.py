@@ -20,7 +20,7 @@ class ETRNLP(Method):
     Our reading: the paper's code was never published. Of two independent re-implementations both have an ordinary
     convolution in the tasks' branches, and a pass for each task.
 
-    :param shared_ratio: Shared channels / all channels, gamma in the paper.
+    :param shared_ratio: Shared channels / all channels, gamma in the paper. The re-implementations have 0.8 and 0.9.
     :param bank: The primitives. ``paper`` is our reading: which ones the paper has is not known to us. Random kernels,
         average pooling and perturbation are in both re-implementations, shift in one, dilated kernels in the other.
         They are for images: on the rows of a table ``vector`` takes their place.

@@ -44,7 +44,8 @@ class Interrogate(Method):
     :param sparsity_weight: Factor of the penalty, lambda_s in the paper. On 5,000 pairs of Multi-Fashion, 156 steps,
         the default left the tasks 13 and 16 % of the channels at a target of 0.1, 19 % at 0.3, half of them at 0.5.
         Those numbers are for ``sigmoids``.
-    :param gate_rate: Learning rate of gates and mixing weights, in that of the weights.
+    :param gate_rate: Learning rate of gates and mixing weights, in that of the weights. Gates start near
+        their threshold or far from it, and have to be decided within a training (ours).
     :param shared_start: The shared branch starts from ``fresh`` weights, or from the ``mean`` of the tasks' (ours; the
         paper is silent). On 4,000 pairs of Multi-Fashion the mean was 2 points of accuracy better, at lower cost.
     :param share_of: What the share is of: ``gates``, of those that are open, as in the pruned network, with the
@@ -118,7 +119,7 @@ class Interrogate(Method):
         model.load_state_dict({**model.state_dict(), **given})
         if self.shared_start == "mean":
             for place, shared in enumerate(model.shared):
-                states = [model.own(place, number).state_dict() for number in range(len(model.tasks))]
+                states = [model.specific(place, number).state_dict() for number in range(len(model.tasks))]
                 shared.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
 
     def sparsity(self, context: MethodContext) -> "Sparsity":
@@ -209,8 +210,8 @@ def prune(model: GatedNetwork) -> PrunedNetwork:
     pruned.to(model.gates[0])
     for place in range(len(model.shapes)):
         for number in range(len(model.tasks)):
-            if (own := pruned.own(place, number)) is not None:
-                own.take(model.own(place, number))
+            if (specific := pruned.specific(place, number)) is not None:
+                specific.take(model.specific(place, number))
     for name, shared in pruned.shared.items():
         whole = model.shared[int(name)]
         assert isinstance(shared, SlicedModule)

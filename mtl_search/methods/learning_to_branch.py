@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtl_search.internal.seeds import generator
-from mtl_search.methods import Epochs, Method, MethodContext, TrainedModel
+from mtl_search.methods import DECIMALS, Epochs, Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.network import channels_last
 from mtl_search.networks.paths import Path, PathNetwork
@@ -104,7 +104,7 @@ class BranchingNetwork(PathNetwork):
         super().__init__(backbone, paths, tasks, input_shape, seed, width_multiplier)
         self.logits = nn.Parameter(torch.zeros(places, len(tasks), len(tasks)))
         self.temperature = 1.0
-        self.lot = generator(seed, "parents")
+        self.rng = generator(seed, "parents")
 
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """As :meth:`PathNetwork.forward`."""
@@ -143,11 +143,12 @@ class BranchingNetwork(PathNetwork):
     def probabilities(self) -> list[list[list[float]]]:
         """``[place][module][parent]``, for the report."""
         likely = self.logits.detach().softmax(dim=2).cpu()
-        return [[[round(value, 4) for value in row] for row in place] for place in likely.tolist()]
+        return [[[round(value, DECIMALS) for value in row] for row in place] for place in likely.tolist()]
 
     def _drawn(self) -> Tensor:
         """Parents drawn by lot, one-hot; the gradient is that of the relaxed choice (straight-through)."""
-        uniform = torch.rand(self.logits.shape, generator=self.lot).clamp_(1e-9, 1 - 1e-7)
+        # so that no logarithm is infinite, nor 0: in float32 nothing else is so near to 0 or 1
+        uniform = torch.rand(self.logits.shape, generator=self.rng).clamp_(1e-9, 1 - 1e-7)
         gumbel = -(-uniform.log()).log()
         soft = ((self.logits + gumbel.to(self.logits.device)) / self.temperature).softmax(dim=2)
         return one_hot(soft) - soft.detach() + soft
@@ -224,7 +225,7 @@ def _ways(logits: Tensor) -> list[list[int]]:
 def _margin(probabilities: Sequence[float]) -> float:
     """How far the largest is above the next; of a single one, 1."""
     first, second, *_ = [*sorted(probabilities, reverse=True), 0.0]
-    return round(first - second, 4)
+    return round(first - second, DECIMALS)
 
 
 def _renumbered(modules: Sequence[int]) -> list[int]:

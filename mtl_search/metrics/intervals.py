@@ -149,15 +149,15 @@ def chance_share(groups: Sequence[Sequence[float]], rounds: int = 200) -> float 
     The values are dealt to groups of the same sizes by lot, again and again; of the shares that come out this is the
     one that 95 % do not exceed. The lots are the same at every call.
 
-    :param rounds: Number of times that the values are dealt.
+    :param rounds: Number of times that the values are dealt: of 200 the 95 % are known to 1.5 points.
     :returns: As :func:`explained_share`.
     """
     if explained_share(groups) is None:
         return None
-    lot, values = random.Random(0), [value for group in groups for value in group]
+    rng, values = random.Random(0), [value for group in groups for value in group]
     shares = []
     for _ in range(rounds):
-        lot.shuffle(values)
+        rng.shuffle(values)
         shares.append(explained_share(_dealt(values, [len(group) for group in groups])) or 0.0)
     return sorted(shares)[math.ceil(LEVEL * rounds) - 1]
 

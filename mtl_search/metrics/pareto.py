@@ -24,6 +24,9 @@ LEAST_BEND = 0.1
 standard deviation of 0.5 points on a front of 7, which is 0.07: what bends less may be straight. Where a front bends so
 much in its middle, an equal step in cost buys 1.5 times as much before the knee as after it, (1.1 / 0.9) ** 2."""
 
+LEAST_MS = 0.001
+"""Milliseconds that a latency counts as at least, on its logarithmic axis: no network takes less than a microsecond."""
+
 
 def direction_of(objective: str) -> Direction:
     """Whether an objective is to be maximised (``accuracy``, ``<task>/accuracy``) or minimised (costs, errors)."""
@@ -38,7 +41,7 @@ def axis_value(objective: str, value: float) -> float:
     """
     if objective not in COSTS:
         return value
-    return math.log10(max(value, 0.001 if objective == "latency_ms" else 1.0))
+    return math.log10(max(value, LEAST_MS if objective == "latency_ms" else 1.0))
 
 
 def front_mask(points: ArrayLike, directions: Sequence[Direction]) -> NDArray[np.bool_]:

@@ -18,18 +18,22 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LENGTHS = (0.4, 0.8, 1.6, 3.2)
-"""Of the smooth part of the kernel, in units of the root of the number of features."""
+"""Of the smooth part of the kernel, in units of the root of the number of features, each of variance 1: from shorter
+than two architectures are apart to so long that it is nearly linear."""
 SLOPES = (0.0, 0.1, 1.0)
-"""Variance of the linear part, in that of the smooth part."""
+"""Variance of the linear part, in that of the smooth part: none, some, as much."""
+ALIKE = 1e-9
+"""Deviation up to which values are all the same: what is divided by a smaller one is rounding."""
 NOISES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Variance of what features do not explain, likewise."""
+"""Variance of what features do not explain, likewise: 1 is a space whose choices tell nothing."""
 OWN = (0.0, 0.3)
 """How much of that is an architecture's own, and stays when it is trained again. Where nothing was trained twice both
 are as likely."""
 LEAST_WEIGHT = 0.01
-"""Kernels that are less likely than this, in parts of the likeliest, are left out."""
+"""Kernels that are less likely than this, in parts of the likeliest, are left out: each would count for 1 % of a mean
+at most."""
 DRAWS = 512
-"""A chance of one half is known to 0.02."""
+"""Number of draws that chances are counted in: one of one half is known to 0.02."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,10 @@ class Posterior:
 
     def draws(self, seed: int, count: int = DRAWS) -> Array:
         """Means as they may be, all together: ``[count, n]``. The same seed draws the same."""
-        lot = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         ends = np.round(count * np.cumsum([part.weight for part in self.parts])).astype(int)
         numbers = np.diff(ends, prepend=0)
-        return np.concatenate([_drawn(part, number, lot) for part, number in zip(self.parts, numbers, strict=True)])
+        return np.concatenate([_drawn(part, number, rng) for part, number in zip(self.parts, numbers, strict=True)])
 
 
 def posterior(trained: Trained) -> Posterior:
@@ -155,7 +159,7 @@ class _Fit:
 def _standard(features: Array) -> Array:
     """Each of mean 0 and variance 1; without those that are the same everywhere."""
     deviation = features.std(axis=0)
-    varies = deviation > 1e-9
+    varies = deviation > ALIKE
     return np.asarray((features - features.mean(axis=0))[:, varies] / deviation[varies])
 
 
@@ -181,7 +185,7 @@ def _explained(trained: Trained, parts: Sequence[Part]) -> float:
     return 1 - float(((trained.means - expected) ** 2).sum()) / spread if spread else 0.0
 
 
-def _drawn(part: Part, count: int, lot: np.random.Generator) -> Array:
+def _drawn(part: Part, count: int, rng: np.random.Generator) -> Array:
     variances, ways = np.linalg.eigh(part.covariance)
-    normal = lot.standard_normal((count, len(part.mean)))
+    normal = rng.standard_normal((count, len(part.mean)))
     return np.asarray(part.mean + (normal * np.sqrt(np.maximum(variances, 0.0))) @ ways.T)

@@ -31,19 +31,19 @@ class Level(nn.Module):
 
     :param tap: Features of the encoder that are read.
     :param tasks: Number of dense tasks.
-    :param channels: Of each decoder.
-    :param coarsest: Whether it is the first, that continues nothing.
+    :param channels: Number of channels of each task's decoder.
+    :param coarsest: Whether it is the coarsest resolution, which continues no other level.
     :param weights: What the initial weights are drawn from.
     """
 
     def __init__(self, tap: Features, tasks: int, channels: int, coarsest: bool, weights: Generator) -> None:
         super().__init__()
         self.tap, self.tasks, self.channels = tap, tasks, channels
-        outputs, inputs = tasks * channels, tap.shared + tap.own
+        outputs, inputs = tasks * channels, tap.shared + tap.specific
         if tap.shared:
             self.shared_weight = _drawn(outputs, tap.shared, 1, 1 / inputs, weights)
-        if tap.own:
-            self.own_weight = _drawn(outputs, tap.own, 1, 1 / inputs, weights)
+        if tap.specific:
+            self.own_weight = _drawn(outputs, tap.specific, 1, 1 / inputs, weights)
         if not coarsest:
             self.coarser_weight = _drawn(outputs, channels, 3, 1 / (9 * channels), weights)
         self.norm = Norm(outputs)
@@ -51,8 +51,10 @@ class Level(nn.Module):
     def forward(self, features: State, coarser: Tensor | None) -> Tensor:
         """``[batch, tasks * channels, height, width]``
 
-        :param features: Of the encoder; shared ones of one stream or of each dense task, own ones of the dense tasks.
-        :param coarser: Of the next coarser level; ``None`` for the coarsest.
+        :param features: Features of the encoder at this resolution: shared ones of one stream or of each dense task,
+            own ones of the dense tasks.
+        :param coarser: What the next coarser level made, ``[batch, tasks * channels, height, width]``; ``None`` for the
+            coarsest.
         """
         made = [
             F.conv2d(part, weight, groups=part.shape[1] // weight.shape[1])
@@ -70,7 +72,7 @@ class Level(nn.Module):
 
     def _laterals(self) -> tuple[Tensor | None, Tensor | None]:
         shared = self.shared_weight if self.tap.shared else None
-        return shared, self.own_weight if self.tap.own else None
+        return shared, self.own_weight if self.tap.specific else None
 
 
 class Decoder(nn.Module):
@@ -78,7 +80,7 @@ class Decoder(nn.Module):
 
     :param taps: Features of the encoder at each resolution, finest first.
     :param tasks: All tasks of the network; the others have no part in it.
-    :param channels: Of each decoder, at every resolution.
+    :param channels: Number of channels of each task's decoder, at every resolution.
     :param weights: What the initial weights are drawn from.
     """
 
@@ -103,7 +105,7 @@ class Decoder(nn.Module):
     def forward(self, taps: Sequence[State], size: tuple[int, int]) -> dict[str, Tensor]:
         """Maps of the dense tasks.
 
-        :param taps: Of the encoder, finest first, those of all tasks stacked as in a layer.
+        :param taps: Features of the encoder at each resolution, finest first, those of all tasks stacked as in a layer.
         :param size: Height and width of the maps.
         :returns: Name of the task -> ``[batch, outputs, height, width]``.
         """
@@ -125,10 +127,10 @@ class Decoder(nn.Module):
 
     def _read(self, level: Level, features: State) -> State:
         """What dense tasks read of the features of all."""
-        shared, own = features
+        shared, specific = features
         if shared is not None and level.tap.streams > 1:
             shared = parts_of(shared, level.tap.streams, self.places)
-        return shared, None if own is None else parts_of(own, self.tasks, self.places)
+        return shared, None if specific is None else parts_of(specific, self.tasks, self.places)
 
     def _alike(self) -> Iterator[tuple[int, slice, slice]]:
         """Tasks next to each other with equal outputs: how many, their channels, and their rows of the weight."""

@@ -24,10 +24,11 @@ INTERPOLATIONS = (aten.upsample_bilinear2d.vec,)
 class FromRawInputs(nn.Module):
     """A network behind the normalisation of its inputs.
 
-    :param mean: ``[channels]`` or ``[features]``, of the inputs.
-    :param std: Their deviation, likewise.
+    :param mean: Mean of the inputs, ``[channels]`` or ``[features]``.
+    :param std: Standard deviation of the inputs, ``[channels]`` or ``[features]``.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
-    :param centre: What is subtracted from the inputs before they become float32, likewise; they are float64 then.
+    :param centre: What is subtracted from the inputs, which are float64 then, before they become float32;
+        ``[channels]`` or ``[features]``.
     """
 
     mean: Tensor
@@ -63,8 +64,8 @@ def deployed(network: nn.Module, input_shape: tuple[int, ...], input_type: torch
     It is no longer trained; the network given stays as it is.
 
     :param network: ``[batch, *input_shape]`` to a dictionary of outputs. It is used in evaluation mode.
-    :param input_shape: Of a sample.
-    :param input_type: Of its numbers; that of the network's parameters if left out.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :param input_type: Type of the input's numbers; that of the network's parameters if left out.
     :returns: The same function up to rounding, of batches of any size.
     """
     device = next(network.parameters()).device

@@ -55,9 +55,9 @@ def open_gates(alpha: Tensor) -> Tensor:
 class GatedNetwork(nn.Module):
     """The network that is trained: every module once for each task and once shared, and gates between them.
 
-    :param tasks: What to predict.
+    :param tasks: The tasks that are predicted, each with a head.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
-    :param seed: Of the initial weights and gates. A task's own modules and head are those of one network per task.
+    :param seed: Seed of the initial weights and gates. A task's own modules and head are those of one network per task.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class GatedNetwork(nn.Module):
             for place, shape in enumerate(self.shapes)
         )
         self.shared = nn.ModuleList(_module(shape, place, count, seed) for place, shape in enumerate(self.shapes))
-        lot = generator(seed, "gates")
-        drawn = [SPREAD * torch.randn(count, shape.outputs, generator=lot) for shape in self.shapes]
+        rng = generator(seed, "gates")
+        drawn = [SPREAD * torch.randn(count, shape.outputs, generator=rng) for shape in self.shapes]
         self.gates = nn.ParameterList(nn.Parameter(values) for values in drawn)
         """``[tasks, channels]`` for every place: alpha."""
         self.mixing = nn.ParameterList(nn.Parameter(torch.zeros(count, shape.outputs)) for shape in self.shapes[:-1])
@@ -96,24 +96,26 @@ class GatedNetwork(nn.Module):
         wanted = [number for number, task in enumerate(self.tasks) if only is None or task.name in only]
         read: dict[int, list[Tensor]] = {number: [] for number in wanted}
         mixed = channels_last(x)
-        own = dict.fromkeys(range(len(self.tasks)), mixed)
+        specific = dict.fromkeys(range(len(self.tasks)), mixed)
         for place in range(len(self.shapes)):
             if place == len(self.mixing):
-                own = {number: own[number] for number in wanted}
-            own = self._chosen(place, own, mixed)
+                specific = {number: specific[number] for number in wanted}
+            specific = self._chosen(place, specific, mixed)
             for number in set(wanted).intersection(self.heads.readers(place)):
-                read[number].append(own[number])
+                read[number].append(specific[number])
             if place < len(self.mixing):
-                mixed = mix([*own.values()], self.mixing[place].softmax(dim=0))
+                mixed = mix([*specific.values()], self.mixing[place].softmax(dim=0))
         return {self.tasks[number].name: self.heads.read(number, features, x) for number, features in read.items()}
 
-    def _chosen(self, place: int, own: dict[int, Tensor], mixed: Tensor) -> dict[int, Tensor]:
+    def _chosen(self, place: int, specific: dict[int, Tensor], mixed: Tensor) -> dict[int, Tensor]:
         """``phi'`` of some tasks at a place, from theirs before it and the mix before it."""
         psi = self.shared[place](mixed)
         gates = open_gates(self.gates[place])[:, :, None, None].to(psi.dtype)
-        return {number: torch.lerp(psi, self.own(place, number)(x), gates[number]) for number, x in own.items()}
+        return {
+            number: torch.lerp(psi, self.specific(place, number)(x), gates[number]) for number, x in specific.items()
+        }
 
-    def own(self, place: int, task: int) -> ConvModule:
+    def specific(self, place: int, task: int) -> ConvModule:
         """The module that a task has for itself at a place."""
         modules = self.places[place]
         assert isinstance(modules, nn.ModuleList)
@@ -140,7 +142,7 @@ def mix(features: Sequence[Tensor], weights: Tensor) -> Tensor:
     """The weighted sum of all tasks' features.
 
     :param features: ``[batch, channels, height, width]`` for each task.
-    :param weights: ``[tasks, channels]``
+    :param weights: Weight of each task's features in the sum, ``[tasks, channels]``.
     """
     weights = weights[:, :, None, None].to(features[0].dtype)
     total = features[0] * weights[0]

@@ -24,7 +24,7 @@ MOST_WEIGHTS = 500_000_000
 MOST_FEATURES = 2_000_000_000
 """Of one sample, all layers together: 8 GB. ResNet-50 on pictures of 1024 x 2048 pixels makes half of that."""
 GROUPS = 8
-"""Of the recombination in a layer of a ``vector`` backbone, where it is wide enough."""
+"""Of the recombination in a wide layer of a ``vector`` backbone: about as many as the taps that a 3x3 kernel has."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Features:
     """The features between two layers.
 
     :param shared: Shared channels; 0 where all tasks have left the trunk.
-    :param own: Channels that each task has for itself.
+    :param specific: Channels that each task has for itself.
     :param streams: 1, or the number of tasks where (with mixed routing) every task has its own shared features.
-    :param height: In pixels.
-    :param width: In pixels.
+    :param height: Height of the features in pixels.
+    :param width: Width of the features in pixels.
     """
 
     shared: int
-    own: int
+    specific: int
     streams: int
     height: int
     width: int
@@ -54,8 +54,8 @@ class LayerGeometry:
     :param after: Features that it puts out.
     :param stride: Stride of all that it makes and carries.
     :param makes_shared: Whether it makes shared features.
-    :param makes_own: Whether it makes features of the tasks' own.
-    :param shared_reads_own: Whether the shared branch reads the tasks' own features: mixed routing.
+    :param makes_specific: Whether it makes features of the tasks' own.
+    :param shared_reads_specific: Whether the shared branch reads the tasks' own features: mixed routing.
     :param dilation: Distance of the taps of its kernels, in that which they have by themselves.
     :param pointwise: Whether it is one of the two 1x1 convolutions of a bottleneck, in the tasks' branches, too.
     :param groups: In a ``vector`` backbone: of the recombination, see :mod:`mtl_search.networks.vectors`; else 0.
@@ -66,8 +66,8 @@ class LayerGeometry:
     after: Features
     stride: int
     makes_shared: bool
-    makes_own: bool
-    shared_reads_own: bool
+    makes_specific: bool
+    shared_reads_specific: bool
     dilation: int
     pointwise: bool
     groups: int = 0
@@ -137,18 +137,18 @@ class Geometry:
 def check_size(network: Geometry, outputs: Sequence[int], head_pool: int) -> None:
     """Check that a network can be held in memory, before any of it is built.
 
-    :param outputs: Of each task.
+    :param outputs: Number of outputs of each task's head.
     :raises UserError: If its weights, or the features of one sample, are more than that.
     """
     tasks = len(outputs)
-    weights = sum(outputs) * (network.after.shared + network.after.own) * head_pool**2
+    weights = sum(outputs) * (network.after.shared + network.after.specific) * head_pool**2
     features = 0
     for layer in (layer for block in network.blocks for layer in block.layers):
         before, after = layer.before, layer.after
         # each task's features read its own and the shared ones; a bank has a weight or more for each pair of channels
-        weights += after.shared * before.shared + tasks * after.own * (before.own + before.shared)
-        weights += tasks * after.own**2 * max(0, layer.choice.branch_depth - 1)
-        features += (after.shared * after.streams + tasks * after.own) * after.height * after.width
+        weights += after.shared * before.shared + tasks * after.specific * (before.specific + before.shared)
+        weights += tasks * after.specific**2 * max(0, layer.choice.branch_depth - 1)
+        features += (after.shared * after.streams + tasks * after.specific) * after.height * after.width
     check_weights(weights)
     if features > MOST_FEATURES:
         rule = f"must make a network of at most {MOST_FEATURES:,} features of a sample"
@@ -186,10 +186,10 @@ def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 def shared_width(choice: LayerChoice, width: int) -> int:
     """Shared channels of a layer with ``width`` channels: ``int(gamma * C)``, with .3 x 10 = 3 in spite of rounding."""
-    return int(choice.shared_ratio * width + 1e-9)
+    return int(choice.shared_ratio * width + 1e-9)  # far less than a channel
 
 
-def own_width(choice: LayerChoice, width: int) -> int:
+def specific_width(choice: LayerChoice, width: int) -> int:
     """New specific channels of each task in a layer with ``width`` channels."""
     return width - shared_width(choice, width) if choice.branch_depth else 0
 
@@ -205,7 +205,7 @@ def stages_of(architecture: Architecture) -> Iterator[tuple[int, Stage, LayerCho
 def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...]) -> Geometry:
     """Walk through an architecture and note the features at every layer.
 
-    :param tasks: Number of tasks.
+    :param tasks: Number of tasks, of which each may have a branch.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     :raises FieldError: If the backbone is not for such inputs.
     """
@@ -261,21 +261,21 @@ def _parts(architecture: Architecture, stage: Stage, choice: LayerChoice, stride
 
 def _layer(architecture: Architecture, part: _Part, before: Features, tasks: int, later_shared: bool) -> LayerGeometry:
     choice, stride = part.choice, part.stride
-    shared, own = part.shared, own_width(choice, part.width)
-    reads_own = architecture.routing == "mixed" and shared > 0 and before.own > 0
-    trunk_ends = not shared and own > 0 and not later_shared
+    shared, specific = part.shared, specific_width(choice, part.width)
+    reads_specific = architecture.routing == "mixed" and shared > 0 and before.specific > 0
+    trunk_ends = not shared and specific > 0 and not later_shared
     after = Features(
         shared=0 if trunk_ends else shared or before.shared,
-        own=own or before.own,
-        streams=tasks if reads_own else before.streams,
+        specific=specific or before.specific,
+        streams=tasks if reads_specific else before.streams,
         height=-(-before.height // stride),
         width=-(-before.width // stride),
     )
-    groups = _groups(before, shared, own) if architecture.backbone.kind == "vector" else 0
-    made = shared > 0, own > 0, reads_own
+    groups = _groups(before, shared, specific) if architecture.backbone.kind == "vector" else 0
+    made = shared > 0, specific > 0, reads_specific
     return LayerGeometry(choice, before, after, stride, *made, part.dilation, part.pointwise, groups)
 
 
-def _groups(before: Features, shared: int, own: int) -> int:
+def _groups(before: Features, shared: int, specific: int) -> int:
     """As many as usual, but none that would read or make nothing."""
-    return min([GROUPS, *(count for count in (before.shared, before.own, shared, own) if count)])
+    return min([GROUPS, *(count for count in (before.shared, before.specific, shared, specific) if count)])

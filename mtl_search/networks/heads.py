@@ -37,8 +37,8 @@ class TaskHeads(nn.ModuleList):
     """A head for each task, that reads nothing but the features of this task.
 
     :param taps: Places of the backbone whose features decoders read, finest first; heads read the last one.
-    :param tasks: What to predict.
-    :param seed: Of the initial weights; those of a head depend on its number only.
+    :param tasks: The tasks that are predicted, each with a head.
+    :param seed: Seed of the initial weights; those of a head depend on its number only.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class TaskHeads(nn.ModuleList):
         channels, grid = scaled(backbone.decoder, width_multiplier), backbone.head_pool
         weights = [generator(seed, f"head {number}") for number in range(len(tasks))]
         super().__init__(
-            Decoder(list(taps.values()), [task], channels, lot)
+            Decoder(list(taps.values()), [task], channels, rng)
             if task.dense
-            else LinearHead(last.shared, grid, task.outputs, lot)
-            for task, lot in zip(tasks, weights, strict=True)
+            else LinearHead(last.shared, grid, task.outputs, rng)
+            for task, rng in zip(tasks, weights, strict=True)
         )
         self.taps = tuple(taps)
 

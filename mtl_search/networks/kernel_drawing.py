@@ -9,10 +9,16 @@ from mtl_search.errors import UserError
 from mtl_search.internal.registry import PRIMITIVES
 
 INDEPENDENCE = 1e-3
-"""Smallest singular value that the unit-energy kernels of a channel may have and still count as independent."""
+"""Smallest singular value that the unit-energy kernels of a channel may have and still count as independent. In 2,000
+channels of the banks ``derivatives``, ``linear`` and ``paper`` it was 0.11 and more; in 12 of ``sparse``, where a
+kernel had been drawn twice, it was rounding, 1e-16. """
+TRIES = 20
+"""Draws after which kernels depend on each other by what they are, not by chance."""
+FIELD = 5
+"""Pixels that the widest kernel reaches over, of size 3 and dilation 2."""
 
 
-def draw_kernels(names: Sequence[str], channels: int, generator: Generator, tries: int = 20) -> list[Tensor]:
+def draw_kernels(names: Sequence[str], channels: int, generator: Generator, tries: int = TRIES) -> list[Tensor]:
     """Kernels of linear primitives, each ``[channels, size, size]`` of unit energy in every channel.
 
     Channels in which they happen to depend on each other are drawn again.
@@ -36,12 +42,13 @@ def dependent_channels(names: Sequence[str], kernels: Sequence[Tensor]) -> Tenso
     """In which channels some kernel is a combination of the others, ``[channels]``, bool."""
     if not kernels:
         return torch.zeros(0, dtype=torch.bool)
-    field = torch.zeros(kernels[0].shape[0], len(kernels), 5, 5, dtype=torch.float64)
+    field = torch.zeros(kernels[0].shape[0], len(kernels), FIELD, FIELD, dtype=torch.float64)
     for place, (name, kernel) in enumerate(zip(names, kernels, strict=True)):
         reach = PRIMITIVES.get(name).dilation * (kernel.shape[-1] // 2)
         step = PRIMITIVES.get(name).dilation
-        field[:, place, 2 - reach : 3 + reach : step, 2 - reach : 3 + reach : step] = kernel
-    smallest = torch.linalg.svdvals(field.flatten(2))[:, -1] if len(kernels) <= 25 else torch.zeros(len(field))
+        taps = slice(FIELD // 2 - reach, FIELD // 2 + reach + 1, step)
+        field[:, place, taps, taps] = kernel
+    smallest = torch.linalg.svdvals(field.flatten(2))[:, -1] if len(kernels) <= FIELD**2 else torch.zeros(len(field))
     return smallest < INDEPENDENCE
 
 

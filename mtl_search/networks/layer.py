@@ -33,8 +33,8 @@ LazyState = tuple[Activations | None, Activations | None]
 class SubLayer(nn.Module):
     """One further learned layer in the branches of all tasks: ``P_t' = act(norm(F_t(P_t)))``.
 
-    :param operator: What it applies to the own channels of all tasks.
-    :param tasks: Number of tasks.
+    :param operator: Bank of primitives, or convolution, that is applied to the own channels of all tasks.
+    :param tasks: Number of tasks, of which each has a branch.
     :param channels: Own channels of each task, in and out.
     """
 
@@ -44,45 +44,47 @@ class SubLayer(nn.Module):
         self.weight = _recombination(tasks * channels, operator, channels, operator.reach(channels), weights)
         self.norm = Norm(tasks * channels)
 
-    def forward(self, own: Activations, activate: bool) -> Activations:
-        made = recombine_into(None, self.operator, own, self.weight, 1, self.tasks)
+    def forward(self, specific: Activations, activate: bool) -> Activations:
+        made = recombine_into(None, self.operator, specific, self.weight, 1, self.tasks)
         return self.norm.deferred(made.features, activate, made.moments)
 
 
 class ETRLayer(nn.Module):
     """One layer: what it makes and what it carries on.
 
-    :param geometry: Its channels.
-    :param tasks: Number of tasks.
-    :param specific: ``nlp`` or ``conv``, see :class:`~mtl_search.spaces.architecture.Architecture`.
+    :param geometry: Channels and pixels before and after the layer.
+    :param tasks: Number of tasks, of which each may have a branch.
+    :param branch_kind: ``nlp`` or ``conv``, see :class:`~mtl_search.spaces.architecture.Architecture`.
     :param weights: What the initial weights are drawn from.
     :param primitives: What the frozen values are drawn from.
+
+    What reads or makes features that are specific to a task has a name with ``own``, for files of weights have it so.
     """
 
     def __init__(
-        self, geometry: LayerGeometry, tasks: int, specific: str, weights: Generator, primitives: Generator
+        self, geometry: LayerGeometry, tasks: int, branch_kind: str, weights: Generator, primitives: Generator
     ) -> None:
         super().__init__()
         before = geometry.before
         bank = geometry.choice.bank
-        branch_bank = bank if specific == "nlp" or geometry.pointwise else CONVOLUTION
+        branch_bank = bank if branch_kind == "nlp" or geometry.pointwise else CONVOLUTION
         self.geometry, self.tasks = geometry, tasks
         self.operator: Operator | None = None
         self.branch_operator: Operator | None = None
         self.own_operator: Operator | None = None
         self.mixed_operator: Operator | None = None
         same = bank == branch_bank
-        if before.shared and (geometry.makes_shared or (geometry.makes_own and same)):
+        if before.shared and (geometry.makes_shared or (geometry.makes_specific and same)):
             self.operator = self._make_operator(bank, before.shared, 1, primitives)
-        if before.shared and geometry.makes_own and not same:
+        if before.shared and geometry.makes_specific and not same:
             self.branch_operator = self._make_operator(branch_bank, before.shared, 1, primitives)
-        if before.own and geometry.makes_own:
-            self.own_operator = self._make_operator(branch_bank, before.own, tasks, primitives)
-        if geometry.shared_reads_own and not (self.own_operator and same):
-            self.mixed_operator = self._make_operator(bank, before.own, tasks, primitives)
+        if before.specific and geometry.makes_specific:
+            self.own_operator = self._make_operator(branch_bank, before.specific, tasks, primitives)
+        if geometry.shared_reads_specific and not (self.own_operator and same):
+            self.mixed_operator = self._make_operator(bank, before.specific, tasks, primitives)
         if geometry.makes_shared:
             self._make_shared_weights(weights)
-        if geometry.makes_own:
+        if geometry.makes_specific:
             self._make_own_weights(branch_bank, weights, primitives)
 
     def _make_operator(self, bank: str, channels: int, streams: int, primitives: Generator) -> Operator:
@@ -94,29 +96,30 @@ class ETRLayer(nn.Module):
     @property
     def shared_own_operator(self) -> Operator | None:
         """What the shared branch applies to the tasks' own features, where it reads them (mixed routing)."""
-        return (self.mixed_operator or self.own_operator) if self.geometry.shared_reads_own else None
+        return (self.mixed_operator or self.own_operator) if self.geometry.shared_reads_specific else None
 
     def _make_shared_weights(self, weights: Generator) -> None:
         before, after = self.geometry.before, self.geometry.after
         assert self.operator is not None
-        inputs = _read(self.operator, before.shared) + _read(self.shared_own_operator, before.own)
+        inputs = _read(self.operator, before.shared) + _read(self.shared_own_operator, before.specific)
         self.shared_weight = _recombination(after.shared, self.operator, before.shared, inputs, weights)
-        if self.shared_own_operator is not None:
-            self.shared_own_weight = _recombination(after.shared, self.shared_own_operator, before.own, inputs, weights)
+        if (operator := self.shared_own_operator) is not None:
+            self.shared_own_weight = _recombination(after.shared, operator, before.specific, inputs, weights)
         self.shared_norm = Norm(after.shared, after.streams)
 
     def _make_own_weights(self, bank: str, weights: Generator, primitives: Generator) -> None:
         before, after = self.geometry.before, self.geometry.after
-        reads, outputs = self.branch_operator or self.operator, self.tasks * after.own
-        inputs = _read(reads, before.shared) + _read(self.own_operator, before.own)
+        reads, outputs = self.branch_operator or self.operator, self.tasks * after.specific
+        inputs = _read(reads, before.shared) + _read(self.own_operator, before.specific)
         if before.shared:
             assert reads is not None
             self.branch_weight = _recombination(outputs, reads, before.shared, inputs, weights)
         if self.own_operator is not None:
-            self.own_weight = _recombination(outputs, self.own_operator, before.own, inputs, weights)
+            self.own_weight = _recombination(outputs, self.own_operator, before.specific, inputs, weights)
         self.own_norm = Norm(outputs)
+        count, tasks = after.specific, self.tasks
         self.deeper = nn.ModuleList(
-            SubLayer(self._make_operator(bank, after.own, self.tasks, primitives), self.tasks, after.own, weights)
+            SubLayer(self._make_operator(bank, count, tasks, primitives), tasks, count, weights)
             for _ in range(self.geometry.choice.branch_depth - 1)
         )
 
@@ -125,9 +128,9 @@ class ETRLayer(nn.Module):
 
         :param activate: Whether the last thing that is made goes through the ReLU; not before a skip is added.
         """
-        shared, own = state
-        for_shared, for_own = (None, None) if shared is None else self._recombined(shared)
-        return self._shared(for_shared, shared, own, activate), self._own(for_own, own, activate)
+        shared, specific = state
+        for_shared, for_specific = (None, None) if shared is None else self._recombined(shared)
+        return self._shared(for_shared, shared, specific, activate), self._specific(for_specific, specific, activate)
 
     def _recombined(self, shared: Activations) -> tuple[Measured | None, Measured | None]:
         """The shared features as ``S'`` and as the ``P'`` of all tasks read them, where the layer makes these."""
@@ -135,7 +138,7 @@ class ETRLayer(nn.Module):
         weights = [self.shared_weight.repeat(streams, 1, 1)] if self.geometry.makes_shared else []
         branches = [streams] * len(weights)
         normed = [self.shared_own_operator is None] * len(weights)
-        if self.geometry.makes_own and self.branch_operator is None:
+        if self.geometry.makes_specific and self.branch_operator is None:
             weights.append(self.branch_weight)
             branches.append(self.tasks)
             normed.append(self.own_operator is None)
@@ -148,7 +151,7 @@ class ETRLayer(nn.Module):
         return for_shared, made.pop() if made else None
 
     def _shared(
-        self, made: Measured | None, shared: Activations | None, own: Activations | None, activate: bool
+        self, made: Measured | None, shared: Activations | None, specific: Activations | None, activate: bool
     ) -> Activations | None:
         geometry = self.geometry
         if not geometry.makes_shared:
@@ -156,21 +159,21 @@ class ETRLayer(nn.Module):
         assert made is not None
         features, moments = made
         if self.shared_own_operator is not None:
-            assert own is not None
+            assert specific is not None
             features = features.repeat(1, geometry.after.streams // geometry.before.streams, 1, 1)
             weight = self.shared_own_weight.repeat(self.tasks, 1, 1)
-            own_features = self.shared_own_operator.features(materialize(own), geometry.stride)
-            features.add_(self.shared_own_operator.convolve(own_features, weight, geometry.stride, self.tasks))
+            specific_features = self.shared_own_operator.features(materialize(specific), geometry.stride)
+            features.add_(self.shared_own_operator.convolve(specific_features, weight, geometry.stride, self.tasks))
         return self.shared_norm.deferred(features, activate, moments)
 
-    def _own(self, made: Measured | None, own: Activations | None, activate: bool) -> Activations | None:
+    def _specific(self, made: Measured | None, specific: Activations | None, activate: bool) -> Activations | None:
         geometry = self.geometry
-        if not geometry.makes_own:
-            return carry(materialize(own), geometry.stride)
+        if not geometry.makes_specific:
+            return carry(materialize(specific), geometry.stride)
         if self.own_operator is not None:
-            assert own is not None
+            assert specific is not None
             before = None if made is None else made.features
-            made = recombine_into(before, self.own_operator, own, self.own_weight, geometry.stride, self.tasks)
+            made = recombine_into(before, self.own_operator, specific, self.own_weight, geometry.stride, self.tasks)
         assert made is not None
         after = self.own_norm.deferred(made.features, activate or len(self.deeper) > 0, made.moments)
         for number, layer in enumerate(self.deeper, start=1):
@@ -200,7 +203,7 @@ def averaged(features: Tensor, grid: int) -> Tensor:
 def _recombination(outputs: int, operator: Operator, channels: int, inputs: int, generator: Generator) -> nn.Parameter:
     """Initial weights ``[outputs, taps, reach]``: He et al. (ICCV 2015) for kernels of unit energy.
 
-    :param channels: Of what the operator is applied to.
+    :param channels: Number of channels that the operator is applied to.
     :param inputs: All channels that one output reads, by this weight and others.
     """
     deviation = math.sqrt(2 / (operator.taps * inputs))

@@ -68,16 +68,16 @@ class Block(nn.Module):
     otherwise from the shared ones (our reading: the paper does not say how its branches are made residual).
     """
 
-    def __init__(self, block: BlockGeometry, tasks: int, specific: str, weights: Generator, primitives: Generator):
+    def __init__(self, block: BlockGeometry, tasks: int, branch_kind: str, weights: Generator, primitives: Generator):
         super().__init__()
         self.geometry = block
-        self.layers = nn.ModuleList(ETRLayer(layer, tasks, specific, weights, primitives) for layer in block.layers)
+        self.layers = nn.ModuleList(ETRLayer(layer, tasks, branch_kind, weights, primitives) for layer in block.layers)
         self.shared_skip: nn.Module | None = None
         self.own_skip: nn.Module | None = None
         if block.residual and block.layers[-1].makes_shared:
             self.shared_skip = _shared_skip(block, weights)
-        if block.residual and block.layers[-1].makes_own:
-            self.own_skip = _own_skip(block, tasks, weights)
+        if block.residual and block.layers[-1].makes_specific:
+            self.own_skip = _specific_skip(block, tasks, weights)
 
     def forward(self, state: LazyState, implementation: Implementation) -> LazyState:
         after = state
@@ -85,7 +85,7 @@ class Block(nn.Module):
             last_of_residual = self.geometry.residual and layer is self.layers[-1]
             after = self._layer(layer, after, implementation, not last_of_residual)
         return (
-            self._add(after[0], state, self.shared_skip, own=False),
+            self._add(after[0], state, self.shared_skip, specific=False),
             self._add(after[1], state, self.own_skip, True),
         )
 
@@ -96,12 +96,14 @@ class Block(nn.Module):
         made: LazyState = layer(state, activate)
         return made
 
-    def _add(self, made: Activations | None, state: LazyState, skip: nn.Module | None, own: bool) -> Activations | None:
+    def _add(
+        self, made: Activations | None, state: LazyState, skip: nn.Module | None, specific: bool
+    ) -> Activations | None:
         if skip is None:
             return made
         assert made is not None
         made = materialize(made)
-        source = state[1] if own and state[1] is not None else state[0]
+        source = state[1] if specific and state[1] is not None else state[0]
         skipped = skip(materialize(source))
         if skipped.shape[1] < made.shape[1]:
             skipped = skipped.repeat(1, made.shape[1] // skipped.shape[1], 1, 1)
@@ -115,13 +117,13 @@ def _shared_skip(block: BlockGeometry, weights: Generator) -> nn.Module:
     return Projection(after.shared, before.shared, before.streams, 1, block.stride, weights)
 
 
-def _own_skip(block: BlockGeometry, tasks: int, weights: Generator) -> nn.Module:
+def _specific_skip(block: BlockGeometry, tasks: int, weights: Generator) -> nn.Module:
     before, after = block.before, block.after
-    if not before.own:
-        return Projection(tasks * after.own, before.shared, 1, 1, block.stride, weights)
-    if before.own == after.own and block.stride == 1:
+    if not before.specific:
+        return Projection(tasks * after.specific, before.shared, 1, 1, block.stride, weights)
+    if before.specific == after.specific and block.stride == 1:
         return nn.Identity()
-    return Projection(tasks * after.own, tasks * before.own, 1, tasks, block.stride, weights)
+    return Projection(tasks * after.specific, tasks * before.specific, 1, tasks, block.stride, weights)
 
 
 class Heads(nn.Module):
@@ -142,24 +144,24 @@ class Heads(nn.Module):
         self.places = [number for number, task in enumerate(tasks) if not task.dense]
         self.outputs = {tasks[number].name: tasks[number].outputs for number in self.places}
         total = sum(self.outputs.values())
-        shared, own = features.shared * grid**2, features.own * grid**2
-        deviation = (1 / (shared + own)) ** 0.5
+        shared, specific = features.shared * grid**2, features.specific * grid**2
+        deviation = (1 / (shared + specific)) ** 0.5
         if shared:
             self.shared_weight = nn.Parameter(torch.randn(total, shared, generator=weights) * deviation)
-        if own:
-            self.own_weight = nn.Parameter(torch.randn(total, own, generator=weights) * deviation)
+        if specific:
+            self.own_weight = nn.Parameter(torch.randn(total, specific, generator=weights) * deviation)
         self.bias = nn.Parameter(torch.zeros(total))
         counts = torch.tensor(list(self.outputs.values()))
         task_of_output = torch.arange(len(counts)).repeat_interleave(counts)
         self.register_buffer("task_of_output", task_of_output, persistent=False)
 
     def forward(self, state: State) -> dict[str, Tensor]:
-        shared, own = state
+        shared, specific = state
         logits: Tensor = self.bias
         if shared is not None:
             logits = logits + self._read(shared, self.features.streams, self.shared_weight)
-        if own is not None:
-            logits = logits + self._read(own, self.tasks, self.own_weight)
+        if specific is not None:
+            logits = logits + self._read(specific, self.tasks, self.own_weight)
         return dict(zip(self.outputs, logits.split(list(self.outputs.values()), dim=1), strict=True))
 
     def _read(self, features: Tensor, streams: int, weight: Tensor) -> Tensor:
@@ -193,10 +195,10 @@ def _version_of(tensor: Tensor) -> tuple[int, int, int]:
 class MultiTaskNetwork(nn.Module):
     """An ETR-NLP network for several tasks.
 
-    :param architecture: Every choice.
-    :param tasks: What to predict.
+    :param architecture: Every choice that makes the network: backbone, banks, routing, ratios.
+    :param tasks: The tasks that are predicted, each with a head.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
-    :param seed: Of the initial weights and, independently, of the primitives.
+    :param seed: Seed of the initial weights and, independently, of the primitives.
     :param implementation: ``fused`` for training; ``reference`` for the layer as the paper writes it, the same numbers;
         ``deploy`` for use once it is trained: in evaluation mode the network is one plain graph, see
         :mod:`mtl_search.networks.deployment`, made anew when weights or the size of the inputs have changed (but not
@@ -262,7 +264,7 @@ class MultiTaskNetwork(nn.Module):
             if number in tapped:
                 taps.append(state)
             state = block(state, self.implementation)
-        return [(materialize(shared), materialize(own)) for shared, own in [*taps, state]]
+        return [(materialize(shared), materialize(specific)) for shared, specific in [*taps, state]]
 
     def _deployed(self, x: Tensor) -> nn.Module:
         """The plain graph of the network as it is now."""

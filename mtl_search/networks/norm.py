@@ -19,7 +19,9 @@ class Norm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
     momentum = 0.1
+    """Share of a batch in the running statistics; torch's own default, as is the next."""
     epsilon = 1e-5
+    """Added to a variance, so that a channel that is the same everywhere is divided by no 0."""
 
     def __init__(self, channels: int, streams: int = 1) -> None:
         super().__init__()

@@ -140,12 +140,12 @@ class Convolution(Filter):
     :param dilation: Distance of the taps.
     """
 
-    taps = 9
+    taps = 9  # 3 x 3
 
     def __init__(self, dilation: int = 1) -> None:
         super().__init__()
         self.dilation = dilation
-        self.terms = (Term(tuple(range(9)), 3, dilation),)
+        self.terms = (Term(tuple(range(self.taps)), 3, dilation),)
 
     def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
         row, column = (self.dilation * part for part in divmod(place, 3))
@@ -163,7 +163,7 @@ class Convolution(Filter):
 class Bank(Filter):
     """A bank of primitives with everything that is frozen in them.
 
-    :param names: Its primitives, in the order of the learned weights.
+    :param names: Names of the bank's primitives, in the order of the learned weights.
     :param channels: Channels to hold frozen values for: those of all streams together, or of one stream, in which case
         all streams are treated alike.
     :param generator: What the frozen values are drawn from.
@@ -284,7 +284,7 @@ def fold_plan(primitives: Sequence[Primitive], factor: int = 1) -> tuple[Term, .
 
     The identity fits into the middle of any larger kernel, so it takes a convolution only where it is alone.
 
-    :param factor: Of all dilations.
+    :param factor: What the dilation of every linear primitive is multiplied with.
     """
     by_dilation: dict[int, list[int]] = {}
     pointwise: list[int] = []

@@ -31,9 +31,9 @@ Path = tuple[int, ...]
 class ModuleShape:
     """One place in a backbone.
 
-    :param name: ``stem``, or ``layer 0`` and so on.
-    :param inputs: Channels in.
-    :param outputs: Channels out.
+    :param name: Name of the place: ``stem``, or ``layer 0`` and so on.
+    :param inputs: Number of channels that come in.
+    :param outputs: Number of channels that go out.
     :param stride: Stride of its first convolution.
     :param residual: Whether it is several convolutions with a skip around them, instead of one.
     :param size: Height and width of their kernels; of a bottleneck that of the one in the middle.
@@ -151,10 +151,10 @@ class PathModules(nn.Module):
     Features that are reached by the same way are computed once. A module that is reached by different ways has the same
     weights for all of them, but batch statistics for each way.
 
-    :param paths: All that are walked.
-    :param tasks: What to predict.
+    :param paths: All paths that are walked: the number of the module at each place.
+    :param tasks: The tasks that are predicted, each with a head.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
-    :param seed: Of the initial weights. Those of a module depend on its place and number only.
+    :param seed: Seed of the initial weights. Those of a module depend on its place and number only.
     """
 
     def __init__(

@@ -21,29 +21,30 @@ from mtl_search.tasks import Task
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptChannels:
     """What is left of a place when nobody computes what nobody reads.
 
     :param order: All channels, in the order in which they are now: those with the same gates stand together, so that a
         task's features are a few whole pieces of what its own module and the shared one make.
-    :param own: Channels that each task's own module makes, in this order.
+    :param specific: Channels that each task's own module makes, in this order.
     :param shared: Channels that the shared module makes, likewise.
     :param mixes: Whether the shared features that are read next are a mix, instead of those of the shared module.
     """
 
     order: tuple[int, ...]
-    own: tuple[tuple[int, ...], ...]
+    specific: tuple[tuple[int, ...], ...]
     shared: tuple[int, ...]
     mixes: bool
 
 
-def kept_channels(gates: Gates, readers: Sequence[Collection[int]] | None = None) -> tuple[Kept, ...]:
+def kept_channels(gates: Gates, readers: Sequence[Collection[int]] | None = None) -> tuple[KeptChannels, ...]:
     """What is read, found from the last place to the first.
 
     Before a place, a task's features are read if its own module makes anything there; all tasks' are, through the mix,
     if the shared module does.
 
-    :param readers: Of every place the tasks whose heads read the features there; all, and the last place, if left out.
+    :param readers: For each place, the numbers of the tasks whose heads read the features there; if left out, all tasks
+        read those of the last place only.
     """
     tasks, kept = range(len(gates[0])), []
     readers = readers or [*([()] * (len(gates) - 1)), tasks]
@@ -51,11 +52,11 @@ def kept_channels(gates: Gates, readers: Sequence[Collection[int]] | None = None
     for of_tasks, heads in zip(reversed(gates), reversed(readers), strict=True):
         read |= set(heads)
         order = sorted(range(len(of_tasks[0])), key=lambda channel: [gates[channel] for gates in of_tasks])
-        own = tuple(tuple(c for c in order if task in read and of_tasks[task][c]) for task in tasks)
+        specific = tuple(tuple(c for c in order if task in read and of_tasks[task][c]) for task in tasks)
         shared = tuple(c for c in order if not all(of_tasks[task][c] for task in read))
-        kept.append(Kept(tuple(order), own, shared, mixes=mix_is_read and any(own)))
+        kept.append(KeptChannels(tuple(order), specific, shared, mixes=mix_is_read and any(specific)))
         mix_is_read = bool(shared)
-        read = set(tasks) if mix_is_read else {task for task in tasks if own[task]}
+        read = set(tasks) if mix_is_read else {task for task in tasks if specific[task]}
     return tuple(reversed(kept))
 
 
@@ -66,7 +67,7 @@ class PrunedNetwork(nn.Module):
     :func:`mtl_search.methods.interrogate.prune`.
 
     :param gates: See :data:`~mtl_search.networks.gated.Gates`, for the modules of the backbone.
-    :param tasks: What to predict.
+    :param tasks: The tasks that are predicted, each with a head.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     """
 
@@ -86,7 +87,13 @@ class PrunedNetwork(nn.Module):
         places = list(zip(self.shapes, self.kept, strict=True))
         before = [tuple(range(input_shape[0])), *(kept.order for kept in self.kept)]
         self.places = nn.ModuleList(
-            nn.ModuleDict({str(task): SlicedModule(shape, own, reads) for task, own in enumerate(kept.own) if own})
+            nn.ModuleDict(
+                {
+                    str(task): SlicedModule(shape, specific, reads)
+                    for task, specific in enumerate(kept.specific)
+                    if specific
+                }
+            )
             for (shape, kept), reads in zip(places, before, strict=False)
         )
         self.shared = nn.ModuleDict(
@@ -133,7 +140,7 @@ class PrunedNetwork(nn.Module):
                     assert isinstance(level, Level)
                     level.shared_weight.copy_(level.shared_weight[:, list(self.kept[place].order)])
 
-    def own(self, place: int, task: int) -> "SlicedModule | None":
+    def specific(self, place: int, task: int) -> "SlicedModule | None":
         """What is left of the module that a task has for itself at a place."""
         modules = self.places[place]
         assert isinstance(modules, nn.ModuleDict)
@@ -168,11 +175,11 @@ class _Features:
         key = (str(task), place)
         if key not in self.known:
             pieces = self.network.joints[place][task]
-            own = self.network.own(place, task)
-            made = {} if own is None else {True: own(self.of_task(place - 1, task))}
-            if not all(piece.own for piece in pieces):
+            specific = self.network.specific(place, task)
+            made = {} if specific is None else {True: specific(self.of_task(place - 1, task))}
+            if not all(piece.specific for piece in pieces):
                 made[False] = self.shared(place)
-            parts = [made[piece.own][:, piece.start : piece.stop] for piece in pieces]
+            parts = [made[piece.specific][:, piece.start : piece.stop] for piece in pieces]
             self.known[key] = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         return self.known[key]
 
@@ -267,26 +274,26 @@ class Pick(nn.Module):
 class Piece:
     """Channels next to each other that come from one module.
 
-    :param own: Whether from the task's own, else from the shared one.
+    :param specific: Whether from the task's own, else from the shared one.
     :param start: The first, in the order of what the module makes.
     :param stop: The one behind the last.
     """
 
-    own: bool
+    specific: bool
     start: int
     stop: int
 
 
-def _joint(kept: Kept, task: int) -> list[Piece]:
+def _joint(kept: KeptChannels, task: int) -> list[Piece]:
     """The pieces that a task's features are made of; those of a task that nobody reads may be incomplete."""
-    own = set(kept.own[task])
-    made = {True: kept.own[task], False: kept.shared}
+    specific = set(kept.specific[task])
+    made = {True: kept.specific[task], False: kept.shared}
     pieces = []
-    for is_own, run in itertools.groupby(kept.order, key=own.__contains__):
-        channels = [channel for channel in run if channel in made[is_own]]
+    for is_specific, run in itertools.groupby(kept.order, key=specific.__contains__):
+        channels = [channel for channel in run if channel in made[is_specific]]
         if channels:
-            start = made[is_own].index(channels[0])
-            pieces.append(Piece(is_own, start, start + len(channels)))
+            start = made[is_specific].index(channels[0])
+            pieces.append(Piece(is_specific, start, start + len(channels)))
     return pieces
 
 

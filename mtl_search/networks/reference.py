@@ -15,6 +15,7 @@ from mtl_search.networks.decoder import Decoder, Level, resized
 from mtl_search.networks.layer import ETRLayer, State, SubLayer, carry
 from mtl_search.networks.operators import Operator
 
+Stream = Tensor | None
 Part = tuple[Operator, slice, Tensor, Tensor]
 """One input of a branch: its operator, which of the operator's channels these are, the features, the weight."""
 
@@ -23,22 +24,20 @@ def reference_layer(layer: ETRLayer, state: State, activate: bool) -> State:
     """What ``layer(state, activate)`` returns, computed by definition."""
     geometry, tasks = layer.geometry, layer.tasks
     streams = _streams(state[0], geometry.before.streams)
-    own = _streams(state[1], tasks) if geometry.before.own else [None] * tasks
-    made_shared: list[Tensor | None] = [None]
+    specific = _streams(state[1], tasks) if geometry.before.specific else [None] * tasks
+    made_shared: list[Stream] = [None]
     if geometry.makes_shared:
-        made_shared = [
-            _shared_branch(layer, streams[task % len(streams)], own[task], task, activate)
-            for task in range(geometry.after.streams)
-        ]
+        numbers = range(geometry.after.streams)
+        made_shared = [_shared_branch(layer, streams[t % len(streams)], specific[t], t, activate) for t in numbers]
     elif geometry.after.shared:
         made_shared = [carry(stream, geometry.stride) for stream in streams]
-    if geometry.makes_own:
-        made_own: list[Tensor | None] = [
-            _own_branch(layer, streams[task % len(streams)], own[task], task, activate) for task in range(tasks)
+    if geometry.makes_specific:
+        made_specific: list[Stream] = [
+            _specific_branch(layer, streams[t % len(streams)], specific[t], t, activate) for t in range(tasks)
         ]
     else:
-        made_own = [carry(features, geometry.stride) for features in own]
-    return _stack(made_shared), _stack(made_own)
+        made_specific = [carry(features, geometry.stride) for features in specific]
+    return _stack(made_shared), _stack(made_specific)
 
 
 def reference_decoder(decoder: Decoder, taps: Sequence[State], size: tuple[int, int]) -> dict[str, Tensor]:
@@ -47,11 +46,11 @@ def reference_decoder(decoder: Decoder, taps: Sequence[State], size: tuple[int, 
     outputs = {}
     for number, (name, weight, bias) in enumerate(zip(decoder.outputs, *last_layer, strict=True)):
         made: Tensor | None = None
-        for level, (shared, own) in zip(reversed(decoder.levels), reversed(taps), strict=True):
+        for level, (shared, specific) in zip(reversed(decoder.levels), reversed(taps), strict=True):
             assert isinstance(level, Level)
             place = decoder.places[number]
             streams = _streams(shared, level.tap.streams)
-            features = streams[place % len(streams)], _streams(own, decoder.tasks)[place]
+            features = streams[place % len(streams)], _streams(specific, decoder.tasks)[place]
             made = _level_of_task(level, features, made, number)
         assert made is not None
         outputs[name] = resized(F.conv2d(made, weight, bias), size)
@@ -61,7 +60,7 @@ def reference_decoder(decoder: Decoder, taps: Sequence[State], size: tuple[int, 
 def _level_of_task(level: Level, features: State, coarser: Tensor | None, number: int) -> Tensor:
     """What the decoder of one task makes at a resolution.
 
-    :param number: Of the task among the dense ones.
+    :param number: Place of the task among the dense ones, from 0.
     """
     rows = slice(number * level.channels, (number + 1) * level.channels)
     names = ("shared_weight", "own_weight")
@@ -72,27 +71,27 @@ def _level_of_task(level: Level, features: State, coarser: Tensor | None, number
     return F.relu(level.norm.part(made, number))
 
 
-def _shared_branch(layer: ETRLayer, shared: Tensor | None, own: Tensor | None, task: int, activate: bool) -> Tensor:
+def _shared_branch(layer: ETRLayer, shared: Stream, specific: Stream, task: int, activate: bool) -> Tensor:
     assert layer.operator is not None
     assert shared is not None
     parts: list[Part] = [(layer.operator, slice(None), shared, layer.shared_weight)]
     if layer.shared_own_operator is not None:
-        assert own is not None
-        parts.append((layer.shared_own_operator, _part(own, task), own, layer.shared_own_weight))
+        assert specific is not None
+        parts.append((layer.shared_own_operator, _part(specific, task), specific, layer.shared_own_weight))
     made = layer.shared_norm.stream(_recombine(parts, layer.geometry.stride), task)
     return F.relu(made) if activate else made
 
 
-def _own_branch(layer: ETRLayer, shared: Tensor | None, own: Tensor | None, task: int, activate: bool) -> Tensor:
-    outputs = slice(task * layer.geometry.after.own, (task + 1) * layer.geometry.after.own)
+def _specific_branch(layer: ETRLayer, shared: Stream, specific: Stream, task: int, activate: bool) -> Tensor:
+    outputs = slice(task * layer.geometry.after.specific, (task + 1) * layer.geometry.after.specific)
     parts: list[Part] = []
     if shared is not None:
         operator = layer.branch_operator or layer.operator
         assert operator is not None
         parts.append((operator, slice(None), shared, layer.branch_weight[outputs]))
     if layer.own_operator is not None:
-        assert own is not None
-        parts.append((layer.own_operator, _part(own, task), own, layer.own_weight[outputs]))
+        assert specific is not None
+        parts.append((layer.own_operator, _part(specific, task), specific, layer.own_weight[outputs]))
     made = layer.own_norm.part(_recombine(parts, layer.geometry.stride), task)
     made = F.relu(made) if activate or len(layer.deeper) else made
     for number, deeper in enumerate(layer.deeper, start=1):

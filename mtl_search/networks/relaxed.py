@@ -50,7 +50,7 @@ class RelaxedNetwork(PathModules):
 
         :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         :param only: Names of the tasks to compute; all if left out.
-        :param shares: Of each task, ``[candidates]``: the weights of the sum; ``softmax(alpha)`` if left out.
+        :param shares: For each task, ``[candidates]``: the weights of the sum; ``softmax(alpha)`` if left out.
         :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
         """
         return self.mixed(self.features(x, only), self.shares() if shares is None else shares, x)
@@ -69,8 +69,8 @@ class RelaxedNetwork(PathModules):
     ) -> dict[str, Tensor]:
         """Outputs of the tasks that there are features of.
 
-        :param shares: Of every task, ``[candidates]``.
-        :param x: The input.
+        :param shares: For each task, ``[candidates]``: the weights of the sum over its candidates.
+        :param x: The network's input: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
         """
         outputs = {}
         for number, (task, of_task) in enumerate(zip(self.candidates, shares, strict=True)):

@@ -28,7 +28,8 @@ from mtl_search.primitives import LinearVectorPrimitive, NonlinearVectorPrimitiv
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 
 NOMINAL = 64
-"""Features for which a bank is checked before any network is built."""
+"""Features for which a bank is checked before any network is built: as wide as layers of a small network, drawn at
+once."""
 
 
 class FullLinear(Operator):
@@ -54,10 +55,10 @@ class FullLinear(Operator):
 class VectorBank(Operator):
     """A bank of primitives on vectors with everything that is frozen in them.
 
-    :param names: Its primitives, in the order of the learned weights.
-    :param features: Of one stream.
+    :param names: Names of the bank's primitives, in the order of the learned weights.
+    :param features: Number of features of one stream.
     :param streams: Streams with frozen values of their own; 1 where all are treated alike.
-    :param groups: Of the recombination.
+    :param groups: Number of groups of the recombination: the outputs of each read a window of their own.
     :param generator: What the frozen values are drawn from.
     :raises UserError: If the rows that an output reads depend on each other, though there is room for as many.
     """
@@ -102,7 +103,7 @@ class VectorBank(Operator):
     def _folded(self, weight: Tensor, rows: Tensor, branches: int) -> Tensor:
         """One matrix for several primitives, ``[outputs, features]``.
 
-        :param weight: ``[outputs, primitives, reach]``
+        :param weight: Learned weights, ``[outputs, primitives, reach]``.
         :param rows: ``[streams or 1, groups, primitives, reach, features]``
         """
         by_branch = weight.flatten(1).unflatten(0, (branches, -1))
@@ -171,7 +172,7 @@ def check_independence(bank: str, vectors: bool) -> None:
     if vectors:
         make_vector_operator(bank, NOMINAL, 1, GROUPS, generator)
     else:
-        make_operator(bank, 8, generator)
+        make_operator(bank, 8, generator)  # channels, each drawn by itself: what depends on the others does so in all
 
 
 def nominal(input_shape: tuple[int, ...]) -> tuple[int, ...]:

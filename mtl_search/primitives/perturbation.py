@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 from mtl_search.primitives import NonlinearPrimitive, NonlinearVectorPrimitive
 
 TILE = 8
+"""Height and width of the mask that is repeated over a picture: larger than any kernel of a bank reaches."""
 
 
 class Perturbation(NonlinearPrimitive, NonlinearVectorPrimitive):

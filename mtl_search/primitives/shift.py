@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 from mtl_search.primitives import LinearPrimitive
 
 CENTRE = 4
+"""Place of the middle among the nine taps of a kernel: the only one that moves nothing."""
 
 
 class Shift(LinearPrimitive):

@@ -14,6 +14,7 @@ class SparseBinary(LinearPrimitive):
 
     name = "sparse_binary"
     sparsity = 0.5
+    """Share of the taps that are 0: both signs and none are about as frequent then (ours)."""
 
     def kernels(self, count: int, channels: int, generator: Generator) -> Tensor:
         shape = (count, channels, 9)

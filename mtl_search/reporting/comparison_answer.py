@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from mtl_search.comparison.results import Comparison
-from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, difference, nearest_in_size, single_task
+from mtl_search.comparison.summary import HARD_SHARING, EntrantSummary, by_key, difference, nearest_in_size, single_task
 from mtl_search.metrics.intervals import MOST, Interval
 from mtl_search.reporting.figures import is_percent
 from mtl_search.reporting.text import capitalised, count, signed
 
 
-def question(entrants: Sequence[Entrant]) -> str:
+def question(entrants: Sequence[EntrantSummary]) -> str:
     """What is compared, as a question."""
     if any(entrant.is_pick for entrant in entrants):
         return (
@@ -19,7 +19,7 @@ def question(entrants: Sequence[Entrant]) -> str:
     return "How do these methods compare when all are trained from scratch with the same budget?"
 
 
-def answer(entrants: Sequence[Entrant], other: Entrant | None, what: str) -> list[str]:
+def answer(entrants: Sequence[EntrantSummary], other: EntrantSummary | None, what: str) -> list[str]:
     """Two sentences, from the numbers alone.
 
     :param other: The entrant that all others are compared with; ``None`` where nothing is trained.
@@ -32,14 +32,16 @@ def answer(entrants: Sequence[Entrant], other: Entrant | None, what: str) -> lis
     return [_against_hard_sharing(entrants, other, what), _against_single_task(entrants, other)]
 
 
-def _against_hard_sharing(entrants: Sequence[Entrant], best: Entrant, what: str) -> str:
+def _against_hard_sharing(entrants: Sequence[EntrantSummary], best: EntrantSummary, what: str) -> str:
     pick, target = _even_match(entrants, best)
     if target is None:
         return f"{_reached(best, what)}. Hard sharing has no complete training here, so it is not compared with it."
     return f"{_reached(pick, what)}, {_reached_too(target)}: {verdict(difference(pick, target).points)}"
 
 
-def _even_match(entrants: Sequence[Entrant], best: Entrant) -> tuple[Entrant, Entrant | None]:
+def _even_match(
+    entrants: Sequence[EntrantSummary], best: EntrantSummary
+) -> tuple[EntrantSummary, EntrantSummary | None]:
     """A pick and the hard sharing that it was matched to; else the best pick and the one nearest to it in size."""
     trained = [one for one in entrants if one.is_pick and one.outcomes]
     for pick in trained:
@@ -51,7 +53,7 @@ def _even_match(entrants: Sequence[Entrant], best: Entrant) -> tuple[Entrant, En
     return best, nearest_in_size(best, alike)
 
 
-def _against_single_task(entrants: Sequence[Entrant], best: Entrant) -> str:
+def _against_single_task(entrants: Sequence[EntrantSummary], best: EntrantSummary) -> str:
     reference = single_task(entrants)
     if reference is None:
         return "Networks for one task each have no complete training here, so there is no Delta_m."
@@ -62,7 +64,7 @@ def _against_single_task(entrants: Sequence[Entrant], best: Entrant) -> str:
     )
 
 
-def _answer_without_picks(entrants: Sequence[Entrant], best: Entrant, what: str) -> list[str]:
+def _answer_without_picks(entrants: Sequence[EntrantSummary], best: EntrantSummary, what: str) -> list[str]:
     trained = [one for one in entrants if one.outcomes]
     sentences = [
         f"Of {count(len(trained), 'entrant', 'entrants')}, {_reached(best, what, lead=False)}, the highest mean and"
@@ -78,16 +80,16 @@ def _answer_without_picks(entrants: Sequence[Entrant], best: Entrant, what: str)
     return sentences
 
 
-def _reached(entrant: Entrant, what: str, lead: bool = True) -> str:
+def _reached(entrant: EntrantSummary, what: str, lead: bool = True) -> str:
     text = f"{entrant.label}{_chosen_as(entrant)} reaches {percent(entrant)} {what} with"
     return f"{capitalised(text) if lead else text} {entrant.mean('learnable_parameters'):,.0f} learnable parameters"
 
 
-def _reached_too(entrant: Entrant) -> str:
+def _reached_too(entrant: EntrantSummary) -> str:
     return f"{entrant.label} {percent(entrant)} with {entrant.mean('learnable_parameters'):,.0f}"
 
 
-def _chosen_as(entrant: Entrant) -> str:
+def _chosen_as(entrant: EntrantSummary) -> str:
     """What a pick was picked as, in brackets."""
     names = pick_names(entrant.about.get("picks", []))
     return f" ({', '.join(names)})" if names else ""
@@ -99,7 +101,7 @@ def pick_names(picks: Sequence[str]) -> list[str]:
     return [name for name in names if not name.isdecimal()]
 
 
-def percent(entrant: Entrant) -> str:
+def percent(entrant: EntrantSummary) -> str:
     """Its mean quality, for reading."""
     return f"{entrant.accuracy.mean * 100:.1f}\N{NO-BREAK SPACE}%" if entrant.accuracy else "\N{EN DASH}"
 
@@ -120,7 +122,7 @@ def verdict(points: Interval | None) -> str:
     )
 
 
-def own_network_sentence(entrants: Sequence[Entrant], short: Mapping[str, Mapping[str, float]] | None) -> str:
+def own_network_sentence(entrants: Sequence[EntrantSummary], short: Mapping[str, Mapping[str, float]] | None) -> str:
     """Which entrants keep ``worst_task: single_task``, and where the others fall short most.
 
     :param short: Entrant -> score -> by how much it is below single-task networks; ``None`` where these lack.
@@ -162,7 +164,7 @@ def seeds_to_decide(points: Interval) -> str:
 
 def state(comparison: Comparison) -> str:
     """What is missing; empty if nothing is."""
-    missing, asked = len(comparison.missing), sum(about["seeds"] for about in comparison.asked["entrants"])
+    missing, asked = len(comparison.missing), sum(about["seeds"] for about in comparison.request["entrants"])
     if not missing:
         return ""
     failed = len({(one.entrant, one.seed) for one in comparison.failed} & set(comparison.missing))

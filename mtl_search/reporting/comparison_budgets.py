@@ -5,7 +5,7 @@ from typing import Any
 
 from mtl_search.comparison.equal_budgets import Standing, equal_budgets, hard_sharing_curve
 from mtl_search.comparison.results import Comparison
-from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key
+from mtl_search.comparison.summary import HARD_SHARING, EntrantSummary, by_key
 from mtl_search.reporting.comparison_answer import verdict
 from mtl_search.reporting.figures import interval_data
 
@@ -17,7 +17,10 @@ NAMES = {
 
 
 def budgets_data(
-    comparison: Comparison, entrants: Sequence[Entrant], twins: Mapping[str, Entrant], other: Entrant | None
+    comparison: Comparison,
+    entrants: Sequence[EntrantSummary],
+    twins: Mapping[str, EntrantSummary],
+    other: EntrantSummary | None,
 ) -> dict[str, Any] | None:
     """How entrants stand against hard sharing at equal budgets.
 
@@ -32,7 +35,7 @@ def budgets_data(
     standings = equal_budgets(entrants, twins)
     if base is None or not any(points for one in standings for points in one.points.values()):
         return None
-    budget = comparison.asked.get("budget")
+    budget = comparison.request.get("budget")
     return {
         "sentences": _sentences(next((one for one in standings if one.entrant is other), None)),
         "factor": budget["factor"] if budget else None,
@@ -52,7 +55,7 @@ def _sentences(standing: Standing | None) -> list[str]:
     ]
 
 
-def _row(one: Standing, base: Entrant) -> dict[str, Any]:
+def _row(one: Standing, base: EntrantSummary) -> dict[str, Any]:
     twin = one.twin
     return {
         "label": one.entrant.label,
@@ -63,7 +66,7 @@ def _row(one: Standing, base: Entrant) -> dict[str, Any]:
     }
 
 
-def _notes(curve: Sequence[Entrant], budget: Mapping[str, Any] | None) -> list[str]:
+def _notes(curve: Sequence[EntrantSummary], budget: Mapping[str, Any] | None) -> list[str]:
     widths = ", ".join(f"{one.mean('learnable_parameters'):,.0f}" for one in curve)
     if len(curve) > 1:
         curve_note = (

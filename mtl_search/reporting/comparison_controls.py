@@ -4,21 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtl_search.comparison.results import HARD_SHARING_CONTROL, ROUTING_CONTROL, Comparison
-from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, difference
+from mtl_search.comparison.summary import HARD_SHARING, EntrantSummary, by_key, difference
 from mtl_search.reporting.comparison_answer import percent, short_verdict
 from mtl_search.reporting.figures import interval_data
 
 BEST, MATCHED = "best", "matched"
 
 
-def controls_data(comparison: Comparison, entrants: Sequence[Entrant]) -> dict[str, Any] | None:
+def controls_data(comparison: Comparison, entrants: Sequence[EntrantSummary]) -> dict[str, Any] | None:
     """What the controls tell.
 
     :param entrants: Everybody in the comparison but twins.
     :returns: ``rows``: ``question``, ``own`` and ``other`` (label, ``parameters``, ``accuracy``), ``points``; their
         ``sentences``; and ``searches``: what each control trained. ``None`` where there are no controls.
     """
-    told = comparison.asked.get("control")
+    told = comparison.request.get("control")
     if not told:
         return None
     rows = [(question, own, other) for question, own, other in _pairs(entrants) if own and other]
@@ -29,7 +29,7 @@ def controls_data(comparison: Comparison, entrants: Sequence[Entrant]) -> dict[s
     }
 
 
-def _pairs(entrants: Sequence[Entrant]) -> list[tuple[str, Entrant | None, Entrant | None]]:
+def _pairs(entrants: Sequence[EntrantSummary]) -> list[tuple[str, EntrantSummary | None, EntrantSummary | None]]:
     """What each question compares: own minus other answers it."""
     best = next((one for one in entrants if one.is_pick and BEST in one.about["picks"] and one.outcomes), None)
     routing, widths = _found(entrants, ROUTING_CONTROL, MATCHED), _found(entrants, HARD_SHARING_CONTROL, MATCHED)
@@ -41,7 +41,7 @@ def _pairs(entrants: Sequence[Entrant]) -> list[tuple[str, Entrant | None, Entra
     ]
 
 
-def _found(entrants: Sequence[Entrant], control: str, picked: str) -> Entrant | None:
+def _found(entrants: Sequence[EntrantSummary], control: str, picked: str) -> EntrantSummary | None:
     """What a control found, as that pick; its best where it found none with as few parameters."""
     own = [one for one in entrants if one.about.get("control") == control and one.outcomes]
     named = [one for name in (picked, BEST) for one in own if name in one.about["picks"]]
@@ -59,7 +59,7 @@ BRING: Mapping[str, tuple[str, str]] = {
 """What is asked -> how its answer begins, and what the other one is."""
 
 
-def _sentence(question: str, own: Entrant, other: Entrant) -> str:
+def _sentence(question: str, own: EntrantSummary, other: EntrantSummary) -> str:
     begins, other_is = BRING[question]
     return (
         f"{begins} {short_verdict(difference(own, other).points)}: {own.label} reaches {_told(own)}, {other.label},"
@@ -67,16 +67,16 @@ def _sentence(question: str, own: Entrant, other: Entrant) -> str:
     )
 
 
-def _told(entrant: Entrant) -> str:
+def _told(entrant: EntrantSummary) -> str:
     return f"{percent(entrant)} with {entrant.mean('learnable_parameters'):,.0f} parameters"
 
 
-def _row(question: str, own: Entrant, other: Entrant) -> dict[str, Any]:
+def _row(question: str, own: EntrantSummary, other: EntrantSummary) -> dict[str, Any]:
     points = difference(own, other).points
     return {"question": question, "own": _side(own), "other": _side(other), "points": interval_data(points)}
 
 
-def _side(entrant: Entrant) -> dict[str, Any]:
+def _side(entrant: EntrantSummary) -> dict[str, Any]:
     return {
         "entrant": entrant.key,
         "label": entrant.label,

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtl_search.comparison.summary import Entrant, difference
+from mtl_search.comparison.summary import EntrantSummary, difference
 from mtl_search.metrics.intervals import FEWEST, MOST, deviations_to_each_side
 from mtl_search.reporting.figures import differences_data
 from mtl_search.reporting.text import count
 
 
-def differences_with_notes(entrants: Sequence[Entrant], other: Entrant | None, word: str) -> dict[str, Any] | None:
+def differences_with_notes(
+    entrants: Sequence[EntrantSummary], other: EntrantSummary | None, word: str
+) -> dict[str, Any] | None:
     """The data of the plot of differences, with ``notes`` and ``most``, the seeds that were counted to.
 
     :param other: The entrant that all others are compared with.
@@ -26,7 +28,7 @@ def differences_with_notes(entrants: Sequence[Entrant], other: Entrant | None, w
     return {**data, "most": MOST, "notes": [*_what_rows_are(data, other), *_what_follows(data["rows"])]}
 
 
-def _what_rows_are(data: Mapping[str, Any], other: Entrant) -> list[str]:
+def _what_rows_are(data: Mapping[str, Any], other: EntrantSummary) -> list[str]:
     chosen = (
         f"It is the pick with the best validation {data['word']} in the search: nothing was chosen by the numbers shown"
         " here."

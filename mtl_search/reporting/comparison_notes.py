@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from mtl_search.comparison.summary import HARD_SHARING, Entrant, by_key, single_task
+from mtl_search.comparison.summary import HARD_SHARING, EntrantSummary, by_key, single_task
 from mtl_search.metrics.scores import headline_word, headlines, is_error
 from mtl_search.reporting.text import quality_text, share_text
 
@@ -11,7 +11,7 @@ WORTH_TELLING = 0.1
 """Points of Delta_m: a fifth of what single trainings of one network differ by."""
 
 
-def table_notes(entrants: Sequence[Entrant], scores: Sequence[str]) -> list[str]:
+def table_notes(entrants: Sequence[EntrantSummary], scores: Sequence[str]) -> list[str]:
     """What to know about the table of all entrants, a sentence or two each.
 
     :param scores: Names of the scores that the page shows, ``<task>/<metric>``.
@@ -37,7 +37,7 @@ def table_notes(entrants: Sequence[Entrant], scores: Sequence[str]) -> list[str]
     return notes + [_ties(entrant) for entrant in entrants if any(details.get("ties") for details in entrant.details)]
 
 
-def _ties(entrant: Entrant) -> str:
+def _ties(entrant: EntrantSummary) -> str:
     """Of a method that chooses between parents, which of its choices were none."""
     told = [", ".join(details["ties"]) for details in entrant.details if details.get("ties")]
     return (
@@ -46,7 +46,7 @@ def _ties(entrant: Entrant) -> str:
     )
 
 
-def _delta_m_notes(entrants: Sequence[Entrant]) -> list[str]:
+def _delta_m_notes(entrants: Sequence[EntrantSummary]) -> list[str]:
     """How Delta_m was computed, and of whom it lacks seeds."""
     gains = [(entrant, entrant.delta_m) for entrant in entrants if entrant.outcomes]
     if all(gain is None for _, gain in gains):
@@ -64,7 +64,7 @@ def _delta_m_notes(entrants: Sequence[Entrant]) -> list[str]:
     return [*notes, *(_uneven_reference(reference) if reference else [])]
 
 
-def _uneven_reference(reference: Entrant) -> list[str]:
+def _uneven_reference(reference: EntrantSummary) -> list[str]:
     """A warning where the headlines of single task vary so much over seeds that gains over them are off.
 
     The mean of a quotient exceeds the quotient of the means by about the squared relative spread of what is below,

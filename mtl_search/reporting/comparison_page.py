@@ -7,7 +7,7 @@ from mtl_search.comparison.own_networks import shortfalls
 from mtl_search.comparison.results import Comparison
 from mtl_search.comparison.summary import (
     HARD_SHARING,
-    Entrant,
+    EntrantSummary,
     anchor,
     by_key,
     entrants_of,
@@ -71,12 +71,12 @@ def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
     other, scores = anchor(run, entrants), score_names(comparison)
     word = headline_word(scores)
     controls = controls_data(comparison, entrants)
-    told = answer(entrants, other, f"mean {word} on the {SPLITS[comparison.asked['split']]}")
+    told = answer(entrants, other, f"mean {word} on the {SPLITS[comparison.request['split']]}")
     asked, short = run.experiment.constraints.no_task_below_its_own_network, shortfalls(entrants, scores)
     if asked:
         told = [*told, own_network_sentence(entrants, short)]
     return {
-        "split": SPLITS[comparison.asked["split"]],
+        "split": SPLITS[comparison.request["split"]],
         "question": question(entrants),
         "answer": [*(controls["sentences"] if controls else []), *told],
         "controls": controls,
@@ -90,7 +90,7 @@ def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
         "standings": standings_data(entrants, word),
         "differences": differences_with_notes(entrants, other, word),
         "failed": [_failed(entrants, comparison, key, seed) for key, seed in comparison.missing],
-        "unresolved": dict(comparison.asked.get("unresolved", {})),
+        "unresolved": dict(comparison.request.get("unresolved", {})),
         "picks": [_pick(run, entrant) for entrant in entrants if entrant.is_pick],
         "tuning": tuning_data(comparison),
         "shares": shares_data(entrants),
@@ -106,7 +106,7 @@ def comparison_data(run: Run, comparison: Comparison) -> dict[str, Any]:
 # The table
 
 
-def _row(entrant: Entrant, base: Entrant | None, scores: Sequence[str]) -> dict[str, Any]:
+def _row(entrant: EntrantSummary, base: EntrantSummary | None, scores: Sequence[str]) -> dict[str, Any]:
     known = {
         "entrant": entrant.key,
         "label": entrant.label,
@@ -125,7 +125,7 @@ def _row(entrant: Entrant, base: Entrant | None, scores: Sequence[str]) -> dict[
     return {**known, **costs, "training": training, "relative": _relative(entrant, base), "phases": _phases(entrant)}
 
 
-def _spread(entrant: Entrant, cost: str) -> dict[str, float] | None:
+def _spread(entrant: EntrantSummary, cost: str) -> dict[str, float] | None:
     """Mean over seeds, least and most."""
     if not entrant.outcomes:
         return None
@@ -133,18 +133,18 @@ def _spread(entrant: Entrant, cost: str) -> dict[str, float] | None:
     return {"mean": entrant.mean(cost), "least": min(values), "most": max(values)}
 
 
-def _relative(entrant: Entrant, base: Entrant | None) -> dict[str, float] | None:
+def _relative(entrant: EntrantSummary, base: EntrantSummary | None) -> dict[str, float] | None:
     """Costs of training as multiples of hard sharing's, means over seeds."""
     if base is None or not entrant.outcomes:
         return None
     return {name: entrant.mean(cost) / base.mean(cost) for name, cost in TRAINING.items() if base.mean(cost) > 0}
 
 
-def _phases(entrant: Entrant) -> list[dict[str, Any]]:
+def _phases(entrant: EntrantSummary) -> list[dict[str, Any]]:
     return [{"phase": name, **costs} for name, costs in entrant.phases().items()]
 
 
-def _failed(entrants: Sequence[Entrant], comparison: Comparison, key: str, seed: int) -> dict[str, Any]:
+def _failed(entrants: Sequence[EntrantSummary], comparison: Comparison, key: str, seed: int) -> dict[str, Any]:
     reasons = [one.error for one in comparison.failed if (one.entrant, one.seed) == (key, seed)]
     label = next(one.label for one in entrants if one.key == key)
     reason = reasons[-1] if reasons else "not trained yet"
@@ -154,12 +154,12 @@ def _failed(entrants: Sequence[Entrant], comparison: Comparison, key: str, seed:
 # The figures' data with their sentences
 
 
-def _cosines(entrants: Sequence[Entrant], other: Entrant | None) -> dict[str, Any] | None:
+def _cosines(entrants: Sequence[EntrantSummary], other: EntrantSummary | None) -> dict[str, Any] | None:
     data = rounded(cosines_data(entrants, by_key(entrants, HARD_SHARING)))
     return {**data, "sentences": _cosine_sentences(data, other)} if data else None
 
 
-def _cosine_sentences(data: Mapping[str, Any], other: Entrant | None) -> list[str]:
+def _cosine_sentences(data: Mapping[str, Any], other: EntrantSummary | None) -> list[str]:
     maps = {one["entrant"]: one for one in data["maps"]}
     base = maps.get(HARD_SHARING)
     if base is None:
@@ -219,7 +219,7 @@ def _place(objectives: Sequence[str], values: Sequence[float], word: str) -> str
     return ", ".join(f"{label} {text}" for label, text in zip(labels, texts, strict=True))
 
 
-def _pick(run: Run, entrant: Entrant) -> dict[str, Any]:
+def _pick(run: Run, entrant: EntrantSummary) -> dict[str, Any]:
     trial = run.trial(entrant.about["trial"])
     return {
         "entrant": entrant.key,
@@ -238,19 +238,19 @@ def _pick(run: Run, entrant: Entrant) -> dict[str, Any]:
 # How the numbers were made
 
 
-def _made(run: Run, comparison: Comparison, entrants: Sequence[Entrant]) -> list[dict[str, str]]:
-    asked, dataset = comparison.asked, run.experiment.dataset
-    environment = asked["environment"]
+def _made(run: Run, comparison: Comparison, entrants: Sequence[EntrantSummary]) -> list[dict[str, str]]:
+    request, dataset = comparison.request, run.experiment.dataset
+    environment = request["environment"]
     pairs = {
         "Dataset": ", ".join([dataset.name, *as_pairs(dataset.options)]),
-        "Splits": _splits(asked["split"], bool(run.trials)),
-        "Budget": _budget(asked["training"]),
-        "Equal for all": _equal_for_all(asked.get("tuning")),
+        "Splits": _splits(request["split"], bool(run.trials)),
+        "Budget": _budget(request["training"]),
+        "Equal for all": _equal_for_all(request.get("tuning")),
         "Spent besides": _spent_besides(entrants),
-        "Seeds": f"{asked['seeds']} for each entrant: of initial weights, primitives, and order of the samples.",
+        "Seeds": f"{request['seeds']} for each entrant: of initial weights, primitives, and order of the samples.",
         "Better is": "higher for the mean over tasks and Delta_m; lower for parameters, MACs and the cost of training.",
         **made_by_machine(environment),
-        "Source revision": ", ".join(filter(None, asked.get("revisions", [environment.get("source_revision")]))),
+        "Source revision": ", ".join(filter(None, request.get("revisions", [environment.get("source_revision")]))),
         "Search": f"{count(len(run.trials), 'trial', 'trials')}, sampler {run.experiment.search.sampler},"
         f" {sum(trial.seconds for trial in run.trials):,.0f} s of training; its numbers are on the page pareto.html."
         if run.trials
@@ -292,7 +292,7 @@ def _budget(training: Mapping[str, Any]) -> str:
     )
 
 
-def _spent_besides(entrants: Sequence[Entrant]) -> str:
+def _spent_besides(entrants: Sequence[EntrantSummary]) -> str:
     """Which methods had phases before the last one, and how many samples these saw, as part of the last one's."""
     spent = []
     for entrant in entrants:

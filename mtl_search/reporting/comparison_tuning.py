@@ -21,7 +21,7 @@ def tuning_data(comparison: Comparison) -> dict[str, Any]:
         ``grown``, ``chosen``, ``at_end``; and ``costs``, for each: ``label``, ``trained``, ``trainings``, ``failed``,
         ``seconds``, ``macs``.
     """
-    told = comparison.asked.get("tuning")
+    told = comparison.request.get("tuning")
     if told is None:
         return {"note": UNTUNED, "rows": [], "costs": []}
     rows = [row for about in told["subjects"] for row in _rows(about)]

@@ -17,11 +17,32 @@ MOST_DRAWN = len(COLORS)
 COLUMNS = 5
 """Most columns (stem, layers, heads) in one row of the drawing."""
 LEFT, PITCH, BOX, GHOST, STUB = 42.0, 78.0, 46.0, 7.0, 12.0
+"""Pixels, all by eye: left of the first column, from one column to the next, widths of a box and of the bar that stands
+for a column in another row, and the length of the lines at the end of a row."""
 LINE, FONT, CHARACTER = 13.5, 11.5, 6.4
+"""Pixels from one line of text to the next, of the letters, and of one letter's width, by which text is given room."""
+EDGE = 4.0
+"""Pixels left free at the left edge of the drawing."""
+ROW_HEIGHT, HALF_HEIGHT = 150, 110
+"""Pixels of the tallest stack of boxes where the drawing has one row, and where it has several, so that two fit a
+page."""
+THINNEST = 5.0
+"""Pixels of a box of few channels: thinner, its colour could not be told."""
+TITLE, CAPTION, BELOW = 20, 6, 18
+"""Pixels above the boxes of a row for names, between boxes and captions, and below the captions."""
 VIEW_WIDTH = LEFT + COLUMNS * PITCH
 MOST_CHARACTERS = 12
 """Characters that fit under a column."""
+IN_HEAD, HEAD = 9, PITCH - 9
+"""Characters in the box of a head, and its width in pixels: wider than others, for nothing comes after it."""
 HEAD_HEIGHT, GAP = 17.0, 4.0
+"""Pixels of a head's box, a line of text and some air, and between boxes."""
+LEGEND_LINE, SIGN, AFTER = 17.0, 16, 14
+"""Pixels of a line of the legend, of the coloured sign of an entry, and between entries."""
+NORMAL = 400
+"""Weight of ordinary letters in CSS."""
+MOST_IN_LEGEND = 40
+"""Characters of a task's name in the legend: half of a line."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 SHARED = 0
 """Lane of the shared boxes; that of task t is t + 1."""
@@ -113,7 +134,7 @@ def _sheet(architecture: Architecture, rows: Sequence[LayerRow], tasks: tuple[st
     heights = [row.shared + row.carried_shared + lanes * (row.specific + row.carried) for row in rows]
     tallest = max([stem_channels(architecture), *heights])
     one_row = len(rows) + 2 <= COLUMNS
-    scale = (150 if one_row else 110) / tallest
+    scale = (ROW_HEIGHT if one_row else HALF_HEIGHT) / tallest
     return _Sheet(tasks, lanes, scale, f"hatch-{architecture.id}", architecture.routing == "mixed")
 
 
@@ -159,10 +180,11 @@ def _layer_column(row: LayerRow, unit: str, sheet: _Sheet) -> _Column:
 def _heads_column(pool: int, sheet: _Sheet) -> _Column:
     boxes = {}
     for lane in range(1, sheet.lanes + 1):
-        text = f"{TIMES}{len(sheet.tasks)} heads" if sheet.collapsed else shortened(sheet.tasks[lane - 1], 9)
+        name = shortened(sheet.tasks[lane - 1], IN_HEAD)
+        text = f"{TIMES}{len(sheet.tasks)} heads" if sheet.collapsed else name
         top = (lane - 1) * (HEAD_HEIGHT + GAP)
         boxes[lane] = _Box(lane, top, HEAD_HEIGHT, text, f"head of {sheet.task_of(lane)}")
-    return _Column("heads", boxes, (f"{pool}x{pool} grid",) if pool > 1 else (), PITCH - 9)
+    return _Column("heads", boxes, (f"{pool}x{pool} grid",) if pool > 1 else (), HEAD)
 
 
 def _stride_caption(stride: int, dilation: int = 1) -> tuple[str, ...]:
@@ -176,7 +198,7 @@ def _stack(parts: Sequence[tuple[int, int, str, int, bool]], sheet: _Sheet) -> d
     top = 0.0
     for lane, channels, title, depth, carried in parts:
         if channels:
-            height = max(5.0, channels * sheet.scale)
+            height = max(THINNEST, channels * sheet.scale)
             times = f"{TIMES}{len(sheet.tasks)}" if sheet.collapsed and lane != SHARED else ""
             boxes[lane] = _Box(lane, top, height, f"{channels}{times}", title, depth, carried)
             top += height + GAP
@@ -204,21 +226,21 @@ def _parts(columns: Sequence[_Column]) -> list[Sequence[_Column]]:
 def _svg_row(before: _Column, columns: Sequence[_Column], last: bool, sheet: _Sheet) -> tuple[str, float]:
     """The elements of a row and its height; ``before`` is drawn as a narrow bar at its left."""
     boxes_height = max(box.top + box.height for column in columns for box in column.boxes.values())
-    placed = [(4.0, GHOST, before)]
+    placed = [(EDGE, GHOST, before)]
     placed += [(LEFT + index * PITCH, column.width, column) for index, column in enumerate(columns)]
     edges = [_svg_edges(left[0] + left[1], left[2], right[0], right[2], sheet) for left, right in pairwise(placed)]
     if not last:
         edges.append(_svg_stubs(placed[-1][0] + placed[-1][1], columns[-1], sheet))
     drawn = [_svg_ghost(before, sheet), *(_svg_column(x, column, boxes_height, sheet) for x, _, column in placed[1:])]
     lines = max(len(column.captions) for column in columns)
-    height = 20 + boxes_height + 6 + lines * LINE + 18
-    return f'<g transform="translate(0 20)">{"".join([*edges, *drawn])}</g>', height
+    height = TITLE + boxes_height + CAPTION + lines * LINE + BELOW
+    return f'<g transform="translate(0 {TITLE})">{"".join([*edges, *drawn])}</g>', height
 
 
 def _svg_column(x: float, column: _Column, boxes_height: float, sheet: _Sheet) -> str:
     middle = x + column.width / 2
     captions = [
-        _svg_text(middle, boxes_height + 6 + LINE * (line + 0.8), caption, opacity=1.0 if line == 0 else 0.75)
+        _svg_text(middle, boxes_height + CAPTION + LINE * (line + 0.8), caption, opacity=1.0 if line == 0 else 0.75)
         for line, caption in enumerate(column.captions)
     ]
     boxes = [_svg_box(x, column.width, box, sheet) for box in column.boxes.values()]
@@ -246,7 +268,7 @@ def _svg_box(x: float, width: float, box: _Box, sheet: _Sheet) -> str:
             f'<rect x="{x:.1f}" width="{width:.1f}" {shape} fill="{sheet.fill(box.lane)}" fill-opacity="0.28"/>'
         )
     legible = box.height >= FONT
-    tick = min(5.0, (box.height - FONT) / 2 if legible else box.height / 2)
+    tick = min(THINNEST, (box.height - FONT) / 2 if legible else box.height / 2)
     for cut in range(1, box.depth):
         place, end = x + width * cut / box.depth, box.top + box.height
         ticks = f"M{place:.1f} {box.top:.1f}v{tick:.1f}M{place:.1f} {end:.1f}v-{tick:.1f}"
@@ -277,7 +299,7 @@ def _svg_edges(start: float, source: _Column, end: float, target: _Column, sheet
 
 def _svg_edge(start: float, source: _Box, end: float, target: _Box, sheet: _Sheet, dashed: bool = False) -> str:
     color = sheet.color(source.lane)
-    tip, bend = end - 4, (end - start) / 2
+    tip, bend = end - 4, (end - start) / 2  # 4: within the arrow's head
     dash = ' stroke-dasharray="3 2.5"' if dashed else ""
     y = target.middle
     return (
@@ -301,17 +323,17 @@ def _legend(rows: Sequence[LayerRow], sheet: _Sheet) -> tuple[str, float]:
     if sheet.collapsed:
         entries.append((1, f"one of {len(sheet.tasks)} tasks, all alike"))
     else:
-        entries += [(lane, shortened(task, 40)) for lane, task in enumerate(sheet.tasks, start=1)]
+        entries += [(lane, shortened(task, MOST_IN_LEGEND)) for lane, task in enumerate(sheet.tasks, start=1)]
     if any(row.carried or row.carried_shared for row in rows):
         entries.append((-1, "carried on from before"))
-    parts, x, line = [], 4.0, 0
+    parts, x, line = [], EDGE, 0
     for lane, text in entries:
-        length = 16 + len(text) * CHARACTER + 14
-        if x > 4 and x + length > VIEW_WIDTH:
-            x, line = 4.0, line + 1
-        parts.append(_legend_entry(x, line * 17.0, lane, text, sheet))
+        length = SIGN + len(text) * CHARACTER + AFTER
+        if x > EDGE and x + length > VIEW_WIDTH:
+            x, line = EDGE, line + 1
+        parts.append(_legend_entry(x, line * LEGEND_LINE, lane, text, sheet))
         x += length
-    return "".join(parts), (line + 1) * 17.0 + 10
+    return "".join(parts), (line + 1) * LEGEND_LINE + 10  # of air
 
 
 def _legend_entry(x: float, y: float, lane: int, text: str, sheet: _Sheet) -> str:
@@ -320,12 +342,12 @@ def _legend_entry(x: float, y: float, lane: int, text: str, sheet: _Sheet) -> st
         style = 'fill="none" stroke="currentColor" stroke-dasharray="3 2.5"'
     return (
         f'<rect x="{x:.1f}" y="{y + 2:.1f}" width="11" height="11" rx="2" {style}/>'
-        f'<text x="{x + 16:.1f}" y="{y + 11.5:.1f}">{escape(text)}</text>'
+        f'<text x="{x + SIGN:.1f}" y="{y + FONT:.1f}">{escape(text)}</text>'
     )
 
 
-def _svg_text(x: float, y: float, text: str, weight: int = 400, opacity: float = 1.0) -> str:
-    style = f' font-weight="{weight}"' if weight != 400 else ""
+def _svg_text(x: float, y: float, text: str, weight: int = NORMAL, opacity: float = 1.0) -> str:
+    style = f' font-weight="{weight}"' if weight != NORMAL else ""
     style += f' opacity="{opacity:g}"' if opacity < 1 else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle"{style}>{escape(text)}</text>'
 

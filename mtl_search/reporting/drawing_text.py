@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from mtl_search.reporting.layer_table import LayerRow, counted, layer_table, made_of, shortened
 from mtl_search.spaces.architecture import Architecture
 
+WIDTH, BANK = 80, 17
+"""Characters of a line, those of a terminal, and of them for the name of a bank."""
 BAR = 22
-"""Characters of the longest bar."""
+"""Characters of the longest bar: what 80 leave beside the numbers."""
 
 
 def text_drawing(architecture: Architecture, tasks: Sequence[str]) -> str:
@@ -17,7 +19,7 @@ def text_drawing(architecture: Architecture, tasks: Sequence[str]) -> str:
     """
     rows = layer_table(architecture)
     widest = max(row.shared + row.specific + row.carried_shared + row.carried for row in rows)
-    head = f"{'layer':>5}  {'bank':<17} {'shared':>6} {'depth':>5} {'stride':>6}  {'channels':>9}"
+    head = f"{'layer':>5}  {'bank':<{BANK}} {'shared':>6} {'depth':>5} {'stride':>6}  {'channels':>9}"
     lines = [*_text_header(architecture, tasks), "", head]
     lines += [_text_row(row, BAR / widest) for row in rows]
     return "\n".join([*lines, "", _text_key(rows, len(tasks))]) + "\n"
@@ -25,13 +27,13 @@ def text_drawing(architecture: Architecture, tasks: Sequence[str]) -> str:
 
 def _text_header(architecture: Architecture, tasks: Sequence[str]) -> list[str]:
     named = f"{counted(len(tasks), 'task')}: {', '.join(tasks)}"
-    return [line for text in (made_of(architecture), named) for line in textwrap.wrap(text, 80)]
+    return [line for text in (made_of(architecture), named) for line in textwrap.wrap(text, WIDTH)]
 
 
 def _text_row(row: LayerRow, scale: float) -> str:
     depth = str(row.branch_depth or "-")
     stride = " ".join(_step(row)) or "-"
-    chosen = f"{row.number:>5}  {shortened(row.bank, 17):<17} {row.shared_ratio:>6.0%} {depth:>5} {stride:>6}"
+    chosen = f"{row.number:>5}  {shortened(row.bank, BANK):<{BANK}} {row.shared_ratio:>6.0%} {depth:>5} {stride:>6}"
     bars = ((row.shared, "█"), (row.carried_shared, "·"), (row.specific, "▒"), (row.carried, "·"))
     return f"{chosen}  {_channels(row):>9}  {_bars(bars, scale)}"
 

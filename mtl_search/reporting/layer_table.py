@@ -63,9 +63,9 @@ def _row(number: int, block: BlockGeometry, architecture: Architecture) -> Layer
         choice.branch_depth,
         _width(architecture, block.stage),
         shared=after.shared if made.makes_shared else 0,
-        specific=after.own if made.makes_own else 0,
+        specific=after.specific if made.makes_specific else 0,
         carried_shared=0 if made.makes_shared else after.shared,
-        carried=0 if made.makes_own else after.own,
+        carried=0 if made.makes_specific else after.specific,
         dilation=made.dilation,
     )
 

@@ -7,6 +7,9 @@ from typing import Any
 from mtl_search.metrics.scores import headline_word
 from mtl_search.reporting.figures import is_percent
 
+DIGITS = 9
+"""Significant digits of a number in a page: what runs on two processors differ by is cut off, what is read is not."""
+
 
 def score_text(value: float | None, name: str) -> str:
     """The value of a score for reading: accuracies in percent, a dash where there is none."""
@@ -98,7 +101,7 @@ def without_machine_paths(data: Any) -> Any:
     return data
 
 
-def rounded(data: Any, digits: int = 9) -> Any:
+def rounded(data: Any, digits: int = DIGITS) -> Any:
     """The same data with its floats cut to so many significant digits."""
     if isinstance(data, float):
         return float(f"{data:.{digits}g}")

@@ -21,8 +21,11 @@ from mtl_search.runs.trial import Trial
 from mtl_search.spaces.experiment import Experiment
 
 LEAST_TRIALS = 8
-"""With fewer complete trials the model is not asked."""
-CHANCE = 3.84
+"""With fewer complete trials the model is not asked: with six, chance explains 64 % of the variance in one case of
+20."""
+NORMAL_95 = 1.96
+"""Standard errors to each side of a mean that hold 95 % of a normal distribution."""
+CHANCE = NORMAL_95**2
 """Over the number of trials, the share of their variance that is explained by chance in one case of 20: the square of a
 correlation, 1.96 ** 2 / n. A model that explains no more is not believed."""
 MOST = 300
@@ -46,7 +49,7 @@ class Estimate:
     @property
     def bar(self) -> float | None:
         """Half the length of a 95 % interval."""
-        return None if self.error is None else 1.96 * self.error
+        return None if self.error is None else NORMAL_95 * self.error
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ PACKAGE = Path(__file__).parents[1]
 SOURCES = {".py", ".c", ".h"}
 PACKAGES = ("mtl_search", "torch", "optuna", "ray", "numpy", "pandas", "plotly", "moocore")
 
+GIT_SECONDS = 10
+"""For git to answer, which takes some hundredths; of a source on a slow network the revision is left out then."""
+
 
 def describe_environment(seed: int) -> dict[str, Any]:
     """What stands in ``environment.json`` when a run starts.
@@ -68,12 +71,14 @@ def source_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in PACKAGE.rglob("*.*") if path.suffix in SOURCES):
         digest.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:16]  # 64 bits: no two sources agree by accident
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=GIT_SECONDS
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -112,7 +112,7 @@ def grown(run: Run, trials: int | None, hours: float | None, workers: int | None
 
 def data_digest(dataset: Dataset) -> str:
     """A digest of what trials see: the samples and labels of the splits ``train`` and ``val``."""
-    digest = hashlib.blake2b(digest_size=8)
+    digest = hashlib.blake2b(digest_size=8)  # bytes: no two datasets agree by accident
     if dataset.centre is not None:
         digest.update(np.ascontiguousarray(dataset.centre).view(np.uint8).data)
     for name in ("train", "val"):

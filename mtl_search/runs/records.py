@@ -16,10 +16,11 @@ from mtl_search.internal.messages import explain
 from mtl_search.internal.reading import read_json
 from mtl_search.runs.rows import LARGEST
 from mtl_search.spaces.ranges import Range
+from mtl_search.spaces.section import SEED_BITS
 from mtl_search.spaces.settings import Training
 
 MOST_SEEDS = 10_000
-"""Trainings of one entrant that are believed."""
+"""Trainings of one entrant that are believed: ten times those that can be asked for. More are a damaged file."""
 
 
 def _is_a_time(text: str) -> str:
@@ -35,8 +36,8 @@ def _names_one_folder(text: str) -> str:
     return text
 
 
-MOST_SEED = 2**31 + MOST_SEEDS
-"""Seeds of a comparison follow that of its search, which is below 2**31."""
+MOST_SEED = 2**SEED_BITS + MOST_SEEDS
+"""Seeds of a comparison follow that of its search."""
 
 Time = Annotated[str, AfterValidator(_is_a_time)]
 Key = Annotated[str, AfterValidator(_names_one_folder)]
@@ -45,7 +46,7 @@ Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Amount = Annotated[float, Field(ge=0, le=LARGEST)]
 Share = Annotated[float, Field(ge=-0.001, le=1.001)]
 Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]
-"""Shares and cosines may be off by rounding."""
+"""Shares and cosines may be off by rounding, which is far less than 0.001: half precision has that."""
 
 
 class Record(BaseModel):
@@ -204,7 +205,7 @@ class ControlRecord(Record):
     entrants: list[str]
 
 
-class Asked(Versioned):
+class Request(Versioned):
     """``comparison.json``."""
 
     tuning: TuningRecord | None = None
@@ -222,7 +223,7 @@ class Asked(Versioned):
     revisions: list[str | None] = []
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Asked":
+    def _fits_together(self) -> "Request":
         keys = [about.key for about in self.entrants]
         twice = [key for key in keys if keys.count(key) > 1]
         if twice:

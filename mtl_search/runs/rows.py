@@ -21,6 +21,11 @@ DIGITS = 24
 """Most digits of a whole number in a table: multiplications of a whole training may have twenty."""
 
 
+def written_seconds(seconds: float) -> float:
+    """Seconds as tables and notes have them: to the millisecond, far below what two trainings alike differ by."""
+    return round(seconds, 3)
+
+
 def csv_line(values: Sequence[Any]) -> str:
     """A line of a CSV file, in which no text is a formula: an apostrophe stands before one that would be."""
     text = io.StringIO()

@@ -46,7 +46,7 @@ def _seconds_of(session: Mapping[str, Any], run: Run) -> float:
 def ended_because(run: Run) -> str:
     """Why a search that nobody works on ended before its last trial; empty where that is for no good reason."""
     settings = run.experiment.search
-    if settings.hours is not None and hours_spent(run) >= settings.hours - 1e-3:
+    if settings.hours is not None and hours_spent(run) >= settings.hours - 1e-3:  # 4 s: it ends before, to write
         return f"the {settings.hours:g} hours are over"
     if len(run.confirmations) < confirmations_asked(run):
         return ""

@@ -33,7 +33,7 @@ from mtl_search.metrics.scores import WORST_TASK
 from mtl_search.runs.confirmations import CONFIRMATION_COLUMNS, Confirmation
 from mtl_search.runs.epochs import EPOCH_COLUMNS, EpochRow
 from mtl_search.runs.folder import check_free
-from mtl_search.runs.rows import csv_line, once, read_table
+from mtl_search.runs.rows import csv_line, once, read_table, written_seconds
 from mtl_search.runs.splits import splits_text
 from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.trial_rows import COLUMNS
@@ -153,7 +153,7 @@ class RunWriter:
 
     def add_epoch(self, row: EpochRow, checkpoint: Checkpoint | None) -> None:
         """Write what is known of a trial after an epoch, and what it can go on from."""
-        values: dict[str, Any] = {**vars(row), **row.scores, "seconds": round(row.seconds, 3)}
+        values: dict[str, Any] = {**vars(row), **row.scores, "seconds": written_seconds(row.seconds)}
         with self._writing():
             append_line(self.path / EPOCHS, csv_line([values.get(name) for name in self.epoch_columns]))
             if checkpoint is not None:
@@ -174,7 +174,7 @@ class RunWriter:
 
     def add_confirmation(self, found: Confirmation) -> None:
         """Write the row of a training that confirms a trial, in one write."""
-        values: dict[str, Any] = {**vars(found), **found.scores, "seconds": round(found.seconds, 3)}
+        values: dict[str, Any] = {**vars(found), **found.scores, "seconds": written_seconds(found.seconds)}
         values["error"] = " ".join(found.error.split())
         with self._writing():
             append_line(self.path / CONFIRMATIONS, csv_line([values.get(name) for name in self.confirmation_columns]))
@@ -216,7 +216,7 @@ class RunWriter:
         """How long this session lasts, by a clock that nobody sets."""
         self.noted = time.monotonic()
         for session in self.environment.get("sessions", [])[-1:]:
-            session["seconds"] = round(self.noted - self.began, 3)
+            session["seconds"] = written_seconds(self.noted - self.began)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -268,7 +268,7 @@ def _row(trial: Trial, columns: Sequence[str]) -> list[Any]:
     values: dict[str, Any] = {"trial": trial.number, "state": trial.state.value, **trial.scores}
     values |= {TRAINING + name: value for name, value in trial.training.items()}
     values["error"] = " ".join(trial.error.split())
-    values["seconds"] = round(trial.seconds, 3)
+    values["seconds"] = written_seconds(trial.seconds)
     values |= {"latency_ms": trial.latency_ms, WORST_TASK: trial.worst_task}
     for name in COLUMNS:
         values.setdefault(name, getattr(trial, name, None))

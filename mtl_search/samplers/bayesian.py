@@ -12,6 +12,7 @@ from torch import Tensor
 from mtl_search.cost import Cost
 from mtl_search.internal.seeds import derived_seed
 from mtl_search.metrics.pareto import axis_value, best_first, direction_of
+from mtl_search.metrics.posterior import ALIKE
 from mtl_search.samplers.gaussian_process import GaussianProcess, Kernel, most_likely_kernel
 from mtl_search.samplers.improvement import directions, expected_improvement, reached
 from mtl_search.samplers.sampler import CostOf, OwnSampler, within
@@ -19,18 +20,20 @@ from mtl_search.samplers.sobol import Sobol
 from mtl_search.spaces.proposal import Proposal, ProposalSpace
 
 FIRST = 6
-"""Architectures proposed before the model is asked."""
+"""Architectures proposed before the model is asked: with fewer it would go on with what the first happened to show,
+of the default 24 trials they are a quarter."""
 LEAST = 3
-"""Values that the model needs."""
+"""Values that the model needs: of two it would know a difference, and nothing of noise."""
 CHEAPEST_OF = 3
 """Of so many drawn the cheapest is among the first: a small network tells as much of the choices, for less."""
 PRICE = 0.5
 """Power of an architecture's MACs by which its improvement is divided: 0 counts trainings, 1 counts compute. Halfway
 between was at least as good as either in ``benchmarks/search_quality.py``."""
 POOL = 1000
-"""Architectures drawn once from a large space; the neighbours of the best ones come and go."""
+"""Architectures drawn once from a large space; the neighbours of the best ones come and go. The best of ten
+times as many would be 0.6 standard deviations better, were their worth normal."""
 PARENTS = 20
-"""The best ones, whose neighbours are candidates."""
+"""The best ones, whose neighbours are candidates: as many as a front may have, each with some tens of neighbours."""
 MARGIN = 0.1
 """Of the range of each cost: what costs most is not worth nothing for that."""
 MOST = 400
@@ -120,7 +123,7 @@ class Bayesian(OwnSampler):
         learned = self._remembered(self.learned)
         base = [*(self._look_up(proposal) for proposal, _ in learned), *under_way]
         least, largest = self._cost_range()
-        width = (largest - least).clamp(min=1e-9)
+        width = (largest - least).clamp(min=ALIKE)
         base_gains = [(largest - _costs(base)) / width]
         means, deviations = [], []
         features = self._features(candidates)
@@ -128,7 +131,7 @@ class Bayesian(OwnSampler):
             process = self._process(self._kernel()[place], self._features(base), self._gains(objective, learned))
             smoothed = process.smoothed()
             worst, best = smoothed.min(), smoothed.max()
-            unit = (best - worst).clamp(min=1e-9)
+            unit = (best - worst).clamp(min=ALIKE)
             mean, deviation = process.predict(features)
             base_gains.append(((smoothed - worst) / unit)[:, None])
             means.append((mean - worst) / unit)
@@ -146,8 +149,8 @@ class Bayesian(OwnSampler):
         kept = [one for one in drawn if within(one.cost, self.limits)]
         if self.too_slow or not kept:
             pool = [one for one in self._pool() if one.proposal not in seen and within(one.cost, self.limits)]
-            lot = random.Random(f"{self.seed} first {len(seen)}")
-            kept = (pool if self.too_slow else lot.sample(pool, min(CHEAPEST_OF, len(pool)))) or drawn
+            rng = random.Random(f"{self.seed} first {len(seen)}")
+            kept = (pool if self.too_slow else rng.sample(pool, min(CHEAPEST_OF, len(pool)))) or drawn
         chances = self._chances(kept).tolist()
         chosen, _ = min(zip(kept, chances, strict=True), key=lambda one: (one[1] < 0.5, one[0].cost.macs))
         return chosen.proposal
@@ -163,6 +166,7 @@ class Bayesian(OwnSampler):
         broken = self.too_slow[-MOST // 2 :]
         features = self._features([self._look_up(one) for one in (*kept, *broken)])
         labels = torch.tensor([-1.0] * len(kept) + [1.0] * len(broken), dtype=torch.float64)
+        # a kernel from the middle of the grid: labels of two values choose none
         process = GaussianProcess(features, labels, Kernel(math.sqrt(features.shape[1]), 1.0, 0.1))
         mean, deviation = process.predict(self._features(candidates))
         return torch.special.ndtr(-mean / deviation)
@@ -246,7 +250,7 @@ class Bayesian(OwnSampler):
         """``[n, features]``, each of unit variance over the pool."""
         if self._scale is None:
             pool = torch.tensor([one.features for one in self._pool()], dtype=torch.float64)
-            self._scale = pool.mean(dim=0), pool.std(dim=0, correction=0).clamp(min=1e-9)
+            self._scale = pool.mean(dim=0), pool.std(dim=0, correction=0).clamp(min=ALIKE)
         mean, unit = self._scale
         return (torch.tensor([one.features for one in some], dtype=torch.float64) - mean) / unit
 

@@ -6,10 +6,12 @@ from collections.abc import Collection, Sequence
 from mtl_search.metrics.pareto import Direction, best_first
 from mtl_search.samplers.sampler import OwnSampler
 from mtl_search.spaces.proposal import Proposal, ProposalSpace
+from mtl_search.spaces.section import SEED_BITS
 
 POPULATION = 20
+"""Trained ones among which parents are: the paper has 100 of 20,000. A short search would have random ones alone."""
 TOURNAMENT = 5
-"""Proposals of the population that compete to be the parent."""
+"""Proposals of the population that compete to be the parent: with more the best ones alone would have children."""
 
 
 class Evolution(OwnSampler):
@@ -28,10 +30,10 @@ class Evolution(OwnSampler):
         self.population = [*self.population, (proposal, list(values))][-POPULATION:]
 
     def suggest(self, seen: Collection[Proposal], under_way: Collection[Proposal]) -> Proposal:
-        lot = random.Random(f"{self.seed} evolution {len(seen)}")
+        rng = random.Random(f"{self.seed} evolution {len(seen)}")
         if len(self.population) < max(1, min(POPULATION, self.space.size // 2)):
-            return self.space.sample(lot.getrandbits(31))
+            return self.space.sample(rng.getrandbits(SEED_BITS))
         order = best_first([values for _, values in self.population], self.directions)
-        parent, _ = self.population[min(lot.sample(range(len(order)), min(TOURNAMENT, len(order))), key=order.index)]
+        parent, _ = self.population[min(rng.sample(range(len(order)), min(TOURNAMENT, len(order))), key=order.index)]
         children = [neighbour for neighbour in self.space.neighbours(parent) if neighbour not in seen]
-        return lot.choice(children) if children else parent
+        return rng.choice(children) if children else parent

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LENGTHS = (0.4, 0.8, 1.6, 3.2)
-"""Of the kernel, in units of the root of the number of features."""
-SLOPES = (0.0, 0.1, 1.0)
-"""Variance of the linear part of the kernel, in that of the smooth part."""
+from mtl_search.metrics.posterior import ALIKE, LENGTHS, SLOPES
+
 NOISES = (0.01, 0.03, 0.1, 0.3)
-"""Variance of the noise, likewise."""
+"""Variance of the noise, in that of the smooth part: lengths and slopes are those of
+:mod:`mtl_search.metrics.posterior`. A process that proposes never takes all that it sees for noise."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class GaussianProcess:
     def __init__(self, features: Tensor, values: Tensor, kernel: Kernel, like: "GaussianProcess | None" = None) -> None:
         self.features, self.kernel = features, kernel
         self.mean: Tensor = like.mean if like else values.mean()
-        self.unit: Tensor = like.unit if like else values.std(correction=0).clamp(min=1e-9)
+        self.unit: Tensor = like.unit if like else values.std(correction=0).clamp(min=ALIKE)
         scaled = (values - self.mean) / self.unit
         covariance = kernel(features, features) + kernel.noise * torch.eye(len(features), dtype=features.dtype)
         self.root = torch.linalg.cholesky(covariance)

@@ -27,6 +27,7 @@ from mtl_search.samplers.sampler import CostOf, OwnSampler
 from mtl_search.samplers.sobol import Sobol
 from mtl_search.samplers.storage import STUDY, StudyJournal, StudyStorage, loaded_study
 from mtl_search.spaces.proposal import Proposal, ProposalSpace
+from mtl_search.spaces.section import SEED_BITS
 
 Told = Literal["extrapolated", "infeasible", "nothing"]
 
@@ -98,7 +99,7 @@ class Study:
             if suggested is None:
                 return None
             return self._enqueue(suggested if suggested not in self._seen else self._unseen(suggested))
-        reseed(self.study.sampler, derived_seed(self.seed, f"suggestion {len(self._seen)}") % 2**31)
+        reseed(self.study.sampler, derived_seed(self.seed, f"suggestion {len(self._seen)}") % 2**SEED_BITS)
         trial = self._suggested()
         suggested = self.space.resolve(functools.partial(suggest, trial))
         if suggested not in self._seen:
@@ -251,12 +252,12 @@ class Study:
 
     def _unseen(self, suggested: Proposal) -> Proposal:
         """Near what was suggested: by lot among its neighbours; where these are used up, by lot among all."""
-        lot = random.Random(f"{self.seed} {len(self._seen)}")
+        rng = random.Random(f"{self.seed} {len(self._seen)}")
         near = [neighbour for neighbour in self.space.neighbours(suggested) if neighbour not in self._seen]
         if near:
-            return lot.choice(near)
-        if self.space.size > 2 * len(self._seen) + 1000:
-            drawn: Iterator[Proposal] = (self.space.sample(lot.getrandbits(31)) for _ in itertools.count())
+            return rng.choice(near)
+        if self.space.size > 2 * len(self._seen) + 1000:  # half of them are new: a draw or two; others are gone through
+            drawn: Iterator[Proposal] = (self.space.sample(rng.getrandbits(SEED_BITS)) for _ in itertools.count())
         else:
             drawn = self.space.proposals()
         return next(proposal for proposal in drawn if proposal not in self._seen)

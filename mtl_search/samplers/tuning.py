@@ -14,7 +14,7 @@ from mtl_search.spaces.ranges import Range, drawn, is_offered, neighbours
 SPREAD = 0.5
 """Share of the trainings that are spread over what is offered, before a model is asked."""
 LEAST = 3
-"""Values that the model needs."""
+"""Values that the model needs: of two it would know a difference, and nothing of noise."""
 GROWS_AFTER = 0.75
 """Share of the trainings after which a range grows, if the best of them lies at its end: the rest can use it."""
 EDGE = 0.1

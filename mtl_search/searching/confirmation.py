@@ -22,7 +22,7 @@ from mtl_search.spaces.experiment import Experiment
 def confirmation_seed(seed: int, number: int) -> int:
     """The seed of the n-th confirmation of a trial, from 0; none that a comparison takes, which counts from 0.
 
-    :param seed: That of the search.
+    :param seed: Seed of the search; those of the confirmations follow from it.
     """
     return derived_seed(seed, f"confirmation {number}")
 
@@ -50,10 +50,10 @@ class Confirming:
     Which trials are promising is computed from ``trials.csv`` alone, so one that was cut off goes on alike. A training
     that was cut off begins again.
 
-    :param run: As it stands after the search.
+    :param run: The run as it stands after the search.
     :param dataset: What is trained on, and measured on its split ``val``.
-    :param writer: Of the run's folder.
-    :param progress: What is shown.
+    :param writer: Writes the files of the run's folder.
+    :param progress: Shows how many confirmations are done.
     """
 
     def __init__(self, run: Run, dataset: Dataset, writer: RunWriter, progress: Progress) -> None:

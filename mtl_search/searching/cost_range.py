@@ -14,9 +14,9 @@ from mtl_search.spaces.space import SearchSpace
 from mtl_search.tasks import Task
 
 SAMPLES = 50
-"""Architectures that are drawn by lot."""
+"""Architectures that are drawn by lot: they tell where most of a space lies."""
 STARTS = 3
-"""Architectures from which each end is looked for."""
+"""Architectures from which each end is looked for: one alone may stop where no single change leads further."""
 MOST_LAYERS_DRAWN = 10_000
 """Layers of the architectures that are drawn: 50 of 200 layers. Costing so many takes half a second."""
 MOST_LAYERS_TRIED = 6_000

@@ -22,8 +22,8 @@ class SuccessiveHalving:
     The variant that stops (Ray's ``ASHAScheduler``), not the one that pauses and promotes later: our reading for a
     budget of a few epochs, where a paused trial would be promoted into a rung that others have left.
 
-    :param directions: Of the objectives.
-    :param epochs: Of a whole training.
+    :param directions: For each objective, whether it is maximised or minimised.
+    :param epochs: Number of epochs of a whole training.
     :param grace: Epochs that every trial gets: the first rung.
     :param factor: A rung lets one in so many go on, and the next rung is so many times as many epochs; above 1.
     """
@@ -40,7 +40,7 @@ class SuccessiveHalving:
     def record(self, trial: int, epoch: int, values: Sequence[float]) -> None:
         """Note what a trial had reached after an epoch; epochs that are no rung are passed over.
 
-        :param values: Of the objectives, finite.
+        :param values: Values of the objectives after that epoch, finite.
         """
         if epoch in self._reached:
             self._reached[epoch][trial] = list(values)

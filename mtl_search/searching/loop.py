@@ -36,7 +36,7 @@ class SearchLoop:
     :param dataset: The dataset that candidates are trained on, and scored on its split ``val``.
     :param writer: Writes the files of the run's folder.
     :param study: The study that proposes candidates and learns from their ends.
-    :param progress: Shows what happens.
+    :param progress: Shows trials and the front as they come.
     :param hours_spent: Hours that earlier calls took of the experiment's ``search.hours``.
     """
 

@@ -12,11 +12,14 @@ from mtl_search.execution.display import Display, duration
 from mtl_search.internal.characters import printable
 from mtl_search.runs.trial import State, Trial
 
+BAR = 30
+"""Characters of the bar: the counts stand beside it in a terminal of 80."""
+
 
 class Progress(Display):
     """Shows a search. Used as a context; silent with ``console=None``.
 
-    :param asked: Trials asked for.
+    :param asked: Number of trials that are asked for.
     :param epochs: Epochs of each trial.
     :param word: What the mean over tasks is called.
     """
@@ -101,8 +104,8 @@ class Progress(Display):
     def _summary(self) -> Text:
         done = self.done
         share = min(1.0, (done * self.epochs + sum(self.running.values())) / (self.asked * self.epochs))
-        bar = "━" * round(30 * share)
-        text = Text.assemble((bar, "green"), ("━" * (30 - len(bar)), "bright_black"), f" {done}/{self.asked} trials")
+        bar = "━" * round(BAR * share)
+        text = Text.assemble((bar, "green"), ("━" * (BAR - len(bar)), "bright_black"), f" {done}/{self.asked} trials")
         if self.running:
             text.append(f", {len(self.running)} running")
         for state in (State.STOPPED, State.FAILED, State.INFEASIBLE):

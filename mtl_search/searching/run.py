@@ -68,9 +68,9 @@ def search(
     :param seed: Seed of the sampler and of every training. With one worker or none, the same seed gives the same trials
         and the same numbers.
     :param sampler: ``bayesian``, ``tpe``, ``nsga2``, ``nsga3``, ``random``, ``qmc`` or ``evolution``.
-    :param training: Budget and optimiser.
+    :param training: Epochs, batch size, optimiser and schedule of every training.
     :param out: Folder for the run, new or empty; ``results/<name>-<time>`` if left out.
-    :param address: Of a running Ray cluster; a local one is started otherwise.
+    :param address: Address of a running Ray cluster to join; a local one is started otherwise.
     :param show_progress: Whether to show progress on standard error.
     :param evaluate: Does the training of a candidate; for tests, and for methods of your own.
     :returns: The finished run. Trials that failed are in it, with their reasons.
@@ -119,15 +119,15 @@ def resume(
     Everything is taken from the plain files of its folder. Trials that ended stay as they are; those that were under
     way go on from their last checkpoint.
 
-    :param path: The run's folder.
+    :param path: Folder of the run to go on with.
     :param dataset: Loaded as the experiment says if left out.
     :param trials: Candidates to train in all; may only grow.
     :param hours: Time for the search in all; may only grow.
     :param workers: Trials at the same time.
-    :param address: Of a running Ray cluster.
+    :param address: Address of a running Ray cluster to join; a local one is started otherwise.
     :param allow_changes: Whether to go on though the experiment, the data, the source or a library has changed.
     :param show_progress: Whether to show progress on standard error.
-    :param evaluate: As in :func:`search`.
+    :param evaluate: Does the training of a candidate, as in :func:`search`.
     :raises ChangedError: If one of them has changed and changes are not allowed; nothing is written then.
     :raises RunFolderError: If it is not the folder of a run, or another process works in it.
     :raises SearchInterruptedError: As :func:`search`.
@@ -274,5 +274,7 @@ def _experiment(
 def default_folder(name: str) -> Path:
     """``results/<name>-<time>``, with a number behind it where two would be the same."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    numbered = (Path("results") / (stem if number == 1 else f"{stem}-{number}") for number in range(1, 1000))
+    numbered = (
+        Path("results") / (stem if number == 1 else f"{stem}-{number}") for number in range(1, 1000)
+    )  # in one second
     return next(folder for folder in numbered if not folder.exists())

@@ -21,7 +21,7 @@ class LayerSpace:
     """The options for one layer, or for several layers that choose together.
 
     :param bank: Banks or primitives to choose from.
-    :param shared_ratio: Shared ratios to choose from, each 0 to 1.
+    :param shared_ratio: Shared ratios to choose from, each 0 to 1; evenly from all shared to a quarter by default.
     :param branch_depth: Branch depths to choose from; asked for only where the chosen ratio is below 1.
     """
 

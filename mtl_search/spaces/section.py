@@ -17,12 +17,15 @@ MOST_HOURS = 1e6
 """A century."""
 MOST_MACHINES = 10_000
 """Workers, processors and GPUs. The largest clusters of Ray have some thousands of machines."""
+SEED_BITS = 31
+"""Bits of a seed that a user may give, or that a library is given: NumPy takes 32, others 31 and a sign."""
 MOST_POINTS = 1_000
-"""Architectures that are tried first."""
+"""Architectures that are tried first: each is trained, so that a longer list is no start but a search of its own."""
 MOST_OBJECTIVES = 8
 """The cost of a hypervolume grows exponentially with them. Five are the most in use."""
 LONGEST_NAME, LONGEST_TEXT = 100, 10_000
-"""Characters of a name, which is part of the name of a folder, and of a description."""
+"""Characters of a name, which is part of the name of a folder (file systems take 255 bytes), and of a description,
+which is a page of text."""
 
 
 class Section(BaseModel):

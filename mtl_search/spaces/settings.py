@@ -70,12 +70,15 @@ class AugmentationSettings(Section):
 class Training(Section):
     """How one network is trained.
 
-    :param epochs: Passes over the training split, where ``epoch_length`` is 1.
+    :param epochs: Passes over the training split, where ``epoch_length`` is 1. The default 5 are for a first try.
     :param epoch_length: Steps of an epoch, in those of a pass over the training split: with 0.5 each epoch sees half of
         the samples, others each time. Schedules, and the phases of methods that have several, are as long accordingly.
-    :param batch_size: Samples per step; a last incomplete batch is left out.
-    :param learning_rate: Highest learning rate of AdamW.
+    :param batch_size: Samples per step; a last incomplete batch is left out. Of larger ones than the default 128 a
+        short training has too few steps.
+    :param learning_rate: Highest learning rate of AdamW; the default is three times that of AdamW in torch, for
+        schedules that begin and end low.
     :param weight_decay: Weight decay of AdamW, on weights; biases and norms are not decayed.
+        The default is that of AdamW in torch.
     :param schedule: ``one_cycle`` (Smith & Topin, 2018), ``cosine``, ``step`` (halved after half of them), ``poly``
         (falls to 0 as the 0.9th power of what is left; Chen et al., TPAMI 2018) or ``constant``; stepped every batch.
     :param label_smoothing: Label smoothing of the cross entropy, 0 to below 1.

@@ -7,9 +7,11 @@ from pydantic import BeforeValidator, Field, field_validator
 from mtl_search.errors import UnknownNameError, UserError
 from mtl_search.spaces.architecture import (
     DECODER,
+    LEAST_MULTIPLIER,
     MOST_CHANNELS,
     MOST_DEPTH,
     MOST_LAYERS,
+    MOST_MULTIPLIER,
     MOST_POOL,
     MOST_STRIDE,
     Backbone,
@@ -36,7 +38,9 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 Banks = Annotated[tuple[str, ...], FEW, BeforeValidator(_as_list)]
 Ratios = Annotated[tuple[Ratio, ...], FEW, BeforeValidator(_as_list)]
 Depths = Annotated[tuple[Annotated[int, Field(ge=0, le=MOST_DEPTH)], ...], FEW, BeforeValidator(_as_list)]
-Widths = Annotated[tuple[Annotated[float, Field(ge=1e-3, le=1e3)], ...], FEW, BeforeValidator(_as_list)]
+Widths = Annotated[
+    tuple[Annotated[float, Field(ge=LEAST_MULTIPLIER, le=MOST_MULTIPLIER)], ...], FEW, BeforeValidator(_as_list)
+]
 
 OPEN_SETTINGS = ("learning_rate", "weight_decay", "label_smoothing", "batch_size", "schedule", "balancing", "sampling")
 """Settings of ``training`` that may be left open: not ``epochs``, for all trials of a search have the same budget."""

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mtl_search.errors import ExperimentError, UserError, no_such_file, suggestion
-from mtl_search.internal.characters import cut, printable
+from mtl_search.errors import ExperimentError, UserError, no_such_file, shown_path, suggestion
+from mtl_search.internal.characters import printable
 from mtl_search.internal.messages import short
 from mtl_search.internal.reading import read_text
 from mtl_search.internal.yaml_text import parse_yaml
@@ -31,9 +31,10 @@ def find_yaml(folder: str, kind: str, name: str | Path) -> Path:
     if os.path.exists(path):  # of a name that is too long, Path.exists raises an error
         return path
     if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
-        raise ExperimentError(f"{printable(cut(str(name), 300))}: {no_such_file(path)}")
-    shown = printable(cut(str(name), 300))
-    raise ExperimentError(f"there is no {kind} `{shown}`, and no file of that name.{suggestion(name, known)}")
+        raise ExperimentError(f"{shown_path(name)}: {no_such_file(path)}")
+    raise ExperimentError(
+        f"there is no {kind} `{shown_path(name)}`, and no file of that name.{suggestion(name, known)}"
+    )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -78,5 +78,6 @@ class BinaryMap(Elementwise):
             return None
         alarms, hits = (part.flip(0).cumsum(dim=0) for part in (negative, positive))
         found = self.beta_squared * positive.sum() + hits + alarms
+        # counts are whole: the clamp only keeps 0 / 0 from being no number
         best = ((1 + self.beta_squared) * hits / found.clamp(min=1e-12)).max()
         return float(best), distance / count, losses / count

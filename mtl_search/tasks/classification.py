@@ -23,7 +23,7 @@ class Classification(Elementwise):
 
     Targets are ``[samples]``, 0 to ``classes - 1``, or -1 where missing.
 
-    :param classes: Number of classes, each in at least one training sample.
+    :param classes: Number of classes, each in at least one training sample; 10, as of digits, by default.
     :param names: Names of the classes; none where they are their numbers.
     """
 

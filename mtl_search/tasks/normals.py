@@ -16,12 +16,14 @@ from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._elementwise import Elementwise, added
 
 LIMITS = (11.25, 22.5, 30.0)
-"""Degrees below which the shares of angles are told."""
+"""Degrees below which the shares of angles are told: the three that the field has told since Fouhey et al. (ICCV
+2013)."""
 RESOLUTION = 0.01
-"""Degrees: the width of a bin of the histogram of angles that the median is read from."""
+"""Degrees: the width of a bin of the histogram of angles that the median is read from: published medians have two
+decimals."""
 BINS = round(180 / RESOLUTION)
 NARROW = 0.1
-"""Degrees from their mean direction within which targets are taken for all the same."""
+"""Degrees from their mean direction within which targets are taken for all the same: maps of 8 bits round by more."""
 SHORTEST = 1e-2
 """An output shorter than this is divided by it instead of its length, so that gradients stay finite at 0."""
 
@@ -118,13 +120,13 @@ class Normals(Elementwise):
         return torch.cat([sums, counts.double()], dim=1)
 
     def scores(self, totals: Tensor) -> dict[str, float]:
-        angles, losses, count, *within = totals[:6].tolist()
+        angles, losses, count, *within = totals[: 3 + len(LIMITS)].tolist()
         if not count:
             return {}
         shares = {f"within_{limit:g}": found / count for limit, found in zip(LIMITS, within, strict=True)}
         return {
             "mean_angle": angles / count,
-            "median_angle": _median(totals[6:]),
+            "median_angle": _median(totals[3 + len(LIMITS) :]),
             **shares,
             "loss": losses / count,
         }

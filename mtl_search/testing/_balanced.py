@@ -40,11 +40,11 @@ class Disagreeing(Losses):
 
     def __init__(self, tasks: int = 3) -> None:
         super().__init__()
-        lot = seeded()
-        self.trunk = nn.Parameter(torch.randn(6, 5, generator=lot))
-        self.heads = nn.ParameterList(torch.randn(6, generator=lot) for _ in range(tasks))
-        self.inputs = torch.randn(20, 5, generator=lot)
-        self.targets = torch.randn(tasks, 20, generator=lot)
+        rng = seeded()
+        self.trunk = nn.Parameter(torch.randn(6, 5, generator=rng))
+        self.heads = nn.ParameterList(torch.randn(6, generator=rng) for _ in range(tasks))
+        self.inputs = torch.randn(20, 5, generator=rng)
+        self.targets = torch.randn(tasks, 20, generator=rng)
         self.sizes = torch.tensor([1.0, 4.0, 0.3])[:tasks]
 
     def losses(self) -> Tensor:

@@ -30,11 +30,11 @@ class TaskCase:
 
     def targets(self, seed: int = 0, missing: float = 0.0) -> NDArray[Any]:
         """The targets with samples drawn anew, of which a share is missing, each by itself."""
-        lot = np.random.default_rng(seed)
-        chosen = lot.integers(0, len(self.complete), len(self.complete)) if seed else slice(None)
+        rng = np.random.default_rng(seed)
+        chosen = rng.integers(0, len(self.complete), len(self.complete)) if seed else slice(None)
         targets = self.complete[chosen]
         there = self.task.known(targets)
-        gone = lot.random(there.shape) < missing
+        gone = rng.random(there.shape) < missing
         if there.ndim < targets.ndim:  # a target is a vector, along the second dimension
             gone = np.broadcast_to(gone[:, None], targets.shape)
         return np.where(gone, self.absent(targets), targets)

@@ -69,11 +69,11 @@ def picture_problem(
     """
     settings = TRAINING.model_copy(update=training)
     kinds = tuple(Classification(names[number], classes=3 + number) for number in range(tasks))
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
     def split(size: int) -> Split:
-        inputs = lot.integers(0, 256, (size, 1, SIDE, SIDE), dtype=np.uint8)
-        return Split(inputs, {task.name: lot.integers(0, task.classes, size) for task in kinds})
+        inputs = rng.integers(0, 256, (size, 1, SIDE, SIDE), dtype=np.uint8)
+        return Split(inputs, {task.name: rng.integers(0, task.classes, size) for task in kinds})
 
     dataset = make_dataset("pictures", kinds, {name: split(size) for name, size in SAMPLES.items()})
     return MethodContext(backbone(kind, stem), dataset, settings, seed)
@@ -81,23 +81,23 @@ def picture_problem(
 
 def map_problem(tasks: Sequence[Task] = MIXED, kind: Kind = "plain", stem: int = 4) -> MethodContext:
     """Bright squares on a dim ground, the larger the nearer, with some of the tasks of :data:`MIXED`."""
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     names = [task.name for task in tasks]
     splits = {}
     for split, count in SAMPLES.items():
-        inputs, targets = _squares(lot, count)
+        inputs, targets = _squares(rng, count)
         splits[split] = Split(inputs, {name: targets[name] for name in names})
     return MethodContext(backbone(kind, stem), make_dataset("squares", tuple(tasks), splits), TRAINING)
 
 
 def row_problem() -> MethodContext:
     """Rows of a table with two tasks."""
-    lot = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     tasks = (Classification("sign", 2), Classification("third", 3))
 
     def split(size: int) -> Split:
-        inputs = lot.normal(size=(size, ROW)).astype(np.float32)
-        return Split(inputs, {"sign": (inputs[:, 0] > 0).astype(np.int64), "third": lot.integers(0, 3, size)})
+        inputs = rng.normal(size=(size, ROW)).astype(np.float32)
+        return Split(inputs, {"sign": (inputs[:, 0] > 0).astype(np.int64), "third": rng.integers(0, 3, size)})
 
     dataset = make_dataset("rows", tasks, {name: split(size) for name, size in SAMPLES.items()})
     return MethodContext(backbone("vector"), dataset, TRAINING.model_copy(update={"epochs": 1}))
@@ -110,17 +110,17 @@ def inputs_for(problem: MethodContext, batch: int = 6) -> Tensor:
 
 def generic(model: nn.Module) -> nn.Module:
     """Moved from its start, where values may be special: heads of zeros pass no gradient on."""
-    lot = seeded(1)
+    rng = seeded(1)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=lot))
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=rng))
     return model
 
 
 def weighted_sum(outputs: Mapping[str, Tensor]) -> Tensor:
     """A loss in which every output counts, each differently."""
-    lot = seeded(3)
-    parts = [(output * torch.randn(output.shape, generator=lot)).sum() for output in outputs.values()]
+    rng = seeded(3)
+    parts = [(output * torch.randn(output.shape, generator=rng)).sum() for output in outputs.values()]
     return torch.stack(parts).sum()
 
 
@@ -139,16 +139,16 @@ def operators_of(work: Callable[[], object]) -> list[str]:
     return called
 
 
-def _squares(lot: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+def _squares(rng: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
     _, height, width = MAP_SHAPE
-    inputs = lot.integers(0, 40, (count, *MAP_SHAPE), dtype=np.uint8)
+    inputs = rng.integers(0, 40, (count, *MAP_SHAPE), dtype=np.uint8)
     classes = np.zeros((count, height, width), np.int64)
     depth = np.full((count, height, width), 5, np.float32)
     normals = np.zeros((count, 3, height, width), np.float32)
     normals[:, 2] = 1
-    sides = lot.integers(3, 8, count)
+    sides = rng.integers(3, 8, count)
     for number, side in enumerate(sides):
-        kind, top, left = lot.integers(1, 3), lot.integers(0, height - side), lot.integers(0, width - side)
+        kind, top, left = rng.integers(1, 3), rng.integers(0, height - side), rng.integers(0, width - side)
         square = (slice(top, top + side), slice(left, left + side))
         inputs[number, 0][square] = 100 * kind
         classes[number][square] = kind

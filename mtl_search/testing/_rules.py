@@ -42,7 +42,14 @@ def require_equal(found: object, expected: object, given: str) -> None:
         require(found == expected, given, f"{found} and not {expected}")
 
 
-def require_close(found: Tensor, expected: Tensor, given: str, rtol: float = 1.3e-6, atol: float = 1e-5) -> None:
+RTOL, ATOL = 1.3e-6, 1e-5
+"""What ``torch.testing.assert_close`` takes for rounding in float32."""
+NOT_LINEAR = 0.1
+"""Of inputs of size 1, how far the response to a sum is from the sum of the responses, at least, where it is not
+linear: rounding is 1e-6."""
+
+
+def require_close(found: Tensor, expected: Tensor, given: str, rtol: float = RTOL, atol: float = ATOL) -> None:
     """Raise :class:`BrokenRule` unless two tensors of one shape agree to rounding, by default that of float32."""
     holds = found.shape == expected.shape and torch.allclose(found.to(expected), expected, rtol, atol)
     require(holds, given, _difference(found, expected))

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.vectors import VectorBank, make_vector_operator
 from mtl_search.spaces.banks import primitives_of
-from mtl_search.testing._rules import require, require_close, require_equal, require_none_of, seeded
+from mtl_search.testing._rules import NOT_LINEAR, require, require_close, require_equal, require_none_of, seeded
 
 FEATURES, GROUPS, SAMPLES, STREAMS = 24, 8, 500, 3
 SIZES = ((64, 8), (61, 8), (24, 8), (11, 8), (9, 8), (8, 8), (5, 5), (3, 3), (2, 2), (1, 1), (20, 3))
@@ -157,7 +157,7 @@ def a_nonlinear_primitive_is_not_linear(bank: str) -> None:
     made, x, y = made_bank(bank), rows(), rows().flip(0)
     ((of_sum,), (one,), (other,), (twice,)) = (responses(made, part) for part in (x + y, x, y, 2 * x))
     apart = max(float((of_sum - one - other).abs().max()), float((twice - 2 * one).abs().max()))
-    require(apart > 0.1, "the sum of two rows", f"the sum of their responses, {apart:.2g} apart at most")
+    require(apart > NOT_LINEAR, "the sum of two rows", f"the sum of their responses, {apart:.2g} apart at most")
 
 
 def a_nonlinear_primitive_says_its_values(bank: str) -> None:

@@ -19,6 +19,7 @@ from mtl_search.primitives import (
 )
 from mtl_search.spaces.banks import primitives_of
 from mtl_search.testing._rules import (
+    NOT_LINEAR,
     check_rules,
     one_thread,
     require,
@@ -190,7 +191,7 @@ def a_nonlinear_primitive_is_not_linear(case: PrimitiveCase) -> None:
     made, x, y = case.made(), pictures(), pictures(seed=6)
     ((of_sum,), (one,), (other,)) = (responses(made, part) for part in (x + y, x, y))
     apart = float((of_sum - one - other).abs().max())
-    require(apart > 0.1, "the sum of two pictures", f"the sum of their responses, {apart:.2g} apart at most")
+    require(apart > NOT_LINEAR, "the sum of two pictures", f"the sum of their responses, {apart:.2g} apart at most")
 
 
 # Of a bank that holds it

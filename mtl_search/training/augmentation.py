@@ -63,13 +63,13 @@ class Augmentation:
     def __init__(self, settings: AugmentationSettings, input_shape: tuple[int, ...], seed: int) -> None:
         check_augmentation(settings, input_shape)
         self.settings = settings
-        self.lot = generator(seed, "augmentation")
+        self.rng = generator(seed, "augmentation")
 
     def draw(self, samples: int) -> Moves:
         """Those of so many samples, each by itself; drawn on the processor, so that they are the same everywhere."""
         shift = self.settings.shift
-        corners = torch.randint(0, 2 * shift + 1, (samples, 2), generator=self.lot)
-        mirrored = torch.randint(0, 1 + self.settings.flip, (samples,), generator=self.lot).bool()
+        corners = torch.randint(0, 2 * shift + 1, (samples, 2), generator=self.rng)
+        mirrored = torch.randint(0, 1 + self.settings.flip, (samples,), generator=self.rng).bool()
         return Moves(shift, corners, mirrored)
 
 

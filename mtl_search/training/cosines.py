@@ -10,7 +10,8 @@ from mtl_search.internal.gradients import layer_cosines, of_present
 from mtl_search.training.trainer import Trainer
 
 COSINE_BATCHES = 4
-"""Batches of training samples over which the cosines between the tasks' gradients are averaged."""
+"""Batches of training samples over which the cosines between the tasks' gradients are averaged: one tells of its
+samples as much as of the tasks, and each takes a backward pass for every task."""
 
 
 @runtime_checkable

@@ -195,7 +195,7 @@ class Trainer:
         tensors |= {f"balancing.{name}": value for name, value in self.balancing.state().items()}
         tensors["order"] = self.order.get_state()
         if self.augmentation:
-            tensors["augmentation"] = self.augmentation.lot.get_state()
+            tensors["augmentation"] = self.augmentation.rng.get_state()
         schedule = self.schedule.state_dict()
         values = {
             "epoch": self.done,
@@ -229,7 +229,7 @@ class Trainer:
         self.balancing.restore(checkpoint.part("balancing"))
         self.order.set_state(checkpoint.tensors["order"])
         if self.augmentation:
-            self.augmentation.lot.set_state(checkpoint.tensors["augmentation"])
+            self.augmentation.rng.set_state(checkpoint.tensors["augmentation"])
         self.done = checkpoint.epoch
 
 

@@ -16,10 +16,10 @@ TASKS = (make_task("binary", "rising"), make_task("regression", "height"))
 
 
 def splits(seed: int | None = 0, samples: int = 80) -> dict[str, Split]:
-    lot = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     found = {}
     for name in ("train", "val", "test"):
-        x = lot.normal(size=(samples, 4)).astype(np.float32)
+        x = rng.normal(size=(samples, 4)).astype(np.float32)
         found[name] = Split(x, {"rising": (x[:, 0] > 0).astype(np.int64), "height": x.sum(axis=1)})
     return found
 
@@ -53,8 +53,8 @@ def with_lists() -> Any:
 
 
 def pictures() -> dict[str, Split]:
-    lot = np.random.default_rng(0)
-    drawn = {name: lot.integers(0, 256, (80, 8, 9, 3), dtype=np.uint8) for name in splits()}
+    rng = np.random.default_rng(0)
+    drawn = {name: rng.integers(0, 256, (80, 8, 9, 3), dtype=np.uint8) for name in splits()}
     return {name: replace(one, inputs=drawn[name]) for name, one in splits().items()}
 
 

@@ -11,15 +11,15 @@ from mtl_search.testing import check_dataset
 
 
 def table(folder: Path) -> dict[str, Any]:
-    lot = np.random.default_rng(0)
-    rows = [f"{x:.4f},{y:.4f},{x + y:.4f},{'yes' if x > y else 'no'}" for x, y in lot.normal(size=(200, 2))]
+    rng = np.random.default_rng(0)
+    rows = [f"{x:.4f},{y:.4f},{x + y:.4f},{'yes' if x > y else 'no'}" for x, y in rng.normal(size=(200, 2))]
     (folder / "rows.csv").write_text("\n".join(["x,y,sum,larger", *rows]), encoding="utf-8")
     return {"file": str(folder / "rows.csv"), "tasks": ["sum", "larger"]}
 
 
 def arrays(folder: Path) -> dict[str, Any]:
-    lot = np.random.default_rng(0)
-    x = lot.normal(size=(200, 5)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5)).astype(np.float32)
     np.savez(folder / "rows.npz", x=x, sign=(x[:, 0] > 0).astype(np.int64), size=x.sum(axis=1))
     return {"file": str(folder / "rows.npz"), "inputs": "x", "tasks": ["sign", "size"]}
 

@@ -40,10 +40,10 @@ def inputs() -> Tensor:
 
 def generic(model: nn.Module) -> nn.Module:
     """Moved from its start, where values may be special."""
-    lot = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=lot))
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=rng))
     return model
 
 
@@ -74,13 +74,13 @@ def gated(problem: MethodContext, share: float, seed: int = 0) -> GatedNetwork:
     """A network of which every gate is open with a chance, and no value is special."""
     model = generic(GatedNetwork(problem.backbone, problem.tasks, SHAPE, seed))
     assert isinstance(model, GatedNetwork)
-    lot = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for alpha in model.gates:
-            alpha.copy_(torch.where(torch.rand(alpha.shape, generator=lot) < share, 1.0, -1.0))
+            alpha.copy_(torch.where(torch.rand(alpha.shape, generator=rng) < share, 1.0, -1.0))
         for name, buffer in model.named_buffers():
             if "running" in name:
-                buffer.add_(0.3 * torch.rand(buffer.shape, generator=lot))
+                buffer.add_(0.3 * torch.rand(buffer.shape, generator=rng))
     return model.double().eval()
 
 
@@ -124,13 +124,13 @@ def test_what_a_decoder_reads_is_kept() -> None:
     """Only the decoder of task 1 reads the first place: what task 0 has for itself there is computed by nobody."""
     gates = [[[1, 0], [1, 0]], [[0, 0], [0, 0]]]
     without, with_decoder = kept_channels(gates), kept_channels(gates, [[1], [0, 1]])
-    assert [kept.own for kept in without] == [((0,), (0,)), ((), ())]
-    assert [kept.own for kept in with_decoder] == [((0,), (0,)), ((), ())]
+    assert [kept.specific for kept in without] == [((0,), (0,)), ((), ())]
+    assert [kept.specific for kept in with_decoder] == [((0,), (0,)), ((), ())]
     apart = [[[1, 0], [1, 0]], [[1, 1], [1, 1]]]
     alone = [[[1, 1], [0, 1]], [[1, 1], [1, 1]]]
     assert [kept.shared for kept in kept_channels(apart, [[1], [0, 1]])] == [(1,), ()]
-    assert kept_channels(alone, [[], [0]])[0].own == ((0, 1), ())
-    assert kept_channels(alone, [[1], [0]])[0].own == ((0, 1), (1,))
+    assert kept_channels(alone, [[], [0]])[0].specific == ((0, 1), ())
+    assert kept_channels(alone, [[1], [0]])[0].specific == ((0, 1), (1,))
     assert kept_channels(alone, [[1], [0]])[0].shared == (0,)
 
 

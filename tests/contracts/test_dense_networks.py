@@ -171,7 +171,11 @@ def test_taps_are_at_the_end_of_every_resolution() -> None:
         "paper", [1, 0.5, 0.5, 0], widths=(8, 8, 12, 6), strides=(1, 1, 2, 2), stem=4, stem_stride=2
     )
     taps = geometry(architecture, 3, SHAPE).taps
-    assert [(tap.shared, tap.own, tap.height, tap.width) for tap in taps] == [(4, 4, 7, 8), (6, 6, 4, 4), (0, 6, 2, 2)]
+    assert [(tap.shared, tap.specific, tap.height, tap.width) for tap in taps] == [
+        (4, 4, 7, 8),
+        (6, 6, 4, 4),
+        (0, 6, 2, 2),
+    ]
 
 
 def test_the_input_itself_is_no_tap() -> None:

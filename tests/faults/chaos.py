@@ -111,8 +111,8 @@ class Case:
     kind = "search"
     table = "trials.csv"
 
-    def __init__(self, number: int, folder: Path, undisturbed: Path, workers: int, lot: random.Random) -> None:
-        self.number, self.folder, self.undisturbed, self.workers, self.lot = number, folder, undisturbed, workers, lot
+    def __init__(self, number: int, folder: Path, undisturbed: Path, workers: int, rng: random.Random) -> None:
+        self.number, self.folder, self.undisturbed, self.workers, self.rng = number, folder, undisturbed, workers, rng
         self.scratch = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))
         self.records: list[Record] = []
 
@@ -149,12 +149,12 @@ class Case:
         """Start the command and send it one signal; whether it is to be gone on with."""
         before = self.rows()
         with driver(self.command(), {"TMPDIR": str(self.scratch)}) as started:
-            if self.lot.random() < LATE:
+            if self.rng.random() < LATE:
                 self._wait(started, lambda: self.rows() > before)
-                time.sleep(self.lot.random())
+                time.sleep(self.rng.random())
             else:
-                time.sleep(self.lot.random() * STARTING_SECONDS)
-            blow = self.lot.choice(OF_RAY if self.workers else OF_ANY)
+                time.sleep(self.rng.random() * STARTING_SECONDS)
+            blow = self.rng.choice(OF_RAY if self.workers else OF_ANY)
             ended = self.rows() - before
             if started.process.poll() is not None or not send(started, blow):
                 started.end()
@@ -293,16 +293,16 @@ def main() -> None:
     search, comparison = undisturbed_runs(options.scratch)
     number = 1 + max((one.case for one in records), default=-1)
     while len(records) < options.signals:
-        lot = random.Random(f"{options.seed} {number}")
+        rng = random.Random(f"{options.seed} {number}")
         folder = options.scratch / f"case{number}"
         shutil.rmtree(folder, ignore_errors=True)
-        workers = lot.choice([0, 1, 1, 2])
-        if lot.random() < 0.4:
+        workers = rng.choice([0, 1, 1, 2])
+        if rng.random() < 0.4:
             shutil.copytree(search, folder)
-            case: Case = ComparisonCase(number, folder, comparison, workers, lot)
+            case: Case = ComparisonCase(number, folder, comparison, workers, rng)
         else:
-            case = Case(number, folder, search, workers, lot)
-        found = case.run(lot.choice([2, 3]))
+            case = Case(number, folder, search, workers, rng)
+        found = case.run(rng.choice([2, 3]))
         records += found
         options.out.write_text(json.dumps([asdict(one) for one in records], indent=1))
         wrong = [problem for one in found for problem in one.problems]

@@ -155,6 +155,7 @@ def _check_names(path: Path, columns: Sequence[str]) -> None:
     if twice is not None:
         raise DatasetError(f"{path}: has the column `{shown(twice)}` twice: each must have a name of its own.")
     for number, name in enumerate(columns):
+        # Unicode's control characters
         if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in name):
             raise DatasetError(
                 f"{path}: column {number} is named `{shown(name)}`, with a line end or another control character in "

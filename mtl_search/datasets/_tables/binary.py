@@ -14,6 +14,8 @@ from mtl_search.errors import DatasetError
 PARQUET, FEATHER = (".parquet", ".pq"), (".feather", ".arrow", ".ipc")
 BEGINNINGS = {b"PAR1": PARQUET, b"ARROW1": FEATHER, b"FEA1": FEATHER}
 """How a file begins -> the endings of its sort."""
+BEGINNING = 1024
+"""Bytes in which the first object of a file of JSON must begin: before it stand blanks at most."""
 
 
 def is_binary(path: Path) -> bool:
@@ -63,7 +65,7 @@ def read_json(source: Source) -> pa.Table:
     :raises DatasetError: If it is no such file.
     """
     with source.opened() as file:
-        start = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
+        start = file.read(BEGINNING).removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start:
         raise DatasetError(f"{source.path}: is empty: it must hold a JSON object in each line.")
     if start.startswith(b"["):

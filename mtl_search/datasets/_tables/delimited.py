@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from mtl_search.datasets._tables.notation import shown
-from mtl_search.datasets._tables.sources import Source
+from mtl_search.datasets._tables.sources import CHUNK, Source
 from mtl_search.errors import DatasetError
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t"}
@@ -21,7 +21,7 @@ USUAL = ",;\t|"
 BLOCK = 2**26
 """Bytes that are parsed at a time: a row, the header too, may have no more. A header of 60,000 names has about 1 MB."""
 LONGEST_CELL = 2**31 - 1
-"""Characters; Python's reader has a limit of 131,072 where none is set."""
+"""Characters, the most that Python's reader takes: of 131,072 it has a limit where none is set."""
 
 
 def read_csv(source: Source, separator: str) -> pa.Table:
@@ -104,7 +104,7 @@ def check_text(source: Source, kind: str = "CSV file") -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with source.opened() as file:
-            while part := file.read(2**20):
+            while part := file.read(CHUNK):
                 decoder.decode(part)
                 if b"\0" in part:
                     raise _no_text(source, kind)

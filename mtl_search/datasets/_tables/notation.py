@@ -15,6 +15,8 @@ MISSING = frozenset((*WORDS, *SIGNS))
 """Usual words for a missing number, in small letters. Among texts they are texts like others."""
 FLAGS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"))
 """Words for 0 and 1, in small letters. A column holds those of one pair: letters of several are names of something."""
+SHOWN = 60
+"""Characters of a cell in a message, which also names the file, the row and the column, in two lines of a terminal."""
 FEW = 20
 """So many different numbers at most are levels of a category, as in `1`, `2`, `A`; or classes, where all are whole."""
 HALF = 0.5
@@ -212,7 +214,7 @@ def yaml_text(text: str) -> str:
     return cut if re.fullmatch(r"[A-Za-z][A-Za-z0-9_./ ]*", cut) else f'"{cut}"'
 
 
-def shown(text: str, most: int = 60) -> str:
+def shown(text: str, most: int = SHOWN) -> str:
     """A text for a message: in one line and not too long."""
     line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text[: most + 1])
     return line if len(line) <= most else f"{line[:most]}..."

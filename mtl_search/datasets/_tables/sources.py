@@ -59,6 +59,10 @@ SMALL, LARGEST_RATIO = 64 * 2**20, 100
 MEMORY_SHARE = 0.25
 """Of the memory that there is: what is unpacked may take no more, for it is read into columns afterwards."""
 CHUNK = 2**20
+"""Bytes that are unpacked or looked at in a time: so much more than allowed may be held before a bomb is noticed."""
+MAGIC = 16
+"""Bytes at the beginning of a file that tell what it is: the longest of the signs above, that of Git LFS, has so
+many."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def beginning(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            return file.read(16)
+            return file.read(MAGIC)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}.") from error
 
@@ -109,7 +113,7 @@ def text_source(path: Path) -> Source:
     if start.startswith(ZIP):
         data, member = _of_zip(path)
     if data is not None:
-        start = data[:16]
+        start = data[:MAGIC]
         _refuse(path, start, (*FOREIGN, *PACKED))
     encoding = next((name for mark, name in MARKS if start.startswith(mark)), None)
     if encoding is not None:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mtl_search.metrics.intervals import Interval
+from mtl_search.reporting.figures._style import DECIMALS
 
 
 def interval_data(interval: Interval | None) -> dict[str, Any] | None:
@@ -13,7 +14,7 @@ def interval_data(interval: Interval | None) -> dict[str, Any] | None:
 
 
 def times(interval: Mapping[str, Any] | None, end: str, factor: float) -> float | None:
-    return None if interval is None else round(interval[end] * factor, 4)
+    return None if interval is None else round(interval[end] * factor, DECIMALS)
 
 
 def bars(intervals: Sequence[Mapping[str, Any] | None], factor: float) -> dict[str, list[float | None]]:
@@ -28,7 +29,7 @@ def _reach(interval: Mapping[str, Any] | None, end: str, factor: float) -> float
     """From the mean to an end of the interval; ``None`` where there is none."""
     if interval is None or interval[end] is None:
         return None
-    return round(abs(interval[end] - interval["mean"]) * factor, 4)
+    return round(abs(interval[end] - interval["mean"]) * factor, DECIMALS)
 
 
 def interval_text(interval: Mapping[str, Any], factor: float, sign: str = "") -> str:

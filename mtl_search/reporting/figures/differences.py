@@ -6,14 +6,23 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mtl_search.comparison.summary import Difference, Entrant
+from mtl_search.comparison.summary import Difference, EntrantSummary
 from mtl_search.metrics.holm import holm
 from mtl_search.metrics.intervals import LEVEL, Interval
 from mtl_search.reporting.figures._intervals import bars, interval_data, interval_text, times
-from mtl_search.reporting.figures._style import AXIS, FAINT_COLOR, FRONT_COLOR, NOTE_COLOR, layout, wrapped
+from mtl_search.reporting.figures._style import (
+    AXIS,
+    FAINT_COLOR,
+    FRONT_COLOR,
+    NOTE_COLOR,
+    TALL_ROW,
+    TICKS,
+    layout,
+    wrapped,
+)
 
 
-def differences_data(differences: Sequence[Difference], other: Entrant, word: str) -> dict[str, Any]:
+def differences_data(differences: Sequence[Difference], other: EntrantSummary, word: str) -> dict[str, Any]:
     """What the plot of differences shows, as plain data for JSON.
 
     :param differences: Difference of each entrant to ``other``, seed by seed.
@@ -81,10 +90,11 @@ def differences_figure(data: Mapping[str, Any]) -> go.Figure:
         if chosen:
             figure.add_trace(_difference_trace(chosen, *DECIDED[decided]))
     title = f"points of mean {data['word']}, entrant minus {data['other']['label']}: to the right is better than it"
-    figure.update_layout(layout(title, 120 + 34 * len(rows)), showlegend=True)
-    figure.update_xaxes(AXIS, nticks=6)
-    labels = ["<br>".join(wrapped(row["label"], 16)) for row in rows]
+    figure.update_layout(layout(title, 120 + TALL_ROW * len(rows)), showlegend=True)  # title, axis, legend
+    figure.update_xaxes(AXIS, nticks=TICKS)
+    labels = ["<br>".join(wrapped(row["label"], 16)) for row in rows]  # characters: two lines of a row
     places = list(range(len(rows)))
+    # half a row and a little more beyond the first and the last
     figure.update_yaxes(AXIS, tickvals=places, ticktext=labels, range=[len(rows) - 0.4, -0.6], showgrid=False)
     return figure
 

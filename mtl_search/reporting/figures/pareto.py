@@ -12,7 +12,9 @@ from mtl_search.metrics.pareto import COSTS, direction_of
 from mtl_search.metrics.scores import WORST_TASK, is_share
 from mtl_search.reporting.figures._style import (
     AXIS,
+    DECIMALS,
     FAINT_COLOR,
+    FONT,
     FRONT_COLOR,
     KNEE_COLOR,
     cost_axis,
@@ -146,6 +148,7 @@ def pareto_figure(data: Mapping[str, Any]) -> go.Figure:
 
 
 def _trials_trace(points: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> go.Scatter:
+    # sizes in pixels: the front stands out of the others, the circle stands around its marker
     marker = {"color": FAINT_COLOR, "size": 7, "opacity": 0.45}
     return _scatter(points, data, name="other trials", mode="markers", marker=marker)
 
@@ -195,7 +198,7 @@ def _scatter(
 
 def _shown(value: float, axis: Mapping[str, Any]) -> float:
     """A value in the unit of its axis."""
-    return round(value * 100, 4) if axis["percent"] else value
+    return round(value * 100, DECIMALS) if axis["percent"] else value
 
 
 def _hover(point: Mapping[str, Any], mean: str) -> str:
@@ -227,24 +230,28 @@ def _score(name: str, value: float) -> str:
     return f"{value:.2%}" if is_percent(name) else f"{value:.4g}"
 
 
+NOTE_AWAY = 32
+"""Pixels, across and up, from the knee to the note at it: no marker of a neighbour is under its first line."""
+
+
 def _knee_note(knee: Mapping[str, Any], costs: Sequence[float], quality: Mapping[str, Any]) -> dict[str, Any]:
     """The note at the knee, on the side of it where no trial can be; near the left edge, on the other."""
     up = 1 if quality["direction"] == "maximize" else -1
     low, high = cost_range(costs)
     place = on_axis(knee["cost"], costs)
-    side = -1 if place > low + 0.3 * (high - low) else 1
+    side = -1 if place > low + 0.3 * (high - low) else 1  # on a phone the note is a fourth of the axis long
     return {
         "x": place,
         "y": _shown(knee["quality"], quality),
         "text": f"<b>knee</b><br>trial {knee['trial']}",
-        "ax": 32 * side,
-        "ay": 32 * side * up,
+        "ax": NOTE_AWAY * side,
+        "ay": NOTE_AWAY * side * up,
         "xanchor": "right" if side < 0 else "left",
         "align": "right" if side < 0 else "left",
         "arrowcolor": KNEE_COLOR,
         "arrowwidth": 1.2,
-        "standoff": 9,
-        "font": {"color": KNEE_COLOR, "size": 13},
+        "standoff": 9,  # outside of the circle
+        "font": {"color": KNEE_COLOR, "size": FONT},
     }
 
 

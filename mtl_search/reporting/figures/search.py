@@ -9,12 +9,27 @@ import plotly.graph_objects as go
 
 from mtl_search.metrics.intervals import chance_share, explained_share
 from mtl_search.metrics.pareto import COSTS, axis_value, direction_of, hypervolume
-from mtl_search.reporting.figures._style import AXIS, FAINT_COLOR, FRONT_COLOR, NOTE_COLOR, axis_title, layout, wrapped
+from mtl_search.reporting.figures._style import (
+    AXIS,
+    COARSE,
+    DECIMALS,
+    FAINT_COLOR,
+    FEW_TICKS,
+    FRONT_COLOR,
+    NOTE_COLOR,
+    ROW,
+    TICKS,
+    axis_title,
+    layout,
+    wrapped,
+)
 from mtl_search.reporting.figures.pareto import is_percent, objective_label
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import Trial
 from mtl_search.spaces.ranges import Range
 
+LOW = 320
+"""Pixels of the figure of one curve, in place of :data:`HEIGHT`."""
 LEAST_TRIALS = 8
 """With fewer complete trials nothing is said about which choices mattered."""
 
@@ -92,15 +107,15 @@ def hypervolume_figure(data: Mapping[str, Any], over: str) -> go.Figure:
     titles = {"trials": "trials that ended", "seconds": "seconds of training, all workers added up"}
     trace = go.Scatter(
         x=[round(point[over], 1) for point in data["points"]],
-        y=[round(point["share"] * 100, 4) for point in data["points"]],
+        y=[round(point["share"] * 100, DECIMALS) for point in data["points"]],
         mode="lines",
         line={"color": FRONT_COLOR, "width": 2, "shape": "hv"},
         name="hypervolume",
     )
     figure = go.Figure(trace)
-    figure.update_layout(layout("hypervolume, in percent of the box", 320), showlegend=False)
-    figure.update_xaxes(AXIS, title=axis_title(titles[over]), rangemode="tozero", nticks=6)
-    figure.update_yaxes(AXIS, ticksuffix=" %", rangemode="tozero", nticks=6)
+    figure.update_layout(layout("hypervolume, in percent of the box", LOW), showlegend=False)
+    figure.update_xaxes(AXIS, title=axis_title(titles[over]), rangemode="tozero", nticks=TICKS)
+    figure.update_yaxes(AXIS, ticksuffix=" %", rangemode="tozero", nticks=TICKS)
     return figure
 
 
@@ -172,7 +187,7 @@ def importance_figure(data: Mapping[str, Any]) -> go.Figure:
     places = list(range(len(rows)))
     colors = [FRONT_COLOR if row["share"] > row["chance"] else FAINT_COLOR for row in rows]
     hover = [_levels_text(row, data["percent"]) for row in rows]
-    shares, chances = ([round(row[name] * 100, 2) for row in rows] for name in ("share", "chance"))
+    shares, chances = ([round(row[name] * 100, COARSE) for row in rows] for name in ("share", "chance"))
     bars = go.Bar(
         x=shares,
         y=places,
@@ -193,10 +208,10 @@ def importance_figure(data: Mapping[str, Any]) -> go.Figure:
     )
     figure = go.Figure([bars, marks])
     figure.update_layout(
-        layout(f"part of the variance of {data['label']} that one choice explains", 150 + 26 * len(rows))
+        layout(f"part of the variance of {data['label']} that one choice explains", 150 + ROW * len(rows))
     )
-    labels = ["<br>".join(wrapped(row["choice"], 22)) for row in rows]
-    figure.update_xaxes(AXIS, ticksuffix=" %", nticks=5)
+    labels = ["<br>".join(wrapped(row["choice"], 22)) for row in rows]  # characters: most in one line
+    figure.update_xaxes(AXIS, ticksuffix=" %", nticks=FEW_TICKS)
     figure.update_yaxes(AXIS, tickvals=places, ticktext=labels, range=[len(rows) - 0.4, -0.6], showgrid=False)
     return figure
 

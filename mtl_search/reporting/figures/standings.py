@@ -6,13 +6,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mtl_search.comparison.summary import Entrant
+from mtl_search.comparison.summary import EntrantSummary
 from mtl_search.reporting.figures._intervals import bars, interval_data, interval_text, times
 from mtl_search.reporting.figures._style import (
     AXIS,
     HEIGHT,
     KNEE_COLOR,
     NOTE_COLOR,
+    SMALL,
     cost_axis,
     layout,
 )
@@ -29,7 +30,7 @@ UNITS = {
 """What the plot can show -> factor, and what stands at the axis; ``{word}`` is what the mean over tasks is called."""
 
 
-def standings_data(entrants: Sequence[Entrant], word: str) -> dict[str, Any]:
+def standings_data(entrants: Sequence[EntrantSummary], word: str) -> dict[str, Any]:
     """What the plot of quality against parameters shows, as plain data for JSON.
 
     :param word: What the mean over tasks is called.
@@ -49,22 +50,22 @@ def standings_data(entrants: Sequence[Entrant], word: str) -> dict[str, Any]:
     return {"word": word, "groups": groups}
 
 
-def _curve(members: Sequence[Entrant], baselines: Sequence[Entrant]) -> list[Entrant]:
+def _curve(members: Sequence[EntrantSummary], baselines: Sequence[EntrantSummary]) -> list[EntrantSummary]:
     """The points of a curve: its members, and what differs from one of them in width alone."""
     alike = [_but_for_width(member) for member in members]
     return [one for one in baselines if one in members or _but_for_width(one) in alike]
 
 
-def _but_for_width(entrant: Entrant) -> tuple[Any, ...]:
+def _but_for_width(entrant: EntrantSummary) -> tuple[Any, ...]:
     return entrant.method, entrant.about["options"], entrant.about["balancing"]
 
 
-def _group(name: str, kind: str, members: Sequence[Entrant], curve: Sequence[Entrant]) -> dict[str, Any]:
+def _group(name: str, kind: str, members: Sequence[EntrantSummary], curve: Sequence[EntrantSummary]) -> dict[str, Any]:
     line = sorted((_point(one) for one in curve), key=lambda point: point["learnable_parameters"])
     return {"name": name, "kind": kind, "line": line, "points": [_point(one) for one in members]}
 
 
-def _point(entrant: Entrant) -> dict[str, Any]:
+def _point(entrant: EntrantSummary) -> dict[str, Any]:
     return {
         "entrant": entrant.key,
         "label": entrant.label,
@@ -89,7 +90,7 @@ def standings_figure(data: Mapping[str, Any]) -> go.Figure:
                 shown[name].append(_heights(points, name, with_bars="error_y" in style))
     for trace, heights in zip(figure.data, shown["accuracy"], strict=True):
         trace.update(heights)
-    height = HEIGHT + 60 + 11 * len(data["groups"])
+    height = HEIGHT + 60 + 11 * len(data["groups"])  # for the buttons, and the legend: two entries in a line
     figure.update_layout(layout(_title("accuracy", data["word"]), height), yaxis={**AXIS, "nticks": 8})
     points = [point for group in data["groups"] for point in group["points"]]
     figure.update_xaxes(cost_axis([point["learnable_parameters"] for point in points], "learnable parameters"))
@@ -162,10 +163,10 @@ def _switch(shown: Mapping[str, Sequence[Mapping[str, Any]]], word: str) -> dict
         "xanchor": "left",
         "y": 1.0,
         "yanchor": "bottom",
-        "pad": {"b": 44, "l": 0},
+        "pad": {"b": 44, "l": 0},  # pixels above the plot: below them stands the title
         "bgcolor": "rgba(128,136,144,0.16)",
         "bordercolor": NOTE_COLOR,
-        "font": {"size": 12},
+        "font": {"size": SMALL},
     }
 
 

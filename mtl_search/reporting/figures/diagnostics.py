@@ -9,10 +9,24 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from mtl_search.comparison.summary import Entrant, difference_of
+from mtl_search.comparison.summary import EntrantSummary, difference_of
 from mtl_search.metrics.intervals import interval
 from mtl_search.reporting.figures._intervals import interval_data
-from mtl_search.reporting.figures._style import AXIS, NOTE_COLOR, axis_title, layout, wrapped
+from mtl_search.reporting.figures._style import (
+    AXIS,
+    COARSE,
+    DECIMALS,
+    FEW_TICKS,
+    FONT,
+    NARROW_WRAP,
+    NOTE_COLOR,
+    ROW,
+    SMALL,
+    TALL_ROW,
+    axis_title,
+    layout,
+    wrapped,
+)
 from mtl_search.reporting.figures.standings import COLORS
 
 Scale = list[list[Any]]
@@ -22,6 +36,12 @@ CONFLICT_SCALE: Scale = [[0, "#fbf1ea"], [0.5, "#ec9a60"], [1, "#8f3c00"]]
 COSINE_SCALE: Scale = [[0, "#a84300"], [0.25, "#e89a62"], [0.5, "#f4f4f4"], [0.75, "#6fb0dc"], [1, "#00568a"]]
 """Opposed to agreed: orange to blue."""
 
+AROUND_ROWS, AROUND_GRID = 150, 170
+"""Pixels of a heat map besides its rows: title, names of the columns, colours; and of one with a title below, too."""
+MANY_ROWS, LOW_ROW = 20, 16
+"""More rows than these are as low as a line of small letters, in pixels."""
+PANEL = 190
+"""Pixels of a task's panel: its lines can be told apart, and three fit on a screen."""
 MOST_TASKS = 6
 """More tasks than these are not drawn one below the other."""
 
@@ -31,7 +51,7 @@ Grid = list[list[float | None]]
 # Channels that tasks have for themselves
 
 
-def shares_data(entrants: Sequence[Entrant]) -> dict[str, Any] | None:
+def shares_data(entrants: Sequence[EntrantSummary]) -> dict[str, Any] | None:
     """The share of channels that each task has for itself, layer by layer, means over seeds.
 
     :returns: ``layers`` and ``rows`` (``entrant``, ``label``, ``task``, ``seeds``, ``shares``: 0 to 1, one per layer);
@@ -62,11 +82,12 @@ def shares_figure(data: Mapping[str, Any]) -> go.Figure:
 
     :param data: Data of the figure, from :func:`shares_data`.
     """
-    grid = [[None if share is None else round(share * 100, 2) for share in row["shares"]] for row in data["rows"]]
+    grid = [[None if share is None else round(share * 100, COARSE) for share in row["shares"]] for row in data["rows"]]
     labels = [_wrapped(f"{row['label']}, {row['task']}") for row in data["rows"]]
     figure = go.Figure(_heat(grid, data["layers"], SHARE_SCALE, (0, 100), " %", numbers=True))
     title = "channels that a task has for itself, in percent of the layer's"
-    figure.update_layout(layout(title, 150 + (34 if len(labels) <= 20 else 16) * len(labels)))
+    row = TALL_ROW if len(labels) <= MANY_ROWS else LOW_ROW
+    figure.update_layout(layout(title, AROUND_ROWS + row * len(labels)))
     _rows_axis(figure, labels)
     return figure
 
@@ -74,7 +95,7 @@ def shares_figure(data: Mapping[str, Any]) -> go.Figure:
 # Branch points
 
 
-def branch_points_data(entrant: Entrant) -> dict[str, Any] | None:
+def branch_points_data(entrant: EntrantSummary) -> dict[str, Any] | None:
     """How a task's shares of the places to leave the trunk moved over the epochs of the search, means over seeds.
 
     :returns: ``entrant``, ``label``, ``seeds``, ``tasks``, ``choices`` (names of the places to leave), ``alpha``
@@ -141,17 +162,18 @@ def paths_figure(data: Mapping[str, Any]) -> go.Figure:
     """
     tasks = data["tasks"][:MOST_TASKS]
     panels = [f"task {html.escape(task)}" for task in tasks]
+    # 0.09 of the height between panels: for the name of the next
     figure = make_subplots(rows=len(tasks), cols=1, shared_xaxes=True, subplot_titles=panels, vertical_spacing=0.09)
     for row, _ in enumerate(tasks):
         for place, choice in enumerate(data["choices"]):
             figure.add_trace(_path(data, row, place, choice), row=row + 1, col=1)
     title = "share of each place at which a task can leave the trunk, in percent"
-    figure.update_layout(layout(title, 130 + 190 * len(tasks) + 8 * len(data["choices"])))
-    figure.update_layout(legend_title={"text": "leaves", "font": {"size": 13}})
-    figure.update_annotations(font={"size": 12})
-    figure.update_xaxes(AXIS, dtick=max(1, len(data["alpha"]) // 8))
+    figure.update_layout(layout(title, 130 + PANEL * len(tasks) + 8 * len(data["choices"])))
+    figure.update_layout(legend_title={"text": "leaves", "font": {"size": FONT}})
+    figure.update_annotations(font={"size": SMALL})
+    figure.update_xaxes(AXIS, dtick=max(1, len(data["alpha"]) // 8))  # about eight ticks
     figure.update_xaxes(title=axis_title("epoch of the search"), row=len(tasks), col=1)
-    figure.update_yaxes(AXIS, ticksuffix=" %", nticks=5)
+    figure.update_yaxes(AXIS, ticksuffix=" %", nticks=FEW_TICKS)
     return figure
 
 
@@ -159,7 +181,7 @@ def _path(data: Mapping[str, Any], task: int, place: int, choice: str) -> go.Sca
     dashes = ("solid", "dash", "dot", "dashdot")
     return go.Scatter(
         x=list(range(1, len(data["alpha"]) + 1)),
-        y=[round(epoch[task][place] * 100, 4) for epoch in data["alpha"]],
+        y=[round(epoch[task][place] * 100, DECIMALS) for epoch in data["alpha"]],
         mode="lines",
         line={"color": COLORS[place % len(COLORS)], "width": 2, "dash": dashes[place // len(COLORS) % len(dashes)]},
         name=html.escape(choice),
@@ -174,11 +196,14 @@ def conflicts_figure(data: Mapping[str, Any]) -> go.Figure:
     :param data: Data of the figure, from :func:`branch_points_data`, with ``modules``.
     """
     grid = [
-        [None if rate is None else round(rate * 100, 2) for rate in row] for row in zip(*data["conflicts"], strict=True)
+        [None if rate is None else round(rate * 100, COARSE) for rate in row]
+        for row in zip(*data["conflicts"], strict=True)
     ]
     epochs = [str(epoch + 1) for epoch in range(len(data["conflicts"]))]
     figure = go.Figure(_heat([list(row) for row in grid], epochs, CONFLICT_SCALE, (0, 100), " %"))
-    figure.update_layout(layout("steps in which tasks conflict at a shared module, in percent", 170 + 26 * len(grid)))
+    figure.update_layout(
+        layout("steps in which tasks conflict at a shared module, in percent", AROUND_GRID + ROW * len(grid))
+    )
     figure.update_xaxes(title=axis_title("epoch of the search"))
     _rows_axis(figure, [_wrapped(name) for name in data["modules"]])
     return figure
@@ -187,7 +212,7 @@ def conflicts_figure(data: Mapping[str, Any]) -> go.Figure:
 # Agreement of the tasks' gradients
 
 
-def cosines_data(entrants: Sequence[Entrant], other: Entrant | None) -> dict[str, Any] | None:
+def cosines_data(entrants: Sequence[EntrantSummary], other: EntrantSummary | None) -> dict[str, Any] | None:
     """The cosines between the tasks' gradients, layer by layer and epoch by epoch, means over seeds.
 
     :param other: What the others are compared with: hard sharing.
@@ -201,11 +226,12 @@ def cosines_data(entrants: Sequence[Entrant], other: Entrant | None) -> dict[str
     if not maps:
         return None
     known = [abs(value) for one in maps for row in one["cosines"] for value in row if value is not None]
+    # a tenth at least: where all cosines are small, colours should not cry
     limit = max(0.1, math.ceil(10 * max(known, default=0.1)) / 10)
     return {"limit": min(1.0, limit), "other": other.key if other else None, "maps": maps}
 
 
-def _told_cosines(entrant: Entrant) -> dict[int, list[dict[str, float | None]]]:
+def _told_cosines(entrant: EntrantSummary) -> dict[int, list[dict[str, float | None]]]:
     """Seed -> an entry per epoch, of the seeds that tell at least one cosine."""
     pairs = zip(entrant.outcomes, entrant.details, strict=True)
     told = {outcome.seed: details["cosines"] for outcome, details in pairs if details.get("cosines")}
@@ -216,7 +242,7 @@ def _known(epochs: Sequence[Mapping[str, float | None]]) -> list[float]:
     return [value for epoch in epochs for value in epoch.values() if value is not None]
 
 
-def _cosine_map(entrant: Entrant, other: Entrant | None) -> dict[str, Any]:
+def _cosine_map(entrant: EntrantSummary, other: EntrantSummary | None) -> dict[str, Any]:
     told = _told_cosines(entrant)
     layers = list(dict.fromkeys(layer for epochs in told.values() for epoch in epochs for layer in epoch))
     means = {seed: fmean(_known(epochs)) for seed, epochs in told.items()}
@@ -244,9 +270,9 @@ def cosines_figure(data: Mapping[str, Any], number: int) -> go.Figure:
     one, limit = data["maps"][number], data["limit"]
     grid = [list(row) for row in zip(*one["cosines"], strict=True)]
     epochs = [str(epoch + 1) for epoch in range(len(one["cosines"]))]
-    rounded = [[None if value is None else round(value, 4) for value in row] for row in grid]
+    rounded = [[None if value is None else round(value, DECIMALS) for value in row] for row in grid]
     figure = go.Figure(_heat(rounded, epochs, COSINE_SCALE, (-limit, limit), ""))
-    figure.update_layout(layout(f"{one['label']}: mean cosine between tasks", 170 + 26 * len(grid)))
+    figure.update_layout(layout(f"{one['label']}: mean cosine between tasks", AROUND_GRID + ROW * len(grid)))
     figure.update_xaxes(title=axis_title("epoch"))
     _rows_axis(figure, [_wrapped(name) for name in one["layers"]])
     return figure
@@ -293,7 +319,7 @@ def _heat(
             "thickness": 10,
             "outlinewidth": 0,
             "ticksuffix": unit,
-            "nticks": 5,
+            "nticks": FEW_TICKS,
             "tickfont": {"color": NOTE_COLOR},
         },
     )
@@ -309,4 +335,4 @@ def _rows_axis(figure: go.Figure, labels: Sequence[str]) -> None:
 
 
 def _wrapped(text: str) -> str:
-    return "<br>".join(wrapped(text, 18))
+    return "<br>".join(wrapped(text, NARROW_WRAP))
