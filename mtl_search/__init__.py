@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mtl_search.searching.check import check as check
     from mtl_search.searching.run import resume as resume
     from mtl_search.searching.run import search as search
+    from mtl_search.searching.starting import first_experiment as first_experiment
     from mtl_search.spaces.architecture import Architecture as Architecture
     from mtl_search.spaces.architecture import Backbone as Backbone
     from mtl_search.spaces.architecture import LayerChoice as LayerChoice
@@ -66,6 +67,7 @@ _HOMES = {
     "load_run": "runs.folder",
     "resume": "searching.run",
     "search": "searching.run",
+    "first_experiment": "searching.starting",
     "LayerSpace": "spaces.layer_space",
     "SearchSpace": "spaces.space",
     "make_task": "tasks",

@@ -197,6 +197,17 @@ def existing_folder(path: str | Path) -> Path:
     return Path(path)
 
 
+def existing_file(path: str | Path) -> Path:
+    """A file that a user named.
+
+    :raises UserError: If it is not there, or no file.
+    """
+    if not os.path.isfile(path):  # of a name that is too long, Path.is_file raises an error
+        what = "it is a folder, not a file." if os.path.isdir(path) else no_such_file(Path(path))
+        raise UserError(f"{shown_path(path)}: {what}")
+    return Path(path)
+
+
 def no_such_folder(path: Path) -> str:
     """The same about a folder, or that it is a file."""
     if os.path.exists(path):

@@ -20,6 +20,7 @@ from mtl_search.cli.printing import (
     print_run,
     say,
 )
+from mtl_search.cli.starting import init as init
 from mtl_search.cli.targets import (
     divided,
     loaded,

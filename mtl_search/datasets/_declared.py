@@ -4,12 +4,13 @@ A task is declared by its name alone, by its kind, or by a mapping of ``kind``, 
 of the kind.
 """
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mtl_search.datasets._tables import Notation
-from mtl_search.errors import FieldError, UserError
+from mtl_search.errors import DatasetError, FieldError, UserError, suggestion
 from mtl_search.internal.registry import TASKS
 from mtl_search.tasks import Task, make_task
 
@@ -64,6 +65,42 @@ def declared_tasks(tasks: Sequence[Any] | Mapping[Any, Any], word: str = "column
             raise FieldError("dataset.tasks", "must name each task once", name)
     given = tasks if isinstance(tasks, Mapping) else dict.fromkeys(names)
     return tuple(_declared(name, given[name], word) for name in names)
+
+
+def expanded(tasks: Any, columns: Sequence[str], source: object) -> list[Any] | Mapping[Any, Any]:
+    """Tasks of which patterns are replaced by the columns that they stand for: ``label_*`` by all that begin so.
+
+    :param tasks: A pattern, a list of names and patterns, or a mapping, which is left as it is.
+    :param columns: Names of the columns, one of which a pattern is not looked at for.
+    :param source: What has the columns, for messages.
+    :raises UserError: If a pattern fits no column.
+    """
+    if isinstance(tasks, Mapping):
+        return tasks
+    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    found = [matching(name, columns, "dataset.tasks", source) if isinstance(name, str) else [name] for name in names]
+    return list(dict.fromkeys(one for those in found for one in those)) if _has_patterns(names, columns) else names
+
+
+def matching(name: str, columns: Sequence[str], key: str, source: object) -> list[str]:
+    """The columns that a name or a pattern of ``*`` and ``?`` stands for; a name as it is.
+
+    :raises DatasetError: If a pattern fits no column.
+    """
+    if not _is_pattern(name, columns):
+        return [name]
+    found = [column for column in columns if fnmatch.fnmatchcase(column, name)]
+    if not found:
+        raise DatasetError(f"{source}: has no column that `{name}` of `{key}` fits.{suggestion(name, columns)}")
+    return found
+
+
+def _has_patterns(names: Sequence[Any], columns: Sequence[str]) -> bool:
+    return any(isinstance(name, str) and _is_pattern(name, columns) for name in names)
+
+
+def _is_pattern(name: str, columns: Sequence[str]) -> bool:
+    return ("*" in name or "?" in name) and name not in columns
 
 
 def _declared(name: str, given: Any, word: str) -> Declared:

@@ -166,7 +166,7 @@ def _categories(column: Column, training: NDArray[np.int64]) -> list[str]:
 
 def _hints(columns: Sequence[Column]) -> Iterator[str]:
     """Columns that are hardly meant as inputs, each as a sentence."""
-    for chosen, what in ((_counts_rows, "only counts the rows"), (_is_index, "is named as pandas names an index")):
+    for chosen, what in ((counts_rows, "only counts the rows"), (_is_index, "is named as pandas names an index")):
         if found := [column.name for column in columns if chosen(column)]:
             yield f"{named(found)} {what}: if it is no input, name the `inputs` without it"
     for column in columns:
@@ -182,7 +182,7 @@ def _hints(columns: Sequence[Column]) -> Iterator[str]:
             )
 
 
-def _counts_rows(column: Column) -> bool:
+def counts_rows(column: Column) -> bool:
     """Whether the cells are whole numbers in a row, such as 0, 1, 2, ..., one for each row in any order."""
     if column.is_text or column.flags or len(column) < FEWEST_ROWS or column.missing.any():
         return False
@@ -191,4 +191,4 @@ def _counts_rows(column: Column) -> bool:
 
 
 def _is_index(column: Column) -> bool:
-    return INDEX.fullmatch(column.name) is not None and not _counts_rows(column)
+    return INDEX.fullmatch(column.name) is not None and not counts_rows(column)

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._columns import label
-from mtl_search.datasets._declared import Declared, declared_tasks, notation_of
+from mtl_search.datasets._declared import Declared, declared_tasks, expanded, matching, notation_of
 from mtl_search.datasets._features import table_inputs
 from mtl_search.datasets._own import own_dataset
 from mtl_search.datasets._splits import split_columns, split_rows
 from mtl_search.datasets._tables import Table, notes_of, read_table
-from mtl_search.errors import DatasetError, FieldError
+from mtl_search.errors import DatasetError, FieldError, suggestion
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class TableFile(DatasetSource):
 
     :param file: The file: CSV in UTF-8 or UTF-16 with a header, JSON lines (``.jsonl``), either of them compressed or
         not (gz, bz2, xz, zip); Parquet or a folder of it, or Feather.
-    :param tasks: A list of columns, whose kinds are then found from the data; or a mapping from the name of a task to
-        its kind, or to a mapping of ``kind``, ``column`` or ``columns``, and options of the kind. ``classes`` may be a
-        list of texts. Empty cells are missing labels.
-    :param inputs: Columns; all that are no task and no split if left out.
+    :param tasks: A list of columns, whose kinds are then found from the data, and of patterns of columns,
+        ``label_*``; or a mapping from the name of a task to its kind, or to a mapping of ``kind``, ``column`` or
+        ``columns``, and options of the kind. ``classes`` may be a list of texts. Empty cells are missing labels.
+    :param inputs: Columns; all that are no task, no split and not excluded if left out.
+    :param exclude: Columns, or patterns of columns, that are no inputs: numbers of customers, remarks.
     :param split: Name of a column of ``train``, ``val`` and ``test``; ``{file: splits.csv}``; ``{train: [0, 1], ...}``;
         or ``{val: 0.15, test: 0.15, seed: 0, stratify: task, group: column}`` to draw them.
     :param missing: Texts that stand for an empty cell.
@@ -39,8 +40,9 @@ class TableFile(DatasetSource):
 
     name = "table"
     file: str
-    tasks: list[Any] | dict[Any, Any]
+    tasks: list[Any] | dict[Any, Any] | str
     inputs: list[str] | None = None
+    exclude: tuple[str, ...] = ()
     split: Any = None
     missing: tuple[str, ...] = ()
     missing_inputs: Literal["mean", "zero"] | None = None
@@ -50,9 +52,11 @@ class TableFile(DatasetSource):
     categories: tuple[str, ...] = ()
 
     def load(self) -> Dataset:
-        declared = declared_tasks(self.tasks)
+        if not isinstance(self.tasks, str):
+            declared_tasks(self.tasks)  # what is wrong without the table is told before it is read
         notation = notation_of(self.separator, self.decimal, self.thousands)
         table = read_table(Path(self.file), self.missing, self.separator, notation)
+        declared = declared_tasks(expanded(self.tasks, table.columns, table.path))
         names = self._input_columns(table, declared)
         of_tasks = {one.name: [table.column(name, one.key) for name in one.columns] for one in declared}
         labelled = [label(one, of_tasks[one.name]) for one in declared]
@@ -69,8 +73,9 @@ class TableFile(DatasetSource):
         """The columns that are inputs."""
         of_task = {name: one.name for one in declared for name in one.columns}
         of_split = split_columns(self.split, table.columns)
+        excluded = self._excluded(table)
         if self.inputs is None:
-            others = {*of_task, *of_split, *table.index}
+            others = {*of_task, *of_split, *table.index, *excluded}
             left = [name for name in table.columns if name not in others]
             if "" in left:
                 number = table.columns.index("")
@@ -92,6 +97,20 @@ class TableFile(DatasetSource):
             if name in of_split:
                 raise FieldError("dataset.inputs", "must not name the column that `dataset.split` names", name)
         return self._with_categories(self.inputs)
+
+    def _excluded(self, table: Table) -> list[str]:
+        """The columns that `exclude` names."""
+        if self.exclude and self.inputs is not None:
+            raise FieldError("dataset.exclude", "must be left out where `inputs` names the columns", list(self.exclude))
+        found = [
+            name for given in self.exclude for name in matching(given, table.columns, "dataset.exclude", table.path)
+        ]
+        for name in found:
+            if name not in table.columns:
+                raise DatasetError(
+                    f"{table.path}: has no column `{name}` for `dataset.exclude`.{suggestion(name, table.columns)}"
+                )
+        return found
 
     def _with_categories(self, inputs: list[str]) -> list[str]:
         """The inputs, where all that are said to be categories are some."""

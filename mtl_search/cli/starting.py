@@ -1,0 +1,24 @@
+"""The command that begins: a first experiment for data of the user's own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtl_search.cli.application import app
+from mtl_search.cli.printing import say
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A table (CSV, JSON lines, Parquet) or an npz file.")],
+    tasks: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Columns to be predicted: species,price or 'label_*'.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="The YAML file; beside the data if left out.")] = None,
+) -> None:
+    """Look at a table or arrays, and write an experiment that searches on them."""
+    from mtl_search.searching.starting import first_experiment
+
+    written = first_experiment(data, [name.strip() for name in tasks.split(",") if name.strip()], out)
+    say(f"{written}\n\nlook at it, then: mtl-search check {written}\n                  mtl-search search {written}")

@@ -1,0 +1,122 @@
+"""A first experiment for data of the user's own: what `init` finds in it, and writes."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtl_search.datasets.looking import look_at
+from mtl_search.errors import UserError
+from mtl_search.searching.check import check
+from mtl_search.searching.starting import first_experiment
+from mtl_search.spaces.experiment import load_experiment
+
+
+def write_csv(path: Path, header: str, rows: list[str]) -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def plants(tmp_path: Path) -> Path:
+    """Two labels, an empty input, a column that counts, one of remarks, one that never changes, and the splits."""
+    rows = []
+    for number in range(80):
+        size = "" if number == 3 else f"{number % 7 + 0.5}"
+        part = ("train", "train", "val", "test")[number % 4]
+        kind = ("aster", "iris")[number % 2]
+        rows.append(f"{number},{size},{number * 3 % 11}.25,seen at {number},paris,{part},{kind},{number % 5 + 0.5}")
+    return write_csv(tmp_path / "plants.csv", "id,size,soil,remark,town,part,label_kind,label_price", rows)
+
+
+def test_tasks_splits_and_what_is_no_input_are_found(plants: Path) -> None:
+    found = look_at(plants)
+    assert found.guessed
+    assert found.options == {
+        "tasks": ["label_kind", "label_price"],
+        "exclude": ["id", "remark", "town"],
+        "split": "part",
+        "missing_inputs": "mean",
+    }
+    assert found.remarks["missing_inputs"] == "empty cells in size"
+
+
+def test_what_is_written_is_an_experiment_that_is_valid_on_the_data(plants: Path) -> None:
+    path = first_experiment(plants)
+    experiment = load_experiment(str(path))
+    assert experiment.dataset.options["tasks"] == {"label_kind": "binary", "label_price": "regression"}
+    assert (experiment.training.batch_size, experiment.training.epochs) == (16, 60)
+    checked = check(str(path))
+    assert checked.samples == {"train": 40, "val": 20, "test": 20}
+    assert checked.inputs["features"] == ["size", "soil"]
+    text = path.read_text(encoding="utf-8")
+    assert re.search(r"    label_kind: binary +# aster, iris\n", text)
+
+
+def test_named_tasks_and_patterns_leave_the_others_as_inputs(plants: Path) -> None:
+    assert look_at(plants, ["soil", "label_k*"]).options["tasks"] == ["soil", "label_kind"]
+    assert not look_at(plants, ["soil"]).guessed
+
+
+def test_without_a_name_that_says_so_the_last_column_is_the_task(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "plain.csv", "a,b,c", [f"{n % 3},{n % 5 + 0.5},{n % 7 + 0.5}" for n in range(60)])
+    assert look_at(path).options == {"tasks": ["c"]}
+
+
+def test_arrays_of_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (300, 32, 32), dtype=np.uint8)
+    np.savez(tmp_path / "seen.npz", digit=np.arange(300) % 10, images=pictures, angle=rng.random(300, np.float32))
+    path = first_experiment(tmp_path / "seen.npz")
+    experiment = load_experiment(str(path))
+    assert experiment.dataset.options["inputs"] == "images"
+    assert experiment.dataset.options["tasks"] == {"digit": "classification", "angle": "regression"}
+    assert experiment.backbone.kind == "plain"
+    assert [stage.stride for stage in experiment.backbone.build().stages] == [1, 2, 2]
+    assert check(str(path)).trials == 40
+
+
+def test_a_file_of_that_name_is_left_alone(plants: Path) -> None:
+    plants.with_suffix(".yaml").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=r"plants.yaml: is there already; give another name by `--out`"):
+        first_experiment(plants)
+    assert plants.with_suffix(".yaml").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        (["label_knd"], "Did you mean `label_kind`?"),
+        (["tag_*"], "has no column that `tag_*` of `dataset.tasks` fits"),
+        (["id", "size", "soil", "remark", "town", "label_*"], "has no column that is left as an input"),
+    ],
+)
+def test_tasks_that_are_not_there_are_refused_and_nothing_is_written(
+    plants: Path, tasks: list[str], message: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        first_experiment(plants, tasks)
+    assert message in str(refused.value)
+    assert not plants.with_suffix(".yaml").exists()
+
+
+def test_excluded_columns_and_patterns_of_tasks_in_an_experiment(plants: Path, tmp_path: Path) -> None:
+    lines = ["name: table", f"file: {plants.name}", "tasks: label_*", "exclude: [id, 're*', town]", "split: part"]
+    (tmp_path / "my.yaml").write_text(
+        "dataset:\n"
+        + "".join(f"  {line}\n" for line in [*lines, "missing_inputs: zero"])
+        + "backbone: {kind: vector, stages: [{width: 4}]}\nspace: {shared_ratio: [1.0, 0.5]}\n"
+        + "training: {batch_size: 8}\n",
+        encoding="utf-8",
+    )
+    checked = check(str(tmp_path / "my.yaml"))
+    assert [task["name"] for task in checked.tasks] == ["label_kind", "label_price"]
+    assert checked.inputs["features"] == ["size", "soil"]
+    for change, message in (
+        ("dataset.exclude=[idd]", "has no column `idd` for `dataset.exclude`. Did you mean `id`?"),
+        ("dataset.inputs=[size]", "`dataset.exclude` must be left out where `inputs` names the columns"),
+    ):
+        with pytest.raises(UserError) as refused:
+            check(load_experiment(str(tmp_path / "my.yaml"), [change]))
+        assert message in str(refused.value)
