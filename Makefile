@@ -6,9 +6,9 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/mtl-search search quickstart
 
-# Files beside each other, with threads that do not spin while they wait: the tests of one file share what is made once.
-# Three for two cores, as tests wait for other processes a quarter of their time.
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 3 --dist loadfile
+# Files beside each other, each on its own core, with threads that do not spin while they wait: the tests of one file
+# share what is made once.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test: .venv/installed-dev
 	$(PYTEST) -m "not slow"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtl_search.datasets.looking import look_at
+from mtl_search.datasets._looking import look_at
 from mtl_search.errors import UserError
 from mtl_search.searching.check import check
 from mtl_search.searching.starting import first_experiment

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_search.datasets import Dataset, load_dataset
-from mtl_search.datasets.looking import Looked, look_at
+from mtl_search.datasets._looking import Looked, look_at
 from mtl_search.errors import UserError, existing_file, shown_path
 from mtl_search.internal.files import write_text
 from mtl_search.internal.yaml_text import as_yaml
