@@ -10,8 +10,9 @@ from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.datasets._looking import Looked, look_at
 from mtl_search.errors import UserError, existing_file, shown_path
 from mtl_search.internal.files import write_text
-from mtl_search.internal.yaml_text import as_yaml
-from mtl_search.spaces.experiment import load_experiment
+from mtl_search.internal.yaml_text import as_yaml, parse_yaml
+from mtl_search.searching.preparation import check_experiment
+from mtl_search.spaces.experiment import parse_experiment
 from mtl_search.tasks import Binary, Classification, Task
 
 STEPS = 1_000
@@ -39,7 +40,8 @@ def first_experiment(data: str | Path, tasks: Sequence[str] = (), out: str | Pat
     :param tasks: Columns or arrays to be predicted, or patterns of them (``label_*``); chosen by their names if empty.
     :param out: The YAML file; beside the data, under its name, if left out.
     :returns: The path of what was written.
-    :raises UserError: If the data cannot be read, a task is not there, or a file of that name is.
+    :raises UserError: If the data cannot be read or is too small to be searched on, a task is not there, or a file of
+        that name is.
     """
     path = existing_file(data)
     target = Path(out) if out is not None else path.with_suffix(".yaml")
@@ -47,13 +49,9 @@ def first_experiment(data: str | Path, tasks: Sequence[str] = (), out: str | Pat
         raise UserError(f"{shown_path(target)}: is there already; give another name by `--out`.")
     looked = look_at(path, tasks)
     dataset = load_dataset(looked.name, file=str(path), **looked.options)
-    place = os.path.relpath(path, target.parent)
-    write_text(target, "\n".join(_lines(path, place, looked, dataset)) + "\n")
-    try:
-        load_experiment(str(target))
-    except UserError:
-        target.unlink()
-        raise
+    text = "\n".join(_lines(path, os.path.relpath(path, target.parent), looked, dataset)) + "\n"
+    check_experiment(parse_experiment({"name": target.stem, **parse_yaml(text)}, str(target)), dataset)
+    write_text(target, text)
     return target
 
 
