@@ -87,7 +87,7 @@ def test_a_file_of_that_name_is_left_alone(plants: Path) -> None:
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        (["label_knd"], "Did you mean `label_kind`?"),
+        (["label_knd"], "plants.csv: has no `label_knd` to be predicted. Did you mean `label_kind`?"),
         (["tag_*"], "has no column that `tag_*` of `dataset.tasks` fits"),
         (["id", "size", "soil", "remark", "town", "label_*"], "has no column that is left as an input"),
     ],

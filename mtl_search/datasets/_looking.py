@@ -12,7 +12,7 @@ from mtl_search.datasets._archives import open_archive
 from mtl_search.datasets._declared import expanded
 from mtl_search.datasets._features import counts_rows
 from mtl_search.datasets._tables import FEW, Column, Table, read_table
-from mtl_search.errors import DatasetError, FieldError, suggestion
+from mtl_search.errors import DatasetError, suggestion
 
 TASK_NAME = re.compile(r"(label|target|class|task|outcome)(s|[_ .-].*|[0-9]+)?|y[0-9]*|y_.*", re.IGNORECASE)
 """How columns and arrays are often named that are to be predicted."""
@@ -86,7 +86,7 @@ def _named(tasks: Sequence[str], columns: Sequence[str], path: Path) -> list[str
     names = list(expanded(list(tasks), columns, path))
     for name in names:
         if name not in columns:
-            raise FieldError("tasks", f"must name columns of {path.name}.{suggestion(name, columns)} It", name)
+            raise DatasetError(f"{path}: has no `{name}` to be predicted.{suggestion(name, columns)}")
     return names
 
 
