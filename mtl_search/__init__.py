@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mtl_search.datasets import load_dataset as load_dataset
     from mtl_search.datasets import make_dataset as make_dataset
     from mtl_search.evaluation import evaluate as evaluate
+    from mtl_search.exporting.answers import Predictions as Predictions
     from mtl_search.exporting.export import export as export
+    from mtl_search.exporting.model import load_model as load_model
     from mtl_search.internal.own_code import dataset_function as dataset_function
     from mtl_search.internal.own_code import own_code_allowed as own_code_allowed
     from mtl_search.networks.network import build_model as build_model
@@ -60,6 +62,8 @@ _HOMES = {
     "load_experiment": "spaces.experiment",
     "load_space": "spaces.experiment",
     "export": "exporting.export",
+    "load_model": "exporting.model",
+    "Predictions": "exporting.answers",
     "build_model": "networks.network",
     "dataset_function": "internal.own_code",
     "own_code_allowed": "internal.own_code",

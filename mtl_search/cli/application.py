@@ -16,6 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+OF_A_RUN = "ID: knee, best, smallest or the number of a trial. A RUN alone: its knee, or its best if it has none."
 NO_CODE = "Load no code of your own: what a file names as my_package.module:Name is refused."
 SetOption = Annotated[
     list[str] | None,

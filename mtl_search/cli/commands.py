@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mtl_search.cli.application import JsonOption, NoCodeOption, RunArgument, SetOption, app
+from mtl_search.cli.application import OF_A_RUN, JsonOption, NoCodeOption, RunArgument, SetOption, app
+from mtl_search.cli.predict import predict
 from mtl_search.cli.printing import (
     end,
     exit_if_short,
@@ -41,8 +42,6 @@ from mtl_search.internal.streams import open_streams
 if TYPE_CHECKING:
     from mtl_search.runs.folder import Run
     from mtl_search.spaces.experiment import Experiment
-
-OF_A_RUN = "ID: knee, best, smallest or the number of a trial. A RUN alone: its knee, or its best if it has none."
 
 RARELY = 50_000, 20, 20
 """Thresholds of the garbage collector: imports make a million objects that stay, through which it goes again and again.
@@ -328,6 +327,9 @@ def export_model(
         say_pick(run, found)
     written = export(run, which, format=format, seed=seed, out=out)
     say(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
+
+
+app.command()(predict)
 
 
 @app.command("list")

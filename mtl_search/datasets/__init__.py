@@ -7,7 +7,7 @@ normalised where the network trains.
 import dataclasses
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -86,6 +86,8 @@ class Dataset:
     :param centre: ``[channels]`` or ``[features]``, what was subtracted from the inputs in float64 before they became
         float32, which would make one of several of them; ``None`` where nothing was. Mean and inputs are less this.
     :param simulation: What the networks of a comparison act in besides; ``None`` where there is none.
+    :param columns: How the columns of a table became features, as plain data: what
+        :class:`~mtl_search.datasets._input_columns.InputColumn` is made of; empty where there is no table.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Dataset:
     found: Mapping[str, Any] = field(default_factory=dict)
     centre: NDArray[np.float64] | None = None
     simulation: Simulation | None = None
+    columns: Sequence[Mapping[str, Any]] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """Inputs from an archive of arrays, in the layout and the type that they are computed on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,19 +30,33 @@ def array_inputs(archive: Archive, name: str, values: Array, channels: str | Non
     :param training: Numbers of the training samples.
     :raises DatasetError: For another type, or a number that is not finite; the message names its row.
     """
-    last = channels == "last" or (
-        channels is None and values.ndim == 4 and values.shape[3] in (1, 3, 4) and values.shape[1] not in (1, 3, 4)
-    )
+    last = channels_are_last(values, channels)
     if isinstance(values, FileArray):
         if _is_computed_on(values, last):
             return values.shaped((1, *values.row_shape)) if values.ndim == 3 else values, None, []
         values = archive.array(name, "dataset.inputs")
-    _check_numbers(archive, name, values)
+    check_numbers(values, archive.title(name), lambda row: f"{archive.at(row)}, array `{name}`")
+    return _computable(laid_out(values, last), training)
+
+
+def channels_are_last(values: Array, channels: str | None) -> bool:
+    """Whether the last axis of images is that of the channels.
+
+    :param channels: ``first`` or ``last``, where the user says so; else it is found as for :func:`array_inputs`.
+    """
+    return channels == "last" or (
+        channels is None and values.ndim == 4 and values.shape[3] in (1, 3, 4) and values.shape[1] not in (1, 3, 4)
+    )
+
+
+def laid_out(values: NDArray[Any], last: bool) -> NDArray[Any]:
+    """Images as ``[samples, channels, height, width]``; rows of features as they are.
+
+    :param last: Whether the channels are the last axis.
+    """
     if values.ndim == 3:
-        values = values[:, None]
-    elif last and values.ndim == 4:
-        values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
-    return _computable(values, training)
+        return values[:, None]
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if last and values.ndim == 4 else values
 
 
 def _is_computed_on(values: FileArray, last: bool) -> bool:
@@ -53,18 +68,23 @@ def _is_computed_on(values: FileArray, last: bool) -> bool:
     return str(values.dtype) in types and not (last and values.ndim == 4)
 
 
-def _check_numbers(archive: Archive, name: str, values: NDArray[Any]) -> None:
-    """:raises DatasetError: If the inputs are no numbers, or one is not finite or too large for float32."""
+def check_numbers(values: Array, title: str, place: Callable[[int], str]) -> None:
+    """Check that inputs can be computed on.
+
+    :param title: Where the array stands, for messages.
+    :param place: Says where a row is, for messages.
+    :raises DatasetError: If they are no numbers, or one is not finite or too large for float32.
+    """
     if values.dtype.kind not in "biuf":
-        raise DatasetError(f"{archive.title(name)}: must hold numbers, but got {values.dtype}.")
+        raise DatasetError(f"{title}: must hold numbers, but got {values.dtype}.")
     if values.dtype.kind != "f":
         return
     for start, part in parts(values, AT_ONCE):
         wrong = ~(np.abs(part) <= np.finfo(np.float32).max)
         if wrong.any():
-            place = tuple(np.argwhere(wrong)[0])
-            where = f"{archive.at(start + int(place[0]))}, array `{name}`"
-            raise DatasetError(f"{where}: must be finite, and no larger than float32 has, but got {part[place]}.")
+            at = tuple(np.argwhere(wrong)[0])
+            where = place(start + int(at[0]))
+            raise DatasetError(f"{where}: must be finite, and no larger than float32 has, but got {part[at]}.")
 
 
 def _computable(values: NDArray[Any], training: NDArray[np.int64]) -> Made:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_search.datasets._columns import check_float32
+from mtl_search.datasets._input_columns import InputColumn
 from mtl_search.datasets._inputs import centre_of, centred, loss_note
 from mtl_search.datasets._tables import FEW, LARGEST_LABEL, Column, named, shown, yaml_text
 from mtl_search.errors import DatasetError
@@ -40,6 +40,7 @@ class Inputs:
     :param filled: Column -> the number that stood for empty cells.
     :param unknown: Column -> rows with a category that no training row has.
     :param notes: What may not be meant, each as a sentence.
+    :param columns: How the columns became features, for tables that are read later.
     """
 
     values: NDArray[np.float32]
@@ -48,6 +49,7 @@ class Inputs:
     filled: Mapping[str, float]
     unknown: Mapping[str, int]
     notes: Sequence[str]
+    columns: tuple[InputColumn, ...]
 
     @property
     def found(self) -> dict[str, Any]:
@@ -91,7 +93,7 @@ class _Making:
     def __init__(self, training: NDArray[np.int64], missing: str | None) -> None:
         self.training, self.missing = training, missing
         self.parts: list[NDArray[np.float32]] = []
-        self.features: list[str] = []
+        self.columns: list[InputColumn] = []
         self.centres: list[float] = []
         self.filled: dict[str, float] = {}
         self.unknown: dict[str, int] = {}
@@ -99,11 +101,12 @@ class _Making:
 
     def add_categories(self, column: Column) -> None:
         """A feature for each text of the training rows, sorted."""
-        categories, texts = _categories(column, self.training), column.texts
-        others = ~column.missing & ~np.isin(texts.astype(str), categories)
+        categories = tuple(_categories(column, self.training))
+        others = ~column.missing & ~np.isin(column.texts.astype(str), categories)
         self.unknown |= {column.name: int(others.sum())} if others.any() else {}
-        self.parts += [(texts == text).astype(np.float32) for text in categories]
-        self.features += [f"{column.name}={text}" for text in categories]
+        fills = None if self.missing is None else 0.0
+        self.columns.append(InputColumn(column.name, categories, column.is_text, filled=fills))
+        self.parts += [(column.texts == text).astype(np.float32) for text in categories]
         self.centres += [0.0] * len(categories)
         if column.odd is not None:
             row = int(column.odd.rows[0])
@@ -112,20 +115,24 @@ class _Making:
 
     def add_numbers(self, column: Column) -> None:
         """One feature, of which missing cells are filled."""
-        values = column.numbers()
-        if column.missing.any():
-            known = values[self.training][~column.missing[self.training]]
-            filled = float(known.mean()) if self.missing == "mean" and len(known) else 0.0
-            values = np.where(column.missing, filled, values)
-            self.filled[column.name] = filled
-        check_float32(column, values)
+        told = InputColumn(column.name, flags=column.flags, filled=self._filling(column))
+        values = told.values(column)[:, 0]
+        self.columns.append(told)
+        if column.missing.any() and told.filled is not None:
+            self.filled[column.name] = told.filled
         centre = centre_of(values, values[self.training])
         self.parts.append(centred(values, centre))
-        self.features.append(column.name)
         self.centres.append(centre)
         is_large = bool(centre) or np.abs(values).max() >= LARGEST_LABEL
         if is_large and (note := loss_note(column.name, column.different, self.parts[-1][~column.missing])):
             self.notes.append(note)
+
+    def _filling(self, column: Column) -> float | None:
+        """What stands for empty cells of a column of numbers; ``None`` where they are refused."""
+        if self.missing is None:
+            return None
+        known = column.numbers()[self.training][~column.missing[self.training]]
+        return float(known.mean()) if self.missing == "mean" and len(known) else 0.0
 
     def inputs(self, hints: Sequence[str]) -> Inputs:
         """All of them.
@@ -136,7 +143,9 @@ class _Making:
             raise DatasetError("`dataset.inputs` has no column that is left as an input.")
         centre = np.array(self.centres) if any(self.centres) else None
         notes = [*self.notes, *hints]
-        return Inputs(np.stack(self.parts, axis=1), tuple(self.features), centre, self.filled, self.unknown, notes)
+        features = tuple(name for column in self.columns for name in column.features)
+        values = np.stack(self.parts, axis=1)
+        return Inputs(values, features, centre, self.filled, self.unknown, notes, tuple(self.columns))
 
 
 def _empty(column: Column, row: int) -> DatasetError:

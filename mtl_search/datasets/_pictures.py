@@ -299,3 +299,8 @@ def refuse_pixels(path: Path, values: NDArray[Any], wrong: NDArray[np.bool_], ru
     if wrong.any():
         place = tuple(int(number) for number in np.argwhere(wrong)[0])
         raise DatasetError(f"{path}: pixels must be {rule}, but got {values[place]:g} at {list(place)}.")
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write a grey picture, ``[height, width]``, as a PNG file."""
+    Image.fromarray(pixels).save(path, "PNG")

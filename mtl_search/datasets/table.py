@@ -1,6 +1,6 @@
 """A table of the user's own: CSV, JSON lines, Parquet or Feather."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +67,8 @@ class TableFile(DatasetSource):
         used = {*(column.name for column in read), *split_columns(self.split, table.columns)}
         notes = [*notes_of(read), *inputs.notes, *_index_notes(table, used)]
         found = {**inputs.found, **({"notes": notes} if notes else {})}
-        return own_dataset(self.name, table.path, inputs.values, labelled, rows, found, inputs.centre)
+        made = own_dataset(self.name, table.path, inputs.values, labelled, rows, found, inputs.centre)
+        return replace(made, columns=[asdict(column) for column in inputs.columns])
 
     def _input_columns(self, table: Table, declared: tuple[Declared, ...]) -> list[str]:
         """The columns that are inputs."""

@@ -4,6 +4,7 @@ The file holds the plain graph of :mod:`mtl_search.networks.deployment`, behind 
 it stands in its place its outputs are compared with those of the trained network.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -100,10 +101,11 @@ def _written(
     path = folder / MODELS[format]
     writing = folder / f".writing-{MODELS[format]}"
     writing.unlink(missing_ok=True)
+    card = model_card(run, trained, data, made_from)
     try:
         with quiet_exporter():
             graph = deployed(whole, data.input_shape, input_type(data))
-            compute = (write_onnx if format == "onnx" else write_program)(graph, data, writing)
+            compute = (write_onnx if format == "onnx" else write_program)(graph, data, writing, json.dumps(card))
         difference = largest_difference(compute, whole, data)
         if not difference <= TOLERANCE:
             raise MTLSearchError(
@@ -113,7 +115,7 @@ def _written(
         write_bytes(path, writing.read_bytes())
     finally:
         writing.unlink(missing_ok=True)
-    card = model_card(run, trained, data, made_from, {**others, path.name: difference})
+    card["files"] = {**others, path.name: difference}
     write_json(folder / CARD, card)
     write_text(folder / CARD_PAGE, card_page(card))
     return path

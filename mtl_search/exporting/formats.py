@@ -8,7 +8,7 @@ import itertools
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -29,14 +29,21 @@ CHECKED = 64
 TOLERANCE = 1e-5
 """Largest difference of an output, in units of the largest output, or absolute where that is below 1:
 some hundred times what float32 rounds, for it does so in every layer."""
+TOLD = "model_card"
+"""Name of the card in the metadata of a file."""
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 """What the format ``onnx`` needs: the extra ``export``."""
 
 
-def write_onnx(graph: fx.GraphModule, dataset: Dataset, path: Path) -> Callable[[Tensor], list[NDArray[np.float32]]]:
+def write_onnx(
+    graph: fx.GraphModule, dataset: Dataset, path: Path, told: str = "{}"
+) -> Callable[[Tensor], list[NDArray[np.float32]]]:
     """Write an ONNX file.
 
     :param graph: The network as a graph, for inputs of the dataset in the units of its data.
+    :param dataset: Its tasks name the outputs, its inputs give their shape and type.
+    :param path: Where the file is written.
+    :param told: The card of the model as JSON, which the file holds in its metadata.
     :returns: What computes the outputs of all tasks, ``[batch, ...]`` each, by means of that file.
     """
     import onnxruntime
@@ -52,6 +59,7 @@ def write_onnx(graph: fx.GraphModule, dataset: Dataset, path: Path) -> Callable[
     )
     assert program is not None
     _set_apart(program.model.graph)
+    program.model.metadata_props[TOLD] = told
     program.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(None, {input_name(dataset): inputs.numpy()})
@@ -72,19 +80,47 @@ def _set_apart(graph: Any) -> None:
             names.add(value.name)
 
 
-def write_program(graph: fx.GraphModule, dataset: Dataset, path: Path) -> Callable[[Tensor], list[NDArray[np.float32]]]:
+def write_program(
+    graph: fx.GraphModule, dataset: Dataset, path: Path, told: str = "{}"
+) -> Callable[[Tensor], list[NDArray[np.float32]]]:
     """Write a program for ``torch.export.load``; parameters and result as of :func:`write_onnx`."""
     shapes = ({0: torch.export.Dim.DYNAMIC},)
     with torch.no_grad():
-        torch.export.save(torch.export.export(graph, (_example(dataset),), dynamic_shapes=shapes), path)
-    program = torch.export.load(path).module()
+        program = torch.export.export(graph, (_example(dataset),), dynamic_shapes=shapes)
+        torch.export.save(program, path, extra_files={f"{TOLD}.json": told})
+    written = torch.export.load(path).module()
 
     def compute(inputs: Tensor) -> list[NDArray[np.float32]]:
         with torch.no_grad():
-            outputs = program(inputs)
+            outputs = written(inputs)
         return [outputs[task.name].numpy() for task in dataset.tasks]
 
     return compute
+
+
+Opened = tuple[Callable[[Tensor], Mapping[str, Tensor]], str]
+"""What computes the outputs of a model file, by their names in it, and the card that it holds; empty without one."""
+
+
+def opened_onnx(path: Path) -> Opened:
+    """An ONNX file, to be used by means of onnxruntime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name, *_ = (one.name for one in session.get_inputs())
+    names = [one.name for one in session.get_outputs()]
+
+    def compute(inputs: Tensor) -> Mapping[str, Tensor]:
+        return dict(zip(names, map(torch.from_numpy, session.run(None, {name: inputs.numpy()})), strict=True))
+
+    return compute, session.get_modelmeta().custom_metadata_map.get(TOLD, "")
+
+
+def opened_program(path: Path) -> Opened:
+    """A program of torch, to be used by means of torch."""
+    told = {f"{TOLD}.json": ""}
+    program = torch.export.load(path, extra_files=told).module()
+    return program, str(told[f"{TOLD}.json"])
 
 
 @contextmanager

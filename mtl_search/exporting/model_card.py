@@ -7,6 +7,7 @@ from typing import Any
 
 from mtl_search import __version__, cost
 from mtl_search.datasets import Dataset
+from mtl_search.datasets._samples import reading_of
 from mtl_search.errors import UserError
 from mtl_search.exporting.formats import CHECKED, input_name, input_type, output_names
 from mtl_search.exporting.trained import Trained
@@ -44,19 +45,18 @@ def other_files(folder: Path, made_from: Mapping[str, Any], written: str) -> dic
     }
 
 
-def model_card(
-    run: Run, trained: Trained, dataset: Dataset, made_from: Mapping[str, Any], files: Mapping[str, float]
-) -> dict[str, Any]:
-    """What is known of a model.
+def model_card(run: Run, trained: Trained, dataset: Dataset, made_from: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a model, besides of its files: model files hold it in their metadata.
 
+    :param run: The run that the network is of.
+    :param trained: The network and its scores.
+    :param dataset: What the network was trained on.
     :param made_from: Which run, which of its networks, and how that was made.
-    :param files: Name of each model file -> largest difference of its outputs from those of the trained network.
     """
     found = cost.measure(trained.network, dataset.input_shape)
     units = UNITS.get(str(dataset.splits["train"].inputs.dtype), "")
     return {
         "title": f"{trained.title} of {run.path.resolve().name}",
-        "files": dict(files),
         "made_by": f"mtl_search {__version__}",
         "exported": now(),
         "input": {
@@ -80,6 +80,7 @@ def model_card(
             }
             for task in dataset.tasks
         ],
+        "reading": reading_of(dataset).to_dict(),
         "dataset": {"name": dataset.name, "options": dict(dataset.options), "found": dict(dataset.found)},
         "metrics": {"split": trained.about["measured_on"], "values": dict(trained.scores)},
         "cost": {

@@ -119,6 +119,20 @@ class Task(ABC):
         """Offset and factor of the outputs of a decoder, which learns what is left: training begins at the targets."""
         return 0.0, 1.0
 
+    def in_units(self, output: Tensor) -> Tensor:
+        """What a trained network puts out, in the units of the targets; logits stay what they are. The same by default.
+
+        :param output: What the head puts out, ``[batch, outputs, ...]``, of any floating type.
+        """
+        return output
+
+    def probabilities(self, output: Tensor) -> Tensor | None:
+        """The probability of each class or label, of one logit that of yes; ``None``, the default, where there is none.
+
+        :param output: What the head puts out, ``[batch, outputs, ...]``.
+        """
+        return None
+
     @property
     def alike(self) -> Hashable:
         """Tasks of one kind for which this is equal are computed at once; by default each by itself.

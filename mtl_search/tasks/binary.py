@@ -44,6 +44,9 @@ class Binary(Elementwise):
     def outputs(self) -> int:
         return 1
 
+    def probabilities(self, output: Tensor) -> Tensor | None:
+        return output.sigmoid()
+
     @property
     def alike(self) -> Hashable:
         return None

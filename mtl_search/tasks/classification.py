@@ -44,6 +44,9 @@ class Classification(Elementwise):
     def outputs(self) -> int:
         return self.classes
 
+    def probabilities(self, output: Tensor) -> Tensor | None:
+        return output.softmax(dim=1)
+
     @property
     def alike(self) -> Hashable:
         return self.classes

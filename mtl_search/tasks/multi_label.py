@@ -45,6 +45,9 @@ class MultiLabel(Elementwise):
     def outputs(self) -> int:
         return self.labels
 
+    def probabilities(self, output: Tensor) -> Tensor | None:
+        return output.sigmoid()
+
     @property
     def alike(self) -> Hashable:
         return self.labels

@@ -56,6 +56,10 @@ class Normals(Elementwise):
     def outputs(self) -> int:
         return 3
 
+    def in_units(self, output: Tensor) -> Tensor:
+        """Vectors of length 1."""
+        return F.normalize(output, dim=1)
+
     @property
     def alike(self) -> Hashable:
         return None

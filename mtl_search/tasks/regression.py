@@ -68,6 +68,10 @@ class Regression(Elementwise):
     def outputs(self) -> int:
         return self.size
 
+    def in_units(self, output: Tensor) -> Tensor:
+        mean = torch.tensor(self.mean or (0.0,) * self.size, dtype=output.dtype, device=output.device)
+        return output * self._deviations().to(output) + mean
+
     @property
     def alike(self) -> Hashable:
         return self.size, self.error

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,10 +29,12 @@ __all__ = [
     "Notation",
     "Table",
     "flag",
+    "frame_of",
     "named",
     "notes_of",
     "read_table",
     "shown",
+    "table_of",
     "text_column",
     "yaml_text",
 ]
@@ -119,6 +122,35 @@ def read_table(
     if not cells.num_rows:
         raise DatasetError(f"{path}: has a header and no rows.")
     return Table(path, columns, _index(path, cells, columns), cells, tuple(missing), notation, source, separator)
+
+
+def table_of(frame: Any, missing: Sequence[str] = (), notation: Notation = PLAIN) -> Table:
+    """A frame of pandas as a table. Its index is no column.
+
+    :param missing: Texts that stand for an empty cell, besides the empty one.
+    :param notation: How numbers are written in texts: signs for decimals and thousands.
+    :raises DatasetError: If it has no rows, a column twice, or one that holds what no table does.
+    """
+    path = Path("the frame")
+    try:
+        cells = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DatasetError(f"{path}: cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from error
+    columns = _names(path, cells)
+    _check_names(path, columns)
+    if not cells.num_rows:
+        raise DatasetError(f"{path}: has no rows.")
+    return Table(path, columns, (), cells, tuple(missing), notation, None, None)
+
+
+def frame_of(columns: Mapping[str, NDArray[Any]], index: Any = None) -> Any:
+    """A frame of pandas.
+
+    :param columns: Name of each column -> its values, ``[rows]``.
+    :param index: Labels of the rows; they are counted from 0 if left out.
+    """
+    frame = pa.table({name: pa.array(values) for name, values in columns.items()}).to_pandas()
+    return frame if index is None else frame.set_axis(index)
 
 
 def _is_binary(path: Path) -> bool:

@@ -1,0 +1,76 @@
+"""Exported model files, read again: what they hold of themselves says how data is read and what outputs mean."""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from mtl_search.datasets._samples import Reading
+from mtl_search.errors import UserError
+from mtl_search.exporting.formats import opened_onnx, opened_program
+from mtl_search.internal.layout import MODELS
+from mtl_search.internal.reading import parse_json
+from mtl_search.tasks import Task, make_task
+
+Exported = tuple[tuple[Task, ...], Reading, Callable[[Tensor], Mapping[str, Tensor]]]
+"""Tasks, how samples are read, and what computes the outputs of all tasks."""
+
+
+BESIDES = ("onnx_output", "outputs", "output_means")
+"""What a card says of a task besides its kind and its fields."""
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a path is that of an exported model: a model file, or a folder with one."""
+    return path.suffix in _endings() if path.is_file() else any((path / name).is_file() for name in MODELS.values())
+
+
+def _endings() -> set[str]:
+    return {Path(name).suffix for name in MODELS.values()}
+
+
+def load_exported(path: Path) -> Exported:
+    """The model in a file, or in a folder: of two files the ONNX one, where onnxruntime is installed.
+
+    :raises UserError: If it cannot be read, does not say what it is, or a package is missing.
+    """
+    file = path if path.is_file() else _file_in(path)
+    onnx = file.suffix == Path(MODELS["onnx"]).suffix
+    if onnx and importlib.util.find_spec("onnxruntime") is None:
+        raise UserError(f"{file}: is read with onnxruntime: pip install 'mtl_search[export]'.")
+    try:
+        compute, text = (opened_onnx if onnx else opened_program)(file)
+    except Exception as error:  # both libraries meet damage with errors of any kind
+        raise UserError(f"{file}: is no model that can be read: {' '.join(str(error).split())[:200]}.") from error
+    tasks, reading, names = _told(file, text)
+
+    def outputs(inputs: Tensor) -> Mapping[str, Tensor]:
+        found = compute(inputs)
+        return {task.name: found[names[task.name] if onnx else task.name] for task in tasks}
+
+    return tasks, reading, outputs
+
+
+def _file_in(folder: Path) -> Path:
+    there = {name: folder / file for name, file in MODELS.items() if (folder / file).is_file()}
+    usable = [name for name in there if name != "onnx" or importlib.util.find_spec("onnxruntime") is not None]
+    return there[usable[0] if usable else "onnx"]
+
+
+def _told(file: Path, text: str) -> tuple[tuple[Task, ...], Reading, dict[str, str]]:
+    """Tasks, how samples are read, and the output in an ONNX file of each task, as the card in a file says.
+
+    :raises UserError: If it holds no card, or one from before there was what is needed.
+    """
+    try:
+        card = parse_json(text)
+        told = [{key: value for key, value in one.items() if key not in BESIDES} for one in card["tasks"]]
+        tasks = tuple(make_task(one.pop("kind"), **one) for one in told)
+        names = {one["name"]: one["onnx_output"] for one in card["tasks"]}
+        return tasks, Reading.from_dict(card["reading"]), names
+    except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{file}: does not say what it was trained on, as files of `mtl-search export` do: export it again, or "
+            "name the run."
+        ) from error
