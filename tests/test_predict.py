@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from made_images import write_folder
-from mtl_search import export, load_experiment, load_model, load_run, search
+from mtl_search import export, load_experiment, load_model, load_run, make_task, search
 from mtl_search.cli.commands import main
 from mtl_search.errors import DatasetError, UserError
 from mtl_search.exporting.trained import load_trained
@@ -166,11 +166,45 @@ def test_an_exported_file_alone_says_the_same(inside: Path, tmp_path: Path, form
             assert np.array_equal(values, found[name])
         else:
             np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
+    chances = export("results/homes", format=format, probabilities=True, out=tmp_path / "chances")
+    again = load_model(chances).predict("homes.csv")
+    np.testing.assert_allclose(again["kind/loft"], expected["kind/loft"], atol=1e-6)
+    np.testing.assert_allclose(again["rent"], expected["rent"], rtol=1e-5)
     with pytest.raises(UserError, match="is an exported model, of which there is one"):
         load_model(alone, "best")
     alone.write_bytes(b"nothing")
     with pytest.raises(UserError, match="is no model that can be read"):
         load_model(alone)
+
+
+def test_a_program_puts_out_values_in_units_and_probabilities(inside: Path, tmp_path: Path) -> None:
+    """With torch alone, from inputs in the units of the data."""
+    model = load_model("results/homes")
+    inputs = torch.from_numpy(model.samples("offers.csv").read(0, 3))
+    expected = model.predict("offers.csv")
+    for probabilities in (False, True):
+        path = export("results/homes", format="torch", probabilities=probabilities, out=tmp_path / str(probabilities))
+        outputs = {name: found.detach() for name, found in torch.export.load(path).module()(inputs).items()}
+        np.testing.assert_allclose(outputs["rent"][:, 0], expected["rent"], rtol=1e-5)
+        chances = outputs["kind"] if probabilities else outputs["kind"].softmax(dim=1)
+        np.testing.assert_allclose(chances[:, 2], expected["kind/loft"], atol=1e-6)
+        card = json.loads(path.with_name("model_card.json").read_text(encoding="utf-8"))
+        assert ("the probability of each class" in card["tasks"][0]["output_means"]) is probabilities
+        extra = {"model_card.json": ""}
+        torch.export.load(path, extra_files=extra)
+        held = json.loads(extra["model_card.json"])
+        assert held == {name: value for name, value in card.items() if name != "files"}
+
+
+def test_large_values_are_told_apart_in_their_units() -> None:
+    """Seconds since 1970 within a minute are one number in float32."""
+    task = make_task("regression", "second", mean=(1.7e9,), deviation=(20.0,))
+    found = task.in_units(torch.tensor([[0.5], [0.6]]))
+    assert found.squeeze(1).tolist() == pytest.approx([1.7e9 + 10, 1.7e9 + 12], rel=0, abs=1e-4)
+    assert (
+        make_task("regression", "rent", mean=(900.0,), deviation=(20.0,)).in_units(torch.ones(1, 1)).dtype
+        == torch.float32
+    )
 
 
 def test_the_command_writes_a_row_for_each(

@@ -310,6 +310,9 @@ def export_model(
     ],
     format: Annotated[Literal["onnx", "torch"], typer.Option(help="onnx, or torch: for torch.export.load.")] = "onnx",
     seed: Annotated[int | None, typer.Option(help="Which training of an entrant; the first one if left out.")] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Put out probabilities of classes and labels instead of logits.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write into; RUN/exports/ID if left out.")] = None,
     no_code: NoCodeOption = False,
 ) -> None:
@@ -325,7 +328,7 @@ def export_model(
         say_entrant(run, found, seed)
     else:
         say_pick(run, found)
-    written = export(run, which, format=format, seed=seed, out=out)
+    written = export(run, which, format=format, seed=seed, probabilities=probabilities, out=out)
     say(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
 
 

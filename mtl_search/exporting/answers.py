@@ -17,6 +17,8 @@ from mtl_search.tasks._maps import BinaryMap
 
 BETWEEN = "|"
 """Between the labels that a sample has."""
+HALF = 0.5
+"""The probability above which the answer is yes: a logit above 0."""
 MOST_CLASSES = 256
 """Classes that a PNG of 8 bits has numbers for."""
 
@@ -52,29 +54,42 @@ class Predictions:
         return frame_of(self.columns, self.index)
 
 
-def columns_of(task: Task, output: Tensor) -> dict[str, NDArray[Any]]:
+def answer(task: Task, output: Tensor, in_units: bool = False) -> Tensor:
+    """Probabilities of what the head of a task puts out, or numbers in their units.
+
+    :param task: The task that the head is of.
+    :param output: What the head puts out for some samples, ``[samples, outputs, ...]``.
+    :param in_units: Whether numbers are in their units already.
+    """
+    output = output if task.dense else output.double()
+    chances = task.probabilities(output)
+    if chances is not None:
+        return chances
+    return output if in_units else task.in_units(output)
+
+
+def columns_of(task: Task, answers: Tensor) -> dict[str, NDArray[Any]]:
     """The columns that a task without maps has in :class:`Predictions`.
 
     :param task: The task, which knows the names of its classes.
-    :param output: What the network puts out for some samples, ``[samples, outputs]``.
+    :param answers: What :func:`answer` gives for some samples, ``[samples, outputs]``.
     """
-    chances = task.probabilities(output)
-    if chances is None or not isinstance(task, Classification | Binary | MultiLabel):
-        found = task.in_units(output.double()).numpy()
+    if not isinstance(task, Classification | Binary | MultiLabel):
+        found = answers.double().numpy()
         names = getattr(task, "names", ()) or range(found.shape[1])
         single = found.shape[1] == 1
         return {task.name if single else f"{task.name}/{name}": found[:, at] for at, name in enumerate(names)}
-    shares = chances.float().numpy()
+    shares = answers.float().numpy()
     if isinstance(task, Binary):
-        yes = (output[:, 0] > 0).numpy().astype(np.int64)
+        yes = (answers[:, 0] > HALF).numpy().astype(np.int64)
         return {task.name: _named(task.names, yes), f"{task.name}/probability": shares[:, 0]}
     names = task.names or tuple(str(number) for number in range(task.outputs))
     of_classes = {f"{task.name}/{name}": shares[:, at] for at, name in enumerate(names)}
     if isinstance(task, MultiLabel):
-        has = (output > 0).numpy()
+        has = (answers > HALF).numpy()
         said = [BETWEEN.join(name for name, there in zip(names, row, strict=True) if there) for row in has]
         return {task.name: np.array(said, object), **of_classes}
-    return {task.name: _named(task.names, output.argmax(dim=1).numpy()), **of_classes}
+    return {task.name: _named(task.names, answers.argmax(dim=1).numpy()), **of_classes}
 
 
 def _named(names: Sequence[str], numbers: NDArray[np.int64]) -> NDArray[Any]:
@@ -82,17 +97,15 @@ def _named(names: Sequence[str], numbers: NDArray[np.int64]) -> NDArray[Any]:
     return np.array(names, object)[numbers] if names else numbers
 
 
-def maps_of(task: Task, output: Tensor) -> NDArray[Any]:
+def maps_of(task: Task, answers: Tensor) -> NDArray[Any]:
     """The maps of a task in :class:`Predictions`.
 
     :param task: The task with an answer for every pixel.
-    :param output: What the network puts out for some samples, ``[samples, outputs, height, width]``.
+    :param answers: What :func:`answer` gives for some samples, ``[samples, outputs, height, width]``.
     """
     if isinstance(task, Classification):
-        return output.argmax(dim=1).to(torch.int16).numpy()
-    chances = task.probabilities(output)
-    found = task.in_units(output) if chances is None else chances
-    return (found[:, 0] if found.shape[1] == 1 else found).float().numpy()
+        return answers.argmax(dim=1).to(torch.int16).numpy()
+    return (answers[:, 0] if answers.shape[1] == 1 else answers).float().numpy()
 
 
 def write_map(folder: Path, name: str, task: Task, found: NDArray[Any]) -> Path:

@@ -27,7 +27,7 @@ from mtl_search.exporting.model_card import card_page, model_card, other_files
 from mtl_search.exporting.trained import Trained, load_trained
 from mtl_search.internal.files import alone_in, write_bytes, write_json, write_text
 from mtl_search.internal.layout import CARD, CARD_PAGE, EXPORT, EXPORTS, MODELS
-from mtl_search.networks.deployment import FromRawInputs, deployed
+from mtl_search.networks.deployment import FromRawInputs, InUnits, deployed
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.records import MOST_SEED
 from mtl_search.runs.writer import remove_half_written
@@ -40,6 +40,7 @@ def export(
     *,
     format: Format = "onnx",
     seed: int | None = None,
+    probabilities: bool = False,
     out: str | Path | None = None,
     dataset: Dataset | None = None,
 ) -> Path:
@@ -47,7 +48,7 @@ def export(
 
     Its input is named ``image``: float32 ``[batch, channels, height, width]`` in the units of the data (0 to 255 where
     those are bytes); of a table ``features``: ``[batch, features]``. It is float64 where float32 would make one of
-    several values of the data. Its outputs are named as the tasks; in an ONNX file as
+    several values of the data. Its outputs are in the units of the targets, named as the tasks; in an ONNX file as
     :func:`~mtl_search.exporting.formats.output_names` says, and the card. The batch may have any size.
 
     :param run: A run, or its folder.
@@ -56,6 +57,7 @@ def export(
         the knee if left out, or the best where the front has none.
     :param format: ``onnx``, or ``torch``: a program for ``torch.export.load``.
     :param seed: Which training of an entrant; the first one if left out. A trial of the search has one alone.
+    :param probabilities: Whether outputs are the probability of each class or label instead of its logit.
     :param out: Folder to write into; ``RUN/exports/<which>`` if left out.
     :param dataset: Used instead of loading the one that the run names, as in :func:`~mtl_search.search`.
     :returns: The model file.
@@ -70,9 +72,11 @@ def export(
     loaded = run if isinstance(run, Run) else load_run(run)
     data = prepare(loaded.experiment, dataset)
     trained = load_trained(loaded, which, data, seed)
-    whole = FromRawInputs(trained.network, data.mean, data.std, data.input_shape, data.centre).eval()
+    raw = FromRawInputs(trained.network, data.mean, data.std, data.input_shape, data.centre)
+    whole = InUnits(raw, data.tasks, probabilities).eval()
     folder = Path(out) if out is not None else loaded.path / EXPORTS / trained.name
     made_from = {"run": loaded.path.resolve().name, "name": trained.name, **trained.about}
+    made_from |= {"probabilities": True} if probabilities else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

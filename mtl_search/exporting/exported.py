@@ -3,11 +3,13 @@
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
 from mtl_search.datasets._samples import Reading
 from mtl_search.errors import UserError
+from mtl_search.exporting.answers import answer
 from mtl_search.exporting.formats import opened_onnx, opened_program
 from mtl_search.internal.layout import MODELS
 from mtl_search.internal.reading import parse_json
@@ -43,13 +45,16 @@ def load_exported(path: Path) -> Exported:
         compute, text = (opened_onnx if onnx else opened_program)(file)
     except Exception as error:  # both libraries meet damage with errors of any kind
         raise UserError(f"{file}: is no model that can be read: {' '.join(str(error).split())[:200]}.") from error
-    tasks, reading, names = _told(file, text)
+    told = _told(file, text)
 
-    def outputs(inputs: Tensor) -> Mapping[str, Tensor]:
+    def answers(inputs: Tensor) -> Mapping[str, Tensor]:
         found = compute(inputs)
-        return {task.name: found[names[task.name] if onnx else task.name] for task in tasks}
+        outputs = {task.name: found[told.names[task.name] if onnx else task.name] for task in told.tasks}
+        if told.probabilities:
+            return outputs
+        return {task.name: answer(task, outputs[task.name], in_units=True) for task in told.tasks}
 
-    return tasks, reading, outputs
+    return told.tasks, told.reading, answers
 
 
 def _file_in(folder: Path) -> Path:
@@ -58,8 +63,23 @@ def _file_in(folder: Path) -> Path:
     return there[usable[0] if usable else "onnx"]
 
 
-def _told(file: Path, text: str) -> tuple[tuple[Task, ...], Reading, dict[str, str]]:
-    """Tasks, how samples are read, and the output in an ONNX file of each task, as the card in a file says.
+class _Told(NamedTuple):
+    """What the card in a file says.
+
+    :param tasks: The tasks that the network predicts.
+    :param reading: How samples are read for it.
+    :param names: Task -> the name of its output in an ONNX file.
+    :param probabilities: Whether the file puts out probabilities instead of logits.
+    """
+
+    tasks: tuple[Task, ...]
+    reading: Reading
+    names: dict[str, str]
+    probabilities: bool
+
+
+def _told(file: Path, text: str) -> _Told:
+    """What the card in a file says.
 
     :raises UserError: If it holds no card, or one from before there was what is needed.
     """
@@ -68,7 +88,7 @@ def _told(file: Path, text: str) -> tuple[tuple[Task, ...], Reading, dict[str, s
         told = [{key: value for key, value in one.items() if key not in BESIDES} for one in card["tasks"]]
         tasks = tuple(make_task(one.pop("kind"), **one) for one in told)
         names = {one["name"]: one["onnx_output"] for one in card["tasks"]}
-        return tasks, Reading.from_dict(card["reading"]), names
+        return _Told(tasks, Reading.from_dict(card["reading"]), names, "probabilities" in card["made_from"])
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{file}: does not say what it was trained on, as files of `mtl-search export` do: export it again, or "

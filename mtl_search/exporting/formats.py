@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 
 from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
+from mtl_search.tasks import Task
 
 Format = Literal["onnx", "torch"]
 INPUTS = {3: "image", 1: "features"}
@@ -190,9 +191,18 @@ def largest_difference(
         with torch.no_grad():
             expected = network(batch)
         for task, found in zip(dataset.tasks, compute(batch), strict=True):
-            wanted = expected[task.name].numpy()
-            differences.append(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max()))
+            wanted = _scaled(expected[task.name].numpy(), task)
+            differences.append(np.abs(_scaled(found, task) - wanted).max() / max(1.0, np.abs(wanted).max()))
     return float(np.max(differences))
+
+
+def _scaled(values: NDArray[Any], task: Task) -> NDArray[np.float64]:
+    """Values as the head puts them out, so that they are compared alike whatever their units are."""
+    ends = torch.zeros(2, task.outputs, *[1] * (values.ndim - 2), dtype=torch.float64)
+    ends[1] = 1
+    zero, one = task.in_units(ends).numpy()
+    scaled: NDArray[np.float64] = (values.astype(np.float64) - zero) / (one - zero)
+    return scaled
 
 
 def check_packages(format: str) -> None:

@@ -22,7 +22,7 @@ from mtl_search.datasets._samples import (
     samples_of_table,
 )
 from mtl_search.errors import UserError
-from mtl_search.exporting.answers import Predictions, columns_of, maps_of
+from mtl_search.exporting.answers import Predictions, answer, columns_of, maps_of
 from mtl_search.exporting.exported import is_exported, load_exported
 from mtl_search.exporting.trained import load_trained
 from mtl_search.networks.deployment import FromRawInputs
@@ -31,7 +31,7 @@ from mtl_search.searching.preparation import prepare
 from mtl_search.tasks import Task
 
 Compute = Callable[[Tensor], Mapping[str, Tensor]]
-"""Samples in the units of the data, ``[samples, ...]``, to each task's outputs, ``[samples, outputs, ...]``."""
+"""Samples in the units of the data, ``[samples, ...]``, to each task's answers, ``[samples, outputs, ...]``."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Model:
 
     :param tasks: The tasks that it predicts.
     :param reading: How samples are read for it.
-    :param compute: The network behind the normalisation of its inputs.
+    :param compute: The network behind the normalisation of its inputs, with what
+        :func:`~mtl_search.exporting.answers.answer` makes of its outputs.
     """
 
     tasks: tuple[Task, ...]
@@ -83,7 +84,7 @@ class Model:
         return (samples_of_pictures if pictures else samples_of_table)(self.reading, path)
 
     def outputs(self, samples: Samples) -> Iterator[Mapping[str, Tensor]]:
-        """What the network puts out, a part of the samples at a time."""
+        """The answers of each task, a part of the samples at a time."""
         for batch in samples.batches(int(np.prod(self.reading.input_shape))):
             with torch.inference_mode():
                 found = self.compute(torch.from_numpy(batch))
@@ -114,4 +115,10 @@ def load_model(
     data = prepare(run.experiment, dataset)
     trained = load_trained(run, which, data, seed)
     whole = FromRawInputs(trained.network, data.mean, data.std, data.input_shape, data.centre).eval()
-    return Model(tuple(data.tasks), reading_of(data), whole)
+    tasks = tuple(data.tasks)
+
+    def compute(inputs: Tensor) -> Mapping[str, Tensor]:
+        outputs = whole(inputs)
+        return {task.name: answer(task, outputs[task.name]) for task in tasks}
+
+    return Model(tasks, reading_of(data), compute)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mtl_search import __version__, cost
 from mtl_search.datasets import Dataset
 from mtl_search.datasets._samples import reading_of
@@ -17,9 +19,12 @@ from mtl_search.metrics.scores import headline_word
 from mtl_search.reporting.text import count
 from mtl_search.runs.environment import now
 from mtl_search.runs.folder import Run
+from mtl_search.tasks import Task
 
 UNITS = {"uint8": ": 0 to 255", "uint16": ": 0 to 65,535, and less where the files hold less"}
 """Type of the data -> what the card adds about its units."""
+
+CHANCES = "the probability of each class or label, of two classes that of the second"
 
 
 def other_files(folder: Path, made_from: Mapping[str, Any], written: str) -> dict[str, float]:
@@ -76,7 +81,7 @@ def model_card(run: Run, trained: Trained, dataset: Dataset, made_from: Mapping[
                 **task.describe(),
                 "onnx_output": output_names(dataset)[task.name],
                 "outputs": task.outputs,
-                "output_means": task.output_means,
+                "output_means": _means(task, made_from),
             }
             for task in dataset.tasks
         ],
@@ -93,6 +98,13 @@ def model_card(run: Run, trained: Trained, dataset: Dataset, made_from: Mapping[
         "training": run.experiment.training.model_dump(mode="json"),
         "checked_samples": min(CHECKED, len(dataset.splits["val"])),
     }
+
+
+def _means(task: Task, made_from: Mapping[str, Any]) -> str:
+    """What an output of a task is in the files."""
+    example = torch.zeros(1, task.outputs, *[1] * (2 * task.dense))
+    is_chance = made_from.get("probabilities", False) and task.probabilities(example) is not None
+    return CHANCES if is_chance else task.output_means
 
 
 def card_page(card: Mapping[str, Any]) -> str:

@@ -4,13 +4,15 @@ The graph comes from :func:`torch.export.export`. What depends on weights only i
 primitives is then one convolution. Batch normalisation becomes part of the convolutions before it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
+
+from mtl_search.tasks import Task
 
 BATCH = 2
 """Of the example that the graph is made from; with 1 it would be taken as fixed."""
@@ -56,6 +58,28 @@ class FromRawInputs(nn.Module):
         if self.centre is not None:
             x = (x - self.centre).to(self.mean.dtype)
         return self.network((x - self.mean) * self.scale)
+
+
+class InUnits(nn.Module):
+    """A network whose outputs are in the units of the targets.
+
+    :param network: Its outputs are those of the heads.
+    :param tasks: The tasks of the outputs.
+    :param probabilities: Whether to give the probability of each class or label instead of its logit.
+    """
+
+    def __init__(self, network: nn.Module, tasks: Sequence[Task], probabilities: bool = False) -> None:
+        super().__init__()
+        self.network, self.tasks, self.probabilities = network, tuple(tasks), probabilities
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """``[batch, *input_shape]`` to a dictionary of outputs."""
+        outputs = self.network(x)
+        return {task.name: self._answer(task, outputs[task.name]) for task in self.tasks}
+
+    def _answer(self, task: Task, output: Tensor) -> Tensor:
+        chances = task.probabilities(output) if self.probabilities else None
+        return task.in_units(output) if chances is None else chances
 
 
 def deployed(network: nn.Module, input_shape: tuple[int, ...], input_type: torch.dtype | None = None) -> fx.GraphModule:

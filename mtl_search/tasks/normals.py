@@ -49,7 +49,7 @@ class Normals(Elementwise):
     )
     integer = False
     dense = True
-    output_means = "a vector in the direction of the surface normal, of any length"
+    output_means = "a vector in the direction of the surface normal, of length 1"
     spread: float | None = None
 
     @property

@@ -17,6 +17,8 @@ from mtl_search.tasks._task import MOST_OUTPUTS
 
 CONSTANT = 1e-6
 """Targets are constant if their deviation is no more than this part of their mean: float32 tells no less apart."""
+APART = 1e-3
+"""Part of their mean from which on the deviation of targets is told in float32, to 4 digits of its 7."""
 SAME = 1e-12
 """Targets are all the same if their squared distances from the mean are no more of their squares: float64 rounds so."""
 
@@ -45,7 +47,7 @@ class Regression(Elementwise):
         Metric("loss", higher_is_better=False),
     )
     integer = False
-    output_means = "a scaled number: times `deviation`, plus `mean`, it is in the units of the targets"
+    output_means = "a number in the units of the targets"
     size: Annotated[int, Field(ge=1, le=MOST_OUTPUTS)] = 1
     error: Literal["squared", "absolute"] = "squared"
     names: tuple[str, ...] = ()
@@ -69,8 +71,11 @@ class Regression(Elementwise):
         return self.size
 
     def in_units(self, output: Tensor) -> Tensor:
-        mean = torch.tensor(self.mean or (0.0,) * self.size, dtype=output.dtype, device=output.device)
-        return output * self._deviations().to(output) + mean
+        """In float64 where float32 would tell too few values apart."""
+        mean, deviations = torch.tensor(self.mean or (0.0,) * self.size, dtype=torch.float64), self._deviations()
+        told_apart = bool((deviations >= APART * mean.abs()).all())
+        scaled = output if told_apart else output.double()
+        return scaled * deviations.to(scaled) + mean.to(scaled)
 
     @property
     def alike(self) -> Hashable:
