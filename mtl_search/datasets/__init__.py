@@ -86,6 +86,8 @@ class Dataset:
     :param centre: ``[channels]`` or ``[features]``, what was subtracted from the inputs in float64 before they became
         float32, which would make one of several of them; ``None`` where nothing was. Mean and inputs are less this.
     :param simulation: What the networks of a comparison act in besides; ``None`` where there is none.
+    :param loadable: Whether :func:`load_dataset` gives it again by its name and its options. A search writes any other
+        one into the folder of its run.
     """
 
     name: str
@@ -98,6 +100,12 @@ class Dataset:
     found: Mapping[str, Any] = field(default_factory=dict)
     centre: NDArray[np.float64] | None = None
     simulation: Simulation | None = None
+    loadable: bool = False
+
+    @property
+    def title(self) -> str:
+        """What it is called in reports: its name, or what it was called before it was written into a run's folder."""
+        return str(self.options.get("title", self.name)) if self.name == "saved" else self.name
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -150,7 +158,10 @@ def _check_types(tasks: tuple[Task, ...], splits: Mapping[str, Split]) -> None:
         for name, values in {"inputs": samples.inputs, **samples.targets}.items():
             if not isinstance(values, np.ndarray | FileArray):
                 found = type(values).__name__
-                raise DatasetError(f"split `{split}`, `{name}`: must be an array of numpy, but got a {found}.")
+                raise DatasetError(
+                    f"split `{split}`, `{name}`: must be an array of numpy, but got a {found}; `dataset_from` takes "
+                    "tensors, lists and frames."
+                )
 
 
 def _check_targets(tasks: tuple[Task, ...], samples: Split, split: str) -> None:
@@ -240,4 +251,4 @@ def load_dataset(name: str, **options: Any) -> Dataset:
     :raises UnknownNameError: If there is no such dataset.
     :raises DatasetError: If an option breaks a rule, or files cannot be found or read.
     """
-    return dataclasses.replace(dataset_source(name, options).load(), name=name, options=dict(options))
+    return dataclasses.replace(dataset_source(name, options).load(), name=name, options=dict(options), loadable=True)

@@ -50,9 +50,13 @@ class TableFile(DatasetSource):
     categories: tuple[str, ...] = ()
 
     def load(self) -> Dataset:
-        declared = declared_tasks(self.tasks)
         notation = notation_of(self.separator, self.decimal, self.thousands)
-        table = read_table(Path(self.file), self.missing, self.separator, notation)
+        declared_tasks(self.tasks)  # what is wrong there is said before a large file is read
+        return self.of(read_table(Path(self.file), self.missing, self.separator, notation))
+
+    def of(self, table: Table) -> Dataset:
+        """The dataset of a table that was read."""
+        declared = declared_tasks(self.tasks)
         names = self._input_columns(table, declared)
         of_tasks = {one.name: [table.column(name, one.key) for name in one.columns] for one in declared}
         labelled = [label(one, of_tasks[one.name]) for one in declared]

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from mtl_search.datasets._tables.binary import is_binary, read_binary, read_fold
 from mtl_search.datasets._tables.cells import PLAIN, column_of
 from mtl_search.datasets._tables.columns import LARGEST_LABEL, Column
 from mtl_search.datasets._tables.delimited import SEPARATORS, check_text, line_of, read_csv
+from mtl_search.datasets._tables.frames import cells_of
 from mtl_search.datasets._tables.notation import FEW, MISSING, Notation, flag, shown, yaml_text
 from mtl_search.datasets._tables.remarks import named, notes_of
 from mtl_search.datasets._tables.sources import Source, refuse_foreign, text_source
@@ -32,6 +34,7 @@ __all__ = [
     "notes_of",
     "read_table",
     "shown",
+    "table_of",
     "text_column",
     "yaml_text",
 ]
@@ -119,6 +122,24 @@ def read_table(
     if not cells.num_rows:
         raise DatasetError(f"{path}: has a header and no rows.")
     return Table(path, columns, _index(path, cells, columns), cells, tuple(missing), notation, source, separator)
+
+
+def table_of(frame: Any, title: str, columns: Collection[str] | None = None) -> Table:
+    """The table of a frame of pandas; its index is left out.
+
+    :param title: What stands for a file in messages.
+    :param columns: Names of the columns that are read; all of them if ``None``.
+    :raises DatasetError: If it has no rows, a column holds values of several types, or a name is none.
+    """
+    path = Path(title)
+    try:
+        cells = cells_of(frame, columns)
+    except DatasetError as error:
+        raise DatasetError(f"{title}: {error}") from error
+    _check_names(path, cells.column_names)
+    if not cells.num_rows:
+        raise DatasetError(f"{title}: the frame has no rows.")
+    return Table(path, tuple(cells.column_names), (), cells, (), PLAIN, None, None)
 
 
 def _is_binary(path: Path) -> bool:
