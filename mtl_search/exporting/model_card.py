@@ -80,7 +80,7 @@ def model_card(
             }
             for task in dataset.tasks
         ],
-        "dataset": {"name": dataset.name, "options": dict(dataset.options), "found": dict(dataset.found)},
+        "dataset": {"name": dataset.title, "options": dict(dataset.options), "found": dict(dataset.found)},
         "metrics": {"split": trained.about["measured_on"], "values": dict(trained.scores)},
         "cost": {
             "learnable_parameters": found.learnable_parameters,

@@ -84,11 +84,12 @@ def search(
     :raises AllFailedError: If all of the first trials failed alike.
     """
     settings = {"trials": trials, "hours": hours, "workers": workers, "seed": seed, "sampler": sampler}
-    folder = Path(out) if out is not None else default_folder(_name(space, dataset))
+    name = _name(space, dataset)
+    folder = Path(out) if out is not None else default_folder(name)
     check_free(folder)
     data = None if dataset is None or dataset.loadable else saving(dataset, folder / DATA)
     dataset = dataset if data is None else data.dataset
-    experiment = _experiment(space, dataset, settings, training, epochs)
+    experiment = _experiment(space, name, dataset, settings, training, epochs)
     if address is None:
         check_here(experiment.search, changeable=True)
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
@@ -258,6 +259,7 @@ def _how_far(loop: SearchLoop) -> str:
 
 def _experiment(
     space: SearchSpace | Experiment,
+    name: str,
     dataset: Dataset | None,
     settings: Mapping[str, object],
     training: Training | None,
@@ -268,7 +270,7 @@ def _experiment(
     anchor(options, Path())
     if isinstance(space, SearchSpace):
         assert dataset is not None, "a bare space has no name without one"
-        space = experiment_of(space, _name(space, dataset), {"name": dataset.name, **options})
+        space = experiment_of(space, name, {"name": dataset.name, **options})
     changes = {
         "search": {name: value for name, value in settings.items() if value is not None},
         "training": {**(training.model_dump() if training else {}), **({} if epochs is None else {"epochs": epochs})},
