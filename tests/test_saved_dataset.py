@@ -156,7 +156,7 @@ def test_what_follows_does_without_the_object(whole: Run, moved: Path) -> None:
     """The search goes on as if it had not been cut off; networks are compared, and one is exported."""
     again = resume(moved)
     assert timeless(again) == timeless(whole)
-    found = compare(again, baselines=["hard_sharing"], pick="smallest", seeds=1, workers=0)
+    found = compare(again, baselines=["hard_sharing"], picks=["smallest"], seeds=1, workers=0)
     assert {one.split for one in found.outcomes} == {"test"}
     assert export(again, "smallest", format="torch").is_file()
     card = json.loads((moved / "exports" / "smallest" / "model_card.json").read_text(encoding="utf-8"))
