@@ -54,9 +54,9 @@ def dataset_from(
         ``kind`` and options, or to a task of :func:`~mtl_search.make_task`; or a list of such tasks. All targets if
         left out; a frame needs it.
     :param inputs: Columns of a frame that are inputs; all that are no task and no split if left out.
-    :param split: As in an experiment: name of a column of ``train``, ``val`` and ``test``, rows ``{train: [0, 1],
-        ...}``, or ``{val: 0.15, test: 0.15, seed: 0, stratify: task, group: column}`` to draw them, which is done if it
-        is left out.
+    :param split: Which rows are which, as an experiment says it: name of a column of ``train``, ``val`` and ``test``,
+        rows ``{train: [0, 1], ...}``, or ``{val: 0.15, test: 0.15, seed: 0, stratify: task, group: column}`` to draw
+        them, which is done if it is left out.
     :param missing_inputs: What fills empty inputs of a frame: the training ``mean``, or ``zero``; refused if left out.
     :param categories: Columns of a frame whose numbers are names, beside those of the type ``category``.
     :param channels: Which axis of images the channels are, ``first`` or ``last``; found from its size if left out.

@@ -27,7 +27,7 @@ class About(BaseModel):
 
     :param title: What the dataset was called.
     :param tasks: Of each task its kind, its options, and what it has learned.
-    :param found: As in :class:`~mtl_search.datasets.Dataset`.
+    :param found: What was found in the data, as :class:`~mtl_search.datasets.Dataset` has it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -74,7 +74,7 @@ def _as_text(value: Any) -> str:
 def plain(values: Any, title: str) -> NDArray[Any]:
     """Python objects, or a column of pandas, as an array of numbers or texts, with NaN or ``""`` where one is missing.
 
-    :param values: ``[rows]``
+    :param values: One value for each row.
     :param title: What they are, for messages.
     :raises DatasetError: If they are of several types, or of another one.
     """
