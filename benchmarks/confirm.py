@@ -168,7 +168,7 @@ def _dataset() -> Dataset:
     """A task and the shape of the inputs; there is nothing to learn."""
     split = Split(np.zeros((4, 1, 36, 36), np.uint8), {"left": np.arange(4) % 2})
     splits = {"train": split, "val": split}
-    return Dataset("multi_fashion", (Classification("left", 10),), splits, np.zeros(1), np.ones(1))
+    return Dataset("multi_fashion", (Classification("left", 10),), splits, np.zeros(1), np.ones(1), loadable=True)
 
 
 @functools.cache

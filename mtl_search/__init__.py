@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mtl_search.datasets import Split as Split
     from mtl_search.datasets import load_dataset as load_dataset
     from mtl_search.datasets import make_dataset as make_dataset
+    from mtl_search.datasets._memory import dataset_from as dataset_from
     from mtl_search.evaluation import evaluate as evaluate
     from mtl_search.exporting.answers import Predictions as Predictions
     from mtl_search.exporting.export import export as export
@@ -57,6 +58,7 @@ _HOMES = {
     "Split": "datasets",
     "load_dataset": "datasets",
     "make_dataset": "datasets",
+    "dataset_from": "datasets._memory",
     "evaluate": "evaluation",
     "Training": "spaces.settings",
     "load_experiment": "spaces.experiment",

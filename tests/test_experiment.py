@@ -283,7 +283,7 @@ OPEN = LayerSpace(("paper", "conv"), (1.0, 0.5), (0, 2))
     ids=["layer", "stage", "network"],
 )
 def test_experiment_of_a_bare_space_has_that_space(space: SearchSpace) -> None:
-    experiment = experiment_of(space, "multi_mnist", {"train": 300})
+    experiment = experiment_of(space, "multi_mnist", {"name": "multi_mnist", "train": 300})
     assert experiment.search_space == space
     assert (experiment.dataset.name, experiment.dataset.options) == ("multi_mnist", {"train": 300})
     assert_reads_back_equal(experiment)

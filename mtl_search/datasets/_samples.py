@@ -13,7 +13,8 @@ from mtl_search.datasets._archives import open_archive, raw_inputs
 from mtl_search.datasets._array_inputs import channels_are_last, check_numbers, laid_out
 from mtl_search.datasets._declared import notation_of
 from mtl_search.datasets._input_columns import InputColumn
-from mtl_search.datasets._tables import Table, read_table, table_of
+from mtl_search.datasets._tables import Table, read_table
+from mtl_search.datasets._tables.frames import is_frame, table_of
 from mtl_search.errors import DatasetError, no_such_file
 from mtl_search.internal.arrays import Array
 from mtl_search.internal.characters import printable
@@ -24,6 +25,8 @@ MOST_AT_ONCE = 1024
 """Samples at a time, however small they are."""
 ARRAY = "inputs"
 """Name of the array of inputs where the dataset says none."""
+FRAME = "the frame"
+"""What stands for a file in messages."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,9 @@ def opened_table(reading: Reading, data: Any) -> Table:
     notation = notation_of(told.get("separator"), told.get("decimal", "."), told.get("thousands"))
     if isinstance(data, Path):
         return read_table(data, missing, told.get("separator"), notation)
-    return table_of(data, missing, notation)
+    if not is_frame(data):
+        raise DatasetError(f"samples must be a frame of pandas, an array or a path, but got a {type(data).__name__}.")
+    return table_of(data, FRAME, missing=missing, notation=notation)
 
 
 def samples_of_archive(reading: Reading, path: Path) -> Samples:
@@ -187,4 +192,4 @@ def existing(path: Path) -> Path:
 
 
 def _title(data: Any) -> str:
-    return str(data) if isinstance(data, Path) else "the frame"
+    return str(data) if isinstance(data, Path) else FRAME

@@ -46,12 +46,12 @@ class Arrays(DatasetSource):
     channels: Literal["first", "last"] | None = None
 
     def load(self) -> Dataset:
-        declared = declared_tasks(self.tasks, "array")
-        for one in declared:
-            if self.inputs in one.columns:
-                rule = f"must not be the array that task `{one.name}` is to predict"
-                raise FieldError("dataset.inputs", rule, self.inputs)
-        archive = open_archive(Path(self.file))
+        self._declared()  # what is wrong there is said before a large file is read
+        return self.of(open_archive(Path(self.file)))
+
+    def of(self, archive: Archive) -> Dataset:
+        """The dataset of an archive that was opened."""
+        declared = self._declared()
         raw = raw_inputs(archive, self.inputs)
         archive = dataclasses.replace(archive, rows=len(raw))
         labelled = [_labelled(archive, one) for one in declared]
@@ -59,6 +59,14 @@ class Arrays(DatasetSource):
         inputs, centre, notes = array_inputs(archive, self.inputs, raw, self.channels, rows["train"])
         found = {"notes": notes} if notes else {}
         return own_dataset(self.name, archive.path, inputs, labelled, rows, found, centre)
+
+    def _declared(self) -> tuple[Declared, ...]:
+        declared = declared_tasks(self.tasks, "array")
+        for one in declared:
+            if self.inputs in one.columns:
+                rule = f"must not be the array that task `{one.name}` is to predict"
+                raise FieldError("dataset.inputs", rule, self.inputs)
+        return declared
 
 
 def _labelled(archive: Archive, declared: Declared) -> Labelled:

@@ -55,7 +55,10 @@ class TableFile(DatasetSource):
         if not isinstance(self.tasks, str):
             declared_tasks(self.tasks)  # what is wrong without the table is told before it is read
         notation = notation_of(self.separator, self.decimal, self.thousands)
-        table = read_table(Path(self.file), self.missing, self.separator, notation)
+        return self.of(read_table(Path(self.file), self.missing, self.separator, notation))
+
+    def of(self, table: Table) -> Dataset:
+        """The dataset of a table that was read."""
         declared = declared_tasks(expanded(self.tasks, table.columns, table.path))
         names = self._input_columns(table, declared)
         of_tasks = {one.name: [table.column(name, one.key) for name in one.columns] for one in declared}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtl_search.datasets._pictures import write_png
-from mtl_search.datasets._tables import frame_of
+from mtl_search.datasets._tables.frames import frame_of
 from mtl_search.tasks import Binary, Classification, MultiLabel, Task
 from mtl_search.tasks._maps import BinaryMap
 

@@ -86,7 +86,7 @@ def model_card(run: Run, trained: Trained, dataset: Dataset, made_from: Mapping[
             for task in dataset.tasks
         ],
         "reading": reading_of(dataset).to_dict(),
-        "dataset": {"name": dataset.name, "options": dict(dataset.options), "found": dict(dataset.found)},
+        "dataset": {"name": dataset.title, "options": dict(dataset.options), "found": dict(dataset.found)},
         "metrics": {"split": trained.about["measured_on"], "values": dict(trained.scores)},
         "cost": {
             "learnable_parameters": found.learnable_parameters,

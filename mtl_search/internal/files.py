@@ -7,11 +7,11 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from mtl_search.errors import RunFolderError
 from mtl_search.internal.characters import printable
@@ -31,12 +31,20 @@ def user_cache() -> Path:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, wait until it is on the disk, then rename it into its place."""
+    """Write a file as :func:`write_file` does."""
+    write_file(path, lambda file: file.write(data))
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file under a temporary name, wait until it is on the disk, then rename it into its place.
+
+    :param write: Writes the contents into the open file.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -35,6 +35,8 @@ CONTROL = "control"
 TRAININGS = "comparison"
 DETAILS = "details.json"
 EXPORTS = "exports"
+DATA = "dataset"
+"""Folder for a dataset that was in memory."""
 MODELS: Mapping[str, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
 """Format -> file of an exported model."""
 CARD = "model_card.json"
@@ -90,6 +92,7 @@ RUN = Layout(
     ),
     {
         ARCHITECTURES: Layout(rf"({NUMBER})(\.training)?\.json"),
+        DATA: Layout(r"[0-9a-f]{16}\.(npz|json)"),
         CHECKPOINTS: Layout(folders={NUMBER: Layout(_any_of(WEIGHTS, CHECKPOINT))}),
         TRAININGS: Layout(folders={ANY_NAME: Layout(folders={f"seed({NUMBER})": TRAINING})}, beside=True),
         EXPORTS: Layout(folders={ANY_NAME: EXPORT}, beside=True),

@@ -68,7 +68,7 @@ def _what_was_found(run: Run, best: Trial, quality: str, cost: str) -> str:
     span = " to ".join(cost_text(end, cost) for end in sorted({min(costs), max(costs)}))
     of_best = cost_text(_number(best, cost), cost)
     return (
-        f"{trained} trained on {run.experiment.dataset.name}; {front} on the front, with {span} {_noun(cost)}."
+        f"{trained} trained on {run.experiment.dataset.title}; {front} on the front, with {span} {_noun(cost)}."
         f" The best, trial {best.number}, reaches {_quality(run, best, quality)} with {of_best}."
     )
 

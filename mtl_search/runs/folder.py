@@ -13,6 +13,7 @@
     architectures/<trial>.training.json          the training values of the trial, where the search chooses some
     checkpoints/<trial>/weights.safetensors      of the trials on the front
     checkpoints/<trial>/training.safetensors     of the trials under way: what they go on from
+    dataset/<digest>.npz, .json                  the data, where they were in memory
     .lock                while a process works in it
 
 Everything that is shown of a run is computed from these files, and so is the search that goes on after it was cut off.
@@ -49,9 +50,8 @@ from mtl_search.runs.records import Environment, read_record
 from mtl_search.runs.rows import read_table
 from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.trial_rows import COLUMNS, read_trials, read_under_way
-from mtl_search.spaces.experiment import Experiment, parse_experiment
+from mtl_search.spaces.experiment import Experiment, read_experiment
 from mtl_search.spaces.proposal import Proposal
-from mtl_search.spaces.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def load_run(path: str | Path) -> Run:
     check_inside(folder)
     if not (folder / EXPERIMENT).is_file():
         raise RunFolderError(f"{path}: is not the folder of a run: it has no {EXPERIMENT}.")
-    experiment = parse_experiment(read_yaml(folder / EXPERIMENT), str(folder / EXPERIMENT))
+    experiment = read_experiment(folder / EXPERIMENT)
     environment = read_record(folder / ENVIRONMENT, Environment)
     trials = read_trials(folder, experiment)
     ended = tuple(trial.number for trial in trials)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mtl_search.datasets._saving import Saving
 from mtl_search.errors import RunFolderError, StorageError
 from mtl_search.internal.files import append_line, cut_torn_line, write_json, write_text
 from mtl_search.internal.layout import (
@@ -74,9 +75,10 @@ class RunWriter:
         self.epoch_columns = [*EPOCH_COLUMNS, *qualities, *scores]
         self.confirmation_columns = [*CONFIRMATION_COLUMNS, *qualities, *scores]
 
-    def begin(self, experiment: Experiment) -> None:
+    def begin(self, experiment: Experiment, data: Saving | None = None) -> None:
         """Make the folder of a new run; the experiment comes last, so that a folder that has one has all.
 
+        :param data: A dataset that is to be written into the folder, for nothing else holds it.
         :raises RunFolderError: If it is already used or cannot be written; nothing is written then.
         """
         make_folder(self.path)
@@ -89,7 +91,9 @@ class RunWriter:
             if experiment.search.confirm is not None:
                 write_text(self.path / CONFIRMATIONS, csv_line(self.confirmation_columns))
             self._write_splits()
-            write_text(self.path / EXPERIMENT, experiment.to_yaml())
+            if data is not None:
+                data.write()
+            write_text(self.path / EXPERIMENT, experiment.to_yaml(self.path))
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written: {error.strerror}.") from error
 
@@ -107,7 +111,7 @@ class RunWriter:
             for folder in (ARCHITECTURES, CHECKPOINTS):  # what holds no file is lost in some copies
                 (self.path / folder).mkdir(exist_ok=True)
             remove_half_written(self.path)
-            write_text(self.path / EXPERIMENT, experiment.to_yaml())
+            write_text(self.path / EXPERIMENT, experiment.to_yaml(self.path))
             write_json(self.path / ENVIRONMENT, self.environment)
             self._write_splits()
 

@@ -1,5 +1,7 @@
 """What is loaded and checked before anything is written or trained."""
 
+import dataclasses
+
 from mtl_search.balancing import make_balancing
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import DatasetError, ExperimentError, UserError
@@ -20,12 +22,14 @@ from mtl_search.training.sample_order import check_sampling
 def prepare(experiment: Experiment, dataset: Dataset | None = None) -> Dataset:
     """Load the experiment's dataset, and check what needs it, before anything is written or trained.
 
-    :param dataset: Used instead of loading one.
+    :param dataset: Used instead of loading one, and named as that.
     :raises UserError: As :func:`check_experiment`, or if the dataset cannot be loaded; the message names the file.
     """
     try:
         if dataset is None:
             dataset = load_dataset(experiment.dataset.name, **experiment.dataset.options)
+        named = experiment.dataset
+        dataset = dataclasses.replace(dataset, name=named.name, options=named.options, loadable=True)
         check_experiment(experiment, dataset)
     except UserError as error:
         if experiment.source is None:

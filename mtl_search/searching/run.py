@@ -1,5 +1,6 @@
 """Runs searches: new ones, and those that go on."""
 
+import copy
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from mtl_search import cost
 from mtl_search.datasets import Dataset
+from mtl_search.datasets._saving import saving
 from mtl_search.errors import (
     AllFailedError,
     ClusterError,
@@ -23,7 +25,7 @@ from mtl_search.execution.capacity import check_here, check_memory, first_banks
 from mtl_search.execution.engine import RunJobs, engine
 from mtl_search.execution.jobs import Work
 from mtl_search.internal.files import alone_in
-from mtl_search.internal.layout import JOURNAL
+from mtl_search.internal.layout import DATA, JOURNAL
 from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
 from mtl_search.metrics.scores import WORST_TASK, headline_word
 from mtl_search.runs.folder import Run, check_free, load_run
@@ -35,6 +37,7 @@ from mtl_search.searching.confirmation import confirm, searching_part
 from mtl_search.searching.loop import SearchLoop
 from mtl_search.searching.preparation import prepare, worker_count
 from mtl_search.searching.progress import Progress
+from mtl_search.spaces.changes import anchor
 from mtl_search.spaces.experiment import Experiment, experiment_of
 from mtl_search.spaces.proposal import TRAINING
 from mtl_search.spaces.settings import Training
@@ -60,7 +63,8 @@ def search(
     """Search a space: train candidates, keep the Pareto front.
 
     :param space: What to search: an experiment, or a bare space, for which everything else has its default.
-    :param dataset: What to train on; loaded as the experiment says if left out. The test split is not touched.
+    :param dataset: What to train on; loaded as the experiment says if left out. The test split is not touched. One
+        that was not loaded by name is written into the run's folder, so that all that follows does without it.
     :param trials: Candidates to train; as the following, the experiment's own number if left out.
     :param hours: Time for the search.
     :param workers: Trials at the same time; ``"auto"``: as the processors allow; 0: in this process, one by one.
@@ -80,9 +84,12 @@ def search(
     :raises AllFailedError: If all of the first trials failed alike.
     """
     settings = {"trials": trials, "hours": hours, "workers": workers, "seed": seed, "sampler": sampler}
-    experiment = _experiment(space, dataset, settings, training, epochs)
-    folder = Path(out) if out is not None else default_folder(experiment.name)
+    name = _name(space, dataset)
+    folder = Path(out) if out is not None else default_folder(name)
     check_free(folder)
+    data = None if dataset is None or dataset.loadable else saving(dataset, folder / DATA)
+    dataset = dataset if data is None else data.dataset
+    experiment = _experiment(space, name, dataset, settings, training, epochs)
     if address is None:
         check_here(experiment.search, changeable=True)
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
@@ -95,7 +102,7 @@ def search(
             with alone_in(folder), _an_interruption_says(_before_a_trial(folder)):
                 writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
                 with uninterrupted():
-                    writer.begin(experiment)
+                    writer.begin(experiment, data)
                     study = _study(experiment, dataset, folder)
                 progress = _progress(experiment, dataset, show_progress)
                 _conduct(SearchLoop(searching_part(experiment), dataset, writer, study, progress), run_jobs)
@@ -252,23 +259,40 @@ def _how_far(loop: SearchLoop) -> str:
 
 def _experiment(
     space: SearchSpace | Experiment,
+    name: str,
     dataset: Dataset | None,
     settings: Mapping[str, object],
     training: Training | None,
     epochs: int | None,
 ) -> Experiment:
     """The experiment that the arguments of :func:`search` describe, checked."""
+    options = {} if dataset is None else copy.deepcopy(dict(dataset.options))
+    anchor(options, Path())
     if isinstance(space, SearchSpace):
-        if dataset is None:
-            raise FieldError("dataset", "must be given with a bare space", dataset)
-        space = experiment_of(space, dataset.name, dataset.options)
+        assert dataset is not None, "a bare space has no name without one"
+        space = experiment_of(space, name, {"name": dataset.name, **options})
     changes = {
         "search": {name: value for name, value in settings.items() if value is not None},
         "training": {**(training.model_dump() if training else {}), **({} if epochs is None else {"epochs": epochs})},
     }
     if dataset is not None:
-        changes["dataset"] = {"name": dataset.name, **dataset.options}
+        changes["dataset"] = {"name": dataset.name, **options}
     return space.changed(changes)
+
+
+def _name(space: SearchSpace | Experiment, dataset: Dataset | None) -> str:
+    """What the experiment is called: as it says, or as its data if it is a bare space.
+
+    :raises FieldError: If there are no data to be called by, or what was given is no dataset.
+    """
+    if dataset is not None and not isinstance(dataset, Dataset):
+        rule = "must be a dataset: `dataset_from` makes one of a frame, of arrays, or of a dataset of torch"
+        raise FieldError("dataset", rule, type(dataset).__name__)
+    if isinstance(space, Experiment):
+        return space.name
+    if dataset is None:
+        raise FieldError("dataset", "must be given with a bare space", dataset)
+    return dataset.title
 
 
 def default_folder(name: str) -> Path:

@@ -37,6 +37,18 @@ def anchor(dataset: Any, folder: Path, place: str = "dataset") -> None:
             anchor(value, folder, f"{place}.{key}")
 
 
+def detached(dataset: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same dataset with paths inside of a folder relative to it, so that the folder can be moved."""
+    return {key: _detached(key, value, folder) for key, value in dataset.items()}
+
+
+def _detached(key: str, value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return detached(value, folder)
+    inside = key in PATHS and isinstance(value, str) and Path(value).is_relative_to(folder)
+    return str(Path(value).relative_to(folder)) if inside else value
+
+
 def apply(data: dict[str, Any], change: str) -> None:
     """Set one value: ``dotted.key=value``."""
     key, equals, text = change.partition("=")

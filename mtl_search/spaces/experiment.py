@@ -27,7 +27,7 @@ from mtl_search.internal.yaml_text import as_yaml
 from mtl_search.metrics.pareto import COSTS
 from mtl_search.metrics.scores import MEANS, WORST_TASK
 from mtl_search.spaces.banks import check_use
-from mtl_search.spaces.changes import anchor, apply
+from mtl_search.spaces.changes import anchor, apply, detached
 from mtl_search.spaces.constraints import Constraints
 from mtl_search.spaces.proposal import ProposalSpace
 from mtl_search.spaces.search_settings import SearchSettings
@@ -178,9 +178,13 @@ class Experiment(Section):
         data["space"]["layers"] = {number: options for number, options in data["space"]["layers"].items() if options}
         return data
 
-    def to_yaml(self) -> str:
-        """As YAML text, every default written out."""
-        return as_yaml(self.to_dict())
+    def to_yaml(self, folder: Path | None = None) -> str:
+        """As YAML text, every default written out.
+
+        :param folder: Where the text is to stand: paths of the dataset inside of it are written relative to it.
+        """
+        data = self.to_dict()
+        return as_yaml(data if folder is None else {**data, "dataset": detached(data["dataset"], folder)})
 
 
 def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment:
@@ -211,6 +215,19 @@ def load_experiment(name: str | Path, changes: Sequence[str] = ()) -> Experiment
     except UserError as error:
         raise ExperimentError(f"{printable(str(path))}: {error}") from error
     return experiment
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment in the folder of a run, whose paths are relative to it; what it names is not looked for.
+
+    :raises ExperimentError: If something in it breaks a rule.
+    """
+    data = read_yaml(path)
+    try:
+        anchor(data.get("dataset"), path.parent)
+    except FieldError as error:
+        raise ExperimentError(f"{printable(str(path))}: {error}") from error
+    return parse_experiment(data, str(path))
 
 
 def _check_use(experiment: Experiment) -> None:
@@ -249,15 +266,19 @@ def load_space(name: str | Path) -> SearchSpace:
     return load_experiment(name).search_space
 
 
-def experiment_of(space: SearchSpace, dataset: str, options: Mapping[str, Any]) -> Experiment:
-    """The experiment that searches a bare space: everything besides space and dataset has its default."""
+def experiment_of(space: SearchSpace, name: str, dataset: Mapping[str, Any]) -> Experiment:
+    """The experiment that searches a bare space: everything besides space and dataset has its default.
+
+    :param name: What the experiment is called.
+    :param dataset: Name and options of the dataset.
+    """
     layers = {
         number: {name: list(getattr(layer, name)) for name in ("bank", "shared_ratio", "branch_depth")}
         for number, layer in enumerate(space.layers)
     }
     data = {
-        "name": dataset,
-        "dataset": {"name": dataset, **options},
+        "name": name,
+        "dataset": dict(dataset),
         "backbone": asdict(space.backbone),
         "space": {
             "width_multiplier": list(space.width_multiplier),

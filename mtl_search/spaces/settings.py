@@ -28,6 +28,11 @@ class DatasetSettings(BaseModel):
         """The keys besides ``name``."""
         return dict(self.model_extra or {})
 
+    @property
+    def title(self) -> str:
+        """What it is called in reports: its name, or what it was called when it was in memory."""
+        return str(self.options.get("title", self.name)) if self.name == "saved" else self.name
+
 
 class BalancingSettings(BaseModel):
     """How the tasks are balanced, by name; the other keys are options of that balancing."""

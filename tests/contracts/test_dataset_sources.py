@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mtl_search.datasets import load_dataset
+from mtl_search.datasets._saving import saving
 from mtl_search.internal.registry import DATASETS
 from mtl_search.testing import check_dataset
 
@@ -24,7 +26,13 @@ def arrays(folder: Path) -> dict[str, Any]:
     return {"file": str(folder / "rows.npz"), "inputs": "x", "tasks": ["sign", "size"]}
 
 
-MADE = {"table": table, "arrays": arrays}
+def saved(folder: Path) -> dict[str, Any]:
+    found = saving(load_dataset("arrays", **arrays(folder)), folder / "dataset")
+    found.write()
+    return dict(found.dataset.options)
+
+
+MADE = {"table": table, "arrays": arrays, "saved": saved}
 
 
 @pytest.mark.parametrize("name", MADE)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,13 +28,12 @@ __all__ = [
     "Column",
     "Notation",
     "Table",
+    "check_names",
     "flag",
-    "frame_of",
     "named",
     "notes_of",
     "read_table",
     "shown",
-    "table_of",
     "text_column",
     "yaml_text",
 ]
@@ -118,39 +117,10 @@ def read_table(
             separator = separator or SEPARATORS.get(source.ending, ",")
             cells = read_csv(source, separator)
     columns = _names(path, cells)
-    _check_names(path, columns)
+    check_names(path, columns)
     if not cells.num_rows:
         raise DatasetError(f"{path}: has a header and no rows.")
     return Table(path, columns, _index(path, cells, columns), cells, tuple(missing), notation, source, separator)
-
-
-def table_of(frame: Any, missing: Sequence[str] = (), notation: Notation = PLAIN) -> Table:
-    """A frame of pandas as a table. Its index is no column.
-
-    :param missing: Texts that stand for an empty cell, besides the empty one.
-    :param notation: How numbers are written in texts: signs for decimals and thousands.
-    :raises DatasetError: If it has no rows, a column twice, or one that holds what no table does.
-    """
-    path = Path("the frame")
-    try:
-        cells = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        raise DatasetError(f"{path}: cannot be read: {' '.join(str(error).split()).rstrip('.')}.") from error
-    columns = _names(path, cells)
-    _check_names(path, columns)
-    if not cells.num_rows:
-        raise DatasetError(f"{path}: has no rows.")
-    return Table(path, columns, (), cells, tuple(missing), notation, None, None)
-
-
-def frame_of(columns: Mapping[str, NDArray[Any]], index: Any = None) -> Any:
-    """A frame of pandas.
-
-    :param columns: Name of each column -> its values, ``[rows]``.
-    :param index: Labels of the rows; they are counted from 0 if left out.
-    """
-    frame = pa.table({name: pa.array(values) for name, values in columns.items()}).to_pandas()
-    return frame if index is None else frame.set_axis(index)
 
 
 def _is_binary(path: Path) -> bool:
@@ -181,7 +151,7 @@ def _names(path: Path, cells: pa.Table) -> tuple[str, ...]:
         raise DatasetError(f"{path}: has a column whose name is no text in UTF-8: give it another one.") from error
 
 
-def _check_names(path: Path, columns: Sequence[str]) -> None:
+def check_names(path: Path, columns: Sequence[str]) -> None:
     """:raises DatasetError: If two columns have the same name, or one a name that cannot be shown in a line."""
     twice = next((name for name, count in Counter(columns).items() if count > 1), None)
     if twice is not None:
