@@ -102,7 +102,6 @@ def test_columns_without_labels_in_any_order_give_the_same(inside: Path) -> None
     frame = pd.read_csv("homes.csv")
     bare = frame[["heated", "area", "district", "rooms"]]
     bare.to_parquet("bare.parquet")
-    bare.set_axis(range(1000, 1240)).pipe(model.predict)
     for found in (model.predict(bare.set_axis(range(1000, 1240))), model.predict("bare.parquet")):
         for name, values in whole.columns.items():
             assert np.array_equal(values, found[name]), name

@@ -158,10 +158,10 @@ def test_what_follows_does_without_the_object(whole: Run, moved: Path) -> None:
     assert timeless(again) == timeless(whole)
     found = compare(again, baselines=["hard_sharing"], picks=["smallest"], seeds=1, workers=0)
     assert {one.split for one in found.outcomes} == {"test"}
-    assert export(again, "smallest", format="torch").is_file()
-    card = json.loads((moved / "exports" / "smallest" / "model_card.json").read_text(encoding="utf-8"))
+    model = export(again, "smallest", format="torch")
+    card = json.loads((model.parent / "model_card.json").read_text(encoding="utf-8"))
     assert card["dataset"]["name"] == "waves"
-    assert card["input"]["normalisation"]["centre"] == pytest.approx([1e9] * 3, rel=1e-6)
+    assert card["input"]["normalisation_inside"]["centre"] == pytest.approx([1e9] * 3, rel=1e-6)
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ from mtl_search.runs.folder import Run, check_free, load_run
 from mtl_search.runs.provenance import changed_data, described
 from mtl_search.runs.writer import RunWriter, make_folder, remove_half_written
 from mtl_search.searching.preparation import prepare
-from mtl_search.searching.run import default_folder
+from mtl_search.searching.request import default_folder
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.section import MOST_MACHINES

@@ -89,7 +89,7 @@ def _samples(data: Any) -> tuple[Iterable[Any], int | None]:
     if isinstance(data, DataLoader):
         raise DatasetError("a DataLoader gives batches, not samples: give the dataset that it loads, its `.dataset`.")
     if isinstance(data, TorchDataset) and not isinstance(data, IterableDataset):
-        count = len(data)  # type: ignore[arg-type]  those of torch that are no IterableDataset have one
+        count = len(data)  # type: ignore[arg-type] # those that are no IterableDataset have one
         return (data[number] for number in range(count)), count
     if not isinstance(data, Iterable) or isinstance(data, str | bytes):
         raise DatasetError(

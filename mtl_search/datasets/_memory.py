@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mtl_search.datasets import SPLITS, Dataset
 from mtl_search.datasets._archives import Archive
-from mtl_search.datasets._declared import FOLLOW
 from mtl_search.datasets._collecting import as_array, collected
+from mtl_search.datasets._declared import FOLLOW
 from mtl_search.datasets._saving import kind_name
 from mtl_search.datasets._splits import split_columns
 from mtl_search.datasets._tables.frames import category_order, is_frame, joined_frames, table_of

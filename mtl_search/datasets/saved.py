@@ -27,7 +27,7 @@ class About(BaseModel):
     """What the JSON file holds.
 
     :param title: What the dataset was called.
-    :param tasks: Of each task its kind, its options, and what it has learned.
+    :param tasks: For each task its kind, its options, and what it has learned.
     :param found: What was found in the data, as :class:`~mtl_search.datasets.Dataset` has it.
     :param columns: How the columns of a frame became features, likewise.
     """

@@ -42,7 +42,7 @@ def write_onnx(
     """Write an ONNX file.
 
     :param graph: The network as a graph, for inputs of the dataset in the units of its data.
-    :param dataset: Its tasks name the outputs, its inputs give their shape and type.
+    :param dataset: What the network was trained on: tasks name the outputs, inputs give their shape and type.
     :param path: Where the file is written.
     :param told: The card of the model as JSON, which the file holds in its metadata.
     :returns: What computes the outputs of all tasks, ``[batch, ...]`` each, by means of that file.

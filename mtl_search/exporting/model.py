@@ -101,8 +101,8 @@ def load_model(
     """A trained network that predicts: of a run, or of a file that :func:`~mtl_search.export` wrote.
 
     :param source: A run or its folder; or the folder or file of an exported model.
-    :param which: Of a run: ``knee``, ``best``, ``smallest``, the number of a trial on the front, or an entrant of its
-        comparison, as for :func:`~mtl_search.export`.
+    :param which: Which network of a run: ``knee``, ``best``, ``smallest``, the number of a trial on the front, or an
+        entrant of its comparison, as for :func:`~mtl_search.export`.
     :param seed: Which training of an entrant; the first one if left out.
     :param dataset: Used instead of loading the one that the run names, as in :func:`~mtl_search.search`.
     :raises UserError: If there is no such network, its weights were not kept, or a file is no exported model.

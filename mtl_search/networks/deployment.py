@@ -63,7 +63,7 @@ class FromRawInputs(nn.Module):
 class InUnits(nn.Module):
     """A network whose outputs are in the units of the targets.
 
-    :param network: Its outputs are those of the heads.
+    :param network: The network whose outputs are those of its heads.
     :param tasks: The tasks of the outputs.
     :param probabilities: Whether to give the probability of each class or label instead of its logit.
     """

@@ -1,10 +1,8 @@
 """Runs searches: new ones, and those that go on."""
 
-import copy
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from mtl_search.datasets._saving import saving
 from mtl_search.errors import (
     AllFailedError,
     ClusterError,
-    FieldError,
     SearchInterruptedError,
     existing_folder,
 )
@@ -37,15 +34,15 @@ from mtl_search.searching.confirmation import confirm, searching_part
 from mtl_search.searching.loop import SearchLoop
 from mtl_search.searching.preparation import prepare, worker_count
 from mtl_search.searching.progress import Progress
-from mtl_search.spaces.changes import anchor
-from mtl_search.spaces.experiment import Experiment, experiment_of
+from mtl_search.searching.request import default_folder, experiment_name, requested_experiment
+from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING
 from mtl_search.spaces.settings import Training
 from mtl_search.spaces.space import SearchSpace
 
 
 def search(
-    space: SearchSpace | Experiment,
+    space: SearchSpace | Experiment | None = None,
     dataset: Dataset | None = None,
     *,
     trials: int | None = None,
@@ -62,7 +59,8 @@ def search(
 ) -> Run:
     """Search a space: train candidates, keep the Pareto front.
 
-    :param space: What to search: an experiment, or a bare space, for which everything else has its default.
+    :param space: What to search: an experiment, or a bare space, for which everything else has its default; if left
+        out, what :func:`~mtl_search.first_experiment` would write for such a dataset.
     :param dataset: What to train on; loaded as the experiment says if left out. The test split is not touched. One
         that was not loaded by name is written into the run's folder, so that all that follows does without it.
     :param trials: Candidates to train; as the following, the experiment's own number if left out.
@@ -84,12 +82,12 @@ def search(
     :raises AllFailedError: If all of the first trials failed alike.
     """
     settings = {"trials": trials, "hours": hours, "workers": workers, "seed": seed, "sampler": sampler}
-    name = _name(space, dataset)
+    name = experiment_name(space, dataset)
     folder = Path(out) if out is not None else default_folder(name)
     check_free(folder)
     data = None if dataset is None or dataset.loadable else saving(dataset, folder / DATA)
     dataset = dataset if data is None else data.dataset
-    experiment = _experiment(space, name, dataset, settings, training, epochs)
+    experiment = requested_experiment(space, name, dataset, settings, training, epochs)
     if address is None:
         check_here(experiment.search, changeable=True)
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
@@ -255,50 +253,3 @@ def _how_far(loop: SearchLoop) -> str:
     run = load_run(loop.writer.path)
     again = f", {len(run.confirmations)} of them to confirm others" if run.experiment.search.confirm else ""
     return f"{loop.ended + len(run.confirmations)} of {run.experiment.search.trials} trials{again}"
-
-
-def _experiment(
-    space: SearchSpace | Experiment,
-    name: str,
-    dataset: Dataset | None,
-    settings: Mapping[str, object],
-    training: Training | None,
-    epochs: int | None,
-) -> Experiment:
-    """The experiment that the arguments of :func:`search` describe, checked."""
-    options = {} if dataset is None else copy.deepcopy(dict(dataset.options))
-    anchor(options, Path())
-    if isinstance(space, SearchSpace):
-        assert dataset is not None, "a bare space has no name without one"
-        space = experiment_of(space, name, {"name": dataset.name, **options})
-    changes = {
-        "search": {name: value for name, value in settings.items() if value is not None},
-        "training": {**(training.model_dump() if training else {}), **({} if epochs is None else {"epochs": epochs})},
-    }
-    if dataset is not None:
-        changes["dataset"] = {"name": dataset.name, **options}
-    return space.changed(changes)
-
-
-def _name(space: SearchSpace | Experiment, dataset: Dataset | None) -> str:
-    """What the experiment is called: as it says, or as its data if it is a bare space.
-
-    :raises FieldError: If there are no data to be called by, or what was given is no dataset.
-    """
-    if dataset is not None and not isinstance(dataset, Dataset):
-        rule = "must be a dataset: `dataset_from` makes one of a frame, of arrays, or of a dataset of torch"
-        raise FieldError("dataset", rule, type(dataset).__name__)
-    if isinstance(space, Experiment):
-        return space.name
-    if dataset is None:
-        raise FieldError("dataset", "must be given with a bare space", dataset)
-    return dataset.title
-
-
-def default_folder(name: str) -> Path:
-    """``results/<name>-<time>``, with a number behind it where two would be the same."""
-    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    numbered = (
-        Path("results") / (stem if number == 1 else f"{stem}-{number}") for number in range(1, 1000)
-    )  # in one second
-    return next(folder for folder in numbered if not folder.exists())

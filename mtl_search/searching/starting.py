@@ -12,7 +12,7 @@ from mtl_search.errors import UserError, existing_file, shown_path
 from mtl_search.internal.files import write_text
 from mtl_search.internal.yaml_text import as_yaml, parse_yaml
 from mtl_search.searching.preparation import check_experiment
-from mtl_search.spaces.experiment import parse_experiment
+from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.tasks import Binary, Classification, Task
 
 STEPS = 1_000
@@ -55,6 +55,16 @@ def first_experiment(data: str | Path, tasks: Sequence[str] = (), out: str | Pat
     return target
 
 
+def experiment_for(dataset: Dataset, name: str) -> Experiment:
+    """What :func:`first_experiment` says besides the dataset, for one that is in memory.
+
+    :param dataset: The dataset that is to be searched on.
+    :param name: What the experiment is called.
+    """
+    text = "\n".join([*_choice_lines(dataset)])
+    return parse_experiment({"name": name, "dataset": {"name": dataset.name}, **parse_yaml(text)}, "a first experiment")
+
+
 def _lines(path: Path, place: str, looked: Looked, dataset: Dataset) -> Iterator[str]:
     samples = {name: len(split) for name, split in dataset.splits.items()}
     shown = ", ".join(f"{count:,} {name}" for name, count in samples.items())
@@ -63,11 +73,16 @@ def _lines(path: Path, place: str, looked: Looked, dataset: Dataset) -> Iterator
     yield ""
     yield from _dataset_lines(place, looked, dataset.tasks)
     yield ""
+    yield from _choice_lines(dataset)
+
+
+def _choice_lines(dataset: Dataset) -> Iterator[str]:
+    """What is searched, and how, on such data."""
     yield from _backbone_lines(dataset)
     yield ""
     yield from _space_lines(dataset)
     yield ""
-    yield from _training_lines(samples["train"])
+    yield from _training_lines(len(dataset.splits["train"]))
     yield ""
     yield "search:"
     yield _line("  trials: 40", "candidates to train; `mtl-search search --trials 10` for a first look")

@@ -72,10 +72,10 @@ class Regression(Elementwise):
 
     def in_units(self, output: Tensor) -> Tensor:
         """In float64 where float32 would tell too few values apart."""
-        mean, deviations = torch.tensor(self.mean or (0.0,) * self.size, dtype=torch.float64), self._deviations()
-        told_apart = bool((deviations >= APART * mean.abs()).all())
+        told_apart = all(one >= APART * abs(mean) for mean, one in zip(self.mean, self.deviation, strict=True))
         scaled = output if told_apart else output.double()
-        return scaled * deviations.to(scaled) + mean.to(scaled)
+        mean = torch.tensor(self.mean or (0.0,) * self.size, dtype=scaled.dtype, device=scaled.device)
+        return scaled * self._deviations().to(scaled) + mean
 
     @property
     def alike(self) -> Hashable:
