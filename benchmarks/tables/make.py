@@ -2,6 +2,7 @@
 
     python benchmarks/tables/make.py NAME [--out FOLDER] [--hours H]   # trains; goes on where it stopped
     python benchmarks/tables/make.py NAME --latency                    # later, with nothing else on the machine
+    python benchmarks/tables/make.py NAME --pack [FILE]                # writes mtl_search/tables/data/NAME.parquet
 
 ``NAME.yaml`` beside this file is an ordinary experiment: a search with ``workers: 0`` on it gives the same trainings,
 bit for bit. They are done in this process with one thread, so that a table for each core can be made at a time. All
@@ -12,16 +13,18 @@ is cut off is even. Each is a line of ``FOLDER/NAME/trainings.jsonl`` when it is
 import argparse
 import fcntl
 import json
+import math
 import random
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mtl_search import cost
@@ -34,6 +37,9 @@ from mtl_search.runs.environment import describe_environment
 from mtl_search.searching.run import prepare
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment
+from mtl_search.tables.files import write_table
+from mtl_search.tables.table import DATA
+from mtl_search.tables.trainings import MEASURED, Array, TaskFacts, Trainings
 from mtl_search.tasks import Task
 from mtl_search.training.cosines import pair_cosines
 from mtl_search.training.scoring import scores_on
@@ -217,6 +223,67 @@ def measure_latencies(experiment: Experiment, table: RawTable) -> None:
     table.latency_path.write_text(json.dumps(measured) + "\n", encoding="utf-8")
 
 
+def pack(experiment: Experiment, table: RawTable, seeds: int, path: Path) -> None:
+    """Write the table as it is shipped.
+
+    :raises UserError: If a training is missing, or failed.
+    """
+    rows = {(row["architecture"], row["seed"]): row for row in table.rows if "error" not in row}
+    planned = trainings(experiment, seeds)
+    missing = [training.key for training in planned if training.key not in rows]
+    if missing:
+        raise UserError(
+            f"{table.path}: {len(missing)} of {len(planned)} trainings are missing or failed: {missing[:3]}"
+        )
+    every = list(experiment.search_space.architectures())
+    packed = _packed(experiment, table, every, [[rows[one.id, seed] for seed in range(seeds)] for one in every])
+    told = np.array([[[e["quality"] for e in rows[one.id, seed]["epochs"]] for seed in range(seeds)] for one in every])
+    assert np.allclose(packed.quality, told, atol=1e-6), "the table tells the qualities that a search has"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(path, packed)
+    print(f"{path}: {len(every)} architectures, {seeds} seeds, {path.stat().st_size:,} bytes")
+
+
+def _packed(
+    experiment: Experiment, table: RawTable, every: Sequence[Architecture], rows: Sequence[Sequence[Row]]
+) -> Trainings:
+    """Rows ``[architectures][seeds]`` as arrays."""
+
+    def collected(value: Callable[[Row], Any]) -> Array:
+        return np.array([[value(row) for row in of_seeds] for of_seeds in rows], dtype=np.float64)
+
+    def after_epochs(name: str) -> Array:
+        return collected(lambda row: [epoch["validation"][name] for epoch in row["epochs"]])
+
+    names, pairs = list(rows[0][0]["test"]), list(rows[0][0]["cosines"])
+    measured = {name: collected(lambda row, name=name: row[name]) for name in MEASURED if name != "latency_ms"}
+    if table.latency_path.exists():
+        latencies = json.loads(table.latency_path.read_text(encoding="utf-8"))["latency_ms"]
+        measured["latency_ms"] = collected(lambda row: latencies[row["architecture"]])
+    return Trainings(
+        tuple(_facts(task) for task in prepare(experiment).tasks),
+        tuple(architecture.id for architecture in every),
+        tuple(json.dumps(architecture.to_dict()) for architecture in every),
+        tuple(range(len(rows[0]))),
+        {name: after_epochs(name) for name in names},
+        collected(lambda row: [epoch["training_loss"] for epoch in row["epochs"]]),
+        {name: collected(lambda row, name=name: row["test"][name]) for name in names},
+        {_pair(pair): collected(lambda row, pair=pair: row["cosines"].get(pair, math.nan)) for pair in pairs},
+        measured,
+        table.made_by,
+    )
+
+
+def _pair(name: str) -> tuple[str, str]:
+    first, second = name.split(" / ")
+    return first, second
+
+
+def _facts(task: Task) -> TaskFacts:
+    headline = task.headline
+    return TaskFacts(task.name, headline.name, None if headline.higher_is_better else task.constant_error)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="of a YAML file beside this one, or the path of another")
@@ -224,6 +291,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, help="no training is begun after so many")
     parser.add_argument("--seeds", type=int, help=f"trainings of every architecture; {SEEDS} or less if left out")
     parser.add_argument("--latency", action="store_true", help="measure latencies; needs a quiet machine")
+    packed = DATA / "NAME.parquet"
+    parser.add_argument("--pack", nargs="?", type=Path, const=packed, metavar="FILE", help=f"write {packed.name}")
     given = parser.parse_args(arguments)
     beside = HERE / f"{given.name}.yaml"
     try:
@@ -234,6 +303,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 measure_latencies(experiment, table)
                 return 0
             seeds = given.seeds or FEWER_SEEDS.get(experiment.name, SEEDS)
+            if given.pack:
+                path = given.pack.with_stem(experiment.name) if given.pack == packed else given.pack
+                pack(experiment, table, seeds, path)
+                return 0
             return 0 if make(experiment, table, seeds, given.hours) else 1
     except UserError as error:
         print(error, file=sys.stderr)
