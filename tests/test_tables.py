@@ -30,6 +30,7 @@ from mtl_search.tables import (
 )
 from tables import make
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch's exporter by itself
 AXES = ("accuracy", "learnable_parameters")
 
 
@@ -183,7 +184,7 @@ def test_a_table_with_a_training_missing_is_not_packed(
 
 WITHOUT = """
 import sys
-for name in ("torch", "ray", "optuna", "pandas"):
+for name in ("torch", "ray", "optuna"):
     sys.modules[name] = None
 from mtl_search.tables import load_table, regret, simulate, table_names
 table_names()

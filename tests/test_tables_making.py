@@ -16,6 +16,7 @@ from mtl_search import load_experiment, load_run, search
 from mtl_search.spaces.architecture import Architecture
 from tables import make
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch's exporter by itself
 TABLES = sorted(make.HERE.glob("*.yaml"))
 COUNTS = {"multi_fashion": 240, "mt10": 360, "yeast": 480, "fashion_scenes_small": 108}
 
