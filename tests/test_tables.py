@@ -30,16 +30,14 @@ from mtl_search.tables import (
 )
 from tables import make
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch's exporter by itself
 AXES = ("accuracy", "learnable_parameters")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the tiny table was made, measured and packed."""
+    """Where the tiny table was made and packed."""
     folder = tmp_path_factory.mktemp("tables")
     assert make_tiny(folder) == 0
-    assert make_tiny(folder, "--latency") == 0
     assert make_tiny(folder, "--pack", str(folder / "tiny.parquet")) == 0
     return folder
 
@@ -115,11 +113,8 @@ def test_without_a_seed_it_is_the_mean_over_seeds(table: Table) -> None:
     )
 
 
-def test_latencies_are_those_that_were_measured(table: Table, folder: Path) -> None:
-    measured = json.loads((folder / "tiny" / "latency.json").read_text(encoding="utf-8"))["latency_ms"]
-    for architecture in table.architectures:
-        assert table.query(architecture).costs["latency_ms"] == pytest.approx(measured[architecture.id], rel=1e-5)
-    assert set(table.query(table.architectures[0]).costs) == set(MEASURED)
+def test_costs_are_those_that_were_measured(table: Table) -> None:
+    assert set(table.query(table.architectures[0]).costs) == {*MEASURED} - {"latency_ms"}
 
 
 def test_mean_and_noise_are_those_of_single_trainings(table: Table) -> None:

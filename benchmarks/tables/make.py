@@ -217,7 +217,7 @@ def measure_latencies(experiment: Experiment, table: RawTable) -> None:
     for number in range(ROUNDS):
         for identity, model in models.items():
             found.setdefault(identity, []).append(cost.latency_ms(model, shape, PASSES))
-        print(f"round {number + 1} of {ROUNDS}", flush=True)
+        print(f"round {number + 1} of {ROUNDS}; the first one makes the deployed forms", flush=True)
     medians = {identity: round(statistics.median(of_rounds), 5) for identity, of_rounds in found.items()}
     measured = {"environment": describe_environment(ORDER), "latency_ms": medians}
     table.latency_path.write_text(json.dumps(measured) + "\n", encoding="utf-8")
