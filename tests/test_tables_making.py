@@ -16,6 +16,7 @@ from mtl_search import load_experiment, load_run, search
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.tables import load_table
 from tables import make
+from tables import search as searches
 
 TABLES = sorted(make.HERE.glob("*.yaml"))
 COUNTS = {"multi_fashion": 240, "mt10": 360, "yeast": 480, "fashion_scenes_small": 108}
@@ -129,3 +130,14 @@ def test_latencies_are_of_every_architecture(made: Path) -> None:
     table = load_table(made / "tiny.parquet")
     for identity, latency in found.items():
         assert table.query(identity).costs["latency_ms"] == pytest.approx(latency, rel=1e-5) > 0
+
+
+def test_searches_are_compared_on_a_table(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = made / "searched.parquet"
+    assert make_tiny(made, "--pack", str(path)) == 0
+    assert searches.main([str(path), "--seeds", "3", "--budget", "10", "--samplers", "random,evolution"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in lines] == ["| sampler", "| random", "| evolution"]
+    for line in lines[1:]:
+        lost = [float(cell.split()[0]) for cell in line.split(" | ")[1:3]]
+        assert 0 <= lost[1] <= 100

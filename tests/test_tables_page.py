@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from made_tables import make_tiny
+from mtl_search.tables import load_table
+from tables import page
 
 PAGE = (Path(__file__).parent.parent / "docs" / "tables.md").read_text(encoding="utf-8")
 EXAMPLES = {
@@ -44,3 +46,32 @@ def test_example_runs(
     assert str(path) in block
     exec(compile(block, title, "exec"), {})
     assert capsys.readouterr().out
+
+
+def test_numbers_are_the_same_whenever_they_are_written(path: Path) -> None:
+    first, second = (page.written(PAGE, [load_table(path)]) for _ in range(2))
+    assert first == second == page.written(first, [load_table(path)])
+    assert first.startswith(PAGE.partition(page.BEGIN)[0].rstrip())
+
+
+def test_an_effect_is_of_pairs_that_differ_in_one_choice(path: Path) -> None:
+    table = load_table(path)
+    found = {(effect.place, effect.change): effect for effect in page.effects(table)}
+    assert set(found) == {
+        ("1 of 2", "bank vector_nonlinear → conv"),
+        ("2 of 2", "shared 100% → 50%"),
+        ("2 of 2", "shared 50% → 0%"),
+        ("all", "width ×0.5 → ×1"),
+    }
+    assert [len(effect.pairs) for effect in found.values()] == [6, 4, 4, 6]
+    effect = found["2 of 2", "shared 100% → 50%"]
+    gains = [100 * (table.mean[after] - table.mean[before]) for before, after in effect.pairs]
+    for before, after in effect.pairs:
+        first, second = table.architectures[before], table.architectures[after]
+        assert (first.layers[0], first.width_multiplier) == (second.layers[0], second.width_multiplier)
+        assert (first.layers[1].shared_ratio, second.layers[1].shared_ratio) == (1.0, 0.5)
+    assert effect.gain.mean == pytest.approx(sum(gains) / len(gains))
+
+
+def test_the_page_says_what_the_shipped_tables_say() -> None:
+    assert page.main(["--check"]) == 0

@@ -148,7 +148,8 @@ def numbers(tables: Sequence[Table]) -> str:
     """The part of the page that is written from the tables."""
     parts = [BEGIN, "", "## What they say", ""]
     for table in tables:
-        parts += [f"### `{table.name}`", "", *_summary(table), "", *_effect_rows(table), ""]
+        parts += [f"### `{table.name}`", "", *_summary(table), "", f"![Its front]({_figure_path(table)})", ""]
+        parts += [*_effect_rows(table), ""]
         parts += [*_separating_rows(table), "", *_order_rows(table), ""]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -205,6 +206,62 @@ def _shown(found: Interval) -> str:
     return f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
 
 
+# The figures
+
+WIDTH, HEIGHT, MARGIN = 640, 400, 56
+COLOURS = ("#1f77b4", "#2ca02c", "#d62728", "#9467bd", "#8c564b")
+
+
+def figure(table: Table) -> str:
+    """Quality over learnable parameters, means over seeds, and their front, as SVG, coloured by the last ratio."""
+    points = table.points()
+    low, high = points.min(axis=0), points.max(axis=0)
+    unit = (points - low) / np.where(high > low, high - low, 1.0)
+    x, y = MARGIN + unit[:, 1] * (WIDTH - 2 * MARGIN), HEIGHT - MARGIN - unit[:, 0] * (HEIGHT - 2 * MARGIN)
+    shared = [architecture.layers[-1].shared_ratio for architecture in table.architectures]
+    ratios = sorted(set(shared), reverse=True)
+    front = [table.place(architecture) for architecture in table.true_front()]
+    line = " ".join(f"{x[place]:.1f},{y[place]:.1f}" for place in front)
+    dots = [
+        f'<circle cx="{x[n]:.1f}" cy="{y[n]:.1f}" r="3" fill="{COLOURS[ratios.index(ratio)]}" fill-opacity="0.6"/>'
+        for n, ratio in enumerate(shared)
+    ]
+    texts = [
+        *_ends([f"{10**end:,.0f}" for end in (low[1], high[1])], [f"{end:.1%}" for end in (low[0], high[0])]),
+        _text(WIDTH / 2, HEIGHT - 12, f"{table.name}: learnable parameters, logarithmic", "middle"),
+        *(
+            _text(WIDTH - MARGIN, HEIGHT - MARGIN - 12 - 16 * n, f"shares {ratio:.0%}", "end", COLOURS[n])
+            for n, ratio in enumerate(ratios)
+        ),
+    ]
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">'
+    drawn = f'<polyline points="{line}" fill="none" stroke="#444444"/>'
+    frame = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
+    return "\n".join([head, frame, drawn, *dots, *texts, "</svg>"]) + "\n"
+
+
+def _ends(of_x: Sequence[str], of_y: Sequence[str]) -> Iterator[str]:
+    """What stands at the ends of the axes."""
+    yield _text(MARGIN, HEIGHT - MARGIN + 20, of_x[0], "middle")
+    yield _text(WIDTH - MARGIN, HEIGHT - MARGIN + 20, of_x[1], "middle")
+    yield _text(MARGIN - 10, HEIGHT - MARGIN, of_y[0], "end")
+    yield _text(MARGIN - 10, MARGIN, of_y[1], "end")
+
+
+def _text(x: float, y: float, text: str, anchor: str, colour: str = "#444444") -> str:
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" font-size="13" fill="{colour}">{text}</text>'
+
+
+def files(tables: Sequence[Table]) -> dict[Path, str]:
+    """What is written: the page, and a figure for each table."""
+    drawn = {PAGE.parent / _figure_path(table): figure(table) for table in tables}
+    return {PAGE: written(PAGE.read_text(encoding="utf-8"), tables), **drawn}
+
+
+def _figure_path(table: Table) -> str:
+    return f"tables/{table.name}.svg"
+
+
 def written(page: str, tables: Sequence[Table]) -> str:
     """The page with the numbers of the tables."""
     kept = page.partition(BEGIN)[0].rstrip() + "\n"
@@ -215,11 +272,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 where the page is another")
     given = parser.parse_args(arguments)
-    now = PAGE.read_text(encoding="utf-8")
-    told = written(now, [load_table(name) for name in table_names()])
+    told = files([load_table(name) for name in table_names()])
     if given.check:
-        return int(told != now)
-    PAGE.write_text(told, encoding="utf-8")
+        return int(any(not path.exists() or path.read_text(encoding="utf-8") != text for path, text in told.items()))
+    for path, text in told.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -15,9 +15,10 @@ COSTS = ("learnable_parameters", "fixed_parameters", "macs")
 class StudySampler:
     """Asks a study, and tells it; of a training that was stopped early it is told nothing, as in a real search.
 
-    :param name: Of the sampler.
+    :param table: The table that is searched.
+    :param name: Name of the sampler.
     :param objectives: Names of the objectives.
-    :param seed: Of the sampler.
+    :param seed: Seed of the sampler's own draws.
     """
 
     def __init__(self, table: Table, name: str, objectives: Sequence[str], seed: int) -> None:

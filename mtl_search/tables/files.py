@@ -61,6 +61,9 @@ def _trainings(table: pa.Table, described: Mapping[str, Any]) -> Trainings:
     architectures, seeds = tuple(dict.fromkeys(of_row)), tuple(sorted(set(table["seed"].to_pylist())))
     choices = dict(zip(of_row, table["choices"].to_pylist(), strict=True))
     shape = len(architectures), len(seeds)
+    order = [(architecture, seed) for architecture in architectures for seed in seeds]
+    if list(zip(of_row, table["seed"].to_pylist(), strict=True)) != order:
+        raise UserError("a table must hold every architecture with every seed, one after the other.")
     names = [name for name in table.column_names if name not in ("architecture", "seed", "choices")]
     arrays = {name: _array(table[name], shape) for name in names}
     loss = arrays.pop("training_loss")

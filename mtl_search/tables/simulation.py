@@ -37,7 +37,7 @@ class _Running:
     """A training under way.
 
     :param number: Number of the training.
-    :param architecture: What is trained.
+    :param architecture: The architecture that is trained.
     :param place: Where the architecture stands in the table.
     :param seed: Where the seed stands there.
     :param epoch: Epochs trained when the one under way ends.

@@ -46,7 +46,7 @@ def load_table(name: str | Path) -> "Table":
 class Table:
     """Every architecture of a space, trained with several seeds and scored after every epoch.
 
-    :param trainings: Its numbers.
+    :param trainings: All numbers of the table.
     """
 
     def __init__(self, trainings: Trainings) -> None:

@@ -21,7 +21,7 @@ class TaskFacts:
 
     :param name: Name of the task.
     :param headline: The metric that stands for it.
-    :param constant_error: Of a headline that is an error, that of the best constant prediction; ``None`` of others.
+    :param constant_error: Error of the best constant prediction where the headline is an error; else ``None``.
     """
 
     name: str
@@ -37,7 +37,7 @@ class TaskFacts:
 class Record:
     """What a table has of an architecture after an epoch: of one training, or the mean over its seeds.
 
-    :param architecture: Its id.
+    :param architecture: Id of the architecture.
     :param seed: Seed of the training; ``None`` for the mean.
     :param epoch: Epochs trained, from 1.
     :param quality: Mean quality over tasks on the validation split, 1 is perfect: the objective ``accuracy``.
@@ -69,13 +69,13 @@ class Record:
 class Trainings:
     """The numbers of a table; ``nan`` where there is none.
 
-    :param tasks: The tasks.
+    :param tasks: Tasks, in the order of the dataset.
     :param architectures: Ids, in the order of the first axis of all arrays.
-    :param choices: Of each architecture its JSON text.
+    :param choices: JSON text of each architecture.
     :param seeds: Seeds, in the order of the second axis.
     :param scores: ``<task>/<headline or loss>`` -> on the validation split, ``[architectures, seeds, epochs]``.
-    :param training_loss: ``[architectures, seeds, epochs]``.
-    :param test: As ``scores``, on the test split, ``[architectures, seeds]``.
+    :param training_loss: Sum over tasks, ``[architectures, seeds, epochs]``.
+    :param test: The same at the end on the test split, ``[architectures, seeds]``.
     :param cosines: Pair of tasks -> ``[architectures, seeds]``.
     :param measured: Names of :data:`MEASURED` -> ``[architectures, seeds]``.
     :param made_by: What made it: ``experiment``, as plain data, and ``environment``.

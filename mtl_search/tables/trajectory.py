@@ -16,7 +16,7 @@ choices and costs of all that it observed."""
 class Observation:
     """The end of one training in a search.
 
-    :param architecture: What was trained.
+    :param architecture: The architecture that was trained.
     :param seed: Seed of the training that was drawn from the table.
     :param epochs: Epochs that it was trained for.
     :param complete: Whether these are all; else it was stopped early.
@@ -38,7 +38,7 @@ class Observation:
 class Trajectory:
     """A search on a table in simulated time.
 
-    :param table: The table.
+    :param table: The table that was searched.
     :param objectives: Names of the objectives.
     :param observations: The ends of its trainings, in time.
     :param recommends: What it goes by when it names a front.

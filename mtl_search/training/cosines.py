@@ -72,7 +72,8 @@ def pair_cosines(model: nn.Module, dataset: Dataset, settings: Training) -> dict
     On a few batches of training samples, the same for every network, with batch statistics, which change.
 
     :param model: A network, on the processor.
-    :param settings: Of its training: the size of a batch, and the smoothing of labels.
+    :param dataset: The dataset that it was trained on.
+    :param settings: Settings of the training, of which the size of a batch and the smoothing of labels count.
     :returns: ``"<task> / <task>"`` -> mean over batches, -1 (opposed) to 1 (agreed); without pairs that share nothing.
     """
     model.train()
