@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from made_tables import ARCHITECTURES, EPOCHS, SEEDS, make_tiny, tiny_experiment
 from mtl_search import load_experiment
@@ -156,13 +158,20 @@ def test_what_is_not_there_is_said(table: Table, ask: Any, message: str) -> None
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
     parquet.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
     (tmp_path / "text.parquet").write_text("no table", encoding="utf-8")
     for name in ("other", "text"):
         with pytest.raises(UserError, match=f"{name}.parquet: is no table of trained architectures"):
+            load_table(tmp_path / f"{name}.parquet")
+
+
+def test_a_file_whose_rows_were_taken_apart_is_refused(folder: Path, tmp_path: Path) -> None:
+    whole = parquet.read_table(folder / "tiny.parquet")
+    for name, rows in (("short", whole.slice(0, 23)), ("sorted", whole.sort_by("seed"))):
+        parquet.write_table(rows, tmp_path / f"{name}.parquet")
+        with pytest.raises(
+            UserError, match=f"{name}.parquet: must hold each of its 12 architectures with each of its 2"
+        ):
             load_table(tmp_path / f"{name}.parquet")
 
 

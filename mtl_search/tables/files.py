@@ -1,5 +1,6 @@
 """Tables in Parquet files: a row for each training. What depends on the epoch is a list in its column."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,13 @@ def read_table(path: Path) -> Trainings:
             f"{shown_path(path)}: is no table of trained architectures of format {FORMAT}; those are made by "
             "benchmarks/tables/make.py."
         )
+    found = list(zip(table["architecture"].to_pylist(), table["seed"].to_pylist(), strict=True))
+    architectures, seeds = (list(dict.fromkeys(column)) for column in zip(*found, strict=True))
+    if found != list(itertools.product(architectures, seeds)):
+        raise UserError(
+            f"{shown_path(path)}: must hold each of its {len(architectures)} architectures with each of its "
+            f"{len(seeds)} seeds, one after the other, but got {len(found)} rows in another order."
+        )
     return _trainings(table, described)
 
 
@@ -61,9 +69,6 @@ def _trainings(table: pa.Table, described: Mapping[str, Any]) -> Trainings:
     architectures, seeds = tuple(dict.fromkeys(of_row)), tuple(sorted(set(table["seed"].to_pylist())))
     choices = dict(zip(of_row, table["choices"].to_pylist(), strict=True))
     shape = len(architectures), len(seeds)
-    order = [(architecture, seed) for architecture in architectures for seed in seeds]
-    if list(zip(of_row, table["seed"].to_pylist(), strict=True)) != order:
-        raise UserError("a table must hold every architecture with every seed, one after the other.")
     names = [name for name in table.column_names if name not in ("architecture", "seed", "choices")]
     arrays = {name: _array(table[name], shape) for name in names}
     loss = arrays.pop("training_loss")

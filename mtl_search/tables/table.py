@@ -22,7 +22,7 @@ AXES = ("accuracy", "learnable_parameters")
 TEST_QUALITY = "quality"
 Name = TypeVar("Name", bound=Hashable)
 Stack = tuple[list[Name], Array]
-"""Names, and an array whose first axis they are."""
+"""Names, and an array ``[names, architectures, seeds + 1, ...]`` with the mean over seeds behind them."""
 
 
 def table_names() -> list[str]:
@@ -115,9 +115,9 @@ class Table:
         """
         place, last = self.place(architecture), self._epoch(epoch)
         at, ended = (place, self._seed(seed)), last == self.epochs
-        scores = _means(self._scores, (*at, last - 1))
-        test = _means(self._test, at) if ended else {}
-        summary = _means(self._summary, (*at, last - 1))
+        scores = _at(self._scores, (*at, last - 1))
+        test = _at(self._test, at) if ended else {}
+        summary = _at(self._summary, (*at, last - 1))
         return Record(
             self.trainings.architectures[place],
             seed,
@@ -129,8 +129,8 @@ class Table:
             test.get(TEST_QUALITY),
             self._headlines(test),
             _losses(test),
-            _means(self._cosines, at) if ended else {},
-            _means(self._measured, at),
+            _at(self._cosines, at) if ended else {},
+            _at(self._measured, at),
         )
 
     @cached_property
@@ -216,12 +216,13 @@ class Table:
             raise UserError(f"`epoch` must be from 1 to {self.epochs} in table `{self.name}`, but got {epoch}.")
         return epoch
 
-    def _seed(self, seed: int | None) -> slice:
+    def _seed(self, seed: int | None) -> int:
+        """Where a seed stands in what is asked; the mean over all is behind the last one."""
         if seed is None:
-            return slice(None)
+            return len(self.seeds)
         if seed not in self._of_seed:
             raise UserError(f"`seed` must be one of {list(self.seeds)} in table `{self.name}`, but got {seed}.")
-        return slice(self._of_seed[seed], self._of_seed[seed] + 1)
+        return self._of_seed[seed]
 
     def _headlines(self, scores: Mapping[str, float]) -> dict[str, float]:
         names = {task.name: f"{task.name}/{task.headline}" for task in self.tasks}
@@ -238,10 +239,13 @@ def _losses(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def _stacked(arrays: Mapping[Name, Array]) -> Stack[Name]:
-    return list(arrays), np.stack(list(arrays.values())) if arrays else np.zeros((0, 1, 1))
+    if not arrays:
+        return [], np.zeros((0, 1, 1))
+    values = np.stack(list(arrays.values()))
+    return list(arrays), np.concatenate([values, values.mean(axis=2, keepdims=True)], axis=2)
 
 
-def _means(stack: Stack[Name], at: tuple[int | slice, ...]) -> dict[Name, float]:
-    """Name -> mean over the seeds at a place."""
+def _at(stack: Stack[Name], at: tuple[int, ...]) -> dict[Name, float]:
+    """Name -> value at a place."""
     names, values = stack
-    return dict(zip(names, values[:, *at].mean(axis=1).tolist(), strict=True)) if names else {}
+    return dict(zip(names, values[:, *at].tolist(), strict=True)) if names else {}
