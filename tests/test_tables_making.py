@@ -1,6 +1,7 @@
 """Tables of trained architectures: every architecture with every seed, whatever cuts the command off."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from made_tables import ARCHITECTURES, EPOCHS, SEEDS, make_tiny, tiny_experiment
 from mtl_search import load_experiment, load_run, search
 from mtl_search.spaces.architecture import Architecture
-from mtl_search.tables import load_table
+from mtl_search.tables import load_table, table
 from tables import make
 from tables import search as searches
 
@@ -115,6 +116,12 @@ def test_another_experiment_does_not_go_on_with_a_table(
     assert rows_of(made) == before
 
 
+def test_a_second_process_does_not_make_the_same_table(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with make.alone(made / "tiny"):
+        assert make_tiny(made) == 2
+    assert "another process makes this table" in capsys.readouterr().err
+
+
 def test_no_training_is_begun_after_the_hours(tmp_path: Path) -> None:
     assert make_tiny(tmp_path, "--hours", "0") == 1
     assert rows_of(tmp_path) == []
@@ -127,9 +134,9 @@ def test_latencies_are_of_every_architecture(made: Path) -> None:
     found = json.loads((made / "tiny" / "latency.json").read_text(encoding="utf-8"))["latency_ms"]
     assert set(found) == {row["architecture"] for row in rows_of(made)}
     assert make_tiny(made, "--pack", str(made / "tiny.parquet")) == 0
-    table = load_table(made / "tiny.parquet")
+    packed = load_table(made / "tiny.parquet")
     for identity, latency in found.items():
-        assert table.query(identity).costs["latency_ms"] == pytest.approx(latency, rel=1e-5) > 0
+        assert packed.query(identity).costs["latency_ms"] == pytest.approx(latency, rel=1e-5) > 0
 
 
 def test_searches_are_compared_on_a_table(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,3 +148,14 @@ def test_searches_are_compared_on_a_table(made: Path, capsys: pytest.CaptureFixt
     for line in lines[1:]:
         lost = [float(cell.split()[0]) for cell in line.split(" | ")[1:3]]
         assert 0 <= lost[1] <= 100
+
+
+def test_a_table_is_confirmed_by_training_again(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert make_tiny(made, "--pack", str(made / "tiny.parquet")) == 0
+    monkeypatch.setattr(table, "DATA", made)
+    assert make_tiny(made, "--again", "3") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "told" in line]
+    assert len(lines) == 3
+    assert all(re.search(r"[+-]0\.0000 points$", line) for line in lines)

@@ -3,6 +3,7 @@
     python benchmarks/tables/make.py NAME [--out FOLDER] [--hours H]   # trains; goes on where it stopped
     python benchmarks/tables/make.py NAME --latency                    # later, with nothing else on the machine
     python benchmarks/tables/make.py NAME --pack [FILE]                # writes mtl_search/tables/data/NAME.parquet
+    python benchmarks/tables/make.py NAME --again 5                    # trains five again that it ships, and compares
 
 ``NAME.yaml`` beside this file is an ordinary experiment: a search with ``workers: 0`` on it gives the same trainings,
 bit for bit. They are done in this process with one thread, so that a table for each core can be made at a time. All
@@ -38,7 +39,7 @@ from mtl_search.searching.run import prepare
 from mtl_search.spaces.architecture import Architecture
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.tables.files import write_table
-from mtl_search.tables.table import DATA
+from mtl_search.tables.table import DATA, load_table
 from mtl_search.tables.trainings import MEASURED, Array, TaskFacts, Trainings
 from mtl_search.tasks import Task
 from mtl_search.training.cosines import pair_cosines
@@ -53,6 +54,7 @@ ORDER = 0
 """Seed of the orders in which architectures are trained."""
 ROUNDS, PASSES = 9, 20
 """Of measuring latencies: rounds over all architectures, and passes of each in a round."""
+TRAININGS = "trainings.jsonl"
 Row = dict[str, Any]
 
 
@@ -85,15 +87,13 @@ def kept_names(task: Task) -> list[str]:
 class RawTable:
     """The files that a table grows in: a line with what made it, then one for each training.
 
-    :param folder: Made if it is not there.
+    :param folder: Where they are, locked by :func:`alone`.
     :raises UserError: If what is there was made by another experiment.
     """
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
-        self.path = folder / "trainings.jsonl"
+        self.path = folder / TRAININGS
         self.latency_path = folder / "latency.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path.touch()
         before = self.path.stat().st_size
         cut_torn_line(self.path)
         if (size := self.path.stat().st_size) < before:
@@ -119,13 +119,14 @@ class RawTable:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Keep a second process from making the same table."""
-    with path.open("r") as file:
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a second process from making the same table; its folder is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / TRAININGS).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{path}: another process makes this table.") from error
+            raise UserError(f"{folder}: another process makes this table.") from error
         yield
 
 
@@ -244,6 +245,17 @@ def pack(experiment: Experiment, table: RawTable, seeds: int, path: Path) -> Non
     print(f"{path}: {len(every)} architectures, {seeds} seeds, {path.stat().st_size:,} bytes")
 
 
+def train_again(experiment: Experiment, count: int) -> None:
+    """Do some trainings of the shipped table again, drawn by lot; processors of other kinds round in other ways."""
+    shipped, trainer = load_table(experiment.name), Trainer(experiment)
+    print(f"{shipped!r}: one training is off its mean by {100 * shipped.noise:.2f} points")
+    planned = trainings(experiment, len(shipped.seeds))
+    for training in random.Random(f"again {ORDER}").sample(planned, count):
+        found = trainer.train(training)["epochs"][-1]["quality"]
+        told = shipped.query(*training.key).quality
+        print(f"{training.key}: told {told:.4%}, found {found:.4%}, {100 * (found - told):+.4f} points", flush=True)
+
+
 def _packed(
     experiment: Experiment, table: RawTable, every: Sequence[Architecture], rows: Sequence[Sequence[Row]]
 ) -> Trainings:
@@ -291,14 +303,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, help="no training is begun after so many")
     parser.add_argument("--seeds", type=int, help=f"trainings of every architecture; {SEEDS} or less if left out")
     parser.add_argument("--latency", action="store_true", help="measure latencies; needs a quiet machine")
+    parser.add_argument("--again", type=int, metavar="N", help="train so many of the shipped table again, and compare")
     packed = DATA / "NAME.parquet"
     parser.add_argument("--pack", nargs="?", type=Path, const=packed, metavar="FILE", help=f"write {packed.name}")
     given = parser.parse_args(arguments)
     beside = HERE / f"{given.name}.yaml"
     try:
         experiment = load_experiment(beside if beside.exists() else given.name)
-        table = RawTable(given.out / experiment.name, experiment)
-        with alone(table.path):
+        if given.again:
+            train_again(experiment, given.again)
+            return 0
+        folder = given.out / experiment.name
+        with alone(folder):
+            table = RawTable(folder, experiment)
             if given.latency:
                 measure_latencies(experiment, table)
                 return 0
