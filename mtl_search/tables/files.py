@@ -66,7 +66,7 @@ def read_table(path: Path) -> Trainings:
 
 def _trainings(table: pa.Table, described: Mapping[str, Any]) -> Trainings:
     of_row = table["architecture"].to_pylist()
-    architectures, seeds = tuple(dict.fromkeys(of_row)), tuple(sorted(set(table["seed"].to_pylist())))
+    architectures, seeds = tuple(dict.fromkeys(of_row)), tuple(dict.fromkeys(table["seed"].to_pylist()))
     choices = dict(zip(of_row, table["choices"].to_pylist(), strict=True))
     shape = len(architectures), len(seeds)
     names = [name for name in table.column_names if name not in ("architecture", "seed", "choices")]

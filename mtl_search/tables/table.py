@@ -248,4 +248,5 @@ def _stacked(arrays: Mapping[Name, Array]) -> Stack[Name]:
 def _at(stack: Stack[Name], at: tuple[int, ...]) -> dict[Name, float]:
     """Name -> value at a place."""
     names, values = stack
-    return dict(zip(names, values[:, *at].tolist(), strict=True)) if names else {}
+    everywhere: tuple[int | slice, ...] = (slice(None), *at)
+    return dict(zip(names, values[everywhere].tolist(), strict=True)) if names else {}
