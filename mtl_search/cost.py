@@ -12,17 +12,25 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtl_search.internal.registry import PRIMITIVES
-from mtl_search.networks.decoder import Decoder, Level
-from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, LayerGeometry, geometry
-from mtl_search.networks.heads import LinearHead, TaskHeads
-from mtl_search.networks.operators import Convolution, Operator, terms_of
-from mtl_search.primitives import (
-    LinearPrimitive,
-    LinearVectorPrimitive,
-    NonlinearPrimitive,
-    NonlinearVectorPrimitive,
+from mtl_search.networks.bank_counts import (
+    first_taps,
+    fixed_of_images,
+    fixed_of_rows,
+    fixed_of_sequences,
+    row_recombination,
+    sequence_recombination,
+    taps_of,
 )
-from mtl_search.spaces.architecture import Architecture
+from mtl_search.networks.decoder import Decoder, Level
+from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, LayerGeometry, geometry, image_shape
+from mtl_search.networks.heads import LinearHead, TaskHeads
+from mtl_search.networks.inputs import example
+from mtl_search.networks.operators import Operator
+from mtl_search.primitives import (
+    NonlinearVectorPrimitive,
+    UnfoldedSequencePrimitive,
+)
+from mtl_search.spaces.architecture import Architecture, Backbone
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 from mtl_search.tasks import Task
 
@@ -35,39 +43,48 @@ there by then."""
 class Cost:
     """The cost of a network.
 
-    :param learnable_parameters: Values that training changes.
+    :param learnable_parameters: Values that training changes, but for those of embeddings.
     :param fixed_parameters: Frozen values: kernels and masks of the primitives.
     :param macs: Multiply-accumulates of convolutions and linear layers in one forward pass for all tasks, one sample.
         One MAC is two FLOPs. What does not depend on the batch (folding kernels) is not counted.
+    :param embedding_parameters: Values that training changes in the embeddings of tokens. They are counted apart, for
+        there are so many of them that they hide what is searched: a vocabulary of 5,000 in 64 channels has 320,000,
+        layers of 64 channels some 10,000. Looking one up takes no multiplication.
     """
 
     learnable_parameters: int = 0
     fixed_parameters: int = 0
     macs: int = 0
+    embedding_parameters: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
             self.learnable_parameters + other.learnable_parameters,
             self.fixed_parameters + other.fixed_parameters,
             self.macs + other.macs,
+            self.embedding_parameters + other.embedding_parameters,
         )
 
     @property
     def total_parameters(self) -> int:
-        """Learnable and fixed parameters together."""
-        return self.learnable_parameters + self.fixed_parameters
+        """All together."""
+        return self.learnable_parameters + self.fixed_parameters + self.embedding_parameters
 
 
 def measure(model: nn.Module, input_shape: tuple[int, ...]) -> Cost:
     """The cost of a built network, counted on its tensors and, for MACs, by torch's own counter on a forward pass.
 
-    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table, ``(length,
+        channels)`` of a sequence, of tokens with their number in place of channels.
     """
     operators = [module for module in model.modules() if isinstance(module, Operator)]
+    embeddings = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    of_embeddings = sum(weight.numel() for weight in embeddings if weight.requires_grad)
     return Cost(
-        sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad) - of_embeddings,
         sum(operator.fixed_parameters() for operator in operators),
         count_macs(model, input_shape),
+        of_embeddings,
     )
 
 
@@ -81,7 +98,7 @@ def latency_ms(model: nn.Module, input_shape: tuple[int, ...], passes: int = 30)
         where other work disturbs some.
     """
     reference = next(model.parameters())
-    inputs = torch.zeros(1, *input_shape, dtype=reference.dtype, device=reference.device)
+    inputs = example(model, input_shape, 1)
     seconds = []
     with _evaluating(model):
         for _ in range(WARM_UP + passes):
@@ -98,8 +115,7 @@ def count_macs(model: nn.Module, input_shape: tuple[int, ...], only: Sequence[st
 
     :param only: Names of the tasks to compute, for a network whose ``forward`` takes them; all if left out.
     """
-    reference = next(model.parameters())
-    inputs = torch.zeros(2, *input_shape, dtype=reference.dtype, device=reference.device)
+    inputs = example(model, input_shape, 2)
     options = {} if only is None else {"only": only}
     counted = []
     with _evaluating(model), torch.no_grad():
@@ -127,11 +143,12 @@ def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tup
     """The cost of the (fused) network of an architecture, without building it: equal to what :func:`measure` finds."""
     network = geometry(architecture, len(tasks), input_shape)
     dense = [task.outputs for task in tasks if task.dense]
-    total = _heads(network, [task.outputs for task in tasks if not task.dense], architecture.backbone.head_pool)
+    total = _heads(network, [task.outputs for task in tasks if not task.dense], architecture.backbone.head_cells)
     if dense:
         total += decoder(network.taps, dense, network.decoder)
     if network.stem:
-        total += _stem(network, architecture.backbone.kernel_size)
+        total += _stem(network, architecture.backbone)
+    total += Cost(embedding_parameters=network.embedding * input_shape[-1])
     for block in network.blocks:
         for layer in block.layers:
             total += _of_layer(layer, len(tasks), architecture.specific)
@@ -140,8 +157,8 @@ def estimate(architecture: Architecture, tasks: Sequence[Task], input_shape: tup
     return total
 
 
-def _stem(network: Geometry, size: int) -> Cost:
-    weights = network.stem * network.input_shape[0] * size**2
+def _stem(network: Geometry, backbone: Backbone) -> Cost:
+    weights = network.stem * image_shape(network.input_shape)[0] * backbone.kernel_size * backbone.kernel_height
     first = network.blocks[0].before
     return Cost(weights + 2 * network.stem, 0, weights * first.height * first.width)
 
@@ -178,8 +195,8 @@ def head_macs(heads: TaskHeads) -> int:
     return total
 
 
-def _heads(network: Geometry, outputs: Sequence[int], grid: int) -> Cost:
-    weights = sum(outputs) * (network.after.shared + network.after.specific) * grid**2
+def _heads(network: Geometry, outputs: Sequence[int], cells: int) -> Cost:
+    weights = sum(outputs) * (network.after.shared + network.after.specific) * cells
     return Cost(weights + sum(outputs), 0, weights)
 
 
@@ -221,7 +238,12 @@ def _layer(layer: LayerGeometry, tasks: int, branch_kind: str) -> Iterator[Cost]
 
 def _operator(bank: str, channels: int, held: int, streams: int, layer: LayerGeometry) -> Cost:
     """A bank over ``streams`` streams of so many channels, with frozen values for each of them or for one."""
-    fixed = _fixed_of_vectors(bank, channels) if layer.groups else _fixed(bank) * channels
+    if layer.reads == "rows":
+        fixed = fixed_of_rows(bank, channels)
+    elif layer.reads == "sequences":
+        fixed = fixed_of_sequences(bank, channels, layer.before.width)
+    else:
+        fixed = fixed_of_images(bank) * channels
     return Cost(0, fixed * held) + _responses(bank, channels, streams, layer)
 
 
@@ -229,68 +251,27 @@ def _responses(bank: str, channels: int, streams: int, layer: LayerGeometry) -> 
     """The primitives that are applied before their 1x1 convolution, where they are convolutions or products."""
     if bank == CONVOLUTION:
         return Cost()
-    if layer.groups:
-        members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
+    members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
+    if layer.reads == "sequences":
+        others = [member for member in members if isinstance(member, UnfoldedSequencePrimitive)]
+        return Cost(macs=streams * sum(member.products(channels, layer.before.width) for member in others))
+    if layer.reads == "rows":
         products = [member.macs(channels) for member in members if isinstance(member, NonlinearVectorPrimitive)]
         return Cost(macs=sum(products) * streams)
-    return Cost(macs=_first_taps(bank) * channels * streams * layer.after.height * layer.after.width)
-
-
-@functools.cache
-def _first_taps(bank: str) -> int:
-    """Taps, for each channel, of the convolutions that are applied before the 1x1 convolution."""
-    members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
-    first = [members[term.members[0]] for term in terms_of(bank) if term.first]
-    return sum(primitive.size**2 for primitive in first if isinstance(primitive, LinearPrimitive))
+    return Cost(macs=first_taps(bank) * channels * streams * layer.after.height * layer.after.width)
 
 
 def _recombination(bank: str, outputs: int, inputs: int, repeats: int, layer: LayerGeometry) -> Cost:
     """Learned weights from ``inputs`` to ``outputs`` channels, used for ``repeats`` streams."""
-    if layer.groups:
-        taps, reach, products = _vector_recombination(bank, inputs, layer.groups)
+    if layer.reads == "sequences":
+        taps, products = sequence_recombination(bank, layer.before.width)
+        return Cost(outputs * taps * inputs, 0, products * outputs * inputs * repeats)
+    if layer.reads == "rows":
+        taps, reach, products = row_recombination(bank, inputs, layer.groups)
         return Cost(outputs * taps * reach, 0, products * outputs * inputs * repeats)
-    taps, folded = _taps(bank)
+    taps, folded = taps_of(bank)
     pixels = layer.after.height * layer.after.width
     return Cost(outputs * taps * inputs, 0, folded * outputs * inputs * repeats * pixels)
-
-
-@functools.cache
-def _taps(bank: str) -> tuple[int, int]:
-    """Learned weights from a channel to a channel, and multiplications of the fused form for each pixel of it."""
-    learned = Convolution.taps if bank == CONVOLUTION else len(primitives_of(bank))
-    return learned, sum(term.size**2 for term in terms_of(bank))
-
-
-def _vector_recombination(bank: str, inputs: int, groups: int) -> tuple[int, int, int]:
-    """Taps, inputs that an output reads of each, and matrix products of the fused form."""
-    if bank == CONVOLUTION:
-        return 1, inputs, 1
-    names = primitives_of(bank)
-    linear = [issubclass(PRIMITIVES.get(name), LinearVectorPrimitive) for name in names]
-    return len(names), -(-inputs // groups), any(linear) + linear.count(False)
-
-
-@functools.cache
-def _fixed(bank: str) -> int:
-    """Frozen values for each channel."""
-    if bank == CONVOLUTION:
-        return 0
-    members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
-    generator = torch.Generator()
-    return sum(
-        member.buffer(1, generator).numel() if isinstance(member, NonlinearPrimitive) else member.size**2
-        for member in members
-    )
-
-
-@functools.cache
-def _fixed_of_vectors(bank: str, features: int) -> int:
-    """Frozen values for one stream of features."""
-    if bank == CONVOLUTION:
-        return 0
-    members = [PRIMITIVES.get(name)() for name in primitives_of(bank)]
-    of_vectors = (LinearVectorPrimitive, NonlinearVectorPrimitive)
-    return sum(member.frozen_values(features) for member in members if isinstance(member, of_vectors))
 
 
 def _skips(block: BlockGeometry, tasks: int) -> Iterator[Cost]:

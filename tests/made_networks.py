@@ -19,7 +19,7 @@ from mtl_search.tasks import Classification, Task
 SHAPE = (3, 16, 18)
 BATCH = 16
 WIDTHS = (8, 12)
-IMAGE_BANKS, VECTOR_BANKS = banks_for(vectors=False), banks_for(vectors=True)
+IMAGE_BANKS, VECTOR_BANKS = banks_for("images"), banks_for("rows")
 """Every single name that a layer can ask for."""
 
 

@@ -74,7 +74,7 @@ def test_a_search_says_what_a_bank_takes_before_memory_goes(tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("bank", [name for name in BANKS if name in banks_for(vectors=True)])
+@pytest.mark.parametrize("bank", [name for name in BANKS if name in banks_for("rows")])
 @pytest.mark.parametrize("features", [9, NOMINAL + 7])
 def test_what_is_frozen_in_a_bank_is_known_without_drawing_it(bank: str, features: int) -> None:
     architecture = made_architecture(bank, 0.5, 1, strides=(1, 1), kind="vector")

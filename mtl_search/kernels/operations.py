@@ -34,7 +34,7 @@ class Recombined(Protocol):
         :returns: ``None`` where there are none for it.
         """
 
-    def features(self, x: Tensor, stride: int) -> list[Tensor]:
+    def features(self, x: Tensor, stride: int, mask: Tensor | None = None) -> list[Tensor]:
         """What torch's operations read: of ``[batch, channels, height, width]``, a tensor for each."""
 
     def convolve(
@@ -51,6 +51,7 @@ def recombine(
     groups: int = 1,
     branches: Sequence[int] | None = None,
     measured: Sequence[bool] = (),
+    mask: Tensor | None = None,
 ) -> list[Measured]:
     """The features of a batch as several learned weights read them through an operator.
 
@@ -62,18 +63,25 @@ def recombine(
     :param branches: For each weight, the number of equal parts of its outputs that read windows of their own; as many
         as groups if left out.
     :param measured: For each weight, whether a norm comes next, and moments are wanted where they cost little.
+    :param mask: Which positions of sequences are none of padding.
     :returns: ``[batch, groups * outputs, ceil(height / stride), ceil(width / stride)]`` each.
     """
     bank = _bank_of(operator, x)
     if bank is not None and (groups == 1 or len(weights) == 1):
         return recombined(x, bank, weights, stride, groups, measured)
-    features = operator.features(materialize(x), stride)
+    features = operator.features(materialize(x), stride, mask)
     parts = zip(weights, branches or [groups] * len(weights), strict=True)
     return [Measured(operator.convolve(features, one, stride, groups, count), None) for one, count in parts]
 
 
 def recombine_into(
-    total: Tensor | None, operator: Recombined, x: Activations, weight: Tensor, stride: int, groups: int
+    total: Tensor | None,
+    operator: Recombined,
+    x: Activations,
+    weight: Tensor,
+    stride: int,
+    groups: int,
+    mask: Tensor | None = None,
 ) -> Measured:
     """The features of several groups as a learned weight of each reads them, for a norm; in their place in a sum.
 
@@ -83,11 +91,12 @@ def recombine_into(
     :param weight: ``[groups * outputs, taps, channels that an output reads]``
     :param stride: Distance of the pixels that are computed.
     :param groups: Parts of the channels with weights of their own.
+    :param mask: Which positions of sequences are none of padding.
     :returns: ``[batch, groups * outputs, ceil(height / stride), ceil(width / stride)]``
     """
     bank = _bank_of(operator, x)
     if bank is None:
-        made = operator.convolve(operator.features(materialize(x), stride), weight, stride, groups)
+        made = operator.convolve(operator.features(materialize(x), stride, mask), weight, stride, groups)
         return Measured(made if total is None else total.add_(made), None)
     if total is None:
         (measured,) = recombined(x, bank, [weight], stride, groups, [True])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mtl_search.methods import DECIMALS, Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
-from mtl_search.networks.network import channels_last
+from mtl_search.networks.inputs import opened
 from mtl_search.networks.paths import PathNetwork, stage_places
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
@@ -106,7 +106,7 @@ class CrossStitchNetwork(PathNetwork):
         self_weight: float = SELF_WEIGHT,
         per_channel: bool = True,
     ) -> None:
-        places = backbone.layers + bool(backbone.stem)
+        places = backbone.layers + bool(backbone.entry)
         paths = [(number,) * places for number in range(len(tasks))]
         super().__init__(backbone, paths, tasks, input_shape, seed, width_multiplier)
         behind = [stage.start for stage in stage_places(backbone) if stage.start] + [places]
@@ -123,10 +123,11 @@ class CrossStitchNetwork(PathNetwork):
         """As :meth:`PathNetwork.forward`. One task alone needs the networks of all, but not their heads."""
         wanted = {task: name for task, name in enumerate(self.paths) if only is None or name in only}
         read: dict[int, list[Tensor]] = {task: [] for task in wanted}
-        features = [channels_last(x)] * len(self.paths)
+        start, mask = opened(x)
+        features = [start] * len(self.paths)
         for number, place in enumerate(self.places):
             assert isinstance(place, nn.ModuleDict)
-            features = [module(feature) for module, feature in zip(place.values(), features, strict=True)]
+            features = [module(feature, mask=mask) for module, feature in zip(place.values(), features, strict=True)]
             last = number + 1 == len(self.places)
             mixed = wanted if last else range(len(features))
             features = [self._mixed(number + 1, features, task) for task in mixed]

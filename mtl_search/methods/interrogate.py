@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtl_search import cost
 from mtl_search.errors import FieldError, UserError
@@ -22,8 +22,8 @@ from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.methods.single_task import SingleTask
 from mtl_search.networks.gated import GatedNetwork, open_gates
 from mtl_search.networks.geometry import image_shape
-from mtl_search.networks.paths import ConvModule, ModuleShape
-from mtl_search.networks.pruned import PrunedNetwork, SlicedModule
+from mtl_search.networks.paths import ModuleShape, make_module
+from mtl_search.networks.pruned import PrunedNetwork, SlicedEmbedding, SlicedModule
 from mtl_search.training.optimiser import Group
 from mtl_search.training.trainer import Epoch
 
@@ -211,16 +211,20 @@ def prune(model: GatedNetwork) -> PrunedNetwork:
     for place in range(len(model.shapes)):
         for number in range(len(model.tasks)):
             if (specific := pruned.specific(place, number)) is not None:
-                specific.take(model.specific(place, number))
+                _take(specific, model.specific(place, number))
     for name, shared in pruned.shared.items():
         whole = model.shared[int(name)]
-        assert isinstance(shared, SlicedModule)
-        assert isinstance(whole, ConvModule)
-        shared.take(whole)
+        _take(shared, whole)
     for name, weights in pruned.mixing.items():
         weights.copy_(model.mixing[int(name)].softmax(dim=0)[:, list(pruned.kept[int(name)].order)])
     pruned.take_heads(model.heads)
     return pruned.train(model.training)
+
+
+def _take(sliced: nn.Module, whole: nn.Module) -> None:
+    """Copy what is kept of a whole module."""
+    assert isinstance(sliced, SlicedModule | SlicedEmbedding)
+    sliced.take(whole)
 
 
 def module_macs(shapes: Sequence[ModuleShape], input_shape: tuple[int, ...]) -> list[int]:
@@ -228,7 +232,8 @@ def module_macs(shapes: Sequence[ModuleShape], input_shape: tuple[int, ...]) -> 
     _, height, width = image_shape(input_shape)
     found = []
     for shape in shapes:
-        found.append(cost.count_macs(ConvModule(shape, generator(0, "counted")), (shape.inputs, height, width)))
+        module = make_module(shape, generator(0, "counted"))
+        found.append(0 if shape.tokens else cost.count_macs(module, (shape.inputs, height, width)))
         height, width = -(-height // shape.stride), -(-width // shape.stride)
     return found
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mtl_search.internal.seeds import generator
 from mtl_search.methods import DECIMALS, Epochs, Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
-from mtl_search.networks.network import channels_last
+from mtl_search.networks.inputs import opened
 from mtl_search.networks.paths import Path, PathNetwork
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.spaces.settings import BalancingSettings
@@ -99,7 +99,7 @@ class BranchingNetwork(PathNetwork):
         seed: int = 0,
         width_multiplier: float = 1.0,
     ) -> None:
-        places = backbone.layers + bool(backbone.stem)
+        places = backbone.layers + bool(backbone.entry)
         paths = [(number,) * places for number in range(len(tasks))]
         super().__init__(backbone, paths, tasks, input_shape, seed, width_multiplier)
         self.logits = nn.Parameter(torch.zeros(places, len(tasks), len(tasks)))
@@ -109,6 +109,7 @@ class BranchingNetwork(PathNetwork):
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """As :meth:`PathNetwork.forward`."""
         choices = self._drawn() if self.training else one_hot(self.logits)
+        start, mask = opened(x)
         features: list[Tensor] = []
         tapped: dict[int, list[Tensor]] = {}
         for number, place in enumerate(self.places):
@@ -117,8 +118,8 @@ class BranchingNetwork(PathNetwork):
             if number:
                 read = [_chosen(features, choice) for choice in choices[number - 1]]
             else:
-                read = [channels_last(x)] * len(modules)
-            features = [module(one) for module, one in zip(modules, read, strict=True)]
+                read = [start] * len(modules)
+            features = [module(one, mask=mask) for module, one in zip(modules, read, strict=True)]
             if number in self.heads.taps:
                 tapped[number] = features
         ancestors = self._ancestors(choices)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mtl_search.internal.seeds import generator
 from mtl_search.methods import Method, MethodContext
-from mtl_search.networks.network import channels_last
+from mtl_search.networks.inputs import Mask, opened
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.paths import ConvModule, ModuleShape, Path, PathNetwork, stage_places
 from mtl_search.networks.pointwise import make_convolution
@@ -41,10 +41,10 @@ class Attention(nn.Module):
         self.first, self.first_norm = _pointwise(inputs, outputs, weights, gain=2), Norm(outputs)
         self.second, self.second_norm = _pointwise(outputs, outputs, weights, gain=1), Norm(outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
         """``[batch, inputs, height, width]`` to ``[batch, outputs, height, width]``, 0 to 1."""
-        hidden = F.relu(self.first_norm(self.first(x)), inplace=True)
-        return self.second_norm(self.second(hidden)).sigmoid()
+        hidden = F.relu(self.first_norm(self.first(x), mask=mask), inplace=True)
+        return self.second_norm(self.second(hidden), mask=mask).sigmoid()
 
 
 class MTANNetwork(PathNetwork):
@@ -68,7 +68,7 @@ class MTANNetwork(PathNetwork):
         seed: int = 0,
         width_multiplier: float = 1.0,
     ) -> None:
-        path = (0,) * (backbone.layers + bool(backbone.stem))
+        path = (0,) * (backbone.layers + bool(backbone.entry))
         super().__init__(backbone, [path] * len(tasks), tasks, input_shape, seed, width_multiplier)
         self.stages = stage_places(backbone)
         first = [self.shapes[stage.start] for stage in self.stages]
@@ -83,7 +83,15 @@ class MTANNetwork(PathNetwork):
         )
         self.carries = nn.ModuleList(
             ConvModule(
-                ModuleShape(f"into {after.name}", before.outputs, after.outputs, after.stride, False, after.size),
+                ModuleShape(
+                    f"into {after.name}",
+                    before.outputs,
+                    after.outputs,
+                    after.stride,
+                    residual=False,
+                    size=after.size,
+                    height=after.height,
+                ),
                 generator(seed, f"carry {number}"),
                 streams=len(tasks),
             )
@@ -93,29 +101,32 @@ class MTANNetwork(PathNetwork):
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """As :meth:`PathNetwork.forward`."""
         wanted = {number: name for number, name in enumerate(self.paths) if only is None or name in only}
-        trunk: dict[Path, Tensor] = {(): channels_last(x)}
+        start, padding = opened(x)
+        trunk: dict[Path, Tensor] = {(): start}
         attended: dict[int, Tensor] = {}
         read: dict[tuple[int, int], Tensor] = {}
         for number, stage in enumerate(self.stages):
-            first = self.walk((0,) * (stage.start + 1), trunk)
-            last = self.walk((0,) * stage.stop, trunk)
-            attended = {task: self.mask(number, task, first, attended.get(task)) * last for task in wanted}
+            first = self.walk((0,) * (stage.start + 1), trunk, padding)
+            last = self.walk((0,) * stage.stop, trunk, padding)
+            masks = {task: self.mask(number, task, first, attended.get(task), padding) for task in wanted}
+            attended = {task: mask * last for task, mask in masks.items()}
             read |= {(task, stage.stop - 1): features for task, features in attended.items()}
         return {
             name: self.heads.read(task, [read.get((task, place), trunk[(0,)]) for place in self.heads.places(task)], x)
             for task, name in wanted.items()
         }
 
-    def mask(self, stage: int, task: int, first: Tensor, before: Tensor | None) -> Tensor:
+    def mask(self, stage: int, task: int, first: Tensor, before: Tensor | None, padding: Mask = None) -> Tensor:
         """The mask of one task in one stage, of the shape of ``first``.
 
         :param first: Output of the stage's first module, ``[batch, channels, height, width]``.
         :param before: What the task attended to in the stage before; ``None`` in the first stage.
+        :param padding: Which positions of sequences are none of padding.
         """
-        read = first if before is None else torch.cat([first, self.carries[stage - 1](before, task)], dim=1)
+        read = first if before is None else torch.cat([first, self.carries[stage - 1](before, task, padding)], dim=1)
         of_stage = self.masks[stage]
         assert isinstance(of_stage, nn.ModuleList)
-        return of_stage[task](read)
+        return of_stage[task](read, padding)
 
 
 def _pointwise(inputs: int, outputs: int, weights: torch.Generator, gain: float) -> nn.Conv2d:

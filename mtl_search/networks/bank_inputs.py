@@ -1,4 +1,4 @@
-"""Which bank is for which inputs: images, or the rows of a table.
+"""Which bank is for which inputs: images, the rows of a table, or sequences.
 
 The classes of its primitives tell, which have to be loaded for it.
 """
@@ -7,36 +7,47 @@ from mtl_search.errors import UserError
 from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.primitives import (
     LinearPrimitive,
+    LinearSequencePrimitive,
     LinearVectorPrimitive,
     NonlinearPrimitive,
     NonlinearVectorPrimitive,
+    Primitive,
+    UnfoldedSequencePrimitive,
 )
+from mtl_search.spaces.architecture import Reads
 from mtl_search.spaces.banks import CONVOLUTION, bank_names, primitives_of
 
+KINDS: dict[Reads, tuple[type[Primitive], ...]] = {
+    "images": (LinearPrimitive, NonlinearPrimitive),
+    "rows": (LinearVectorPrimitive, NonlinearVectorPrimitive),
+    "sequences": (LinearSequencePrimitive, UnfoldedSequencePrimitive),
+}
+"""What inputs are -> the bases of the primitives for them."""
 
-def check_bank_is_for(bank: str, vectors: bool) -> None:
-    """Check that a bank is for images, or for vectors.
+
+def check_bank_is_for(bank: str, reads: Reads) -> None:
+    """Check that a bank is for images, for rows, or for sequences.
 
     :raises UserError: If one of its primitives is not; the message names those that are valid.
     """
-    others = [name for name in _members(bank) if not _is_for(name, vectors)]
+    others = [name for name in _members(bank) if not is_for(name, reads)]
     if others:
-        inputs = "the rows of a table" if vectors else "images"
+        inputs = "the rows of a table" if reads == "rows" else reads
         raise UserError(
             f"the bank `{bank}` has primitives that are not for {inputs}: {', '.join(others)}. "
-            f"Valid: {', '.join(banks_for(vectors))}."
+            f"Valid: {', '.join(banks_for(reads))}."
         )
 
 
-def banks_for(vectors: bool) -> list[str]:
-    """Every name that a layer can ask for on images, or on vectors."""
-    return [name for name in bank_names() if all(_is_for(member, vectors) for member in _members(name))]
+def banks_for(reads: Reads) -> list[str]:
+    """Every name that a layer can ask for on images, on rows, or on sequences."""
+    return [name for name in bank_names() if all(is_for(member, reads) for member in _members(name))]
 
 
 def _members(bank: str) -> list[str]:
     return [] if bank == CONVOLUTION else list(dict.fromkeys(primitives_of(bank)))
 
 
-def _is_for(name: str, vectors: bool) -> bool:
-    of_vectors, of_images = (LinearVectorPrimitive, NonlinearVectorPrimitive), (LinearPrimitive, NonlinearPrimitive)
-    return issubclass(PRIMITIVES.get(name), of_vectors if vectors else of_images)
+def is_for(name: str, reads: Reads) -> bool:
+    """Whether a primitive is for images, for rows, or for sequences."""
+    return issubclass(PRIMITIVES.get(name), KINDS[reads])

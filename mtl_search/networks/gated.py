@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from mtl_search.internal.seeds import generator
 from mtl_search.networks.heads import TaskHeads
-from mtl_search.networks.network import channels_last
-from mtl_search.networks.paths import ConvModule, ModuleShape, module_shapes, taps_of
+from mtl_search.networks.inputs import Mask, opened
+from mtl_search.networks.paths import ConvModule, EmbeddingModule, ModuleShape, make_module, module_shapes, taps_of
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
 
@@ -95,32 +95,33 @@ class GatedNetwork(nn.Module):
         """
         wanted = [number for number, task in enumerate(self.tasks) if only is None or task.name in only]
         read: dict[int, list[Tensor]] = {number: [] for number in wanted}
-        mixed = channels_last(x)
+        mixed, mask = opened(x)
         specific = dict.fromkeys(range(len(self.tasks)), mixed)
         for place in range(len(self.shapes)):
             if place == len(self.mixing):
                 specific = {number: specific[number] for number in wanted}
-            specific = self._chosen(place, specific, mixed)
+            specific = self._chosen(place, specific, mixed, mask)
             for number in set(wanted).intersection(self.heads.readers(place)):
                 read[number].append(specific[number])
             if place < len(self.mixing):
                 mixed = mix([*specific.values()], self.mixing[place].softmax(dim=0))
         return {self.tasks[number].name: self.heads.read(number, features, x) for number, features in read.items()}
 
-    def _chosen(self, place: int, specific: dict[int, Tensor], mixed: Tensor) -> dict[int, Tensor]:
+    def _chosen(self, place: int, specific: dict[int, Tensor], mixed: Tensor, mask: Mask) -> dict[int, Tensor]:
         """``phi'`` of some tasks at a place, from theirs before it and the mix before it."""
-        psi = self.shared[place](mixed)
+        psi = self.shared[place](mixed, mask=mask)
         gates = open_gates(self.gates[place])[:, :, None, None].to(psi.dtype)
         return {
-            number: torch.lerp(psi, self.specific(place, number)(x), gates[number]) for number, x in specific.items()
+            number: torch.lerp(psi, self.specific(place, number)(x, mask=mask), gates[number])
+            for number, x in specific.items()
         }
 
-    def specific(self, place: int, task: int) -> ConvModule:
+    def specific(self, place: int, task: int) -> ConvModule | EmbeddingModule:
         """The module that a task has for itself at a place."""
         modules = self.places[place]
         assert isinstance(modules, nn.ModuleList)
         module = modules[task]
-        assert isinstance(module, ConvModule)
+        assert isinstance(module, ConvModule | EmbeddingModule)
         return module
 
     def chosen(self) -> list[list[list[int]]]:
@@ -151,5 +152,5 @@ def mix(features: Sequence[Tensor], weights: Tensor) -> Tensor:
     return total
 
 
-def _module(shape: ModuleShape, place: int, number: int, seed: int) -> ConvModule:
-    return ConvModule(shape, generator(seed, f"module {place}.{number}"))
+def _module(shape: ModuleShape, place: int, number: int, seed: int) -> ConvModule | EmbeddingModule:
+    return make_module(shape, generator(seed, f"module {place}.{number}"))

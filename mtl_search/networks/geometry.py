@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mtl_search.errors import FieldError, UserError
-from mtl_search.spaces.architecture import EXPANSION, Architecture, Backbone, LayerChoice, Stage, scaled
+from mtl_search.spaces.architecture import EXPANSION, Architecture, Backbone, LayerChoice, Reads, Stage, scaled
 
 POINTWISE = "identity"
 """The bank of a 1x1 convolution."""
@@ -59,6 +59,7 @@ class LayerGeometry:
     :param dilation: Distance of the taps of its kernels, in that which they have by themselves.
     :param pointwise: Whether it is one of the two 1x1 convolutions of a bottleneck, in the tasks' branches, too.
     :param groups: In a ``vector`` backbone: of the recombination, see :mod:`mtl_search.networks.vectors`; else 0.
+    :param reads: What the inputs of the network are.
     """
 
     choice: LayerChoice
@@ -71,6 +72,7 @@ class LayerGeometry:
     dilation: int
     pointwise: bool
     groups: int = 0
+    reads: Reads = "images"
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,17 @@ class BlockGeometry:
 class Geometry:
     """A whole network.
 
-    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table, ``(length,
+        channels)`` of a sequence, of tokens with their number in place of channels.
     :param stem: Channels of the stem, scaled; 0 for none.
+    :param embedding: Channels of the embedding, scaled; 0 for none.
     :param blocks: One for every choice of the architecture.
     :param decoder: Channels of each dense task's decoder, scaled.
     """
 
     input_shape: tuple[int, ...]
     stem: int
+    embedding: int
     blocks: tuple[BlockGeometry, ...]
     decoder: int
 
@@ -126,7 +131,7 @@ class Geometry:
     def tapped(self) -> tuple[int, ...]:
         """Numbers of the blocks whose inputs decoders read: what is made at one resolution, before the next begins."""
         starts = (number for number, block in enumerate(self.blocks) if block.stride > 1)
-        return tuple(number for number in starts if number or self.stem)
+        return tuple(number for number in starts if number or self.stem or self.embedding)
 
     @property
     def taps(self) -> tuple[Features, ...]:
@@ -134,14 +139,16 @@ class Geometry:
         return (*(self.blocks[number].before for number in self.tapped), self.after)
 
 
-def check_size(network: Geometry, outputs: Sequence[int], head_pool: int) -> None:
+def check_size(network: Geometry, outputs: Sequence[int], head_cells: int) -> None:
     """Check that a network can be held in memory, before any of it is built.
 
     :param outputs: Number of outputs of each task's head.
+    :param head_cells: Numbers that a head reads of every channel.
     :raises UserError: If its weights, or the features of one sample, are more than that.
     """
     tasks = len(outputs)
-    weights = sum(outputs) * (network.after.shared + network.after.specific) * head_pool**2
+    weights = sum(outputs) * (network.after.shared + network.after.specific) * head_cells
+    weights += network.embedding * network.input_shape[-1]
     features = 0
     for layer in (layer for block in network.blocks for layer in block.layers):
         before, after = layer.before, layer.after
@@ -168,18 +175,23 @@ def check_weights(weights: int) -> None:
 def check_inputs(backbone: Backbone, input_shape: tuple[int, ...]) -> None:
     """Check that a backbone is for inputs of a shape.
 
-    :raises FieldError: If it is one for images and they are the rows of a table, or the other way round.
+    :raises FieldError: If it is one for images and they are the rows of a table or sequences, or the like.
     """
-    if backbone.kind != "vector" and len(input_shape) == 1:
-        rule = f"must be `vector`, for inputs are rows of {input_shape[0]} features"
-        raise FieldError("backbone.kind", rule, backbone.kind)
-    if backbone.kind == "vector" and len(input_shape) != 1:
-        rule = f"must be `plain`, `residual` or `bottleneck`, for inputs are images of shape {input_shape}"
+    wanted: dict[int, tuple[Reads, str]] = {
+        1: ("rows", f"must be `vector`, for inputs are rows of {input_shape[0]} features"),
+        2: ("sequences", f"must be `sequence`, for inputs are sequences of {input_shape[0]} positions at most"),
+        3: ("images", f"must be `plain`, `residual` or `bottleneck`, for inputs are images of shape {input_shape}"),
+    }
+    reads, rule = wanted[len(input_shape)]
+    if backbone.reads != reads:
         raise FieldError("backbone.kind", rule, backbone.kind)
 
 
 def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """``(channels, height, width)``: a row of a table is a picture of one pixel."""
+    """``(channels, height, width)``: of a row, a picture of one pixel, of a sequence one that is one pixel high."""
+    if len(input_shape) == 2:
+        length, channels = input_shape
+        return channels, 1, length
     channels, height, width = input_shape if len(input_shape) == 3 else (*input_shape, 1, 1)
     return channels, height, width
 
@@ -206,15 +218,16 @@ def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...
     """Walk through an architecture and note the features at every layer.
 
     :param tasks: Number of tasks, of which each may have a branch.
-    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :param input_shape: As of :class:`Geometry`.
     :raises FieldError: If the backbone is not for such inputs.
     """
     backbone = architecture.backbone
     check_inputs(backbone, input_shape)
     channels, height, width = image_shape(input_shape)
     stem = scaled(backbone.stem, architecture.width_multiplier) if backbone.stem else 0
+    embedding = scaled(backbone.embedding, architecture.width_multiplier) if backbone.embedding else 0
     stem_stride = backbone.stem_stride if stem else 1
-    features = Features(stem or channels, 0, 1, -(-height // stem_stride), -(-width // stem_stride))
+    features = Features(stem or embedding or channels, 0, 1, -(-height // stem_stride), -(-width // stem_stride))
     places = [
         (number, _parts(architecture, stage, choice, stride))
         for number, stage, choice, stride in stages_of(architecture)
@@ -229,7 +242,7 @@ def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...
             features = layers[-1].after
         blocks.append(BlockGeometry(number, tuple(layers), backbone.residual))
     decoder = scaled(backbone.decoder, architecture.width_multiplier)
-    return Geometry(input_shape, stem, tuple(blocks), decoder)
+    return Geometry(input_shape, stem, embedding, tuple(blocks), decoder)
 
 
 @dataclass(frozen=True)
@@ -271,9 +284,10 @@ def _layer(architecture: Architecture, part: _Part, before: Features, tasks: int
         height=-(-before.height // stride),
         width=-(-before.width // stride),
     )
-    groups = _groups(before, shared, specific) if architecture.backbone.kind == "vector" else 0
+    reads = architecture.backbone.reads
+    groups = _groups(before, shared, specific) if reads == "rows" else 0
     made = shared > 0, specific > 0, reads_specific
-    return LayerGeometry(choice, before, after, stride, *made, part.dilation, part.pointwise, groups)
+    return LayerGeometry(choice, before, after, stride, *made, part.dilation, part.pointwise, groups, reads)
 
 
 def _groups(before: Features, shared: int, specific: int) -> int:

@@ -8,29 +8,29 @@ from torch import Generator, Tensor, nn
 from mtl_search.internal.seeds import generator
 from mtl_search.networks.decoder import Decoder
 from mtl_search.networks.geometry import Features
-from mtl_search.networks.layer import averaged
+from mtl_search.networks.inputs import Mask, mask_of, pooled
 from mtl_search.spaces.architecture import Backbone, scaled
 from mtl_search.tasks import Task
 
 
 class LinearHead(nn.Module):
-    """A linear layer on features averaged over a grid.
+    """A linear layer on pooled features.
 
     :param channels: Channels of the features.
-    :param grid: Features are averaged over ``grid`` x ``grid`` cells.
+    :param backbone: How they are pooled: see :func:`~mtl_search.networks.inputs.pooled`.
     """
 
-    def __init__(self, channels: int, grid: int, outputs: int, weights: Generator) -> None:
+    def __init__(self, channels: int, backbone: Backbone, outputs: int, weights: Generator) -> None:
         super().__init__()
-        self.grid = grid
-        self.linear = nn.Linear(channels * grid**2, outputs)
+        self.grid, self.sequences = backbone.head_pool, backbone.reads == "sequences"
+        self.linear = nn.Linear(channels * backbone.head_cells, outputs)
         drawn = torch.randn(self.linear.weight.shape, generator=weights) * self.linear.in_features**-0.5
         self.linear.weight = nn.Parameter(drawn)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
         """``[batch, channels, height, width]`` to ``[batch, outputs]``."""
-        return self.linear(averaged(x, self.grid).flatten(1))
+        return self.linear(pooled(x, self.grid, self.sequences, mask).flatten(1))
 
 
 class TaskHeads(nn.ModuleList):
@@ -50,12 +50,12 @@ class TaskHeads(nn.ModuleList):
         width_multiplier: float = 1.0,
     ) -> None:
         *_, last = taps.values()
-        channels, grid = scaled(backbone.decoder, width_multiplier), backbone.head_pool
+        channels = scaled(backbone.decoder, width_multiplier)
         weights = [generator(seed, f"head {number}") for number in range(len(tasks))]
         super().__init__(
             Decoder(list(taps.values()), [task], channels, rng)
             if task.dense
-            else LinearHead(last.shared, grid, task.outputs, rng)
+            else LinearHead(last.shared, backbone, task.outputs, rng)
             for task, rng in zip(tasks, weights, strict=True)
         )
         self.taps = tuple(taps)
@@ -72,12 +72,12 @@ class TaskHeads(nn.ModuleList):
         """The output of a task: ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
 
         :param features: Those at its :meth:`places`.
-        :param x: The input of the network, whose height and width maps have.
+        :param x: The input of the network, whose height and width maps have, and whose padding is left out.
         """
         head = self[task]
         if not isinstance(head, Decoder):
             (last,) = features
-            output: Tensor = head(last)
+            output: Tensor = head(last, mask_of(x))
             return output
         (output,) = head([(feature, None) for feature in features], (x.shape[2], x.shape[3])).values()
         return output

@@ -19,8 +19,10 @@ from torch.nn import functional as F
 
 from mtl_search.kernels.operations import Activations, Measured, materialize, recombine, recombine_into
 from mtl_search.networks.geometry import LayerGeometry
+from mtl_search.networks.inputs import Mask
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.operators import Operator, make_operator
+from mtl_search.networks.sequences import make_sequence_operator
 from mtl_search.networks.vectors import make_vector_operator
 from mtl_search.spaces.banks import CONVOLUTION
 
@@ -44,9 +46,9 @@ class SubLayer(nn.Module):
         self.weight = _recombination(tasks * channels, operator, channels, operator.reach(channels), weights)
         self.norm = Norm(tasks * channels)
 
-    def forward(self, specific: Activations, activate: bool) -> Activations:
-        made = recombine_into(None, self.operator, specific, self.weight, 1, self.tasks)
-        return self.norm.deferred(made.features, activate, made.moments)
+    def forward(self, specific: Activations, activate: bool, mask: Mask = None) -> Activations:
+        made = recombine_into(None, self.operator, specific, self.weight, 1, self.tasks, mask)
+        return self.norm.deferred(made.features, activate, made.moments, mask)
 
 
 class ETRLayer(nn.Module):
@@ -89,7 +91,10 @@ class ETRLayer(nn.Module):
 
     def _make_operator(self, bank: str, channels: int, streams: int, primitives: Generator) -> Operator:
         """The operator of a bank over streams of so many channels, each with frozen values of its own."""
-        if self.geometry.groups:
+        if self.geometry.reads == "sequences":
+            length, dilation = self.geometry.before.width, self.geometry.dilation
+            return make_sequence_operator(bank, channels, streams, length, primitives, dilation)
+        if self.geometry.reads == "rows":
             return make_vector_operator(bank, channels, streams, self.geometry.groups, primitives)
         return make_operator(bank, streams * channels, primitives, self.geometry.dilation)
 
@@ -123,16 +128,18 @@ class ETRLayer(nn.Module):
             for _ in range(self.geometry.choice.branch_depth - 1)
         )
 
-    def forward(self, state: LazyState, activate: bool = True) -> LazyState:
+    def forward(self, state: LazyState, activate: bool = True, mask: Mask = None) -> LazyState:
         """The fused form.
 
         :param activate: Whether the last thing that is made goes through the ReLU; not before a skip is added.
+        :param mask: Which positions of sequences are none of padding; features are 0 at the others, before and after.
         """
         shared, specific = state
-        for_shared, for_specific = (None, None) if shared is None else self._recombined(shared)
-        return self._shared(for_shared, shared, specific, activate), self._specific(for_specific, specific, activate)
+        for_shared, for_specific = (None, None) if shared is None else self._recombined(shared, mask)
+        made_shared = self._shared(for_shared, shared, specific, activate, mask)
+        return made_shared, self._specific(for_specific, specific, activate, mask)
 
-    def _recombined(self, shared: Activations) -> tuple[Measured | None, Measured | None]:
+    def _recombined(self, shared: Activations, mask: Mask) -> tuple[Measured | None, Measured | None]:
         """The shared features as ``S'`` and as the ``P'`` of all tasks read them, where the layer makes these."""
         stride, streams = self.geometry.stride, self.geometry.before.streams
         weights = [self.shared_weight.repeat(streams, 1, 1)] if self.geometry.makes_shared else []
@@ -144,14 +151,20 @@ class ETRLayer(nn.Module):
             normed.append(self.own_operator is None)
         made: list[Measured] = []
         if self.operator is not None:
-            made = recombine(self.operator, shared, weights, stride, streams, branches, normed)
+            made = recombine(self.operator, shared, weights, stride, streams, branches, normed, mask)
         if self.branch_operator is not None:
-            made += recombine(self.branch_operator, shared, [self.branch_weight], stride, streams, [self.tasks])
+            weights, branches = [self.branch_weight], [self.tasks]
+            made += recombine(self.branch_operator, shared, weights, stride, streams, branches, mask=mask)
         for_shared = made.pop(0) if self.geometry.makes_shared else None
         return for_shared, made.pop() if made else None
 
     def _shared(
-        self, made: Measured | None, shared: Activations | None, specific: Activations | None, activate: bool
+        self,
+        made: Measured | None,
+        shared: Activations | None,
+        specific: Activations | None,
+        activate: bool,
+        mask: Mask,
     ) -> Activations | None:
         geometry = self.geometry
         if not geometry.makes_shared:
@@ -162,22 +175,25 @@ class ETRLayer(nn.Module):
             assert specific is not None
             features = features.repeat(1, geometry.after.streams // geometry.before.streams, 1, 1)
             weight = self.shared_own_weight.repeat(self.tasks, 1, 1)
-            specific_features = self.shared_own_operator.features(materialize(specific), geometry.stride)
+            specific_features = self.shared_own_operator.features(materialize(specific), geometry.stride, mask)
             features.add_(self.shared_own_operator.convolve(specific_features, weight, geometry.stride, self.tasks))
-        return self.shared_norm.deferred(features, activate, moments)
+        return self.shared_norm.deferred(features, activate, moments, mask)
 
-    def _specific(self, made: Measured | None, specific: Activations | None, activate: bool) -> Activations | None:
+    def _specific(
+        self, made: Measured | None, specific: Activations | None, activate: bool, mask: Mask
+    ) -> Activations | None:
         geometry = self.geometry
         if not geometry.makes_specific:
             return carry(materialize(specific), geometry.stride)
         if self.own_operator is not None:
             assert specific is not None
             before = None if made is None else made.features
-            made = recombine_into(before, self.own_operator, specific, self.own_weight, geometry.stride, self.tasks)
+            own, stride = self.own_operator, geometry.stride
+            made = recombine_into(before, own, specific, self.own_weight, stride, self.tasks, mask)
         assert made is not None
-        after = self.own_norm.deferred(made.features, activate or len(self.deeper) > 0, made.moments)
+        after = self.own_norm.deferred(made.features, activate or len(self.deeper) > 0, made.moments, mask)
         for number, layer in enumerate(self.deeper, start=1):
-            after = layer(after, activate or number < len(self.deeper))
+            after = layer(after, activate or number < len(self.deeper), mask)
         return after
 
 
@@ -186,18 +202,6 @@ def carry(features: Tensor | None, stride: int) -> Tensor | None:
     if features is None or stride == 1:
         return features
     return F.avg_pool2d(features, stride, stride, ceil_mode=True, count_include_pad=False)
-
-
-def averaged(features: Tensor, grid: int) -> Tensor:
-    """Features averaged over ``grid`` x ``grid`` cells, ``[batch, channels, grid, grid]``.
-
-    The mean over a single cell is a sum first: its gradient is not written out pixel by pixel. That of torch's pooling
-    is, channels outermost, and makes the ReLU before it ten times as slow.
-    """
-    if grid > 1:
-        return F.adaptive_avg_pool2d(features, grid)
-    height, width = features.shape[2:]
-    return features.sum(dim=(2, 3), keepdim=True) / (height * width)
 
 
 def _recombination(outputs: int, operator: Operator, channels: int, inputs: int, generator: Generator) -> nn.Parameter:

@@ -13,8 +13,9 @@ from mtl_search.internal.seeds import generator
 from mtl_search.kernels.operations import Activations, materialize
 from mtl_search.networks.decoder import Decoder, dense_places, parts_of
 from mtl_search.networks.deployment import deployed
-from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, check_size, geometry
-from mtl_search.networks.layer import ETRLayer, LazyState, State, averaged, carry
+from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, check_size, geometry, image_shape
+from mtl_search.networks.inputs import Mask, TokenEmbedding, opened, pooled
+from mtl_search.networks.layer import ETRLayer, LazyState, State, carry
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.pointwise import make_convolution
 from mtl_search.networks.reference import reference_decoder, reference_layer
@@ -27,14 +28,14 @@ Implementation = Literal["fused", "reference", "deploy"]
 class Stem(nn.Sequential):
     """A convolution, its norm and a ReLU."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return materialize(self.deferred(x))
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
+        return materialize(self.deferred(x, mask))
 
-    def deferred(self, x: Tensor) -> Activations:
+    def deferred(self, x: Tensor, mask: Mask = None) -> Activations:
         """The same, norm and ReLU done by what reads it, where that can."""
         convolution, norm, _ = self
         assert isinstance(norm, Norm)
-        return norm.deferred(convolution(x), activate=True)
+        return norm.deferred(convolution(x), activate=True, mask=mask)
 
 
 class Projection(nn.Module):
@@ -79,21 +80,23 @@ class Block(nn.Module):
         if block.residual and block.layers[-1].makes_specific:
             self.own_skip = _specific_skip(block, tasks, weights)
 
-    def forward(self, state: LazyState, implementation: Implementation) -> LazyState:
+    def forward(self, state: LazyState, implementation: Implementation, mask: Mask = None) -> LazyState:
         after = state
         for layer in self.layers:
             last_of_residual = self.geometry.residual and layer is self.layers[-1]
-            after = self._layer(layer, after, implementation, not last_of_residual)
+            after = self._layer(layer, after, implementation, not last_of_residual, mask)
         return (
             self._add(after[0], state, self.shared_skip, specific=False),
             self._add(after[1], state, self.own_skip, True),
         )
 
-    def _layer(self, layer: nn.Module, state: LazyState, implementation: Implementation, activate: bool) -> LazyState:
+    def _layer(
+        self, layer: nn.Module, state: LazyState, implementation: Implementation, activate: bool, mask: Mask
+    ) -> LazyState:
         assert isinstance(layer, ETRLayer)
         if implementation == "reference":
-            return reference_layer(layer, (materialize(state[0]), materialize(state[1])), activate)
-        made: LazyState = layer(state, activate)
+            return reference_layer(layer, (materialize(state[0]), materialize(state[1])), activate, mask)
+        made: LazyState = layer(state, activate, mask)
         return made
 
     def _add(
@@ -133,18 +136,19 @@ class Heads(nn.Module):
 
     :param features: What the last block puts out.
     :param tasks: All tasks of the network; of the dense ones nothing is read.
-    :param grid: Features are averaged over ``grid`` x ``grid`` cells.
+    :param backbone: How features are pooled: see :func:`~mtl_search.networks.inputs.pooled`.
     """
 
     task_of_output: Tensor
 
-    def __init__(self, features: Features, tasks: Sequence[Task], grid: int, weights: Generator) -> None:
+    def __init__(self, features: Features, tasks: Sequence[Task], backbone: Backbone, weights: Generator) -> None:
         super().__init__()
-        self.features, self.grid, self.tasks = features, grid, len(tasks)
+        self.features, self.tasks = features, len(tasks)
+        self.grid, self.sequences = backbone.head_pool, backbone.reads == "sequences"
         self.places = [number for number, task in enumerate(tasks) if not task.dense]
         self.outputs = {tasks[number].name: tasks[number].outputs for number in self.places}
         total = sum(self.outputs.values())
-        shared, specific = features.shared * grid**2, features.specific * grid**2
+        shared, specific = features.shared * backbone.head_cells, features.specific * backbone.head_cells
         deviation = (1 / (shared + specific)) ** 0.5
         if shared:
             self.shared_weight = nn.Parameter(torch.randn(total, shared, generator=weights) * deviation)
@@ -155,22 +159,22 @@ class Heads(nn.Module):
         task_of_output = torch.arange(len(counts)).repeat_interleave(counts)
         self.register_buffer("task_of_output", task_of_output, persistent=False)
 
-    def forward(self, state: State) -> dict[str, Tensor]:
+    def forward(self, state: State, mask: Mask = None) -> dict[str, Tensor]:
         shared, specific = state
         logits: Tensor = self.bias
         if shared is not None:
-            logits = logits + self._read(shared, self.features.streams, self.shared_weight)
+            logits = logits + self._read(shared, self.features.streams, self.shared_weight, mask)
         if specific is not None:
-            logits = logits + self._read(specific, self.tasks, self.own_weight)
+            logits = logits + self._read(specific, self.tasks, self.own_weight, mask)
         return dict(zip(self.outputs, logits.split(list(self.outputs.values()), dim=1), strict=True))
 
-    def _read(self, features: Tensor, streams: int, weight: Tensor) -> Tensor:
+    def _read(self, features: Tensor, streams: int, weight: Tensor, mask: Mask) -> Tensor:
         if streams > 1:
             features, streams = parts_of(features, streams, self.places), len(self.places)
-        pooled = averaged(features, self.grid).unflatten(1, (streams, -1)).flatten(2)
+        read = pooled(features, self.grid, self.sequences, mask).unflatten(1, (streams, -1)).flatten(2)
         if streams == 1:
-            return F.linear(pooled[:, 0], weight)
-        by_output = pooled.transpose(0, 1)[self.task_of_output]
+            return F.linear(read[:, 0], weight)
+        by_output = read.transpose(0, 1)[self.task_of_output]
         return torch.bmm(by_output, weight[:, :, None]).squeeze(2).T
 
 
@@ -197,7 +201,8 @@ class MultiTaskNetwork(nn.Module):
 
     :param architecture: Every choice that makes the network: backbone, banks, routing, ratios.
     :param tasks: The tasks that are predicted, each with a head.
-    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table; of a sequence
+        ``(length, channels)``, the longest, and with the number of different tokens in place of channels.
     :param seed: Seed of the initial weights and, independently, of the primitives.
     :param implementation: ``fused`` for training; ``reference`` for the layer as the paper writes it, the same numbers;
         ``deploy`` for use once it is trained: in evaluation mode the network is one plain graph, see
@@ -220,11 +225,14 @@ class MultiTaskNetwork(nn.Module):
             raise FieldError("tasks", "must be at least one task, each with its own name", [t.name for t in tasks])
         self.architecture, self.tasks, self.implementation = architecture, tuple(tasks), implementation
         self.geometry: Geometry = geometry(architecture, len(tasks), input_shape)
-        check_size(self.geometry, [task.outputs for task in tasks], architecture.backbone.head_pool)
+        check_size(self.geometry, [task.outputs for task in tasks], architecture.backbone.head_cells)
         weights = generator(seed, "weights")
+        self.embedding: TokenEmbedding | None = None
+        if self.geometry.embedding:
+            self.embedding = TokenEmbedding(input_shape[1], self.geometry.embedding, generator(seed, "embedding"))
         self.stem: Stem | None = None
         if self.geometry.stem:
-            self.stem = _stem(architecture.backbone, input_shape[0], self.geometry.stem, weights)
+            self.stem = _stem(architecture.backbone, input_shape, self.geometry.stem, weights)
         self.blocks = nn.ModuleList(
             Block(block, len(tasks), architecture.specific, weights, generator(seed, f"primitives of block {number}"))
             for number, block in enumerate(self.geometry.blocks)
@@ -233,7 +241,7 @@ class MultiTaskNetwork(nn.Module):
         self.decoder: Decoder | None = None
         dense = dense_places(tasks)
         if len(dense) < len(tasks):
-            self.heads = Heads(self.geometry.after, tasks, architecture.backbone.head_pool, weights)
+            self.heads = Heads(self.geometry.after, tasks, architecture.backbone, weights)
         if dense:
             self.decoder = Decoder(self.geometry.taps, tasks, self.geometry.decoder, generator(seed, "decoder"))
         self._plain: list[_Plain] = []
@@ -242,28 +250,32 @@ class MultiTaskNetwork(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Outputs of all tasks.
 
-        :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
+        :param x: ``[batch, channels, height, width]``, rows ``[batch, features]``, or sequences: see
+            :func:`~mtl_search.networks.inputs.opened`.
         :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
         """
         if self.implementation == "deploy" and not self.training and not torch.compiler.is_exporting():
             return self._deployed(x)(x)
-        taps = self._taps(channels_last(x))
-        outputs = {} if self.heads is None else self.heads(taps[-1])
+        features, mask = opened(x)
+        taps = self._taps(features, mask)
+        outputs = {} if self.heads is None else self.heads(taps[-1], mask)
         if self.decoder is not None:
             size = (x.shape[2], x.shape[3])
             by_definition = self.implementation == "reference"
             outputs |= reference_decoder(self.decoder, taps, size) if by_definition else self.decoder(taps, size)
         return {task.name: outputs[task.name] for task in self.tasks}
 
-    def _taps(self, x: Tensor) -> list[State]:
+    def _taps(self, x: Tensor, mask: Mask) -> list[State]:
         """The features that decoders read, finest first, as far as there are any; the last ones are those of heads."""
         tapped = self.geometry.tapped if self.decoder is not None else ()
-        state: LazyState = (x if self.stem is None else self.stem.deferred(x), None)
+        if self.embedding is not None:
+            x = self.embedding(x, mask)
+        state: LazyState = (x if self.stem is None else self.stem.deferred(x, mask), None)
         taps = []
         for number, block in enumerate(self.blocks):
             if number in tapped:
                 taps.append(state)
-            state = block(state, self.implementation)
+            state = block(state, self.implementation, mask)
         return [(materialize(shared), materialize(specific)) for shared, specific in [*taps, state]]
 
     def _deployed(self, x: Tensor) -> nn.Module:
@@ -281,24 +293,9 @@ class MultiTaskNetwork(nn.Module):
 
     def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
         """``stem``, ``layer 0`` and so on -> their parameters."""
-        found = {"stem": list(self.stem.parameters())} if self.stem is not None else {}
+        entries = {"embedding": self.embedding, "stem": self.stem}
+        found = {name: list(entry.parameters()) for name, entry in entries.items() if entry is not None}
         return found | {f"layer {number}": list(block.parameters()) for number, block in enumerate(self.blocks)}
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """``x`` with its channels innermost in memory, by strides that say so even of a single channel.
-
-    The strides of ``[batch, 1, height, width]`` fit both layouts, and convolutions would go on in the other one.
-
-    :param x: Images ``[batch, channels, height, width]``; or rows ``[batch, features]``, which become images of one
-        pixel.
-    """
-    x = x[:, :, None, None] if x.ndim == 2 else x
-    if torch.compiler.is_exporting():
-        return x  # a graph leaves the layout to what runs it
-    _, channels, height, width = x.shape
-    x = x.contiguous(memory_format=torch.channels_last)
-    return x.as_strided(x.shape, (channels * height * width, 1, width * channels, channels))
 
 
 def build_model(
@@ -317,9 +314,10 @@ def build_model(
     return MultiTaskNetwork(architecture, tasks, input_shape, seed, implementation)
 
 
-def _stem(backbone: Backbone, inputs: int, outputs: int, weights: Generator) -> Stem:
-    size = backbone.kernel_size
-    convolution = make_convolution(inputs, outputs, size, backbone.stem_stride)
-    drawn = torch.randn(convolution.weight.shape, generator=weights) * (2 / (size**2 * inputs)) ** 0.5
+def _stem(backbone: Backbone, input_shape: tuple[int, ...], outputs: int, weights: Generator) -> Stem:
+    inputs, _, _ = image_shape(input_shape)
+    size, height = backbone.kernel_size, backbone.kernel_height
+    convolution = make_convolution(inputs, outputs, size, backbone.stem_stride, height=height)
+    drawn = torch.randn(convolution.weight.shape, generator=weights) * (2 / (height * size * inputs)) ** 0.5
     convolution.weight = nn.Parameter(drawn)
     return Stem(convolution, Norm(outputs), nn.ReLU(inplace=True))

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.kernels.operations import FrozenBank, FrozenPrimitive
 from mtl_search.networks.bank_inputs import check_bank_is_for
+from mtl_search.networks.inputs import Mask
 from mtl_search.networks.kernel_drawing import draw_kernels
 from mtl_search.primitives import (
     LinearPrimitive,
@@ -71,8 +72,11 @@ class Operator(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def features(self, x: Tensor, stride: int) -> list[Tensor]:
-        """What the convolutions of the fused form read, a tensor for each."""
+    def features(self, x: Tensor, stride: int, mask: Mask = None) -> list[Tensor]:
+        """What the convolutions of the fused form read, a tensor for each.
+
+        :param mask: Which positions of sequences are none of padding; ``x`` is 0 at the others.
+        """
 
     @abstractmethod
     def convolve(
@@ -87,20 +91,21 @@ class Operator(nn.Module, ABC):
         :returns: ``[batch, groups * outputs, ceil(height / stride), ceil(width / stride)]``
         """
 
-    def responses(self, x: Tensor, stride: int, channels: slice) -> list[Tensor]:
+    def responses(self, x: Tensor, stride: int, channels: slice, mask: Mask = None) -> list[Tensor]:
         """The reference form: the outputs of the primitives, one by one, ``taps`` tensors.
 
         :param x: ``[batch, channels, height, width]``
         :param channels: Which channels of the operator these are.
+        :param mask: As of :meth:`features`.
         """
-        return [self.response(place, x, stride, channels) for place in range(self.taps)]
+        return [self.response(place, x, stride, channels, mask) for place in range(self.taps)]
 
     @abstractmethod
     def fixed_parameters(self) -> int:
         """Frozen values that it holds."""
 
     @abstractmethod
-    def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+    def response(self, place: int, x: Tensor, stride: int, channels: slice, mask: Mask = None) -> Tensor:
         """The output of the primitive at a place of the bank; the parameters are those of :meth:`responses`."""
 
 
@@ -110,7 +115,7 @@ class Filter(Operator):
     terms: tuple[Term, ...]
     """The convolutions of the fused form."""
 
-    def features(self, x: Tensor, stride: int) -> list[Tensor]:
+    def features(self, x: Tensor, stride: int, mask: Mask = None) -> list[Tensor]:
         everything = slice(None)
         return [self.response(term.members[0], x, stride, everything) if term.first else x for term in self.terms]
 
@@ -147,7 +152,7 @@ class Convolution(Filter):
         self.dilation = dilation
         self.terms = (Term(tuple(range(self.taps)), 3, dilation),)
 
-    def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+    def response(self, place: int, x: Tensor, stride: int, channels: slice, mask: Mask = None) -> Tensor:
         row, column = (self.dilation * part for part in divmod(place, 3))
         height, width = x.shape[-2:]
         padded = F.pad(x, [self.dilation] * 4)
@@ -197,7 +202,7 @@ class Bank(Filter):
     def fixed_parameters(self) -> int:
         return sum(buffer.numel() for buffer in self.buffers())
 
-    def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+    def response(self, place: int, x: Tensor, stride: int, channels: slice, mask: Mask = None) -> Tensor:
         """A strided kernel whose taps fall on every stride-th pixel only is applied to just those pixels."""
         primitive = self.primitives[place]
         frozen = self.get_buffer(f"primitive{place}")[channels]
@@ -265,7 +270,7 @@ def make_operator(bank: str, channels: int, generator: Generator, dilation: int 
     :raises UserError: As :func:`~mtl_search.networks.bank_inputs.check_bank_is_for`, and if its kernels depend on each
         other.
     """
-    check_bank_is_for(bank, vectors=False)
+    check_bank_is_for(bank, "images")
     if bank == CONVOLUTION:
         return Convolution(dilation)
     return Bank(primitives_of(bank), channels, generator, dilation)

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from mtl_search.internal.seeds import generator
 from mtl_search.networks.geometry import Features, check_inputs, check_weights, image_shape
 from mtl_search.networks.heads import TaskHeads
+from mtl_search.networks.inputs import Mask, TokenEmbedding, opened
 from mtl_search.networks.layer import carry
-from mtl_search.networks.network import channels_last
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.pointwise import make_convolution
 from mtl_search.spaces.architecture import EXPANSION, Backbone, scaled
@@ -31,7 +31,7 @@ Path = tuple[int, ...]
 class ModuleShape:
     """One place in a backbone.
 
-    :param name: Name of the place: ``stem``, or ``layer 0`` and so on.
+    :param name: Name of the place: ``embedding`` or ``stem``, or ``layer 0`` and so on.
     :param inputs: Number of channels that come in.
     :param outputs: Number of channels that go out.
     :param stride: Stride of its first convolution.
@@ -39,6 +39,8 @@ class ModuleShape:
     :param size: Height and width of their kernels; of a bottleneck that of the one in the middle.
     :param dilation: Distance of the taps of these.
     :param hidden: Channels of the 3x3 convolution between the two 1x1 ones of a bottleneck; 0 where it is none.
+    :param height: Height of the kernels where it is another one: 1 in a backbone for sequences.
+    :param tokens: Of an embedding, which has no convolution: number of different tokens.
     """
 
     name: str
@@ -49,6 +51,19 @@ class ModuleShape:
     size: int = 3
     dilation: int = 1
     hidden: int = 0
+    height: int | None = None
+    tokens: int = 0
+
+    @property
+    def weights(self) -> int:
+        """Learned weights, norms and projections aside."""
+        if self.tokens:
+            return self.tokens * self.outputs
+        return sum(self.height_of(size) * size * ins * outs for ins, outs, size, _ in self.convolutions())
+
+    def height_of(self, size: int) -> int:
+        """Height of a kernel of that width."""
+        return size if self.height is None else self.height
 
     def convolutions(self) -> list[tuple[int, int, int, int]]:
         """Inputs, outputs, size and stride of each in turn."""
@@ -64,24 +79,31 @@ def module_shapes(
 ) -> tuple[ModuleShape, ...]:
     """The modules of a backbone, input to output.
 
-    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table, ``(length,
+        channels)`` of a sequence, of tokens with their number in place of channels.
     :raises FieldError: If the backbone is not for such inputs.
     """
     check_inputs(backbone, input_shape)
-    shapes, inputs, size = [], input_shape[0], backbone.kernel_size
+    inputs, _, _ = image_shape(input_shape)
+    shapes, size = [], backbone.kernel_size
+    height = backbone.kernel_height if backbone.kernel_height != size else None
+    if backbone.embedding:
+        shapes.append(
+            ModuleShape("embedding", 1, scaled(backbone.embedding, width_multiplier), 1, False, tokens=inputs)
+        )
     if backbone.stem:
         stem = scaled(backbone.stem, width_multiplier)
-        shapes.append(ModuleShape("stem", inputs, stem, backbone.stem_stride, False, size))
-        inputs = stem
+        shapes.append(ModuleShape("stem", inputs, stem, backbone.stem_stride, False, size, height=height))
+    inputs = shapes[0].outputs if shapes else inputs
     for stage in backbone.stages:
         for place in range(stage.depth):
             width, stride = scaled(stage.width, width_multiplier), stage.stride if place == 0 else 1
             hidden, outputs = (width, EXPANSION * width) if backbone.kind == "bottleneck" else (0, width)
-            name = f"layer {len(shapes) - bool(backbone.stem)}"
-            shapes.append(ModuleShape(name, inputs, outputs, stride, backbone.residual, size, stage.dilation, hidden))
+            name = f"layer {len(shapes) - bool(backbone.entry)}"
+            residual, dilation = backbone.residual, stage.dilation
+            shapes.append(ModuleShape(name, inputs, outputs, stride, residual, size, dilation, hidden, height))
             inputs = outputs
-    convolutions = (one for shape in shapes for one in shape.convolutions())
-    check_weights(sum(size**2 * inputs * outputs for inputs, outputs, size, _ in convolutions))
+    check_weights(sum(shape.weights for shape in shapes))
     return tuple(shapes)
 
 
@@ -100,9 +122,26 @@ def taps_of(shapes: Sequence[ModuleShape], input_shape: tuple[int, ...]) -> dict
 
 
 def stage_places(backbone: Backbone) -> tuple[range, ...]:
-    """The places of every stage, input to output. The stem, at place 0 if there is one, belongs to none."""
-    starts = list(accumulate((stage.depth for stage in backbone.stages), initial=int(bool(backbone.stem))))
+    """The places of every stage, input to output. A stem or embedding, at place 0 if there is one, belongs to none."""
+    starts = list(accumulate((stage.depth for stage in backbone.stages), initial=int(bool(backbone.entry))))
     return tuple(range(start, end) for start, end in pairwise(starts))
+
+
+class EmbeddingModule(nn.Module):
+    """An embedding as a place of a backbone.
+
+    :param weights: What the initial weights are drawn from.
+    """
+
+    def __init__(self, shape: ModuleShape, weights: Generator) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = TokenEmbedding(shape.tokens, shape.outputs, weights)
+
+    def forward(self, x: Tensor, stream: int = 0, mask: Mask = None) -> Tensor:
+        """Tokens ``[batch, 1, 1, length]`` to ``[batch, outputs, 1, length]``."""
+        made: Tensor = self.embedding(x, mask)
+        return made
 
 
 class ConvModule(nn.Module):
@@ -118,31 +157,41 @@ class ConvModule(nn.Module):
         super().__init__()
         self.shape = shape
         plan = shape.convolutions()
-        self.convolutions = nn.ModuleList(_convolution(*each, weights, dilation=shape.dilation) for each in plan)
+        self.convolutions = nn.ModuleList(
+            _convolution(*each, weights, dilation=shape.dilation, height=shape.height) for each in plan
+        )
         self.norms = nn.ModuleList(Norm(outputs, streams) for _, outputs, _, _ in plan)
         self.projection: nn.Conv2d | None = None
         if shape.residual and (shape.stride != 1 or shape.inputs != shape.outputs):
             self.projection = _convolution(shape.inputs, shape.outputs, 1, 1, weights, gain=1)
             self.projection_norm = Norm(shape.outputs, streams)
 
-    def forward(self, x: Tensor, stream: int = 0) -> Tensor:
-        """``[batch, inputs, height, width]`` to ``[batch, outputs, ceil(height / stride), ceil(width / stride)]``."""
+    def forward(self, x: Tensor, stream: int = 0, mask: Mask = None) -> Tensor:
+        """``[batch, inputs, height, width]`` to ``[batch, outputs, ceil(height / stride), ceil(width / stride)]``.
+
+        :param mask: Which positions of sequences are none of padding; features are 0 at the others, before and after.
+        """
         made = x
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             assert isinstance(convolution, nn.Conv2d)
             assert isinstance(norm, Norm)
-            made = self._normed(convolution, norm, made if number == 0 else F.relu(made, inplace=True), stream)
-        return F.relu(made + self._skip(x, stream) if self.shape.residual else made, inplace=True)
+            made = self._normed(convolution, norm, made if number == 0 else F.relu(made, inplace=True), stream, mask)
+        return F.relu(made + self._skip(x, stream, mask) if self.shape.residual else made, inplace=True)
 
-    def _normed(self, convolution: nn.Conv2d, norm: Norm, x: Tensor, stream: int) -> Tensor:
-        return norm.stream(convolution(x), stream)
+    def _normed(self, convolution: nn.Conv2d, norm: Norm, x: Tensor, stream: int, mask: Mask) -> Tensor:
+        return norm.stream(convolution(x), stream, mask)
 
-    def _skip(self, x: Tensor, stream: int) -> Tensor:
+    def _skip(self, x: Tensor, stream: int, mask: Mask) -> Tensor:
         if self.projection is None:
             return x
         pooled = carry(x, self.shape.stride)
         assert pooled is not None
-        return self._normed(self.projection, self.projection_norm, pooled, stream)
+        return self._normed(self.projection, self.projection_norm, pooled, stream, mask)
+
+
+def make_module(shape: ModuleShape, weights: Generator, streams: int = 1) -> "ConvModule | EmbeddingModule":
+    """The module at a place of a backbone; the parameters are those of :class:`ConvModule`."""
+    return EmbeddingModule(shape, weights) if shape.tokens else ConvModule(shape, weights, streams)
 
 
 class PathModules(nn.Module):
@@ -176,7 +225,7 @@ class PathModules(nn.Module):
         self.places = nn.ModuleList(
             nn.ModuleDict(
                 {
-                    str(number): ConvModule(shape, generator(seed, f"module {place}.{number}"), len(found))
+                    str(number): make_module(shape, generator(seed, f"module {place}.{number}"), len(found))
                     for (at, number), found in sorted(ways_to.items())
                     if at == place
                 }
@@ -185,16 +234,17 @@ class PathModules(nn.Module):
         )
         self.heads = TaskHeads(backbone, taps_of(self.shapes, input_shape), tasks, seed, width_multiplier)
 
-    def walk(self, way: Path, reached: dict[Path, Tensor]) -> Tensor:
+    def walk(self, way: Path, reached: dict[Path, Tensor], mask: Mask = None) -> Tensor:
         """The features at the end of a way, computed where no other path has been there.
 
         :param reached: The features at the end of every way walked so far; ``()`` is the input.
+        :param mask: Which positions of sequences are none of padding.
         """
         if way not in reached:
             place = self.places[len(way) - 1]
             assert isinstance(place, nn.ModuleDict)
             module = place[str(way[-1])]
-            reached[way] = module(self.walk(way[:-1], reached), self.streams[way])
+            reached[way] = module(self.walk(way[:-1], reached, mask), self.streams[way], mask)
         return reached[way]
 
     def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
@@ -223,24 +273,33 @@ class PathNetwork(PathModules):
     def forward(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Outputs of the tasks.
 
-        :param x: ``[batch, channels, height, width]``, or rows ``[batch, features]``.
+        :param x: ``[batch, channels, height, width]``, rows ``[batch, features]``, or sequences: see
+            :func:`~mtl_search.networks.inputs.opened`.
         :param only: Names of the tasks to compute; all if left out.
         :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
         """
-        reached: dict[Path, Tensor] = {(): channels_last(x)}
+        start, mask = opened(x)
+        reached: dict[Path, Tensor] = {(): start}
         outputs = {}
         for number, (task, path) in enumerate(self.paths.items()):
             if only is None or task in only:
-                features = [self.walk(path[: place + 1], reached) for place in self.heads.places(number)]
+                features = [self.walk(path[: place + 1], reached, mask) for place in self.heads.places(number)]
                 outputs[task] = self.heads.read(number, features, x)
         return outputs
 
 
 def _convolution(
-    inputs: int, outputs: int, size: int, stride: int, weights: Generator, gain: float = 2, dilation: int = 1
+    inputs: int,
+    outputs: int,
+    size: int,
+    stride: int,
+    weights: Generator,
+    gain: float = 2,
+    dilation: int = 1,
+    height: int | None = None,
 ) -> nn.Conv2d:
     """A convolution without bias, drawn as He et al. (ICCV 2015) do."""
-    convolution = make_convolution(inputs, outputs, size, stride, dilation)
-    deviation = (gain / (size**2 * inputs)) ** 0.5
+    convolution = make_convolution(inputs, outputs, size, stride, dilation, height)
+    deviation = (gain / convolution.weight[0].numel()) ** 0.5
     convolution.weight = nn.Parameter(torch.randn(convolution.weight.shape, generator=weights) * deviation)
     return convolution

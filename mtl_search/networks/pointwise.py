@@ -37,12 +37,17 @@ class Pointwise(nn.Conv2d):
         return pointwise(x, self.weight.flatten(1)) if x.shape[2:] == (1, 1) else super().forward(x)
 
 
-def make_convolution(inputs: int, outputs: int, size: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+def make_convolution(
+    inputs: int, outputs: int, size: int, stride: int = 1, dilation: int = 1, height: int | None = None
+) -> nn.Conv2d:
     """An ordinary convolution without bias, its weights not drawn yet.
 
     :param size: Height and width of the kernel.
     :param dilation: Distance of its taps.
+    :param height: Height of the kernel where it is another one: 1 for sequences.
     """
     if size == 1 and stride == 1:
         return Pointwise(inputs, outputs)
-    return nn.Conv2d(inputs, outputs, size, stride, dilation * (size // 2), dilation, bias=False)
+    sides = (size if height is None else height, size)
+    padding = (dilation * (sides[0] // 2), dilation * (sides[1] // 2))
+    return nn.Conv2d(inputs, outputs, sides, stride, padding, dilation, bias=False)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,11 @@ from torch.nn import functional as F
 from mtl_search.internal.seeds import generator
 from mtl_search.networks.decoder import Decoder, Level
 from mtl_search.networks.gated import Gates, mix
+from mtl_search.networks.geometry import image_shape
 from mtl_search.networks.heads import LinearHead, TaskHeads
-from mtl_search.networks.network import channels_last
+from mtl_search.networks.inputs import Mask, opened, without_padding
 from mtl_search.networks.norm import Norm
-from mtl_search.networks.paths import ConvModule, ModuleShape, module_shapes, taps_of
+from mtl_search.networks.paths import ConvModule, EmbeddingModule, ModuleShape, module_shapes, taps_of
 from mtl_search.networks.pointwise import make_convolution
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
@@ -85,20 +86,16 @@ class PrunedNetwork(nn.Module):
         self.heads = TaskHeads(backbone, taps_of(self.shapes, input_shape), tasks, 0, width_multiplier)
         self.kept = kept_channels(gates, [self.heads.readers(place) for place in range(len(self.shapes))])
         places = list(zip(self.shapes, self.kept, strict=True))
-        before = [tuple(range(input_shape[0])), *(kept.order for kept in self.kept)]
+        before = [tuple(range(image_shape(input_shape)[0])), *(kept.order for kept in self.kept)]
         self.places = nn.ModuleList(
             nn.ModuleDict(
-                {
-                    str(task): SlicedModule(shape, specific, reads)
-                    for task, specific in enumerate(kept.specific)
-                    if specific
-                }
+                {str(task): _sliced(shape, specific, reads) for task, specific in enumerate(kept.specific) if specific}
             )
             for (shape, kept), reads in zip(places, before, strict=False)
         )
         self.shared = nn.ModuleDict(
             {
-                str(place): SlicedModule(shape, kept.shared, before[place])
+                str(place): _sliced(shape, kept.shared, before[place])
                 for place, (shape, kept) in enumerate(places)
                 if kept.shared
             }
@@ -119,7 +116,7 @@ class PrunedNetwork(nn.Module):
         :param only: Names of the tasks to compute; all if left out.
         :returns: Name of the task -> ``[batch, outputs]``, of a dense one ``[batch, outputs, height, width]``.
         """
-        features = _Features(self, channels_last(x))
+        features = _Features(self, *opened(x))
         return {
             name: self.heads.read(number, [features.of_task(at, number) for at in self.heads.places(number)], x)
             for number, name in enumerate(self.names)
@@ -140,14 +137,14 @@ class PrunedNetwork(nn.Module):
                     assert isinstance(level, Level)
                     level.shared_weight.copy_(level.shared_weight[:, list(self.kept[place].order)])
 
-    def specific(self, place: int, task: int) -> "SlicedModule | None":
+    def specific(self, place: int, task: int) -> "SlicedModule | SlicedEmbedding | None":
         """What is left of the module that a task has for itself at a place."""
         modules = self.places[place]
         assert isinstance(modules, nn.ModuleDict)
         if str(task) not in modules:
             return None
         module = modules[str(task)]
-        assert isinstance(module, SlicedModule)
+        assert isinstance(module, SlicedModule | SlicedEmbedding)
         return module
 
     def layer_parameters(self) -> dict[str, list[nn.Parameter]]:
@@ -164,8 +161,8 @@ class PrunedNetwork(nn.Module):
 class _Features:
     """The features of one forward pass of a pruned network, each computed when it is first read."""
 
-    def __init__(self, network: PrunedNetwork, x: Tensor) -> None:
-        self.network, self.x = network, x
+    def __init__(self, network: PrunedNetwork, x: Tensor, mask: Mask) -> None:
+        self.network, self.x, self.mask = network, x, mask
         self.known: dict[tuple[str, int], Tensor] = {}
 
     def of_task(self, place: int, task: int) -> Tensor:
@@ -176,7 +173,7 @@ class _Features:
         if key not in self.known:
             pieces = self.network.joints[place][task]
             specific = self.network.specific(place, task)
-            made = {} if specific is None else {True: specific(self.of_task(place - 1, task))}
+            made = {} if specific is None else {True: specific(self.of_task(place - 1, task), mask=self.mask)}
             if not all(piece.specific for piece in pieces):
                 made[False] = self.shared(place)
             parts = [made[piece.specific][:, piece.start : piece.stop] for piece in pieces]
@@ -187,7 +184,7 @@ class _Features:
         """``psi`` at a place, the channels that are kept."""
         key = ("shared", place)
         if key not in self.known:
-            self.known[key] = self.network.shared[str(place)](self.mixed(place - 1))
+            self.known[key] = self.network.shared[str(place)](self.mixed(place - 1), mask=self.mask)
         return self.known[key]
 
     def mixed(self, place: int) -> Tensor:
@@ -214,8 +211,8 @@ class SlicedModule(ConvModule):
         super().__init__(shape, generator(0, "sliced"))
         last, outputs = self.convolutions[-1], len(kept)
         assert isinstance(last, nn.Conv2d)
-        size, step, apart = last.kernel_size[0], last.stride[0], last.dilation[0]
-        self.convolutions[-1] = make_convolution(last.in_channels, outputs, size, step, apart)
+        size, step, apart = last.kernel_size[1], last.stride[1], last.dilation[1]
+        self.convolutions[-1] = make_convolution(last.in_channels, outputs, size, step, apart, last.kernel_size[0])
         self.norms[-1] = Norm(outputs)
         if self.projection is not None:
             self.projection = make_convolution(shape.inputs, outputs, 1)
@@ -224,19 +221,20 @@ class SlicedModule(ConvModule):
         skips = shape.residual and self.projection is None
         self.pick = _picked([self.before.index(channel) for channel in kept], len(before)) if skips else None
 
-    def _normed(self, convolution: nn.Conv2d, norm: Norm, x: Tensor, stream: int) -> Tensor:
+    def _normed(self, convolution: nn.Conv2d, norm: Norm, x: Tensor, stream: int, mask: Mask) -> Tensor:
         """Once it is trained, the norm is part of the convolution."""
         if self.training:
-            return super()._normed(convolution, norm, x, stream)
+            return super()._normed(convolution, norm, x, stream, mask)
         scale = norm.weight * (norm.running_var + norm.epsilon).rsqrt()
         kernel = convolution.weight * scale[:, None, None, None]
         offset = norm.bias - norm.running_mean * scale
-        return F.conv2d(x, kernel, offset, convolution.stride, convolution.padding, convolution.dilation)
+        made = F.conv2d(x, kernel, offset, convolution.stride, convolution.padding, convolution.dilation)
+        return without_padding(made, mask)
 
-    def _skip(self, x: Tensor, stream: int) -> Tensor:
-        return super()._skip(x, stream) if self.pick is None else self.pick(x)
+    def _skip(self, x: Tensor, stream: int, mask: Mask) -> Tensor:
+        return super()._skip(x, stream, mask) if self.pick is None else self.pick(x)
 
-    def take(self, module: ConvModule) -> None:
+    def take(self, module: nn.Module) -> None:
         """Copy what is kept of a whole module."""
         before_last = range(len(self.convolutions) - 1)
         whole = tuple(f"{part}.{number}." for number in before_last for part in ("convolutions", "norms"))
@@ -247,6 +245,28 @@ class SlicedModule(ConvModule):
                 for name, value in module.state_dict().items()
             }
         )
+
+
+class SlicedEmbedding(EmbeddingModule):
+    """An embedding that makes some of its channels only.
+
+    :param kept: The channels that it makes, in their order.
+    """
+
+    def __init__(self, shape: ModuleShape, kept: Sequence[int]) -> None:
+        super().__init__(replace(shape, outputs=len(kept)), generator(0, "sliced"))
+        self.channels = list(kept)
+
+    @torch.no_grad()
+    def take(self, module: nn.Module) -> None:
+        """Copy what is kept of a whole embedding."""
+        assert isinstance(module, EmbeddingModule)
+        self.embedding.weight.copy_(module.embedding.weight[:, self.channels])
+
+
+def _sliced(shape: ModuleShape, kept: Sequence[int], before: Sequence[int]) -> SlicedModule | SlicedEmbedding:
+    """What is left of a module; the parameters are those of :class:`SlicedModule`."""
+    return SlicedEmbedding(shape, kept) if shape.tokens else SlicedModule(shape, kept, before)
 
 
 def _columns(weight: Tensor, before: Sequence[int], name: str, reads: tuple[str, ...]) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mtl_search.networks.decoder import Decoder, Level, resized
+from mtl_search.networks.inputs import Mask
 from mtl_search.networks.layer import ETRLayer, State, SubLayer, carry
 from mtl_search.networks.operators import Operator
 
@@ -20,20 +21,22 @@ Part = tuple[Operator, slice, Tensor, Tensor]
 """One input of a branch: its operator, which of the operator's channels these are, the features, the weight."""
 
 
-def reference_layer(layer: ETRLayer, state: State, activate: bool) -> State:
-    """What ``layer(state, activate)`` returns, computed by definition."""
+def reference_layer(layer: ETRLayer, state: State, activate: bool, mask: Mask = None) -> State:
+    """What ``layer(state, activate, mask)`` returns, computed by definition."""
     geometry, tasks = layer.geometry, layer.tasks
     streams = _streams(state[0], geometry.before.streams)
     specific = _streams(state[1], tasks) if geometry.before.specific else [None] * tasks
     made_shared: list[Stream] = [None]
     if geometry.makes_shared:
         numbers = range(geometry.after.streams)
-        made_shared = [_shared_branch(layer, streams[t % len(streams)], specific[t], t, activate) for t in numbers]
+        made_shared = [
+            _shared_branch(layer, streams[t % len(streams)], specific[t], t, activate, mask) for t in numbers
+        ]
     elif geometry.after.shared:
         made_shared = [carry(stream, geometry.stride) for stream in streams]
     if geometry.makes_specific:
         made_specific: list[Stream] = [
-            _specific_branch(layer, streams[t % len(streams)], specific[t], t, activate) for t in range(tasks)
+            _specific_branch(layer, streams[t % len(streams)], specific[t], t, activate, mask) for t in range(tasks)
         ]
     else:
         made_specific = [carry(features, geometry.stride) for features in specific]
@@ -71,18 +74,20 @@ def _level_of_task(level: Level, features: State, coarser: Tensor | None, number
     return F.relu(level.norm.part(made, number))
 
 
-def _shared_branch(layer: ETRLayer, shared: Stream, specific: Stream, task: int, activate: bool) -> Tensor:
+def _shared_branch(layer: ETRLayer, shared: Stream, specific: Stream, task: int, activate: bool, mask: Mask) -> Tensor:
     assert layer.operator is not None
     assert shared is not None
     parts: list[Part] = [(layer.operator, slice(None), shared, layer.shared_weight)]
     if layer.shared_own_operator is not None:
         assert specific is not None
         parts.append((layer.shared_own_operator, _part(specific, task), specific, layer.shared_own_weight))
-    made = layer.shared_norm.stream(_recombine(parts, layer.geometry.stride), task)
+    made = layer.shared_norm.stream(_recombine(parts, layer.geometry.stride, mask), task, mask)
     return F.relu(made) if activate else made
 
 
-def _specific_branch(layer: ETRLayer, shared: Stream, specific: Stream, task: int, activate: bool) -> Tensor:
+def _specific_branch(
+    layer: ETRLayer, shared: Stream, specific: Stream, task: int, activate: bool, mask: Mask
+) -> Tensor:
     outputs = slice(task * layer.geometry.after.specific, (task + 1) * layer.geometry.after.specific)
     parts: list[Part] = []
     if shared is not None:
@@ -92,19 +97,19 @@ def _specific_branch(layer: ETRLayer, shared: Stream, specific: Stream, task: in
     if layer.own_operator is not None:
         assert specific is not None
         parts.append((layer.own_operator, _part(specific, task), specific, layer.own_weight[outputs]))
-    made = layer.own_norm.part(_recombine(parts, layer.geometry.stride), task)
+    made = layer.own_norm.part(_recombine(parts, layer.geometry.stride, mask), task, mask)
     made = F.relu(made) if activate or len(layer.deeper) else made
     for number, deeper in enumerate(layer.deeper, start=1):
         assert isinstance(deeper, SubLayer)
         part = (deeper.operator, _part(made, task), made, deeper.weight[outputs])
-        made = deeper.norm.part(_recombine([part], 1), task)
+        made = deeper.norm.part(_recombine([part], 1, mask), task, mask)
         made = F.relu(made) if activate or number < len(layer.deeper) else made
     return made
 
 
-def _recombine(parts: list[Part], stride: int) -> Tensor:
+def _recombine(parts: list[Part], stride: int, mask: Mask) -> Tensor:
     """Every primitive on the concatenated inputs, in turn; concatenate the responses; 1x1 convolution, in groups."""
-    responses = [operator.responses(x, stride, channels) for operator, channels, x, _ in parts]
+    responses = [operator.responses(x, stride, channels, mask) for operator, channels, x, _ in parts]
     weight = torch.cat([weight for _, _, _, weight in parts], dim=2)
     operators = [operator for operator, _, _, _ in parts]
     groups = operators[0].windows

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtl_search.networks.network import channels_last
+from mtl_search.networks.inputs import opened
 from mtl_search.networks.paths import Path, PathModules
 from mtl_search.spaces.architecture import Backbone
 from mtl_search.tasks import Task
@@ -57,9 +57,12 @@ class RelaxedNetwork(PathModules):
 
     def features(self, x: Tensor, only: Sequence[str] | None = None) -> dict[str, list[list[Tensor]]]:
         """Name of the task -> at every place that its head reads the features of each of its candidates."""
-        reached: dict[Path, Tensor] = {(): channels_last(x)}
+        start, mask = opened(x)
+        reached: dict[Path, Tensor] = {(): start}
         return {
-            task: [[self.walk(path[: place + 1], reached) for path in paths] for place in self.heads.places(number)]
+            task: [
+                [self.walk(path[: place + 1], reached, mask) for path in paths] for place in self.heads.places(number)
+            ]
             for number, (task, paths) in enumerate(self.candidates.items())
             if only is None or task in only
         }

@@ -21,10 +21,13 @@ from mtl_search.errors import UserError
 from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.bank_inputs import check_bank_is_for
 from mtl_search.networks.geometry import GROUPS
+from mtl_search.networks.inputs import Mask
 from mtl_search.networks.kernel_drawing import INDEPENDENCE
 from mtl_search.networks.operators import Operator, make_operator
 from mtl_search.networks.pointwise import pointwise
+from mtl_search.networks.sequences import make_sequence_operator
 from mtl_search.primitives import LinearVectorPrimitive, NonlinearVectorPrimitive, Primitive
+from mtl_search.spaces.architecture import Reads
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 
 NOMINAL = 64
@@ -37,7 +40,7 @@ class FullLinear(Operator):
 
     taps = 1
 
-    def features(self, x: Tensor, stride: int) -> list[Tensor]:
+    def features(self, x: Tensor, stride: int, mask: Mask = None) -> list[Tensor]:
         return [x]
 
     def convolve(
@@ -45,7 +48,7 @@ class FullLinear(Operator):
     ) -> Tensor:
         return pointwise(features[0], weight[:, 0], groups)
 
-    def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+    def response(self, place: int, x: Tensor, stride: int, channels: slice, mask: Mask = None) -> Tensor:
         return x
 
     def fixed_parameters(self) -> int:
@@ -85,7 +88,7 @@ class VectorBank(Operator):
             self.register_buffer(f"primitive{place}", torch.stack(frozen))
         _check_rows(names, self.rows)
 
-    def features(self, x: Tensor, stride: int) -> list[Tensor]:
+    def features(self, x: Tensor, stride: int, mask: Mask = None) -> list[Tensor]:
         """The features themselves, for all linear primitives, and the response of each other one."""
         responses = [self.response(place, x, stride, slice(None)) for place in self.nonlinear]
         return [x, *responses] if self.linear else responses
@@ -119,7 +122,7 @@ class VectorBank(Operator):
             folded = torch.einsum("bogr,bgrf->bogf", by_group, read)
         return folded.flatten(1, 2)[:, :outputs].flatten(0, 1)
 
-    def response(self, place: int, x: Tensor, stride: int, channels: slice) -> Tensor:
+    def response(self, place: int, x: Tensor, stride: int, channels: slice, mask: Mask = None) -> Tensor:
         """``channels`` are those of one stream, or all of them."""
         streams = x.flatten(1).unflatten(1, (-1, self.channels)).transpose(0, 1)
         if place in self.linear:
@@ -156,31 +159,33 @@ def make_vector_operator(bank: str, features: int, streams: int, groups: int, ge
 
     :raises UserError: As :class:`VectorBank`, or if a primitive of the bank is not for vectors.
     """
-    check_bank_is_for(bank, vectors=True)
+    check_bank_is_for(bank, "rows")
     if bank == CONVOLUTION:
         return FullLinear()
     return VectorBank(primitives_of(bank), features, streams, groups, generator)
 
 
-def check_independence(bank: str, vectors: bool) -> None:
+def check_independence(bank: str, reads: Reads) -> None:
     """Check that a bank is for the inputs, and its linear primitives do not depend on each other, by drawing them.
 
-    :param vectors: Whether the inputs are the rows of a table; else they are images.
     :raises UserError: If one is not, or they do.
     """
     generator = torch.Generator().manual_seed(0)
-    if vectors:
+    if reads == "rows":
         make_vector_operator(bank, NOMINAL, 1, GROUPS, generator)
+    elif reads == "sequences":
+        make_sequence_operator(bank, 8, 1, 8, generator)  # as images; and as many positions
     else:
         make_operator(bank, 8, generator)  # channels, each drawn by itself: what depends on the others does so in all
 
 
 def nominal(input_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a sample for a network that is only looked at: a row of a table with no more than so many features.
+    """The shape of a sample for a network that is only looked at: no more than so many features, positions or tokens.
 
-    What is frozen in a bank on vectors takes the square of their number, and the drawing of it the third power.
+    What is frozen in a bank on vectors takes the square of their number, and the drawing of it the third power; what
+    mixes positions the square of theirs.
     """
-    return (min(NOMINAL, input_shape[0]),) if len(input_shape) == 1 else input_shape
+    return input_shape if len(input_shape) == 3 else tuple(min(NOMINAL, size) for size in input_shape)
 
 
 def _draw(names: Sequence[str], features: int, window: int, generator: Generator) -> Tensor:

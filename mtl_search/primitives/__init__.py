@@ -3,8 +3,8 @@
 A linear primitive is a frozen depth-wise kernel, and gives just that; the network decides how to apply it. Any other
 primitive gives its operation. What is random in a primitive is drawn once from a generator, and kept in a buffer.
 
-Primitives are for images, for the rows of a table ("vectors"), or for both: a class of each. A linear primitive on
-vectors is a frozen matrix.
+Primitives are for images, for the rows of a table ("vectors"), for sequences, or for several of these: a class of
+each. A linear primitive on vectors is a frozen matrix, one on sequences a frozen kernel of three positions.
 """
 
 from abc import ABC, abstractmethod
@@ -100,6 +100,62 @@ class NonlinearVectorPrimitive(Primitive):
     def macs(self, features: int) -> int:
         """Multiply-accumulates of matrix products in it, for one sample and stream."""
         return 0
+
+
+class LinearSequencePrimitive(Primitive):
+    """A primitive on sequences that is a frozen depth-wise convolution over the positions, with zeros at both ends."""
+
+    size: ClassVar[int] = 3
+    """Positions that the kernel reads: 1, or 3 for the one before, the position itself and the one after."""
+
+    @abstractmethod
+    def taps(self, count: int, channels: int, generator: Generator) -> Tensor:
+        """Draw kernels.
+
+        :param count: How often the primitive stands in the bank. Draws of one channel should differ.
+        :returns: ``[count, channels, size]``, of any scale: the bank scales each to unit energy.
+        """
+
+
+class UnfoldedSequencePrimitive(Primitive):
+    """Any other primitive on sequences: what is not linear, and what reads the whole sequence.
+
+    Padding is at the end of a sequence. It must not be seen: what a primitive says of a position is the same whatever
+    number of padded ones follow the last one. What it says of these is of no account, but must be finite.
+    """
+
+    constant: ClassVar[bool] = False
+    """Whether it says the same at every position: it is then computed for one."""
+
+    @abstractmethod
+    def draw(self, channels: int, length: int, generator: Generator) -> Tensor:
+        """Draw what the operation needs to keep, for one stream of channels. Of any shape, possibly with no elements.
+
+        :param length: Positions of the longest sequence.
+        """
+
+    @abstractmethod
+    def respond(self, x: Tensor, mask: Tensor | None, drawn: Tensor) -> Tensor:
+        """Apply the operation, to several streams of features at once.
+
+        :param x: ``[streams, batch, length, channels]``, 0 where padded; the length is at most that of :meth:`draw`.
+        :param mask: ``[batch, length, 1]`` bool, which positions are none of padding; ``None`` where all are.
+        :param drawn: What :meth:`draw` drew for each stream, ``[streams, ...]``.
+        :returns: ``[streams, batch, length, channels]``, of a :attr:`constant` one ``[streams, batch, 1, channels]``
+        """
+
+    def values(self, channels: int, length: int) -> int:
+        """Values that :meth:`draw` draws; a primitive that draws many says it without that."""
+        return self.draw(channels, length, torch.Generator()).numel()
+
+    def products(self, channels: int, length: int) -> int:
+        """Multiply-accumulates of matrix products in it, for one sample and stream."""
+        return 0
+
+
+def fixed_taps(taps: list[float], count: int, channels: int) -> Tensor:
+    """The same kernel for every channel and draw, ``[count, channels, size]``."""
+    return torch.tensor(taps).expand(count, channels, len(taps)).clone()
 
 
 def fixed_kernel(rows: list[list[float]], count: int, channels: int) -> Tensor:

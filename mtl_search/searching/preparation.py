@@ -50,7 +50,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     space = experiment.search_space
     check_inputs(space.backbone, dataset.input_shape)
     for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
-        check_independence(bank, space.backbone.kind == "vector")
+        check_independence(bank, space.backbone.reads)
     ends = cost_ends(space, tuple(dataset.tasks), dataset.input_shape)
     check_weights(ends.high.learnable_parameters)
     model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))

@@ -13,7 +13,7 @@ from mtl_search.internal.registry import PRIMITIVES
 
 CONVOLUTION = "conv"
 """In the place of a bank: no primitives, but an ordinary convolution with learned 3x3 kernels, to compare with; for the
-rows of a table an ordinary linear layer."""
+rows of a table an ordinary linear layer, for sequences a convolution with kernels of three positions."""
 
 BANKS: dict[str, str] = {
     "paper": "random+dilated_random+average_pool+shift+perturbation",
@@ -27,8 +27,13 @@ BANKS: dict[str, str] = {
     "vector": "identity+permutation+projection",
     "vector_random": "projection*4",
     "vector_nonlinear": "identity+projection+perturbation+fourier",
+    "sequence": "identity+shift+mean",
+    "sequence_mixing": "identity+shift+mixing",
+    "sequence_cosine": "identity+shift+cosine",
+    "sequence_local": "identity+shift+difference+max_pool",
 }
-"""Name of the bank -> its primitives, as an expression. The last ones are for the rows of a table."""
+"""Name of the bank -> its primitives, as an expression. Those of ``vector`` are for the rows of a table, those of
+``sequence`` for sequences."""
 
 
 MOST_PRIMITIVES = 99
@@ -39,7 +44,7 @@ LONGEST = 1000
 
 def default_bank(kind: str) -> str:
     """The bank where none was chosen, for a backbone of a kind."""
-    return "vector" if kind == "vector" else "paper"
+    return kind if kind in ("vector", "sequence") else "paper"
 
 
 def bank_names() -> list[str]:

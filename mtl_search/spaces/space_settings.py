@@ -66,11 +66,12 @@ class BackboneSettings(Section):
     stages: tuple[StageSettings, ...] = Field(min_length=1, max_length=MOST_LAYERS)
     head_pool: int = Field(1, ge=1, le=MOST_POOL)
     decoder: int = Field(DECODER, ge=1, le=MOST_CHANNELS)
+    embedding: int = Field(0, ge=0, le=MOST_CHANNELS)
 
     def build(self) -> Backbone:
         """The backbone that these settings describe."""
         stages = tuple(Stage(stage.width, stage.depth, stage.stride, stage.dilation) for stage in self.stages)
-        return Backbone(stages, self.kind, self.stem, self.stem_stride, self.head_pool, self.decoder)
+        return Backbone(stages, self.kind, self.stem, self.stem_stride, self.head_pool, self.decoder, self.embedding)
 
 
 class Options(Section):
@@ -98,7 +99,8 @@ class Options(Section):
 class SpaceSettings(Options):
     """What is left to choose.
 
-    :param bank: Banks of primitives to choose from; by default ``paper``, for a ``vector`` backbone ``vector``.
+    :param bank: Banks of primitives to choose from; by default ``paper``, for a ``vector`` backbone
+        ``vector``, for a ``sequence`` one ``sequence``.
     :param layers: Options of single layers, by their number from 0, instead of the general ones.
     :param training: Settings of ``training`` that are chosen for each candidate: a list of values, or for a number
         ``{low, high}``, with ``log: true`` on a logarithmic scale. The values under ``training`` itself are then those

@@ -107,7 +107,7 @@ def test_dependent_kernels_are_refused(bank: str) -> None:
     with pytest.raises(UserError, match="depend on each other"):
         made_bank(bank)
     with pytest.raises(UserError, match="depend on each other"):
-        check_independence(bank, vectors=False)
+        check_independence(bank, "images")
 
 
 @pytest.mark.parametrize("bank", ["random*9", "sobel*2", "shift*8", "shift*3+identity", "random*3+dilated_random*3"])

@@ -116,14 +116,14 @@ def test_repeated_projections_read_orthogonal_rows(features: int) -> None:
 @pytest.mark.parametrize("bank", ["identity*2", "projection*9", "permutation*8+identity"])
 def test_dependent_rows_are_refused(bank: str) -> None:
     with pytest.raises(UserError, match="depend on each other"):
-        check_independence(bank, vectors=True)
+        check_independence(bank, "rows")
 
 
 def test_images_and_vectors_have_primitives_of_their_own() -> None:
     with pytest.raises(UserError, match=r"`paper` .* not for the rows of a table: random, .*Valid: conv, fourier, "):
-        check_independence("paper", vectors=True)
+        check_independence("paper", "rows")
     with pytest.raises(UserError, match=r"`identity\+fourier` .* not for images: fourier\. Valid: average_pool, conv"):
-        check_independence("identity+fourier", vectors=False)
+        check_independence("identity+fourier", "images")
     with pytest.raises(UserError, match="not for images: permutation, projection"):
         make_operator("vector", 8, seeded())
 
