@@ -14,6 +14,7 @@ from mtl_search.errors import CheckpointError, DatasetError
 from mtl_search.methods import Method, MethodContext, TrainedModel
 from mtl_search.methods._candidate import Candidate
 from mtl_search.metrics.scores import is_optional
+from mtl_search.networks.geometry import check_tokens
 from mtl_search.runs.trial import State, Trial
 from mtl_search.spaces.architecture import Architecture, Backbone
 from mtl_search.spaces.proposal import Proposal
@@ -156,6 +157,7 @@ def _evaluated(
     split: str,
 ) -> Iterator[Report]:
     entrant = entrant_of(what)
+    check_tokens(entrant.backbone, tokens=dataset.vocabulary > 0)
     assert entrant.method.goes_on or options == FROM_SCRATCH, "methods of several phases are trained in one go"
     with restoring():
         monitor = EpochMonitor(

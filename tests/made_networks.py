@@ -19,7 +19,9 @@ from mtl_search.tasks import Classification, Task
 SHAPE = (3, 16, 18)
 BATCH = 16
 WIDTHS = (8, 12)
-IMAGE_BANKS, VECTOR_BANKS = banks_for("images"), banks_for("rows")
+SEQUENCE = (9, 5)
+"""Positions; channels, or different tokens."""
+IMAGE_BANKS, VECTOR_BANKS, SEQUENCE_BANKS = banks_for("images"), banks_for("rows"), banks_for("sequences")
 """Every single name that a layer can ask for."""
 
 
@@ -45,6 +47,7 @@ def made_architecture(
     stem_stride: int = 1,
     head_pool: int = 1,
     decoder: int = DECODER,
+    embedding: int = 0,
     specific: Specific = "nlp",
     routing: Routing = "strict",
 ) -> Architecture:
@@ -58,7 +61,7 @@ def made_architecture(
     ratios = [ratio] * len(stages) if isinstance(ratio, int | float) else ratio
     depths = [depth] * len(stages) if isinstance(depth, int) else depth
     layers = tuple(LayerChoice(*choice) for choice in zip(banks, ratios, depths, strict=True))
-    backbone = Backbone(stages, kind, stem, stem_stride, head_pool, decoder)
+    backbone = Backbone(stages, kind, stem, stem_stride, head_pool, decoder, embedding)
     return Architecture(backbone, layers, 1.0, specific, routing)
 
 
@@ -96,6 +99,36 @@ def random_vector_architecture(seed: int) -> Architecture:
         specific=rng.choice(["nlp", "conv"]),
         routing=rng.choice(["strict", "strict", "mixed"]),
     )
+
+
+def random_sequence_architecture(seed: int) -> Architecture:
+    """As :func:`random_architecture`, for sequences: of tokens where it has an embedding."""
+    rng = random.Random(seed)
+    layers, entry = rng.randint(2, 3), rng.choice(["embedding", "stem", ""])
+    return made_architecture(
+        [rng.choice([*SEQUENCE_BANKS, "random*3+mixing*2", "mixing+identity+shift"]) for _ in range(layers)],
+        [rng.choice([0.0, 0.25, 0.5, 0.75, 1.0]) for _ in range(layers)],
+        [rng.choice([0, 1, 1, 2, 3]) for _ in range(layers)],
+        widths=[rng.choice([4, 8, 11]) for _ in range(layers)],
+        strides=[1] * layers,
+        dilation=rng.choice([1, 1, 2]),
+        kind="sequence",
+        specific=rng.choice(["nlp", "conv"]),
+        routing=rng.choice(["strict", "strict", "mixed"]),
+        **({entry: 6} if entry else {}),
+    )
+
+
+def made_sequences(
+    architecture: Architecture, batch: int = BATCH, dtype: torch.dtype = torch.float64, seed: int = 2
+) -> Tensor:
+    """Sequences of :data:`SEQUENCE` positions at most and of all lengths, tokens or vectors, as it reads them."""
+    rng = torch.Generator().manual_seed(seed)
+    length, values = SEQUENCE
+    gone = torch.arange(length) >= 1 + torch.arange(batch)[:, None] % length
+    if architecture.backbone.embedding:
+        return torch.randint(0, values, (batch, length), generator=rng).masked_fill(gone, -1)
+    return torch.randn(batch, length, values, generator=rng).to(dtype).masked_fill(gone[:, :, None], torch.nan)
 
 
 def generic_model(

@@ -32,6 +32,7 @@ def check_text(found: CheckedExperiment) -> str:
         *_entry("architectures", f"{found.architectures:,}"),
         *(line for name, text in found.training.items() for line in _entry(name.replace("_", " "), text)),
         *(line for name, title in COSTS for line in _entry(title, _range_text(found, name))),
+        *(_entry("embedding", f"{_range_text(found, 'embedding_parameters')}, besides") if _embeds(found) else ()),
         *_entry("search", f"{found.trials} trials of {found.epochs} epochs, {found.sampler}"),
     ]
     for task in found.tasks:
@@ -45,6 +46,10 @@ def _entry(name: str, text: str) -> list[str]:
     return [f"  {name:{INDENT - 3}} {first}", *(" " * INDENT + line for line in more)]
 
 
+def _embeds(found: CheckedExperiment) -> bool:
+    return found.embedding_parameters[1] > 0
+
+
 def _range_text(found: CheckedExperiment, name: str) -> str:
     low, high = getattr(found, name)
     return f"{'about ' if found.costs_are_about else ''}{low:,} to {high:,}"
@@ -54,10 +59,22 @@ def _inputs_text(inputs: Mapping[str, Any]) -> str:
     if inputs["kind"] == "image":
         channels, height, width = inputs["shape"]
         return f"images of {width} x {height} pixels, {count(channels, 'channel', 'channels')}, {inputs['type']}"
+    if inputs["kind"] == "sequence":
+        return _sequences_text(inputs)
     features = inputs.get("features", [])
     shown = f": {', '.join(features[:LISTED])}" if features else ""
     more = f" and {len(features) - LISTED} more" if len(features) > LISTED else ""
     return f"{inputs['shape'][0]} features{shown}{more}"
+
+
+def _sequences_text(inputs: Mapping[str, Any]) -> str:
+    shortest, median, longest = inputs["lengths"]
+    long = f"{shortest} to {longest} positions, {median:g} in the middle"
+    if "tokens" not in inputs:
+        return f"sequences of {long}, {count(inputs['shape'][1], 'channel', 'channels')}"
+    unseen = inputs["unseen_tokens"]
+    more = f", of which {unseen:,} in no training sample" if unseen else ""
+    return f"sequences of {long}, {inputs['tokens']:,} different tokens{more}"
 
 
 def _notes(inputs: Mapping[str, Any]) -> Iterator[str]:

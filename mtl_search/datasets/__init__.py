@@ -1,7 +1,7 @@
 """Datasets: inputs, and a target for every task, in splits. One file each, registered under the file's name.
 
-Inputs are images or the rows of a table. They are held as they are, images mostly as uint8; batches are made and
-normalised where the network trains.
+Inputs are images, the rows of a table, or sequences of tokens or of vectors. They are held as they are, images mostly
+as uint8; batches are made and normalised where the network trains.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from mtl_search.datasets._inputs import check_inputs, mean_and_deviation
+from mtl_search.datasets._sequences import vocabulary
 from mtl_search.errors import DatasetError, UserError, suggestion
 from mtl_search.internal.arrays import Array, FileArray, joined
 from mtl_search.internal.characters import cut, printable
@@ -30,8 +31,10 @@ SPLITS = ("train", "val", "test")
 class Split:
     """Samples.
 
-    :param inputs: Images ``[samples, channels, height, width]``, uint8, uint16 or float32 in any units; or the rows of
-        a table ``[samples, features]``, float32. None of their numbers may be missing.
+    :param inputs: Images ``[samples, channels, height, width]``, uint8, uint16 or float32 in any units; the rows of a
+        table ``[samples, features]``, float32; sequences of tokens ``[samples, length]``, int16 or int32, from 0; or
+        sequences of vectors ``[samples, length, channels]``, float32. None of their numbers may be missing, but at the
+        end of sequences, where they are padding: tokens are -1 there, vectors NaN.
     :param targets: Name of the task -> ``[samples, ...]``, integers or float32 as its kind has them. Any may be
         missing: an integer that is -1, a float that is NaN.
     :param parts: ``[samples]``, from which of several datasets each one is, from 0; ``None`` if all are of one.
@@ -77,8 +80,8 @@ class Dataset:
     :param name: Name it was loaded by.
     :param tasks: The tasks that are to be predicted.
     :param splits: ``train``, ``val`` and ``test``; a search is given the first two only.
-    :param mean: ``[channels]`` or ``[features]``, mean of the training inputs, in the units of the inputs.
-    :param std: ``[channels]`` or ``[features]``, their standard deviation.
+    :param mean: ``[channels]`` or ``[features]``, mean of the training inputs, in the units of the inputs; 0 of tokens.
+    :param std: ``[channels]`` or ``[features]``, their standard deviation; 1 of tokens.
     :param options: The options that it was loaded with, besides the defaults.
     :param rows: Split -> the rows of its samples in the user's file; empty where there is no such file.
     :param found: What was found in the files and is needed to use a network: names of features, what fills empty ones;
@@ -90,6 +93,7 @@ class Dataset:
         :class:`~mtl_search.datasets._input_columns.InputColumn` is made of; empty where there is no table.
     :param loadable: Whether :func:`load_dataset` gives it again by its name and its options. A search writes any other
         one into the folder of its run.
+    :param vocabulary: Number of different tokens, of all splits; 0 where inputs are no tokens.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Dataset:
     simulation: Simulation | None = None
     columns: Sequence[Mapping[str, Any]] = ()
     loadable: bool = False
+    vocabulary: int = 0
 
     @property
     def title(self) -> str:
@@ -112,8 +117,10 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """``(channels, height, width)`` of an image, ``(features,)`` of a row of a table."""
-        return self.splits["train"].inputs.shape[1:]
+        """``(channels, height, width)`` of an image, ``(features,)`` of a row of a table, ``(length, channels)`` of a
+        sequence, of tokens ``(length, different tokens)``: a token stands for a vector that is 1 at its place."""
+        shape = self.splits["train"].inputs.shape[1:]
+        return (*shape, self.vocabulary) if self.vocabulary else shape
 
     @property
     def score_names(self) -> list[str]:
@@ -145,9 +152,13 @@ def make_dataset(name: str, tasks: tuple[Task, ...], splits: Mapping[str, Split]
     sample = splits["train"].inputs.shape[1:]
     for split, samples in splits.items():
         check_inputs(samples.inputs, sample, split)
-        _check_targets(tasks, samples, split)
+    tokens = max(vocabulary(samples.inputs) for samples in splits.values())
+    for split, samples in splits.items():
+        shape = (*samples.inputs.shape, tokens) if tokens else samples.inputs.shape
+        _check_targets(tasks, samples, shape, split)
     tasks = tuple(task.learned(splits["train"].targets[task.name]) for task in tasks)
-    return Dataset(name, tasks, dict(splits), *mean_and_deviation(splits["train"].inputs))
+    normal = mean_and_deviation(splits["train"].inputs)
+    return Dataset(name, tasks, dict(splits), *normal, vocabulary=tokens)
 
 
 def _check_types(tasks: tuple[Task, ...], splits: Mapping[str, Split]) -> None:
@@ -167,12 +178,12 @@ def _check_types(tasks: tuple[Task, ...], splits: Mapping[str, Split]) -> None:
                 )
 
 
-def _check_targets(tasks: tuple[Task, ...], samples: Split, split: str) -> None:
+def _check_targets(tasks: tuple[Task, ...], samples: Split, inputs: tuple[int, ...], split: str) -> None:
     for task in tasks:
         if task.name not in samples.targets:
             found = ", ".join(f"`{name}`" for name in samples.targets) or "none"
             raise DatasetError(f"task `{task.name}`, split `{split}`: has no targets, only {found}.")
-        task.check(samples.targets[task.name], samples.inputs.shape, split)
+        task.check(samples.targets[task.name], inputs, split)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ Both are found a part of the samples at a time, so that inputs may be larger tha
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_search.datasets._sequences import TOKENS, check_sequences, is_sequences, is_tokens
 from mtl_search.errors import DatasetError
 from mtl_search.internal.arrays import AT_ONCE, Array, moments, parts
 
-TYPES = {2: ("float32",), 4: ("uint8", "uint16", "float32")}
+TYPES = {2: ("float32", *TOKENS), 3: ("float32",), 4: ("uint8", "uint16", "float32")}
 """Dimensions of the inputs -> what their numbers may be."""
 ROUNDING = 2.0**-10
 """Of the distance between a feature's quartiles: where float32 moves a number by more, that is a distance the network
@@ -27,12 +28,13 @@ def check_inputs(inputs: Array, sample: tuple[int, ...], split: str) -> None:
     where = f"split `{split}`"
     if inputs.ndim not in TYPES:
         raise DatasetError(
-            f"{where}: inputs must be tables `[samples, features]` or images `[samples, channels, height, width]`, "
-            f"but got the shape {inputs.shape}."
+            f"{where}: inputs must be tables `[samples, features]`, sequences `[samples, length, channels]` or images "
+            f"`[samples, channels, height, width]`, but got the shape {inputs.shape}."
         )
     types = TYPES[inputs.ndim]
     if str(inputs.dtype) not in types:
-        kind, allowed = ("images" if inputs.ndim == 4 else "tables"), " or ".join(types)
+        kind = {2: "tables or tokens", 3: "sequences", 4: "images"}[inputs.ndim]
+        allowed = " or ".join(types)
         raise DatasetError(f"{where}: inputs that are {kind} must be {allowed}, but got {inputs.dtype}.")
     if inputs.size == 0:
         raise DatasetError(f"{where}: inputs must hold at least one number, but got the shape {inputs.shape}.")
@@ -40,19 +42,25 @@ def check_inputs(inputs: Array, sample: tuple[int, ...], split: str) -> None:
         raise DatasetError(
             f"{where}: a sample must be of shape {sample}, as those of `train` are, but got {inputs.shape[1:]}."
         )
-    if inputs.dtype == np.float32:
+    if is_sequences(inputs):
+        check_sequences(np.asarray(inputs), lambda row: f"{where}, row {row}")
+    elif inputs.dtype == np.float32:
         _check_finite(inputs, where)
 
 
 def mean_and_deviation(inputs: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of every channel of images, or of every feature of a table.
+    """Mean and standard deviation of every channel of images or sequences, or of every feature of a table.
 
     The deviation of what is constant is given as the size of its mean, at least 1: it is 0 when it is normalised, and
     stays small where other splits have other values.
 
-    :param inputs: ``[samples, channels, height, width]`` or ``[samples, features]``
+    Padding has no part in them. Tokens have none: 0 and 1 stand for them.
+
+    :param inputs: Inputs as a split holds them.
     """
-    _, mean, deviation = moments(inputs)
+    if is_tokens(inputs):
+        return np.zeros(1, np.float32), np.ones(1, np.float32)
+    _, mean, deviation = moments(np.moveaxis(np.asarray(inputs), 2, 1) if inputs.ndim == 3 else inputs)
     constant = deviation <= CONSTANT * np.abs(mean)
     deviation[constant] = np.maximum(1, np.abs(mean[constant]))
     return mean.astype(np.float32), deviation.astype(np.float32)

@@ -38,6 +38,7 @@ def dataset_from(
     missing_inputs: str | None = None,
     categories: Sequence[str] = (),
     channels: str | None = None,
+    layout: str | None = None,
     name: str = "data",
 ) -> Dataset:
     """A dataset of what is in memory, to be searched: ``search(space, dataset_from(...))``.
@@ -59,6 +60,8 @@ def dataset_from(
     :param missing_inputs: What fills empty inputs of a frame: the training ``mean``, or ``zero``; refused if left out.
     :param categories: Columns of a frame whose numbers are names, beside those of the type ``category``.
     :param channels: Which axis of images the channels are, ``first`` or ``last``; found from its size if left out.
+    :param layout: ``sequence`` for an array of sequences: whole numbers ``[samples, length]`` are tokens, -1 where
+        padded; others are ``[samples, length, channels]``, NaN where padded. Padding is at the end.
     :param name: What the dataset, and a search of it, is called.
     :raises DatasetError: If something in it is of no use; the message names the row, and the column or the task.
     """
@@ -72,7 +75,7 @@ def dataset_from(
             if targets is None:
                 _check_samples(data)
                 data, targets = collected(data)
-            made = _of_arrays(data, targets, tasks, split, channels)
+            made = _of_arrays(data, targets, tasks, split, channels, layout)
     except UserError as error:
         text = str(error).replace("`dataset.", "`").removeprefix(f"{TITLE}: ").removeprefix(f"{TITLE}, ")
         raise DatasetError(f"{TITLE}: {text}") from error
@@ -175,7 +178,12 @@ def _in_order(task: str, declared: Any, orders: Mapping[str, list[str]]) -> Any:
 
 
 def _of_arrays(
-    inputs: Any, targets: Mapping[str, Any], tasks: Tasks | None, split: Any, channels: str | None
+    inputs: Any,
+    targets: Mapping[str, Any],
+    tasks: Tasks | None,
+    split: Any,
+    channels: str | None,
+    layout: str | None,
 ) -> Dataset:
     if not isinstance(targets, Mapping) or not targets:
         raise DatasetError("targets must be a mapping from the name of each task to its array, `{task: targets}`.")
@@ -184,7 +192,8 @@ def _of_arrays(
     arrays |= {task: as_array(values, f"targets `{task}`") for task, values in targets.items()}
     if tasks is None:
         tasks = [task for task in targets if task not in split_columns(split, list(targets))]
-    options = {"tasks": _declarations(tasks), "inputs": name, "split": split, "channels": channels, "file": TITLE}
+    options = {"tasks": _declarations(tasks), "inputs": name, "split": split, "file": TITLE}
+    options |= {"channels": channels, "layout": layout}
     return build(Arrays, options, "dataset", TITLE).of(InMemory(Path(TITLE), tuple(arrays), arrays=arrays))
 
 

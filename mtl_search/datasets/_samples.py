@@ -13,6 +13,7 @@ from mtl_search.datasets._archives import open_archive, raw_inputs
 from mtl_search.datasets._array_inputs import channels_are_last, check_numbers, laid_out
 from mtl_search.datasets._declared import notation_of
 from mtl_search.datasets._input_columns import InputColumn
+from mtl_search.datasets._sequences import TOKENS, is_tokens, sequence_inputs
 from mtl_search.datasets._tables import Table, read_table
 from mtl_search.datasets._tables.frames import is_frame, table_of
 from mtl_search.errors import DatasetError, no_such_file
@@ -36,7 +37,8 @@ class Reading:
     :param dataset: Name of the dataset.
     :param options: The options that it was loaded with, besides the defaults.
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
-    :param stored: Type of the numbers of its inputs: ``uint8``, ``uint16`` or ``float32``.
+    :param stored: Type of the numbers of its inputs: ``uint8``, ``uint16`` or ``float32``, of tokens ``int16`` or
+        ``int32``.
     :param exact: Whether inputs are to be float64, for float32 makes one of several numbers.
     :param columns: How the columns of a table became features; empty where there is no table.
     """
@@ -167,6 +169,8 @@ def samples_of_array(reading: Reading, values: NDArray[Any]) -> Samples:
 
 def _of_array(reading: Reading, values: Array, title: str, place: Callable[[int], str]) -> Samples:
     last = channels_are_last(values, reading.options.get("channels") if reading.dataset == "arrays" else None)
+    if len(reading.input_shape) == 2:
+        return _of_sequences(reading, values, title, place)
     none = np.empty((0, *values.shape[1:]), values.dtype)
     if values.ndim not in (2, 3, 4) or laid_out(none, last).shape[1:] != reading.input_shape:
         raise DatasetError(
@@ -179,6 +183,25 @@ def _of_array(reading: Reading, values: Array, title: str, place: Callable[[int]
         return laid_out(np.asarray(values[start:end]), last).astype(reading.number_type)
 
     return Samples(len(values), read)
+
+
+def _of_sequences(reading: Reading, values: Array, title: str, place: Callable[[int], str]) -> Samples:
+    """Sequences, which may be shorter than those that the network was trained on, but not longer."""
+    found = sequence_inputs(values, title, place)
+    length, channels = reading.input_shape
+    tokens, wanted = is_tokens(found), reading.stored in TOKENS
+    if tokens != wanted or found.shape[1] > length or (not tokens and found.shape[2] != channels):
+        kind = "whole numbers [samples, length]" if wanted else f"numbers [samples, length, {channels}]"
+        raise DatasetError(
+            f"{title}: must be {kind} of a length of at most {length}, as where the network was trained, but got "
+            f"{values.dtype} {list(values.shape)}."
+        )
+    unknown = found >= channels if tokens else np.zeros((0, 1), np.bool_)
+    if unknown.any():
+        row, position = map(int, np.argwhere(unknown)[0])
+        rule = f"must be a token below {channels}, as where the network was trained, but got {found[row, position]}"
+        raise DatasetError(f"{place(row)}, position {position}: {rule}.")
+    return Samples(len(found), lambda start, end: found[start:end].astype(np.int64 if tokens else np.float32))
 
 
 def existing(path: Path) -> Path:

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from mtl_search.datasets import Dataset, DatasetSource
 from mtl_search.datasets._archives import Archive, as_column, open_archive, raw_inputs
-from mtl_search.datasets._array_inputs import array_inputs
+from mtl_search.datasets._array_inputs import Made, array_inputs
 from mtl_search.datasets._columns import Labelled, class_names, is_dense, label, told
 from mtl_search.datasets._declared import Declared, declared_tasks
 from mtl_search.datasets._own import own_dataset
+from mtl_search.datasets._sequences import sequence_inputs
 from mtl_search.datasets._splits import split_rows
 from mtl_search.errors import DatasetError, FieldError
+from mtl_search.internal.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Arrays(DatasetSource):
 
     Inputs are ``[samples, features]``, or images: ``[samples, height, width]``, ``[samples, channels, height, width]``
     or ``[samples, height, width, channels]``: channels are the last axis where that is 1, 3 or 4 and the second is not.
+    Or they are sequences, where ``layout`` says so: whole numbers ``[samples, length]`` are tokens, -1 where padded;
+    other numbers ``[samples, length, channels]``, of one channel ``[samples, length]``, NaN where padded. Padding is at
+    the end of a sequence.
     Whole numbers of 0 to 255 in images are kept as uint8, all others are made float32, less a centre where that would
     make one of several. Large inputs stay in the file
     and may be larger than memory, where nothing has to be changed: an npz file that is not compressed
@@ -36,6 +41,7 @@ class Arrays(DatasetSource):
         classes -1, and the number that ``missing`` says.
     :param split: How the samples are split: as for ``table``, with arrays for columns.
     :param channels: Which axis of images the channels are, where that is not found: ``first`` or ``last``.
+    :param layout: ``sequence`` for inputs that are sequences.
     """
 
     name = "arrays"
@@ -44,6 +50,11 @@ class Arrays(DatasetSource):
     tasks: list[Any] | dict[Any, Any]
     split: Any = None
     channels: Literal["first", "last"] | None = None
+    layout: Literal["sequence"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout is not None and self.channels is not None:
+            raise FieldError("dataset.channels", "must be left out of sequences, where they come last", self.channels)
 
     def load(self) -> Dataset:
         self._declared()  # what is wrong there is said before a large file is read
@@ -56,9 +67,15 @@ class Arrays(DatasetSource):
         archive = dataclasses.replace(archive, rows=len(raw))
         labelled = [_labelled(archive, one) for one in declared]
         rows = split_rows(self.split, archive, labelled)
-        inputs, centre, notes = array_inputs(archive, self.inputs, raw, self.channels, rows["train"])
+        inputs, centre, notes = self._inputs(archive, raw, rows["train"])
         found = {"notes": notes} if notes else {}
         return own_dataset(self.name, archive.path, inputs, labelled, rows, found, centre)
+
+    def _inputs(self, archive: Archive, raw: Array, training: NDArray[np.int64]) -> Made:
+        if self.layout is None:
+            return array_inputs(archive, self.inputs, raw, self.channels, training)
+        title = archive.title(self.inputs)
+        return sequence_inputs(raw, title, lambda row: f"{archive.at(row)}, array `{self.inputs}`"), None, []
 
     def _declared(self) -> tuple[Declared, ...]:
         declared = declared_tasks(self.tasks, "array")

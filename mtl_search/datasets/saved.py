@@ -114,7 +114,7 @@ class Held:
 
     def samples(self, split: str, tasks: Sequence[Task]) -> Split:
         """The samples of a split, with the targets of the tasks."""
-        inputs = self.get(f"{split}.inputs", "uf")
+        inputs = self.get(f"{split}.inputs", "iuf")
         targets = {task.name: self.get(f"{split}.targets.{n}", "iuf", len(inputs)) for n, task in enumerate(tasks)}
         parts = f"{split}.parts"
         of_parts = np.asarray(self.get(parts, "i", len(inputs))) if parts in self.arrays else None

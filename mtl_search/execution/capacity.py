@@ -27,7 +27,7 @@ WORTH_SAYING = 2**30
 def first_banks(experiment: Experiment) -> set[str]:
     """The banks that may stand in the first layer of an experiment's architectures, where that reads the inputs."""
     space = experiment.search_space
-    return set() if space.backbone.stem else {choice.bank for choice in space.layers[0].choices()}
+    return set() if space.backbone.entry else {choice.bank for choice in space.layers[0].choices()}
 
 
 def bank_bytes(banks: Collection[str], dataset: Dataset) -> int:
@@ -35,7 +35,7 @@ def bank_bytes(banks: Collection[str], dataset: Dataset) -> int:
 
     A linear primitive on vectors is a matrix of all features by all features, in float32.
     """
-    if len(dataset.input_shape) == 3:
+    if len(dataset.input_shape) != 1:
         return 0
     kinds = [[PRIMITIVES.get(name) for name in primitives_of(bank)] for bank in set(banks) - {CONVOLUTION}]
     most = max((sum(issubclass(kind, LinearVectorPrimitive) for kind in those) for those in kinds), default=0)

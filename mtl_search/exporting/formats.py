@@ -20,10 +20,11 @@ from torch import Tensor, fx, nn
 
 from mtl_search.datasets import Dataset
 from mtl_search.errors import UserError
+from mtl_search.networks.deployment import BATCH, dynamic_axes
 from mtl_search.tasks import Task
 
 Format = Literal["onnx", "torch"]
-INPUTS = {3: "image", 1: "features"}
+INPUTS = {3: "image", 2: "sequence", 1: "features"}
 """Dimensions of a sample -> name of the input."""
 CHECKED = 64
 """Samples whose outputs are compared: a difference that only few inputs show is found, in a second."""
@@ -53,7 +54,7 @@ def write_onnx(
         graph,
         (_example(dataset),),
         dynamo=True,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamic_shapes=(_named_axes(dataset),),
         input_names=[input_name(dataset)],
         output_names=list(output_names(dataset).values()),
         verbose=False,
@@ -85,7 +86,7 @@ def write_program(
     graph: fx.GraphModule, dataset: Dataset, path: Path, told: str = "{}"
 ) -> Callable[[Tensor], list[NDArray[np.float32]]]:
     """Write a program for ``torch.export.load``; parameters and result as of :func:`write_onnx`."""
-    shapes = ({0: torch.export.Dim.DYNAMIC},)
+    shapes = (dynamic_axes(dataset.input_shape),)
     with torch.no_grad():
         program = torch.export.export(graph, (_example(dataset),), dynamic_shapes=shapes)
         torch.export.save(program, path, extra_files={f"{TOLD}.json": told})
@@ -160,12 +161,21 @@ def input_name(dataset: Dataset) -> str:
 
 
 def input_type(dataset: Dataset) -> torch.dtype:
-    """Of the numbers that a file reads: float64 where float32 would make one of several."""
+    """Of the numbers that a file reads: float64 where float32 would make one of several, int64 of tokens."""
+    if dataset.vocabulary:
+        return torch.int64
     return torch.float32 if dataset.centre is None else torch.float64
 
 
 def _example(dataset: Dataset) -> Tensor:
-    return torch.zeros(2, *dataset.input_shape, dtype=input_type(dataset))
+    shape = dataset.input_shape[:1] if dataset.vocabulary else dataset.input_shape
+    return torch.zeros(BATCH, *shape, dtype=input_type(dataset))
+
+
+def _named_axes(dataset: Dataset) -> dict[int, Any]:
+    """The axes of a batch that may have any size, with their names."""
+    names = ("batch", "length") if len(dataset.input_shape) == 2 else ("batch",)
+    return {axis: torch.export.Dim(name) for axis, name in enumerate(names)}
 
 
 def _raw(inputs: NDArray[Any], dataset: Dataset) -> Tensor:

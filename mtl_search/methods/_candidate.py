@@ -21,7 +21,7 @@ class Candidate(Method):
     architecture: Architecture
 
     def first_banks(self, context: MethodContext) -> set[str]:
-        return set() if self.architecture.backbone.stem else {self.architecture.layers[0].bank}
+        return set() if self.architecture.backbone.entry else {self.architecture.layers[0].bank}
 
     def build(self, context: MethodContext) -> MultiTaskNetwork:
         return build_model(self.architecture, context.tasks, context.input_shape, context.seed)

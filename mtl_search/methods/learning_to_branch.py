@@ -115,10 +115,8 @@ class BranchingNetwork(PathNetwork):
         for number, place in enumerate(self.places):
             assert isinstance(place, nn.ModuleDict)
             modules = place.values()
-            if number:
-                read = [_chosen(features, choice) for choice in choices[number - 1]]
-            else:
-                read = [start] * len(modules)
+            chosen = choices[number - 1] if number else ()
+            read = [_chosen(features, choice) for choice in chosen] or [start] * len(modules)
             features = [module(one, mask=mask) for module, one in zip(modules, read, strict=True)]
             if number in self.heads.taps:
                 tapped[number] = features

@@ -5,8 +5,8 @@ import functools
 import torch
 
 from mtl_search.internal.registry import PRIMITIVES
+from mtl_search.networks.bank_inputs import TAPS
 from mtl_search.networks.operators import Convolution, terms_of
-from mtl_search.networks.sequences import TAPS
 from mtl_search.primitives import (
     LinearPrimitive,
     LinearSequencePrimitive,

@@ -17,6 +17,8 @@ from mtl_search.primitives import (
 from mtl_search.spaces.architecture import Reads
 from mtl_search.spaces.banks import CONVOLUTION, bank_names, primitives_of
 
+TAPS = 3
+"""Positions that a kernel on sequences reads."""
 KINDS: dict[Reads, tuple[type[Primitive], ...]] = {
     "images": (LinearPrimitive, NonlinearPrimitive),
     "rows": (LinearVectorPrimitive, NonlinearVectorPrimitive),
@@ -41,7 +43,14 @@ def check_bank_is_for(bank: str, reads: Reads) -> None:
 
 def banks_for(reads: Reads) -> list[str]:
     """Every name that a layer can ask for on images, on rows, or on sequences."""
-    return [name for name in bank_names() if all(is_for(member, reads) for member in _members(name))]
+    names = [name for name in bank_names() if all(is_for(member, reads) for member in _members(name))]
+    return names if reads != "sequences" else [name for name in names if _has_room(name)]
+
+
+def _has_room(bank: str) -> bool:
+    """Whether no more kernels of three positions stand in a bank than can be independent."""
+    members = [] if bank == CONVOLUTION else primitives_of(bank)
+    return sum(issubclass(PRIMITIVES.get(name), LinearSequencePrimitive) for name in members) <= TAPS
 
 
 def _members(bank: str) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
+from mtl_search.networks.inputs import example, reads_tokens
 from mtl_search.tasks import Task
 
 BATCH = 2
@@ -47,14 +48,18 @@ class FromRawInputs(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
-        of_channels = (-1, *[1] * (len(input_shape) - 1))
+        self.tokens = len(input_shape) == 2 and reads_tokens(network)
+        of_channels = (-1, *[1] * (len(input_shape) - 1)) if len(input_shape) == 3 else (-1,)
         self.register_buffer("mean", torch.from_numpy(np.array(mean)).view(of_channels))
         self.register_buffer("scale", 1 / torch.from_numpy(np.array(std)).view(of_channels))
         taken = None if centre is None else torch.from_numpy(np.array(centre)).view(of_channels)
         self.register_buffer("centre", taken)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """``[batch, *input_shape]`` in the units of the data to a dictionary of outputs."""
+        """``[batch, *input_shape]`` in the units of the data, or tokens as they are, to a dictionary of outputs."""
+        if self.tokens:
+            found: dict[str, Tensor] = self.network(x)
+            return found
         if self.centre is not None:
             x = (x - self.centre).to(self.mean.dtype)
         return self.network((x - self.mean) * self.scale)
@@ -99,11 +104,11 @@ def deployed(network: nn.Module, input_shape: tuple[int, ...], input_type: torch
 
 def _plain_graph(network: nn.Module, input_shape: tuple[int, ...], input_type: torch.dtype | None) -> fx.GraphModule:
     modes = {module: module.training for module in network.modules()}
-    example = (next(network.parameters()).new_zeros(BATCH, *input_shape, dtype=input_type),)
+    inputs = (example(network, input_shape, BATCH, input_type),)
     try:
         for module in modes:
             module.training = False
-        exported = torch.export.export(network, example, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+        exported = torch.export.export(network, inputs, dynamic_shapes=(dynamic_axes(input_shape),))
     finally:
         for module, mode in modes.items():
             module.training = mode
@@ -117,6 +122,11 @@ def _plain_graph(network: nn.Module, input_shape: tuple[int, ...], input_type: t
     _keep_only(graph, {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"})
     graph.recompile()
     return graph
+
+
+def dynamic_axes(input_shape: tuple[int, ...]) -> dict[int, Any]:
+    """The axes of a batch that may have any size: the samples, and of sequences the positions."""
+    return dict.fromkeys((0, 1) if len(input_shape) == 2 else (0,), torch.export.Dim.DYNAMIC)
 
 
 def _fold_constants(module: fx.GraphModule) -> None:

@@ -187,6 +187,18 @@ def check_inputs(backbone: Backbone, input_shape: tuple[int, ...]) -> None:
         raise FieldError("backbone.kind", rule, backbone.kind)
 
 
+def check_tokens(backbone: Backbone, tokens: bool) -> None:
+    """Check that a backbone for sequences reads them as what they are.
+
+    :param tokens: Whether they are sequences of tokens; else of vectors.
+    :raises FieldError: If it has an embedding and they are no tokens, or none and they are.
+    """
+    if backbone.reads == "sequences" and tokens != bool(backbone.embedding):
+        rule = "must be the number of channels that stand for a token, such as 64, for inputs are tokens"
+        rule = rule if tokens else "must be left out, for inputs are no tokens but vectors; `stem` reads these"
+        raise FieldError("backbone.embedding", rule, backbone.embedding)
+
+
 def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """``(channels, height, width)``: of a row, a picture of one pixel, of a sequence one that is one pixel high."""
     if len(input_shape) == 2:

@@ -121,6 +121,6 @@ def example(
 
 
 def _mask(there: Tensor) -> Mask:
-    """Of ``[batch, length]``; ``None`` where that is known at once: while no graph is made, and no GPU is waited for."""
+    """Of ``[batch, length]``; ``None`` where that is known without waiting for a GPU, or making it part of a graph."""
     known = not torch.compiler.is_compiling() and there.device.type == "cpu"
     return None if known and bool(there.all()) else there[:, None, None]

@@ -17,15 +17,12 @@ from torch.nn import functional as F
 
 from mtl_search.errors import UserError
 from mtl_search.internal.registry import PRIMITIVES
-from mtl_search.networks.bank_inputs import check_bank_is_for
+from mtl_search.networks.bank_inputs import TAPS, check_bank_is_for
 from mtl_search.networks.inputs import Mask
 from mtl_search.networks.kernel_drawing import INDEPENDENCE
 from mtl_search.networks.operators import Operator
 from mtl_search.primitives import LinearSequencePrimitive, Primitive, UnfoldedSequencePrimitive
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of
-
-TAPS = 3
-"""Positions that a kernel reads."""
 
 
 class SequenceConvolution(Operator):

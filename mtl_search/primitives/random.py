@@ -7,8 +7,11 @@ from mtl_search.primitives import LinearPrimitive, LinearSequencePrimitive
 
 
 class Random(LinearPrimitive, LinearSequencePrimitive):
-    """Kernels with Gaussian entries. Repeated in a bank, the draws of a channel are orthogonal, as far as there is room:
-    nine of them on images, three on sequences."""
+    """Kernels with Gaussian entries.
+
+    Repeated in a bank, the draws of a channel are orthogonal, as far as there is room: nine on images, three on
+    sequences.
+    """
 
     name = "random"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
-from mtl_search.reporting.layer_table import LayerRow, counted, described, layer_table, shortened, stem_channels
+from mtl_search.reporting.layer_table import LayerRow, counted, described, entry_channels, layer_table, shortened
 from mtl_search.spaces.architecture import Architecture
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
@@ -132,7 +132,7 @@ def svg_drawing(architecture: Architecture, tasks: Sequence[str]) -> str:
 def _sheet(architecture: Architecture, rows: Sequence[LayerRow], tasks: tuple[str, ...]) -> _Sheet:
     lanes = 1 if len(tasks) > MOST_DRAWN else len(tasks)
     heights = [row.shared + row.carried_shared + lanes * (row.specific + row.carried) for row in rows]
-    tallest = max([stem_channels(architecture), *heights])
+    tallest = max([entry_channels(architecture), *heights])
     one_row = len(rows) + 2 <= COLUMNS
     scale = (ROW_HEIGHT if one_row else HALF_HEIGHT) / tallest
     return _Sheet(tasks, lanes, scale, f"hatch-{architecture.id}", architecture.routing == "mixed")
@@ -142,8 +142,8 @@ def _columns(architecture: Architecture, rows: Sequence[LayerRow], sheet: _Sheet
     backbone = architecture.backbone
     unit = "block" if backbone.residual else "layer"
     columns = [_layer_column(row, unit, sheet) for row in rows]
-    if backbone.stem:
-        columns.insert(0, _stem_column(architecture, sheet))
+    if backbone.entry:
+        columns.insert(0, _entry_column(architecture, sheet))
     return [*columns, _heads_column(backbone.head_pool, sheet)]
 
 
@@ -151,12 +151,20 @@ def _input_column() -> _Column:
     return _Column("input", {SHARED: _Box(SHARED, 0, 30, "", "input, read by all tasks")}, (), GHOST)
 
 
-def _stem_column(architecture: Architecture, sheet: _Sheet) -> _Column:
-    channels, backbone = stem_channels(architecture), architecture.backbone
-    is_linear = backbone.kernel_size == 1
-    title = f"stem: {counted(channels, 'channel')} of a learned {'linear layer' if is_linear else '3x3 convolution'}"
-    boxes = _stack([(SHARED, channels, f"{title}, read by all tasks", 1, False)], sheet)
-    return _Column("stem", boxes, ("linear" if is_linear else "conv 3x3", *_stride_caption(backbone.stem_stride)))
+def _entry_column(architecture: Architecture, sheet: _Sheet) -> _Column:
+    """The stem, or the embedding."""
+    channels, backbone = entry_channels(architecture), architecture.backbone
+    of_stems = {
+        "rows": ("linear", "of a learned linear layer"),
+        "sequences": ("conv 3", "of a learned convolution over three positions"),
+        "images": ("conv 3x3", "of a learned 3x3 convolution"),
+    }
+    name, (caption, made) = "stem", of_stems[backbone.reads]
+    if backbone.embedding:
+        name, caption, made = "embedding", "of tokens", "learned for each token"
+    title = f"{name}: {counted(channels, 'channel')} {made}, read by all tasks"
+    boxes = _stack([(SHARED, channels, title, 1, False)], sheet)
+    return _Column(name, boxes, (caption, *_stride_caption(backbone.stem_stride)))
 
 
 def _layer_column(row: LayerRow, unit: str, sheet: _Sheet) -> _Column:

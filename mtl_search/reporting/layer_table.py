@@ -47,8 +47,8 @@ def layer_table(architecture: Architecture, input_channels: int = 1) -> list[Lay
 
     :param input_channels: Channels of a sample; matters only where the first layer shares nothing and there is no stem.
     """
-    pixels = () if architecture.backbone.kind == "vector" else (1, 1)
-    network = geometry(architecture, 1, (input_channels, *pixels))
+    shapes = {"rows": (input_channels,), "sequences": (1, input_channels), "images": (input_channels, 1, 1)}
+    network = geometry(architecture, 1, shapes[architecture.backbone.reads])
     return [_row(number, block, architecture) for number, block in enumerate(network.blocks)]
 
 
@@ -76,16 +76,17 @@ def _width(architecture: Architecture, stage: int) -> int:
     return EXPANSION * width if architecture.backbone.kind == "bottleneck" else width
 
 
-def stem_channels(architecture: Architecture) -> int:
-    """Channels of the stem, 0 for none."""
-    return scaled(architecture.backbone.stem, architecture.width_multiplier) if architecture.backbone.stem else 0
+def entry_channels(architecture: Architecture) -> int:
+    """Channels of the stem or the embedding, 0 for none."""
+    return scaled(architecture.backbone.entry, architecture.width_multiplier) if architecture.backbone.entry else 0
 
 
 def made_of(architecture: Architecture) -> str:
     """The backbone and what holds for all layers, in words."""
     backbone = architecture.backbone
     unit = f"{backbone.kind} block" if backbone.residual else "layer"
-    stem = f"stem of {counted(stem_channels(architecture), 'channel')}, " if backbone.stem else ""
+    entry = "embedding" if backbone.embedding else "stem"
+    stem = f"{entry} of {counted(entry_channels(architecture), 'channel')}, " if backbone.entry else ""
     branches = "branches of convolutions" if architecture.specific == "conv" else "branches of primitives"
     width = f"width x{architecture.width_multiplier:g}"
     return f"{stem}{counted(backbone.layers, unit)}, {width}, {branches}, {architecture.routing} routing"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_search.datasets import Dataset
+from mtl_search.datasets._sequences import lengths
 from mtl_search.execution.capacity import bank_note, check_here, first_banks
 from mtl_search.internal.arrays import Array, parts
 from mtl_search.searching.cost_range import cost_ends
@@ -36,6 +37,7 @@ class CheckedExperiment:
     :param trials: Number of trials of the search.
     :param epochs: Number of epochs of each trial.
     :param sampler: Name of the sampler.
+    :param embedding_parameters: Least and most learnable parameters of embeddings, counted apart.
     """
 
     name: str
@@ -52,6 +54,7 @@ class CheckedExperiment:
     trials: int
     epochs: int
     sampler: str
+    embedding_parameters: Sequence[int] = (0, 0)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as plain data for JSON."""
@@ -83,18 +86,32 @@ def check(experiment: Experiment | str | Path) -> CheckedExperiment:
         trials=experiment.search.trials,
         epochs=experiment.training.epochs,
         sampler=experiment.search.sampler,
+        embedding_parameters=[ends.low.embedding_parameters, ends.high.embedding_parameters],
     )
 
 
 def _inputs(dataset: Dataset, remark: str | None) -> dict[str, Any]:
     """:param remark: What is said of them besides the notes of the dataset."""
     values = dataset.splits["train"].inputs
-    kind = "image" if len(dataset.input_shape) == 3 else "table"
+    kind = {1: "table", 2: "sequence", 3: "image"}[len(dataset.input_shape)]
     told = ("features", "filled", "unknown_categories", "notes")
     found = {key: dataset.found[key] for key in told if key in dataset.found}
     if remark is not None:
         found["notes"] = [*found.get("notes", []), remark]
+    if kind == "sequence":
+        found |= _of_sequences(dataset)
     return {"kind": kind, "shape": list(dataset.input_shape), "type": str(values.dtype), **found}
+
+
+def _of_sequences(dataset: Dataset) -> dict[str, Any]:
+    """How long sequences are, in all splits, and of tokens how many there are and how many are not trained on."""
+    of_all = np.concatenate([lengths(split.inputs) for split in dataset.splits.values()])
+    found: dict[str, Any] = {"lengths": [int(of_all.min()), float(np.median(of_all)), int(of_all.max())]}
+    if dataset.vocabulary:
+        of_splits = {name: np.unique(split.inputs) for name, split in dataset.splits.items()}
+        unseen = set(np.concatenate(list(of_splits.values())).tolist()) - set(of_splits["train"].tolist()) - {-1}
+        found |= {"tokens": dataset.vocabulary, "unseen_tokens": len(unseen)}
+    return found
 
 
 def _task(task: Task, dataset: Dataset) -> dict[str, Any]:

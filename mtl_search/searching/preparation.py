@@ -7,7 +7,7 @@ from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.errors import DatasetError, ExperimentError, UserError
 from mtl_search.execution.capacity import this_machine
 from mtl_search.execution.engine import room
-from mtl_search.networks.geometry import check_inputs, check_weights
+from mtl_search.networks.geometry import check_inputs, check_tokens, check_weights
 from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import check_independence, nominal
 from mtl_search.searching.cost_range import cost_ends
@@ -49,6 +49,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     check_augmentation(experiment.training.augmentation, dataset.input_shape)
     space = experiment.search_space
     check_inputs(space.backbone, dataset.input_shape)
+    check_tokens(space.backbone, tokens=dataset.vocabulary > 0)
     for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
         check_independence(bank, space.backbone.reads)
     ends = cost_ends(space, tuple(dataset.tasks), dataset.input_shape)

@@ -28,6 +28,12 @@ SHOWN = 5
 """Names of classes in a comment."""
 COMMENT = 40
 """Column at which comments begin."""
+BANKS = {
+    1: "[vector, vector_nonlinear, conv]",
+    2: "[sequence, sequence_mixing, conv]",
+    3: "[nonlinear, orthonormal, conv]",
+}
+"""Dimensions of a sample -> the banks that are searched."""
 
 
 def first_experiment(data: str | Path, tasks: Sequence[str] = (), out: str | Path | None = None) -> Path:
@@ -117,6 +123,12 @@ def _backbone_lines(dataset: Dataset) -> Iterator[str]:
         yield _line(f"  stem: {width}", "learned features, of which the primitives make theirs")
         yield f"  stages: [{{width: {width}}}, {{width: {width}}}]"
         return
+    if len(dataset.input_shape) == 2:
+        yield _line("  kind: sequence", f"layers of sequences of up to {dataset.input_shape[0]:,} positions")
+        entry = "embedding" if dataset.vocabulary else "stem"
+        yield _line(f"  {entry}: 32", "learned features, of which the primitives make theirs")
+        yield "  stages: [{width: 32}, {width: 32}]"
+        return
     side = min(dataset.input_shape[1:])
     halvings = max(0, min(4, round(math.log2(side / 6))))
     yield _line("  kind: plain", f"3x3 layers, for pictures of {' x '.join(map(str, dataset.input_shape[1:]))}")
@@ -134,7 +146,7 @@ def _backbone_lines(dataset: Dataset) -> Iterator[str]:
 def _space_lines(dataset: Dataset) -> Iterator[str]:
     vector = len(dataset.input_shape) == 1
     yield "space:"
-    banks = "[vector, vector_nonlinear, conv]" if vector else "[nonlinear, orthonormal, conv]"
+    banks = BANKS[len(dataset.input_shape)]
     yield _line(f"  bank: {banks}", f"primitives; conv: an ordinary {'linear layer' if vector else 'convolution'}")
     yield _line("  shared_ratio: [1.0, 0.75, 0.5, 0.25]", "shared channels / all channels, layer by layer")
     yield _line("  branch_depth: [1, 2]", "layers of the branch of each task")

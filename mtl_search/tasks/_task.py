@@ -201,19 +201,21 @@ class Task(ABC):
     def check(self, targets: Array, inputs: tuple[int, ...], split: str) -> None:
         """Check the targets of a split.
 
-        :param inputs: Shape of its inputs, ``(samples, channels, height, width)`` or ``(samples, features)``.
+        :param inputs: Shape of its inputs, ``(samples, channels, height, width)``, ``(samples, features)`` or
+            ``(samples, length, channels)``.
         :raises DatasetError: For a wrong type, shape or value, if every target is missing, or for a dense task on
             inputs that are no images.
         """
         where, types = f"task `{self.name}`, split `{split}`", INTEGERS if self.integer else FLOATS
         if str(targets.dtype) not in types:
             raise DatasetError(f"{where}: targets must be {' or '.join(types)}, but got {targets.dtype}.")
-        if self.dense and len(inputs) == 2:
+        if self.dense and len(inputs) < 4:
+            found = f"rows of {inputs[1]} features" if len(inputs) == 2 else "sequences"
             raise DatasetError(
                 f"{where}: a task of the kind `{self.kind}` has a target for every pixel, so that inputs must be "
-                f"images, but got rows of {inputs[1]} features."
+                f"images, but got {found}."
             )
-        height, width = inputs[2:] or (1, 1)
+        height, width = inputs[2:] if len(inputs) == 4 else (1, 1)
         shapes = [(inputs[0], *shape) for shape in self.target_shapes(height, width)]
         if targets.shape not in shapes:
             allowed = " or ".join(map(str, shapes))

@@ -79,8 +79,9 @@ def check_augmentation(settings: AugmentationSettings | None, input_shape: Seque
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
     :raises FieldError: If a shift may leave nothing of a picture, or the inputs are no pictures.
     """
-    if settings is not None and len(input_shape) == 1:
-        rule = f"must be left out: the inputs are rows of {input_shape[0]} features, and it moves pictures"
+    if settings is not None and len(input_shape) < 3:
+        found = f"rows of {input_shape[0]} features" if len(input_shape) == 1 else "sequences"
+        rule = f"must be left out: the inputs are {found}, and it moves pictures"
         raise FieldError("training.augmentation", rule, settings.model_dump())
     if settings is not None and settings.shift >= (side := min(input_shape[1:])):
         rule = f"must be below the shorter side of the inputs, {side} pixels"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtl_search.datasets import Dataset, Split
+from mtl_search.datasets._sequences import is_sequences, is_tokens, lengths
 from mtl_search.internal.arrays import AT_ONCE, Array, FileArray
 from mtl_search.internal.memory import available_bytes
 from mtl_search.tasks import Targets, Task, TaskGroups
@@ -34,18 +35,26 @@ class DeviceSplit:
 
     :param dataset: Gives the mean and deviation of the inputs.
     :param tasks: Whose targets are wanted, in the order of the losses; those of the dataset if left out.
+    :param trimmed: Whether batches of sequences are cut to their longest sample; else all are of one length.
     """
 
     def __init__(
-        self, split: Split, dataset: Dataset, device: torch.device, tasks: Sequence[Task] | None = None
+        self,
+        split: Split,
+        dataset: Dataset,
+        device: torch.device,
+        tasks: Sequence[Task] | None = None,
+        trimmed: bool = True,
     ) -> None:
         self.device, self.groups = device, TaskGroups(dataset.tasks if tasks is None else tasks, device)
         wanted = Split(split.inputs, {name: split.targets[name] for name in self.groups.places})
         self.held = InFiles(wanted, self.groups) if stays_in_files(wanted) else InMemory(wanted, self.groups, device)
         self.resident = self.held.on_device
-        of_channels = (-1, *[1] * (split.inputs.ndim - 2))
+        of_channels = (-1, *[1] * (split.inputs.ndim - 2)) if split.inputs.ndim == 4 else (-1,)
+        self.lengths = torch.from_numpy(lengths(split.inputs)) if trimmed and is_sequences(split.inputs) else None
         self.mean = _tensor(dataset.mean).to(device).view(of_channels)
         self.scale = 1 / _tensor(dataset.std).to(device).view(of_channels)
+        self.tokens = is_tokens(split.inputs)
         self.layout = torch.channels_last if split.inputs.ndim == 4 else torch.contiguous_format
 
     def __len__(self) -> int:
@@ -57,11 +66,11 @@ class DeviceSplit:
         return any(rule is not None for rule in self.held.rules)
 
     def batch(self, samples: Tensor | slice, moves: Moves | None = None) -> Batch:
-        """Normalised inputs, ``[batch, channels, height, width]`` or ``[batch, features]``, and targets of all tasks.
+        """Normalised inputs, as :func:`~mtl_search.networks.inputs.opened` takes them, and targets of all tasks.
 
         :param moves: How these samples are moved, before they are normalised; none if left out.
         """
-        return self._made(self._taken(samples), moves)
+        return self._made(self._taken(samples, self._longest(samples)), moves)
 
     def batches(self, order: Tensor, size: int, moves: Moves | None = None) -> Iterator[Batch]:
         """One batch after the other; where the split is not held on the device each is copied there ahead of time.
@@ -70,15 +79,25 @@ class DeviceSplit:
         :param size: Samples of a batch; the last one takes what is left.
         :param moves: How the samples are moved, in this order.
         """
+        longest = [self._longest(part) for part in order.split(size)]
         parts = order.to(self.held.place).split(size)
         moved = [None] * len(parts) if moves is None else moves.to(self.device).split(size)
-        if self.resident:
-            return map(self.batch, parts, moved)
-        return map(self._made, one_ahead(map(self._taken, parts), self.device), moved)
+        taken = map(self._taken, parts, longest)
+        return map(self._made, taken if self.resident else one_ahead(taken, self.device), moved)
 
-    def _taken(self, samples: Tensor | slice) -> Batch:
-        """Samples as they are held, on the device."""
+    def _longest(self, samples: Tensor | slice) -> int | None:
+        """Positions of the longest of some sequences; ``None`` where nothing is cut."""
+        if self.lengths is None:
+            return None
+        return int(self.lengths[samples.cpu() if isinstance(samples, Tensor) else samples].max())
+
+    def _taken(self, samples: Tensor | slice, longest: int | None) -> Batch:
+        """Samples as they are held, on the device.
+
+        :param longest: Positions that are taken of sequences; all if ``None``.
+        """
         inputs, targets = self.held.take(samples)
+        inputs = inputs if longest is None else inputs[:, :longest]
         return (inputs, targets) if self.resident else (self._sent(inputs), targets.map(self._sent))
 
     def _sent(self, held: Tensor) -> Tensor:
@@ -87,6 +106,8 @@ class DeviceSplit:
 
     def _made(self, taken: Batch, moves: Moves | None) -> Batch:
         inputs, targets = taken
+        if self.tokens:
+            return inputs.long(), targets
         if moves is not None:
             inputs = inputs.float() if inputs.dtype == torch.uint16 else inputs  # which torch does not gather
             inputs, targets = moves.apply(inputs), moved(targets, self.groups, moves)
@@ -249,9 +270,10 @@ def most_at_once(inputs: tuple[int, ...], device: torch.device) -> int | None:
 
     A GPU says by itself when its memory is too small.
 
-    :param inputs: Shape of a sample.
+    :param inputs: Shape of a sample, as :attr:`~mtl_search.datasets.Dataset.input_shape`.
     """
-    return None if device.type == "cuda" else max(1, PIXELS_AT_ONCE // math.prod(inputs[1:]))
+    pixels = inputs[0] if len(inputs) == 2 else math.prod(inputs[1:])
+    return None if device.type == "cuda" else max(1, PIXELS_AT_ONCE // pixels)
 
 
 def _tensor(array: Array) -> Tensor:

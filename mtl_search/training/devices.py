@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch._functorch import config as functorch_config
 
 from mtl_search.errors import FieldError
+from mtl_search.networks.inputs import example
 
 
 def device_of(name: str) -> torch.device:
@@ -30,7 +31,7 @@ def compiled(model: nn.Module, input_shape: tuple[int, ...]) -> Callable[[Tensor
     """
     device = next(model.parameters()).device
     with torch.no_grad():  # what a network chooses when it is first used stays out of the graph
-        model.eval()(torch.zeros(1, *input_shape, device=device))
+        model.eval()(example(model, input_shape, 1))
     model.train()
     torch.compiler.reset()  # or it gives up compiling after some networks, and keeps what they held
     functorch_config.donated_buffer = False  # some balancings and methods go back through it several times

@@ -87,7 +87,8 @@ class Trainer:
         self.forward = compiled(self.model, dataset.input_shape) if settings.compile else self.model
         self.tasks, self.dataset, self.settings = tasks, dataset, settings
         self.phase, self.observer = phase, observer
-        self.data = DeviceSplit(dataset.splits["train"], dataset, self.device, tasks)
+        trimmed = not settings.compile  # what is compiled is for one length
+        self.data = DeviceSplit(dataset.splits["train"], dataset, self.device, tasks, trimmed)
         whole = len(self.data) // settings.batch_size
         if not whole:
             raise DatasetError(f"{len(self.data)} training samples are less than one batch of {settings.batch_size}.")
