@@ -67,8 +67,8 @@ class Cost:
 
     @property
     def total_parameters(self) -> int:
-        """All together."""
-        return self.learnable_parameters + self.fixed_parameters + self.embedding_parameters
+        """Learnable and fixed parameters together, embeddings apart."""
+        return self.learnable_parameters + self.fixed_parameters
 
 
 def measure(model: nn.Module, input_shape: tuple[int, ...]) -> Cost:

@@ -105,8 +105,10 @@ def random_sequence_architecture(seed: int) -> Architecture:
     """As :func:`random_architecture`, for sequences: of tokens where it has an embedding."""
     rng = random.Random(seed)
     layers, entry = rng.randint(2, 3), rng.choice(["embedding", "stem", ""])
+    alone = [bank for bank in SEQUENCE_BANKS if bank != "relu_projection"]  # of few channels it may give nothing but 0
+    banks = [*alone, "identity+relu_projection", "random*3+mixing*2", "mixing+identity+shift"]
     return made_architecture(
-        [rng.choice([*SEQUENCE_BANKS, "random*3+mixing*2", "mixing+identity+shift"]) for _ in range(layers)],
+        [rng.choice(banks) for _ in range(layers)],
         [rng.choice([0.0, 0.25, 0.5, 0.75, 1.0]) for _ in range(layers)],
         [rng.choice([0, 1, 1, 2, 3]) for _ in range(layers)],
         widths=[rng.choice([4, 8, 11]) for _ in range(layers)],

@@ -35,6 +35,8 @@ from mtl_search.tasks import Classification
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+
 RANDOM = range(40)
 TASKS = (1, 2, 5)
 
@@ -140,7 +142,7 @@ def test_costs_by_hand() -> None:
     heads = 2 * 16 * 5
     learned, frozen = 16 * 3 * 6 + 2 * 16 + heads + 5, 6 * (1 + 3)
     assert found == Cost(learned, frozen, 16 * 6 * 3 * 20 + 16 * 6 + heads, 6 * 1000)
-    assert found.total_parameters == learned + frozen + 6000
+    assert found.total_parameters == learned + frozen
 
 
 def test_sharing_everything_with_conv_is_an_ordinary_network() -> None:
@@ -161,10 +163,12 @@ def test_sharing_everything_with_conv_is_an_ordinary_network() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
-def test_the_plain_network_computes_the_same_for_any_length(seed: int) -> None:
-    architecture = random_sequence_architecture(seed)
-    network = generic_model(architecture, made_tasks(1 + seed % 3), SEQUENCE).eval()
+@pytest.mark.parametrize(
+    ("bank", "entry"), [("identity+shift+mixing+max_pool", "embedding"), ("sequence_cosine", "stem")]
+)
+def test_the_plain_network_computes_the_same_for_any_length(bank: str, entry: str) -> None:
+    architecture = sequence_architecture(bank, **{entry: 6})
+    network = generic_model(architecture, made_tasks(2), SEQUENCE).eval()
     plain, x = deployed(network, SEQUENCE), made_sequences(architecture)
     with torch.no_grad():
         for batch in (x, x[:1], x[:3, :4]):

@@ -1,5 +1,6 @@
 """New samples for a trained network, read as those that it was trained on: tables, arrays, pictures."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Reading:
 
     :param dataset: Name of the dataset.
     :param options: The options that it was loaded with, besides the defaults.
-    :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table.
+    :param input_shape: As :attr:`~mtl_search.datasets.Dataset.input_shape`.
     :param stored: Type of the numbers of its inputs: ``uint8``, ``uint16`` or ``float32``, of tokens ``int16`` or
         ``int32``.
     :param exact: Whether inputs are to be float64, for float32 makes one of several numbers.
@@ -54,6 +55,11 @@ class Reading:
     def number_type(self) -> type[np.floating[Any]]:
         """Of the inputs that a network reads."""
         return np.float64 if self.exact else np.float32
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the input of one sample is made of."""
+        return self.input_shape[0] if self.stored in TOKENS else math.prod(self.input_shape)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for JSON."""

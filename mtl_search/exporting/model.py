@@ -85,7 +85,7 @@ class Model:
 
     def outputs(self, samples: Samples) -> Iterator[Mapping[str, Tensor]]:
         """The answers of each task, a part of the samples at a time."""
-        for batch in samples.batches(int(np.prod(self.reading.input_shape))):
+        for batch in samples.batches(self.reading.numbers):
             with torch.inference_mode():
                 found = self.compute(torch.from_numpy(batch))
             yield {task.name: found[task.name] for task in self.tasks}

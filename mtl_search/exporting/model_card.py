@@ -66,14 +66,10 @@ def model_card(run: Run, trained: Trained, dataset: Dataset, made_from: Mapping[
         "exported": now(),
         "input": {
             "name": input_name(dataset),
-            "shape": ["batch", *dataset.input_shape],
+            "shape": _input_axes(dataset),
             "type": str(input_type(dataset)).removeprefix("torch."),
-            "units": f"as in the data, before any normalisation{units}",
-            "normalisation_inside": {
-                **({} if dataset.centre is None else {"centre": dataset.centre.tolist()}),
-                "mean": dataset.mean.tolist(),
-                "std": dataset.std.tolist(),
-            },
+            "units": f"as in the data, before any normalisation{units}{_padding(dataset)}",
+            "normalisation_inside": _normalisation(dataset),
         },
         "tasks": [
             {
@@ -92,12 +88,36 @@ def model_card(run: Run, trained: Trained, dataset: Dataset, made_from: Mapping[
             "learnable_parameters": found.learnable_parameters,
             "fixed_parameters": found.fixed_parameters,
             "macs": found.macs,
+            **({"embedding_parameters": found.embedding_parameters} if found.embedding_parameters else {}),
         },
         "made_from": dict(made_from),
         "picked": trained.picked,
         "training": run.experiment.training.model_dump(mode="json"),
         "checked_samples": min(CHECKED, len(dataset.splits["val"])),
     }
+
+
+def _input_axes(dataset: Dataset) -> list[Any]:
+    """The axes of a batch: sizes, and words for those of any size."""
+    if len(dataset.input_shape) != 2:
+        return ["batch", *dataset.input_shape]
+    return ["batch", f"length up to {dataset.input_shape[0]}", *([] if dataset.vocabulary else dataset.input_shape[1:])]
+
+
+def _padding(dataset: Dataset) -> str:
+    """How sequences are padded, in words; empty where inputs are none."""
+    if len(dataset.input_shape) != 2:
+        return ""
+    value = f"-1; tokens are below {dataset.vocabulary:,}" if dataset.vocabulary else "NaN in all channels"
+    return f"; shorter sequences of a batch are padded at their end by {value}"
+
+
+def _normalisation(dataset: Dataset) -> dict[str, Any]:
+    """What is subtracted, and what is divided by; nothing of tokens."""
+    if dataset.vocabulary:
+        return {}
+    centre = {} if dataset.centre is None else {"centre": dataset.centre.tolist()}
+    return {**centre, "mean": dataset.mean.tolist(), "std": dataset.std.tolist()}
 
 
 def _means(task: Task, made_from: Mapping[str, Any]) -> str:

@@ -23,8 +23,8 @@ class Mixing(UnfoldedSequencePrimitive):
         return torch.randn(length, length, generator=generator).exp()
 
     def respond(self, x: Tensor, mask: Tensor | None, drawn: Tensor) -> Tensor:
-        length = x.shape[2]
-        weights = drawn[:, None, :length, :length]
+        places = torch.arange(x.shape[2], device=x.device)
+        weights = drawn[:, None, places[:, None], places]  # a slice would tie an exported graph to one length
         if mask is None:
             return (weights / weights.sum(dim=3, keepdim=True)) @ x
         last = mask.sum(dim=(1, 2)) - 1

@@ -53,7 +53,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> None:
     for bank in sorted({bank for layer in space.layers for bank in layer.bank}):
         check_independence(bank, space.backbone.reads)
     ends = cost_ends(space, tuple(dataset.tasks), dataset.input_shape)
-    check_weights(ends.high.learnable_parameters)
+    check_weights(ends.high.learnable_parameters + ends.high.embedding_parameters)
     model = build_model(space.sample(0), dataset.tasks, nominal(dataset.input_shape))
     for training in _trainings(experiment):
         balancing = make_balancing(training.balancing.name, training.balancing.options)

@@ -101,10 +101,11 @@ def there_are_three_splits(case: DatasetCase) -> None:
 
 
 def inputs_are_as_networks_read_them(case: DatasetCase) -> None:
-    """Inputs are images [samples, channels, height, width] in uint8, uint16 or float32, or rows [samples, features] in
-    float32, finite, and of one shape in all splits."""
+    """Inputs are images [samples, channels, height, width] in uint8, uint16 or float32, rows [samples, features] in
+    float32, or sequences of tokens [samples, length] in int16 or int32 or of vectors [samples, length, channels] in
+    float32, with padding at their end; finite, and of one shape in all splits."""
     for name, split in case.loaded.splits.items():
-        check_inputs(split.inputs, case.loaded.input_shape, name)
+        check_inputs(split.inputs, case.loaded.splits["train"].inputs.shape[1:], name)
 
 
 def channels_stand_before_pixels(case: DatasetCase) -> None:
@@ -174,9 +175,10 @@ def a_network_is_trained_and_measured(case: DatasetCase) -> None:
     loaded = case.loaded
     splits = {name: _first(loaded.splits[name], TRAINED) for name in ("train", "val")}
     small = replace(loaded, splits=splits)
-    kind: Kind = "vector" if len(loaded.input_shape) == 1 else "plain"
+    kinds: dict[int, Kind] = {1: "vector", 2: "sequence", 3: "plain"}
+    backbone = Backbone((Stage(8, 1),), kinds[len(loaded.input_shape)], embedding=8 if loaded.vocabulary else 0)
     training = Training(epochs=1, batch_size=min(32, len(splits["train"])), device="cpu")
-    problem = MethodContext(Backbone((Stage(8, 1),), kind), small, training)
+    problem = MethodContext(backbone, small, training)
     solved = solve(HardSharing(), problem)
     losses, given = [epoch.loss for epoch in solved.epochs], f"{len(splits['train'])} training samples"
     require(bool(np.isfinite(losses).all()), given, f"the losses {losses}")
