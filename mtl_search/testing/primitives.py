@@ -1,4 +1,4 @@
-"""The contract of primitives on images, and of banks of them; those on vectors have a file of their own."""
+"""The contract of primitives on images, and of banks of them; other primitives have files of their own."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -9,15 +9,18 @@ import torch
 from torch import Tensor
 
 from mtl_search.internal.registry import PRIMITIVES
+from mtl_search.networks.bank_inputs import banks_for
 from mtl_search.networks.operators import Bank, make_operator
 from mtl_search.primitives import (
     LinearPrimitive,
+    LinearSequencePrimitive,
     LinearVectorPrimitive,
     NonlinearPrimitive,
     NonlinearVectorPrimitive,
     Primitive,
+    UnfoldedSequencePrimitive,
 )
-from mtl_search.spaces.banks import primitives_of
+from mtl_search.spaces.banks import BANKS, primitives_of
 from mtl_search.testing._rules import (
     NOT_LINEAR,
     check_rules,
@@ -28,10 +31,14 @@ from mtl_search.testing._rules import (
     require_none_of,
     seeded,
 )
+from mtl_search.testing._sequences import BANK_RULES as SEQUENCE_BANK_RULES
+from mtl_search.testing._sequences import LINEAR_RULES as LINEAR_SEQUENCE_RULES
+from mtl_search.testing._sequences import UNFOLDED_RULES
 from mtl_search.testing._vectors import BANK_RULES as VECTOR_BANK_RULES
 from mtl_search.testing._vectors import LINEAR_RULES as LINEAR_VECTOR_RULES
 from mtl_search.testing._vectors import NONLINEAR_RULES as NONLINEAR_VECTOR_RULES
 
+OF_SEQUENCES = (LinearSequencePrimitive, UnfoldedSequencePrimitive)
 CHANNELS = 6
 SIZES = ((12, 12), (7, 9), (5, 5), (13, 8))
 """Heights and widths, so that strides do and do not divide them."""
@@ -43,13 +50,13 @@ INDEPENDENCE = 1e-3
 
 
 def check_primitive(primitive: type[Primitive] | Primitive) -> None:
-    """Check that a class keeps the contract of a primitive, on images, on vectors, or on both.
+    """Check that a class keeps the contract of a primitive, on images, on vectors, on sequences, or on several.
 
     :raises AssertionError: If a rule is broken: the sentence says which, with what input, and what was found.
     """
     kind = primitive if isinstance(primitive, type) else type(primitive)
     with one_thread(), PRIMITIVES.lending(kind) as bank:
-        check_rules(kind.__name__, (is_of_one_of_four_kinds, has_a_name), kind)
+        check_rules(kind.__name__, (is_of_one_of_six_kinds, has_a_name), kind)
         case = PrimitiveCase(kind, bank)
         if issubclass(kind, LinearPrimitive):
             check_rules(kind.__name__, (*LINEAR_RULES, *BANK_RULES), case)
@@ -59,6 +66,10 @@ def check_primitive(primitive: type[Primitive] | Primitive) -> None:
             check_rules(kind.__name__, (draws_the_same_matrices, *LINEAR_VECTOR_RULES, *VECTOR_BANK_RULES), bank)
         if issubclass(kind, NonlinearVectorPrimitive):
             check_rules(kind.__name__, (draws_the_same_matrices, *VECTOR_BANK_RULES, *NONLINEAR_VECTOR_RULES), bank)
+        if issubclass(kind, LinearSequencePrimitive):
+            check_rules(kind.__name__, (*LINEAR_SEQUENCE_RULES, *SEQUENCE_BANK_RULES), bank)
+        if issubclass(kind, UnfoldedSequencePrimitive):
+            check_rules(kind.__name__, (*UNFOLDED_RULES, *SEQUENCE_BANK_RULES), bank)
 
 
 def check_bank(bank: str) -> None:
@@ -72,6 +83,10 @@ def check_bank(bank: str) -> None:
             check_rules(bank, BANK_RULES, PrimitiveCase(kinds[0], bank))
         if all(issubclass(kind, LinearVectorPrimitive | NonlinearVectorPrimitive) for kind in kinds):
             check_rules(bank, VECTOR_BANK_RULES, bank)
+        if bank in banks_for("sequences") or (
+            bank not in BANKS and all(issubclass(kind, OF_SEQUENCES) for kind in kinds)
+        ):
+            check_rules(bank, SEQUENCE_BANK_RULES, bank)
 
 
 @dataclass(frozen=True)
@@ -113,10 +128,10 @@ def responses(bank: Bank, x: Tensor, stride: int = 1) -> list[Tensor]:
 # Of the class
 
 
-def is_of_one_of_four_kinds(kind: type[Primitive]) -> None:
-    """A primitive is derived from LinearPrimitive, NonlinearPrimitive, LinearVectorPrimitive or
-    NonlinearVectorPrimitive, lacks none of its methods, and is made without arguments."""
-    bases = (LinearPrimitive, NonlinearPrimitive, LinearVectorPrimitive, NonlinearVectorPrimitive)
+def is_of_one_of_six_kinds(kind: type[Primitive]) -> None:
+    """A primitive is derived from LinearPrimitive, NonlinearPrimitive, LinearVectorPrimitive, NonlinearVectorPrimitive,
+    LinearSequencePrimitive or UnfoldedSequencePrimitive, lacks none of its methods, and is made without arguments."""
+    bases = (LinearPrimitive, NonlinearPrimitive, LinearVectorPrimitive, NonlinearVectorPrimitive, *OF_SEQUENCES)
     require(issubclass(kind, bases), "the class", f"its bases {[base.__name__ for base in kind.__bases__]}")
     kind()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from made_networks import IMAGE_BANKS, VECTOR_BANKS, single_threaded
+from made_networks import IMAGE_BANKS, SEQUENCE_BANKS, VECTOR_BANKS, single_threaded
 from mtl_search.errors import UserError
 from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.operators import make_operator
@@ -76,8 +76,8 @@ def test_a_primitive_is_named_as_its_file(name: str) -> None:
     assert PRIMITIVES.get(name).__module__ == f"mtl_search.primitives.{name}"
 
 
-def test_every_primitive_is_for_images_or_vectors() -> None:
-    assert {*IMAGE_BANKS, *VECTOR_BANKS} == {CONVOLUTION, *BANKS, *PRIMITIVES.names()}
+def test_every_primitive_is_for_images_vectors_or_sequences() -> None:
+    assert {*IMAGE_BANKS, *VECTOR_BANKS, *SEQUENCE_BANKS} == {CONVOLUTION, *BANKS, *PRIMITIVES.names()}
     assert set(NAMES) >= {"identity", "permutation", "projection", "perturbation", "fourier"}
 
 
