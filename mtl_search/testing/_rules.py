@@ -2,10 +2,12 @@
 
 import inspect
 import json
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,3 +115,16 @@ def _difference(found: Tensor, expected: Tensor) -> str:
         return f"the shape {list(found.shape)} and not {list(expected.shape)}"
     apart = (found.detach().double() - expected.detach().double()).abs().nan_to_num(nan=torch.inf)
     return f"values that are up to {float(apart.max()) if apart.numel() else 0:.3g} apart"
+
+
+def require_own_generator(draw: Callable[[], Tensor], given: str) -> None:
+    """Require that what a generator draws is the same again, whatever the global ones hold, which are left alone."""
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        before = torch.get_rng_state()
+        drawn.append(draw())
+        require(torch.equal(torch.get_rng_state(), before), given, "draws from torch's global generator")
+    require_equal(drawn[1], drawn[0], f"{given} twice")

@@ -8,8 +8,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mtl_search.internal.registry import PRIMITIVES
 from mtl_search.networks.vectors import VectorBank, make_vector_operator
+from mtl_search.primitives import LinearVectorPrimitive
 from mtl_search.spaces.banks import primitives_of
-from mtl_search.testing._rules import NOT_LINEAR, require, require_close, require_equal, require_none_of, seeded
+from mtl_search.testing._rules import (
+    NOT_LINEAR,
+    require,
+    require_close,
+    require_equal,
+    require_none_of,
+    require_own_generator,
+    seeded,
+)
 
 FEATURES, GROUPS, SAMPLES, STREAMS = 24, 8, 500, 3
 SIZES = ((64, 8), (61, 8), (24, 8), (11, 8), (9, 8), (8, 8), (5, 5), (3, 3), (2, 2), (1, 1), (20, 3))
@@ -125,6 +134,20 @@ def the_state_is_all(bank: str) -> None:
         require_equal(found, expected, "the state of a bank of another seed")
 
 
+def draws_the_same_matrices(bank: str) -> None:
+    """The same generator draws the same, whatever the global generators hold, and these are left alone."""
+    primitive = PRIMITIVES.get(bank)()
+
+    def drawn() -> Tensor:
+        if isinstance(primitive, LinearVectorPrimitive):
+            found: Tensor = primitive.matrices(2, 24, 3, seeded(3))
+        else:
+            found = primitive.drawn(24, seeded(3))
+        return found
+
+    require_own_generator(drawn, "24 features and a generator of the seed 3")
+
+
 def matrices_are_as_declared(bank: str) -> None:
     """A linear primitive on vectors draws matrices [count, features, features] in float32."""
     primitive = PRIMITIVES.get(bank)()
@@ -198,11 +221,13 @@ def rows_do_not_mix(bank: str) -> None:
 
 Rules = Sequence[Callable[[str], None]]
 LINEAR_RULES: Rules = (
+    draws_the_same_matrices,
     matrices_are_as_declared,
     a_linear_primitive_is_its_matrix,
     frozen_values_are_those_that_are_not_0,
 )
 NONLINEAR_RULES: Rules = (
+    draws_the_same_matrices,
     a_nonlinear_primitive_says_its_values,
     a_nonlinear_primitive_says_its_products,
     a_nonlinear_primitive_is_not_linear,

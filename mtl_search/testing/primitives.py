@@ -1,10 +1,8 @@
 """The contract of primitives on images, and of banks of them; other primitives have files of their own."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,6 +27,7 @@ from mtl_search.testing._rules import (
     require_close,
     require_equal,
     require_none_of,
+    require_own_generator,
     seeded,
 )
 from mtl_search.testing._sequences import BANK_RULES as SEQUENCE_BANK_RULES
@@ -63,9 +62,9 @@ def check_primitive(primitive: type[Primitive] | Primitive) -> None:
         if issubclass(kind, NonlinearPrimitive):
             check_rules(kind.__name__, (*NONLINEAR_RULES, *BANK_RULES, a_nonlinear_primitive_is_not_linear), case)
         if issubclass(kind, LinearVectorPrimitive):
-            check_rules(kind.__name__, (draws_the_same_matrices, *LINEAR_VECTOR_RULES, *VECTOR_BANK_RULES), bank)
+            check_rules(kind.__name__, (*LINEAR_VECTOR_RULES, *VECTOR_BANK_RULES), bank)
         if issubclass(kind, NonlinearVectorPrimitive):
-            check_rules(kind.__name__, (draws_the_same_matrices, *VECTOR_BANK_RULES, *NONLINEAR_VECTOR_RULES), bank)
+            check_rules(kind.__name__, (*VECTOR_BANK_RULES, *NONLINEAR_VECTOR_RULES), bank)
         if issubclass(kind, LinearSequencePrimitive):
             check_rules(kind.__name__, (*LINEAR_SEQUENCE_RULES, *SEQUENCE_BANK_RULES), bank)
         if issubclass(kind, UnfoldedSequencePrimitive):
@@ -147,33 +146,7 @@ def has_a_name(kind: type[Primitive]) -> None:
 
 def draws_the_same(case: PrimitiveCase) -> None:
     """The same generator draws the same, whatever the global generators hold, and these are left alone."""
-    _require_own_generator(lambda: case.drawn(3), f"{CHANNELS} channels and a generator of the seed 3")
-
-
-def draws_the_same_matrices(bank: str) -> None:
-    """The same generator draws the same, whatever the global generators hold, and these are left alone."""
-    primitive = PRIMITIVES.get(bank)()
-
-    def drawn() -> Tensor:
-        if isinstance(primitive, LinearVectorPrimitive):
-            found: Tensor = primitive.matrices(2, 24, 3, seeded(3))
-        else:
-            found = primitive.drawn(24, seeded(3))
-        return found
-
-    _require_own_generator(drawn, "24 features and a generator of the seed 3")
-
-
-def _require_own_generator(draw: Callable[[], Tensor], given: str) -> None:
-    drawn = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
-        before = torch.get_rng_state()
-        drawn.append(draw())
-        require(torch.equal(torch.get_rng_state(), before), given, "draws from torch's global generator")
-    require_equal(drawn[1], drawn[0], f"{given} twice")
+    require_own_generator(lambda: case.drawn(3), f"{CHANNELS} channels and a generator of the seed 3")
 
 
 def kernels_are_as_declared(case: PrimitiveCase) -> None:
