@@ -1,5 +1,6 @@
 """Sequences as data: read, checked, batched, searched, exported and predicted; every method trains on them."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mtl_search.reporting.search_page import write_report
 from mtl_search.searching.check import check
 from mtl_search.searching.preparation import check_experiment
 from mtl_search.searching.run import search
+from mtl_search.searching.starting import experiment_for
 from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
 from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.tasks import Classification
@@ -199,6 +201,14 @@ def test_an_experiment_is_checked() -> None:
     assert {layer.bank for layer in experiment(space={}).search_space.layers} == {("sequence",)}
 
 
+@pytest.mark.parametrize("make", [tokens, series])
+def test_a_first_experiment_is_one_for_sequences(make: Any) -> None:
+    found = experiment_for(dataclasses.replace(make(), name="arrays"), "first")
+    check_experiment(found, make())
+    assert found.search_space.backbone.kind == "sequence"
+    assert "conv" in found.search_space.layers[0].bank
+
+
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
@@ -242,7 +252,8 @@ def test_sequences_are_searched_exported_and_predicted(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_series_in_memory_is_searched_and_kept(tmp_path: Path) -> None:
     backbone = {"kind": "sequence", "stem": 6, "stages": [{"width": 8}]}
-    run = search(experiment(backbone=backbone), series(), out=tmp_path / "run")
+    training = {"epochs": 1, "batch_size": 8, "device": "cpu"}
+    run = search(experiment(backbone=backbone, training=training), series(), out=tmp_path / "run")
     assert len(run.complete) == 2
     assert load_model(run).predict(SERIES[:3, :3]).columns
 
