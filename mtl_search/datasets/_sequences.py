@@ -75,13 +75,14 @@ def check_sequences(inputs: NDArray[Any], place: Callable[[int], str]) -> None:
     """
     if inputs.ndim == 3:
         missing = np.isnan(inputs)
-        partly = missing.any(axis=2) & ~missing.all(axis=2)
+        partly: NDArray[np.bool_] = missing.any(axis=2) & ~missing.all(axis=2)
         _refuse(partly, place, "a position must be NaN in all channels, where it is padding, or in none")
         _refuse(np.isinf(inputs).any(axis=2), place, "numbers must be finite, and no larger than float32 has")
     else:
         _refuse(inputs < -1, place, "tokens must be 0 or more, or -1 where padded")
     gone = padded(inputs)
-    _refuse(gone[:, :-1] & ~gone[:, 1:], place, "padding must be at the end: nothing may follow it")
+    followed: NDArray[np.bool_] = gone[:, :-1] & ~gone[:, 1:]
+    _refuse(followed, place, "padding must be at the end: nothing may follow it")
     _refuse(gone.all(axis=1)[:, None], place, "a sequence must have a position that is none of padding")
 
 
