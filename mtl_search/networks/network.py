@@ -13,29 +13,16 @@ from mtl_search.internal.seeds import generator
 from mtl_search.kernels.operations import Activations, materialize
 from mtl_search.networks.decoder import Decoder, dense_places, parts_of
 from mtl_search.networks.deployment import deployed
-from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, check_size, geometry, image_shape
+from mtl_search.networks.geometry import BlockGeometry, Features, Geometry, check_size, geometry
 from mtl_search.networks.inputs import Mask, TokenEmbedding, opened, pooled
 from mtl_search.networks.layer import ETRLayer, LazyState, State, carry
 from mtl_search.networks.norm import Norm
-from mtl_search.networks.pointwise import make_convolution
 from mtl_search.networks.reference import reference_decoder, reference_layer
+from mtl_search.networks.stem import Stem, make_stem
 from mtl_search.spaces.architecture import Architecture, Backbone
 from mtl_search.tasks import Task
 
 Implementation = Literal["fused", "reference", "deploy"]
-
-
-class Stem(nn.Sequential):
-    """A convolution, its norm and a ReLU."""
-
-    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
-        return materialize(self.deferred(x, mask))
-
-    def deferred(self, x: Tensor, mask: Mask = None) -> Activations:
-        """The same, norm and ReLU done by what reads it, where that can."""
-        convolution, norm, _ = self
-        assert isinstance(norm, Norm)
-        return norm.deferred(convolution(x), activate=True, mask=mask)
 
 
 class Projection(nn.Module):
@@ -232,7 +219,7 @@ class MultiTaskNetwork(nn.Module):
             self.embedding = TokenEmbedding(input_shape[1], self.geometry.embedding, generator(seed, "embedding"))
         self.stem: Stem | None = None
         if self.geometry.stem:
-            self.stem = _stem(architecture.backbone, input_shape, self.geometry.stem, weights)
+            self.stem = make_stem(architecture.backbone, input_shape, self.geometry.stem, weights)
         self.blocks = nn.ModuleList(
             Block(block, len(tasks), architecture.specific, weights, generator(seed, f"primitives of block {number}"))
             for number, block in enumerate(self.geometry.blocks)
@@ -312,12 +299,3 @@ def build_model(
     :raises FieldError: If ``implementation`` is none of them, or the tasks do not have names of their own.
     """
     return MultiTaskNetwork(architecture, tasks, input_shape, seed, implementation)
-
-
-def _stem(backbone: Backbone, input_shape: tuple[int, ...], outputs: int, weights: Generator) -> Stem:
-    inputs, _, _ = image_shape(input_shape)
-    size, height = backbone.kernel_size, backbone.kernel_height
-    convolution = make_convolution(inputs, outputs, size, backbone.stem_stride, height=height)
-    drawn = torch.randn(convolution.weight.shape, generator=weights) * (2 / (height * size * inputs)) ** 0.5
-    convolution.weight = nn.Parameter(drawn)
-    return Stem(convolution, Norm(outputs), nn.ReLU(inplace=True))
