@@ -40,7 +40,7 @@ SERIES = np.where(TOKENS[:, :, None] < 0, np.nan, TOKENS[:, :, None] * [1.0, 10.
 CLASSES = np.array([0, 1, 0, 1, 1, 0] * 6)
 EXPERIMENT: dict[str, Any] = {
     "name": "sequences",
-    "dataset": {"name": "order", "train": 96, "val": 40, "test": 40, "length": 9},
+    "dataset": {"name": "order", "train": 96, "val": 40, "test": 40, "length": 18},
     "backbone": {"kind": "sequence", "embedding": 6, "stages": [{"width": 8}, {"width": 8}]},
     "space": {"bank": ["sequence", "sequence_mixing"], "shared_ratio": [1.0, 0.5]},
     "training": {"epochs": 1, "batch_size": 32, "device": "cpu"},
@@ -171,7 +171,7 @@ def test_what_is_measured_is_an_example_of_what_is_read() -> None:
 def test_in_order_a_bag_of_words_knows_nothing() -> None:
     """Of tokens that stand once in every sequence the counts are constant, and others are drawn by lot."""
     data = load_dataset("order", train=1500, val=500, test=100)
-    assert data.input_shape == (20, 12)
+    assert data.input_shape == (24, 12)
     bags = {}
     for name, split in data.splits.items():
         bags[name] = np.stack([(np.asarray(split.inputs) == token).sum(axis=1) for token in range(12)], axis=1)
@@ -185,6 +185,11 @@ def test_in_order_a_bag_of_words_knows_nothing() -> None:
     for row, far, near in zip(order[0], order[1]["far"], order[1]["near"], strict=True):
         assert (row.index(0) > row.index(1)) == far
         assert row.index(3) - row.index(2) == (-1 if near else 1)
+        marks = sorted((row.index(0), row.index(1)))
+        length = sum(token >= 0 for token in row)
+        assert marks[1] - marks[0] >= 6
+        assert marks[0] >= 4
+        assert marks[1] < length - 4
     again = load_dataset("order", train=1500, val=500, test=100)
     assert np.array_equal(again.splits["test"].inputs, data.splits["test"].inputs)
 
@@ -196,7 +201,7 @@ def test_an_experiment_is_checked() -> None:
     found = check(experiment())
     assert found.inputs["kind"] == "sequence"
     assert found.inputs["tokens"] == 12
-    assert found.inputs["lengths"][2] == 9
+    assert found.inputs["lengths"][::2] == [17, 18]
     assert found.embedding_parameters == [72, 72]
     assert {layer.bank for layer in experiment(space={}).search_space.layers} == {("sequence",)}
 
@@ -231,22 +236,22 @@ def test_sequences_are_searched_exported_and_predicted(tmp_path: Path) -> None:
     run = search(experiment(), out=tmp_path / "run")
     assert len(run.complete) == 2
     assert "sequence" in write_report(run.path).read_text(encoding="utf-8")
-    inputs = np.asarray(load_dataset("order", train=96, val=40, test=40, length=9).splits["val"].inputs)
+    inputs = np.asarray(load_dataset("order", train=96, val=40, test=40, length=18).splits["val"].inputs)
     expected = load_model(run).predict(inputs).columns
     for format in ("torch", "onnx"):
         file = export(run, format=format)  # type: ignore[arg-type]
         card = json.loads((file.parent / "model_card.json").read_text(encoding="utf-8"))
-        assert card["input"]["shape"] == ["batch", "length up to 9"]
+        assert card["input"]["shape"] == ["batch", "length up to 18"]
         assert card["cost"]["embedding_parameters"] == 72
-        short = inputs[(inputs >= 0).sum(axis=1) <= 6]
+        short = inputs[(inputs >= 0).sum(axis=1) <= 17]
         for name, values in load_model(file).predict(inputs).columns.items():
             assert np.array_equal(values, expected[name]) or np.allclose(values, expected[name], atol=1e-4)
-        cut, whole = load_model(file).predict(short[:, :6]).columns, load_model(file).predict(short).columns
+        cut, whole = load_model(file).predict(short[:, :17]).columns, load_model(file).predict(short).columns
         assert all(np.array_equal(cut[name], whole[name]) for name in whole if whole[name].dtype.kind != "f")
     with pytest.raises(DatasetError, match=r"row 0, position 0: must be a token below 12"):
         load_model(run).predict(np.full((1, 3), 12))
-    with pytest.raises(DatasetError, match=r"of a length of at most 9"):
-        load_model(run).predict(np.full((1, 10), 1))
+    with pytest.raises(DatasetError, match=r"of a length of at most 18"):
+        load_model(run).predict(np.full((1, 19), 1))
 
 
 @pytest.mark.slow
@@ -262,7 +267,7 @@ def test_a_series_in_memory_is_searched_and_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_method_trains_on_tokens_and_is_rebuilt(name: str) -> None:
     backbone = Backbone((Stage(6, 2), Stage(8, 1)), "sequence", embedding=5)
-    dataset = load_dataset("order", train=64, val=32, test=8, length=9)
+    dataset = load_dataset("order", train=64, val=32, test=8, length=18)
     problem = MethodContext(backbone, dataset, TRAINING.model_copy(update={"epochs": 1, "batch_size": 32}))
     method = make_method(name, {})
     trained = solve(method, problem).trained

@@ -13,7 +13,12 @@ from mtl_search.tasks import Classification
 FAR, NEAR = (0, 1), (2, 3)
 """The two tokens whose order decides, wherever they stand; and the two that stand side by side."""
 FILLERS = 8
-"""Other tokens, which mean nothing: as many as leave the marks rare in a sequence of twenty."""
+"""Other tokens, which mean nothing: as many as leave the marks rare in a sequence of twenty or so."""
+EDGE, APART = 4, 6
+"""Positions at either end where no far mark stands, and their least distance: up to three layers of kernels of three
+positions see neither both of them nor one and an end."""
+SHORTEST = 2 * EDGE + APART + 1 + len(NEAR)
+"""Positions of the shortest sequence."""
 TASKS = (
     Classification("far", 2, ("0 before 1", "1 before 0")),
     Classification("near", 2, ("2 then 3", "3 then 2")),
@@ -26,8 +31,9 @@ class Order(DatasetSource):
 
     ``far`` asks which of the tokens 0 and 1 comes first, ``near`` in which order the tokens 2 and 3 follow each other.
     All other tokens are drawn by lot. How often a token occurs says nothing of either class, so that a bag of words is
-    right half of the time. A kernel of three positions sees ``near``; ``far`` is seen by what knows where in the
-    sequence something is. Lengths are drawn by lot, from half of the longest on.
+    right half of the time. A kernel of three positions sees ``near``. The tokens of ``far`` stand away from each other
+    and from both ends, so that few layers of such kernels are right half of the time, too: it is seen by what knows
+    where in the sequence something is. Lengths are drawn by lot, from 17 on.
 
     :param train: Number of training sequences.
     :param val: Number of validation sequences: of 2,000 an accuracy of 90 % is known to 0.7 points.
@@ -40,7 +46,7 @@ class Order(DatasetSource):
     train: Annotated[int, Field(ge=1)] = 8_000
     val: Annotated[int, Field(ge=1)] = 2_000
     test: Annotated[int, Field(ge=1)] = 2_000
-    length: Annotated[int, Field(ge=8, le=10_000)] = 20
+    length: Annotated[int, Field(ge=SHORTEST, le=10_000)] = 24
     seed: Annotated[int, Field(ge=0)] = 0
 
     def load(self) -> Dataset:
@@ -60,8 +66,9 @@ class Order(DatasetSource):
 
     def _sequence(self, rng: np.random.Generator, far: int, near: int) -> NDArray[np.int64]:
         """One sequence: fillers, the two far marks among them, and the two near ones between any two of these."""
-        length = int(rng.integers(self.length // 2, self.length + 1))
-        tokens = rng.integers(max(NEAR) + 1, max(NEAR) + 1 + FILLERS, length - len(NEAR))
-        first, second = np.sort(rng.choice(len(tokens), 2, replace=False))
+        count = int(rng.integers(SHORTEST, self.length + 1)) - len(NEAR)
+        tokens = rng.integers(max(NEAR) + 1, max(NEAR) + 1 + FILLERS, count)
+        first = int(rng.integers(EDGE, count - EDGE - APART))
+        second = int(rng.integers(first + APART, count - EDGE))
         tokens[[first, second]] = FAR[::-1] if far else FAR
         return np.insert(tokens, rng.integers(len(tokens) + 1), NEAR[::-1] if near else NEAR)
