@@ -39,7 +39,7 @@ def weighed(errors: Tensor, targets: Tensor, weights: Sequence[float]) -> Tensor
     """Losses of targets, each times the weight of its class.
 
     :param errors: The loss of each target, of the shape of ``targets``.
-    :param targets: Numbers of classes.
+    :param targets: The number of the class of each, from 0.
     :param weights: Weight of each class; empty where all weigh the same.
     """
     if not weights:
