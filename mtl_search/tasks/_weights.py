@@ -51,7 +51,7 @@ def check_weights(name: str, asked: object, count: int | None = None) -> None:
     """Check what an option says.
 
     :param name: Name of the option.
-    :param asked: Its value.
+    :param asked: What the option was given.
     :param count: Number of classes, each with a weight; ``None`` where one number is the weight of yes.
     :raises FieldError: If it is neither ``balanced`` nor made of positive numbers.
     """
