@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+
 from reference import PAGES
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
-from docstrings import shown
 from pydantic import BaseModel, TypeAdapter
 from typer.main import get_command
 
@@ -21,6 +20,7 @@ from mtl_search.spaces.architecture import Backbone, Stage
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.layer_space import LayerSpace
 from mtl_search.spaces.space import SearchSpace
+from roles import shown
 
 Schema = Mapping[str, Any]
 
@@ -100,7 +100,7 @@ def default(schema: Schema, required: bool) -> str:
     value = schema.get("default")
     if value is None or value in ([], {}, "") or isinstance(value, dict):
         return ""
-    return f"`{written(value)}`"
+    return f"`{written(value)}` if left out"
 
 
 def written(value: Any) -> str:
@@ -115,12 +115,13 @@ def rows(schema: Schema, about: Mapping[str, str], prefix: str = "") -> Iterator
 
     :raises ValueError: If a key has no description.
     """
-    yield from ("| key | what it holds | if left out | |", "|---|---|---|---|")
+    yield from ("| key | |", "|---|---|")
     for name, one in schema["properties"].items():
         if not about.get(name):
             raise ValueError(f"`{prefix}{name}` has no description: write a `:param {name}:`")
         needed = name in schema.get("required", ())
-        yield f"| `{name}` | {holds(one)} | {default(one, needed)} | {about[name]} |"
+        facts = ", ".join(filter(None, [holds(one), default(one, needed)]))
+        yield f"| `{name}` | {f'*{facts}*<br>' if facts else ''}{about[name]} |"
 
 
 def experiment_page() -> str:
