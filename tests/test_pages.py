@@ -123,7 +123,7 @@ def test_commands_for_a_run_work(
     follow(
         [("", "\n".join(line for line in commands(text) if "pip install" not in line)) for _, text in found[:1]],
         monkeypatch,
-        {"mtl-search resume": "--trials 3", "mtl-search train": "--seeds 1 --epochs 1"},
+        {"mtl-search resume": "--trials 3 --workers 0", "mtl-search train": "--seeds 1 --epochs 1"},
     )
     for model in here.glob("run/exports/*/model.onnx"):
         shutil.copy(model, "model.onnx")
@@ -151,7 +151,11 @@ def test_comparison_runs(line: str, here: Path, monkeypatch: pytest.MonkeyPatch,
 def test_experiments_are_searched(name: str, here: Path, monkeypatch: pytest.MonkeyPatch, searched: Run) -> None:
     shutil.copytree(searched.path, here / "run")
     found = of_run(blocks(page(f"docs/{name}.md")), Path("run"), 0)
-    more = {"mtl-search search": f"{SHORT} {SMALL}", "mtl-search check": SMALL, "mtl-search resume": "--trials 3"}
+    more = {
+        "mtl-search search": f"{SHORT} {SMALL}",
+        "mtl-search check": SMALL,
+        "mtl-search resume": "--trials 3 --workers 0",
+    }
     follow(sorted(found, key=lambda block: block[0] != "yaml"), monkeypatch, more)
     experiments = [load_experiment(path.name) for path in here.glob("*.yaml")]
     assert len(experiments) == len([language for language, _ in found if language == "yaml"])

@@ -26,3 +26,8 @@ def on_files(files: Files, config: Any) -> Files:
     for name, source in TAKEN.items():
         files.append(File.generated(config, name, content=taken(source)))
     return files
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keeps a number in a table on one line with its unit."""
+    return re.sub(r"(<td>[^<]*\d) (?=[M%])", r"\1&nbsp;", html)
