@@ -379,6 +379,7 @@ def test_a_training_that_diverges_says_so(name: str) -> None:
         list(Trainer(model, dataset.tasks, dataset, settings, 0).epochs())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("libraries", "needing"),
     [
@@ -386,7 +387,6 @@ def test_a_training_that_diverges_says_so(name: str) -> None:
         (["cvxpy", "quadprog"], ["cagrad", "upgrad"]),
     ],
 )
-@pytest.mark.thin(2)
 def test_what_is_not_installed_is_told_at_once_and_stops_nothing_else(libraries: list[str], needing: list[str]) -> None:
     code = WITHOUT.format(libraries=libraries)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -338,6 +338,7 @@ def test_one_baseline_alone(experiment: Experiment, tmp_path: Path, split: str) 
     assert written["split"] == split
 
 
+@pytest.mark.slow
 def test_one_architecture_alone_equals_the_same_as_a_pick(run: Run) -> None:
     """But for rounding: alone it has all processors, in a comparison one."""
     trial = run.front[0]

@@ -317,8 +317,8 @@ def test_the_gradient_of_the_trunk_is_the_sum_while_alpha_waits() -> None:
     assert all(torch.equal(one, other) for one, other in zip(written, expected, strict=True) if one is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tasks", "epochs", "stages"), [(4, 6, 0), (5, 6, 3), (5, 3, 3), (5, 2, 0)])
-@pytest.mark.thin(4)
 def test_more_than_four_tasks_are_searched_progressively_where_epochs_allow(
     tasks: int, epochs: int, stages: int
 ) -> None:

@@ -101,6 +101,7 @@ def test_controls_need_a_run() -> None:
 # What is compared
 
 
+@pytest.mark.slow
 def test_each_control_is_a_run_of_as_many_trainings(run: Run, found: Comparison) -> None:
     for name in ("routing", "hard_sharing"):
         control = load_run(control_folder(run.path, name))
@@ -108,6 +109,7 @@ def test_each_control_is_a_run_of_as_many_trainings(run: Run, found: Comparison)
         assert found.request["control"][name]["trials"] == 4
 
 
+@pytest.mark.slow
 def test_their_best_and_their_best_of_no_more_parameters_are_compared(run: Run, found: Comparison) -> None:
     assert run.best is not None
     for name in ("routing", "hard_sharing"):
@@ -126,11 +128,13 @@ def test_their_best_and_their_best_of_no_more_parameters_are_compared(run: Run, 
             assert outcomes[0].learnable_parameters == control.trial(about["trial"]).learnable_parameters
 
 
+@pytest.mark.slow
 def test_the_best_of_the_search_takes_part(found: Comparison) -> None:
     names = {name for about in found.request["entrants"] if about["kind"] == "pick" for name in about["picks"]}
     assert names == {"smallest", "best"}
 
 
+@pytest.mark.slow
 def test_the_page_begins_with_what_each_brings(run: Run, found: Comparison) -> None:
     page = write_report(run.path).with_name("report.html").read_text(encoding="utf-8")
     told: dict[str, Any] = json.loads((run.path / "report.json").read_text(encoding="utf-8"))["comparison"]

@@ -26,8 +26,8 @@ def test_they_are_found_nearly_from_a_few_architectures() -> None:
         assert getattr(true.high, name) >= getattr(found.high, name) >= 0.95 * getattr(true.high, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [4, 256])
-@pytest.mark.thin(2)
 def test_of_a_very_large_space_they_are_looked_for_within_limits(depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = LayerSpace(("paper",), tuple(number / 100 for number in range(1, 101)), tuple(range(1, 11)))
     widths = tuple(1 + number / 100 for number in range(100))

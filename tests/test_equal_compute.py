@@ -35,6 +35,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return compare(experiment, baselines=BASELINES, seeds=1, budget="macs:2", workers=0, out=out)
 
 
+@pytest.mark.slow
 def test_twins_spend_what_hard_sharing_does_in_its_epochs_times_the_factor(found: Comparison) -> None:
     """20 steps an epoch: the length of an epoch is right to within half a step."""
     base = found.of("hard_sharing")[0].training_macs
@@ -45,6 +46,7 @@ def test_twins_spend_what_hard_sharing_does_in_its_epochs_times_the_factor(found
         assert own.training_macs / base == pytest.approx({"hard_sharing": 1, "single_task": 2}.get(key, 5), rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_phases_of_a_twin_keep_their_proportions(found: Comparison) -> None:
     """It does not start from what single task was trained to at equal epochs: that is paid for, too."""
     own, twin = (found.details(key, 0)["phases"] for key in ("interrogate@0.3", "interrogate@0.3~macs"))
@@ -54,11 +56,13 @@ def test_the_phases_of_a_twin_keep_their_proportions(found: Comparison) -> None:
     assert twin_last["samples"] < 0.6 * last["samples"]
 
 
+@pytest.mark.slow
 def test_twins_are_no_entrants_of_their_own(found: Comparison) -> None:
     assert [one.key for one in entrants_of(found)] == BASELINES
     assert list(twins_of(found)) == BASELINES
 
 
+@pytest.mark.slow
 def test_the_same_budget_goes_on_and_another_one_is_refused(found: Comparison) -> None:
     before = (found.path / "baselines.csv").read_bytes()
     with pytest.raises(RunFolderError, match=r"`hard_sharing~macs` was trained with budget 2\.0, .* but got 1\.0"):
@@ -71,6 +75,7 @@ def test_the_same_budget_goes_on_and_another_one_is_refused(found: Comparison) -
     assert again.request["budget"] == found.request["budget"]
 
 
+@pytest.mark.slow
 def test_the_page_tells_of_the_three_budgets(found: Comparison) -> None:
     page = write_report(found.path).with_name("report.html").read_text(encoding="utf-8")
     assert "<h2>Against hard sharing at equal budgets</h2>" in page

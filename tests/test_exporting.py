@@ -60,7 +60,7 @@ def assert_equal(network: nn.Module, plain: nn.Module, x: torch.Tensor, toleranc
 
 
 @pytest.mark.parametrize("bank", IMAGE_BANKS)
-@pytest.mark.thin(9)
+@pytest.mark.thin(40)
 def test_a_bank_of_linear_primitives_is_one_convolution(bank: str) -> None:
     network = generic_model(made_architecture(bank, 0.5), made_tasks()).eval()
     plain = deployed(network, SHAPE)
@@ -191,8 +191,8 @@ def expected_of(run: Run, which: str | int | None) -> dict[str, np.ndarray]:
     return {task: output.numpy() for task, output in network((samples_of(run) - mean) / std).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [None, *BASELINES])
-@pytest.mark.thin(4)
 def test_an_onnx_file_is_used_with_onnxruntime_and_numpy_alone(run: Run, which: str | None, tmp_path: Path) -> None:
     path = export(run, which, out=tmp_path)
     np.save(tmp_path / "inputs.npy", samples_of(run).numpy())
@@ -218,6 +218,7 @@ assert not {"torch", "mtl_search"} & set(sys.modules)
     assert [task["name"] for task in card["tasks"]] == ["left", "right"]
 
 
+@pytest.mark.slow
 def test_a_torch_program_is_used_with_torch_alone(run: Run, tmp_path: Path) -> None:
     path = export(run, format="torch", out=tmp_path)
     outputs = torch.export.load(path).module()(samples_of(run))

@@ -120,6 +120,7 @@ def infected(whole: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_markup_in_the_files_of_a_run_is_text_in_its_pages(whole: Path, tmp_path: Path) -> None:
     before, after = pages(whole), pages(infected(whole, tmp_path / "run"))
     for name in (PAGE, COMPARISON_PAGE):

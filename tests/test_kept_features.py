@@ -158,6 +158,7 @@ def shown_by(program: str) -> str:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_a_step_gets_no_cleared_memory_after_the_first() -> None:
     assert int(shown_by(STEP_AFTER_STEP)) < 32, "pages, where each tensor has 16384 small or 32 large ones"
 

@@ -55,6 +55,7 @@ def learned(arguments: Arguments) -> Arguments:
 
 @pytest.mark.parametrize("has_norm", [False, True])
 @pytest.mark.parametrize(("name", "channels", "groups"), [("paper", 4, 1), ("pooling", 3, 2), ("linear", 8, 1)])
+@pytest.mark.thin(5)
 def test_torch_knows_the_recombination(name: str, channels: int, groups: int, has_norm: bool) -> None:
     arguments = of_bank(name, channels, groups, has_norm)
     gradients = [drawn(2, groups * 5, 7, 6, seed=7)]
@@ -214,9 +215,9 @@ print(*sorted(set(answers)), sep="\\n")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to RLIMIT_AS")
 @pytest.mark.parametrize("name", ["paper", "linear"])
-@pytest.mark.thin(2)
 def test_without_memory_kernels_say_so(name: str) -> None:
     program = WITHOUT_MEMORY.format(name=name, outputs=16384, most=27, step=22)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -147,8 +147,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return search(experiment, out=folder / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "torch"])
-@pytest.mark.thin(2)
 def test_an_exported_model_takes_raw_rows(run: Run, format: Any, tmp_path: Path) -> None:
     path = export(run, format=format, out=tmp_path)
     dataset = load_dataset("table", **run.experiment.dataset.options)

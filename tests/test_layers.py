@@ -190,7 +190,7 @@ def test_imports_inside_functions_are_the_command_lines_only() -> None:
         "cli.commands",
         "cli.launch",
         "cli.printing",
-        "cli.predict",
+        "cli.models",
         "cli.starting",
         "cli.targets",
         "datasets._manipulation",

@@ -84,6 +84,7 @@ def test_every_step_belongs_to_one_task(dataset: Dataset) -> None:
         assert (there.argmax(axis=1) == split.parts).all()
 
 
+@pytest.mark.slow
 def test_what_an_expert_never_changes_is_given(dataset: Dataset) -> None:
     sizes = {task.name: task.outputs for task in dataset.tasks}
     assert sizes == {name: 4 if name in GRASPING else 3 for name in MT10}
@@ -96,6 +97,7 @@ def test_what_an_expert_never_changes_is_given(dataset: Dataset) -> None:
     )
 
 
+@pytest.mark.slow
 def test_splits_are_of_whole_episodes(dataset: Dataset) -> None:
     found = {split: goals(dataset, split) for split in EPISODES}
     lengths = {split: len(episodes) for split, episodes in found.items()}
@@ -103,6 +105,7 @@ def test_splits_are_of_whole_episodes(dataset: Dataset) -> None:
     assert len(set.union(*found.values())) == 39
 
 
+@pytest.mark.slow
 def test_an_episode_follows_from_its_seed_alone(dataset: Dataset) -> None:
     """One that is made by itself is that which was made after all others, to the last bit."""
     (shown,) = demonstrations("push", {"test": 1}, seed=0)

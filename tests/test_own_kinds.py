@@ -74,6 +74,7 @@ def test_integers_of_a_kind_without_classes_have_a_range(experiment: Experiment)
     assert "highest" in check_text(check(experiment))
 
 
+@pytest.mark.slow
 def test_a_number_that_was_learned_stands_in_the_card(experiment: Experiment, tmp_path: Path) -> None:
     path = export(search(experiment, out=tmp_path / "run"), format="torch")
     page = path.with_name("MODEL_CARD.md").read_text()

@@ -127,6 +127,7 @@ def test_the_most_likely_kernel_tells_signal_from_noise() -> None:
     assert most_likely_kernel(features, clean).noise < most_likely_kernel(features, noisy).noise
 
 
+@pytest.mark.slow
 def test_finds_the_front_with_fewer_trainings_than_chance(large: ProposalSpace) -> None:
     worst = [0.7, 100_000.0]
 
@@ -138,6 +139,7 @@ def test_finds_the_front_with_fewer_trainings_than_chance(large: ProposalSpace) 
     assert volume(suggested(made(large), 30)) > volume(drawn)
 
 
+@pytest.mark.slow
 def test_suggests_nothing_that_breaks_a_known_limit(large: ProposalSpace) -> None:
     costs = [parameters_of(proposal) for proposal in suggested(made(large), 25)]
     limit = sorted(costs)[len(costs) // 3]

@@ -154,6 +154,7 @@ def test_an_exported_file_alone_says_the_same(inside: Path, tmp_path: Path, form
         load_model(alone)
 
 
+@pytest.mark.slow
 def test_a_program_puts_out_values_in_units_and_probabilities(inside: Path, tmp_path: Path) -> None:
     """With torch alone, from inputs in the units of the data."""
     model = load_model("results/homes")

@@ -18,6 +18,7 @@ def told(*lines: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to processors")
 def test_processors_are_those_that_the_process_may_run_on() -> None:
     assert told(ON_ONE, "from mtl_search.internal.processors import processors", "print(processors())") == "1"

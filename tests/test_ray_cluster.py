@@ -47,6 +47,7 @@ def test_what_ray_does_not_promise_is_there(where: Any, name: str) -> None:
     assert hasattr(where, name)
 
 
+@pytest.mark.slow
 def test_ray_that_does_not_start_says_why() -> None:
     """There is no memory for such an object store."""
     with (

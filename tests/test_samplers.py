@@ -102,8 +102,8 @@ def test_same_seed_same_proposals(sampler: str, space: ProposalSpace) -> None:
 
 
 @every_sampler
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 14, 26])
-@pytest.mark.thin(2)
 def test_a_search_that_was_cut_off_is_gone_on_with_alike(
     sampler: str, cut: int, space: ProposalSpace, tmp_path: Path
 ) -> None:

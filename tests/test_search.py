@@ -323,6 +323,7 @@ def test_points_are_the_first_trials(dataset: Dataset, tmp_path: Path) -> None:
     assert (second.width_multiplier, second.layers[0].shared_ratio) == (1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_learning_curves_hold_every_epoch(dataset: Dataset, tmp_path: Path) -> None:
     changes = [*SMALL, "search.trials=2", "training.epochs=3"]
     curves = searched(dataset, tmp_path / "curves", [*changes, "search.learning_curves=true"])

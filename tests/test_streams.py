@@ -51,8 +51,8 @@ def test_letters_that_a_terminal_lacks_are_replaced(environment: dict[str, str],
     assert "1 features: gr??e" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "0<&-", "1>&-", "2>&-"])
-@pytest.mark.thin(4)
 def test_closed_streams_are_nobodys(closed: str, tmp_path: Path) -> None:
     assert shell(f"{{}} list primitives {closed}", tmp_path).returncode == 0
     assert shell(f"{{}} status missing {closed}", tmp_path).returncode == 2

@@ -52,6 +52,7 @@ def test_the_usual_values_come_first_then_others_all_different() -> None:
     assert len({one.values["rate"] for one in told}) == 8
 
 
+@pytest.mark.slow
 def test_eight_trainings_come_near_the_best_rate() -> None:
     """0.4 points of noise: the mean over seeds of what the chosen rate loses is far below it."""
     lost = []
@@ -194,6 +195,7 @@ def test_an_untuned_comparison_is_not_mixed_with_a_tuned_one(folder: Path, datas
     assert not (folder / "tuning.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_comparison_that_began_to_tune_is_not_gone_on_with_untuned(experiment: Experiment, tmp_path: Path) -> None:
     """Also one without a search, whose folder holds nothing else yet."""
     out, asked = tmp_path / "run", {"baselines": ["hard_sharing"], "seeds": 1, "workers": 0}

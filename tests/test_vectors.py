@@ -92,8 +92,8 @@ def test_fused_equals_reference_and_every_parameter_learns(seed: int) -> None:
         assert_equal(fused.eval()(x), reference.eval()(x), 1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.thin(9)
 def test_the_plain_network_computes_the_same(seed: int) -> None:
     network = generic_model(random_vector_architecture(seed), made_tasks(1 + seed % 3), shape_of(seed)).eval()
     plain, x = deployed(network, shape_of(seed)), made_inputs(shape=shape_of(seed))
@@ -207,8 +207,8 @@ def made_problem() -> MethodContext:
     return MethodContext(backbone, Rows().load(), TRAINING.model_copy(update={"epochs": 1, "batch_size": 32}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS.names())
-@pytest.mark.thin(3)
 def test_every_method_trains_on_rows_and_is_rebuilt(name: str) -> None:
     problem, method = made_problem(), make_method(name, {})
     trained = solve(method, problem).trained

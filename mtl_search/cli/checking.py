@@ -34,6 +34,7 @@ def check_text(found: CheckedExperiment) -> str:
         *(line for name, title in COSTS for line in _entry(title, _range_text(found, name))),
         *_entry("search", f"{found.trials} trials of {found.epochs} epochs, {found.sampler}"),
     ]
+    lines += [line for text in found.remarks for line in _entry("remark", text)]
     for task in found.tasks:
         lines += ["", *_task_lines(task, found.samples)]
     return "\n".join(lines)

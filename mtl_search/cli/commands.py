@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mtl_search.cli.application import OF_A_RUN, JsonOption, NoCodeOption, RunArgument, SetOption, app
-from mtl_search.cli.predict import predict
+from mtl_search.cli.models import export_model, predict
 from mtl_search.cli.printing import (
     end,
     exit_if_short,
@@ -23,11 +23,8 @@ from mtl_search.cli.printing import (
 )
 from mtl_search.cli.starting import init as init
 from mtl_search.cli.targets import (
-    divided,
     loaded,
     names_in,
-    say_entrant,
-    say_pick,
 )
 from mtl_search.errors import (
     ClusterError,
@@ -300,38 +297,7 @@ def train(
     exit_if_trainings_are_missing(comparison)
 
 
-@app.command("export")
-def export_model(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN[:ID]", help=f"{OF_A_RUN} ID may be an entrant of the comparison, too: hard_sharing, trial-24."
-        ),
-    ],
-    format: Annotated[Literal["onnx", "torch"], typer.Option(help="onnx, or torch: for torch.export.load.")] = "onnx",
-    seed: Annotated[int | None, typer.Option(help="Which training of an entrant; the first one if left out.")] = None,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Put out probabilities of classes and labels instead of logits.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder to write into; RUN/exports/ID if left out.")] = None,
-    no_code: NoCodeOption = False,
-) -> None:
-    """Write a trained network as a model file that needs no mtl_search, checked, with a model card beside it."""
-    path, which = divided(target)
-    from mtl_search.exporting.export import export
-    from mtl_search.exporting.trained import chosen
-    from mtl_search.runs.folder import load_run
-
-    run = load_run(path)
-    found = chosen(run, which)
-    if isinstance(found, str):
-        say_entrant(run, found, seed)
-    else:
-        say_pick(run, found)
-    written = export(run, which, format=format, seed=seed, probabilities=probabilities, out=out)
-    say(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
-
-
+app.command("export")(export_model)
 app.command()(predict)
 
 

@@ -13,6 +13,7 @@ from mtl_search.execution.capacity import bank_note, check_here, first_banks
 from mtl_search.internal.arrays import Array, parts
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.preparation import prepare
+from mtl_search.searching.remarks import remarks
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.spaces.ranges import offer_text
 from mtl_search.tasks import Binary, Classification, Edges, MultiLabel, Saliency, Task, class_counts
@@ -36,6 +37,7 @@ class CheckedExperiment:
     :param trials: Number of trials of the search.
     :param epochs: Number of epochs of each trial.
     :param sampler: Name of the sampler.
+    :param remarks: What may not be meant, each as a sentence.
     """
 
     name: str
@@ -52,6 +54,7 @@ class CheckedExperiment:
     trials: int
     epochs: int
     sampler: str
+    remarks: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as plain data for JSON."""
@@ -83,6 +86,7 @@ def check(experiment: Experiment | str | Path) -> CheckedExperiment:
         trials=experiment.search.trials,
         epochs=experiment.training.epochs,
         sampler=experiment.search.sampler,
+        remarks=remarks(experiment, dataset),
     )
 
 

@@ -34,6 +34,7 @@ from mtl_search.searching.confirmation import confirm, searching_part
 from mtl_search.searching.loop import SearchLoop
 from mtl_search.searching.preparation import prepare, worker_count
 from mtl_search.searching.progress import Progress
+from mtl_search.searching.remarks import remarks
 from mtl_search.searching.request import default_folder, experiment_name, requested_experiment
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING
@@ -103,6 +104,8 @@ def search(
                     writer.begin(experiment, data)
                     study = _study(experiment, dataset, folder)
                 progress = _progress(experiment, dataset, show_progress)
+                for remark in remarks(experiment, dataset):
+                    progress.say(remark)
                 _conduct(SearchLoop(searching_part(experiment), dataset, writer, study, progress), run_jobs)
     return load_run(folder)
 

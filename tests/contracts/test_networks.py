@@ -203,20 +203,20 @@ def test_fused_equals_reference_for_random_architectures(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(0, 60, 3))
-@pytest.mark.thin(4)
+@pytest.mark.thin(8)
 def test_fused_equals_reference_for_random_architectures_in_single_precision(seed: int) -> None:
     assert_fused_equals_reference(random_architecture(seed), dtype=torch.float32)
 
 
 @pytest.mark.parametrize("seed", RANDOM)
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 def test_both_implementations_have_the_same_state(seed: int) -> None:
     architecture, tasks = random_architecture(seed), made_tasks()
     assert_same_state(build_model(architecture, tasks, SHAPE), build_model(architecture, tasks, SHAPE, 0, "reference"))
 
 
 @pytest.mark.parametrize("seed", RANDOM)
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 def test_every_parameter_learns(seed: int) -> None:
     assert_every_parameter_learns(random_architecture(seed), tasks=1 + seed % 3)
 

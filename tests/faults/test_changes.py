@@ -60,8 +60,8 @@ def files_of(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
-@pytest.mark.thin(4)
 def test_a_change_is_refused_and_shown(name: str, folder: Path) -> None:
     change, shown_as = CHANGES[name]
     change(folder)

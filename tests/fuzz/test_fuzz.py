@@ -14,8 +14,8 @@ import pytest
 from targets import TARGETS
 
 RUN = Path(__file__).with_name("run.py")
-FEW, USUAL = (50, 15.0), (300, 60.0)
-"""Mutations and seconds where no option says more: of ``make test``, and what ``make test-all`` adds."""
+USUAL = 300, 60.0
+"""Mutations and seconds where no option says more."""
 MANY = 10**9
 STARTING_S = 120
 """Seconds for imports and for making the valid inputs."""
@@ -23,16 +23,14 @@ STARTING_S = 120
 Results = list[dict[str, Any]]
 
 
-@pytest.fixture(scope="session", params=[FEW, pytest.param(USUAL, marks=pytest.mark.slow)], ids=["few", "usual"])
+@pytest.fixture(scope="session")
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What came of all mutations, tried in a process of its own: what watches them cannot be taken off again."""
     options = request.config.option
     seconds = getattr(options, "fuzz_seconds", None)
     count = getattr(options, "fuzz_mutations", None)
     if seconds is None and count is None:
-        count, seconds = request.param
-    elif request.param is USUAL:
-        pytest.skip("as many as the options ask for are tried once")
+        count, seconds = USUAL
     kept = getattr(options, "fuzz_keep", None) or tmp_path_factory.mktemp("fuzz-failures")
     arguments = [
         "--mutations",
@@ -50,6 +48,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [target.name for target in TARGETS])
 def test_changed_files_end_well(target: str, results: Results) -> None:
     failed = [result for result in results if result["target"] == target and result["failure"]]

@@ -174,6 +174,7 @@ def files_of(folder: Path, time: int) -> dict[str, bytes]:
     return {str(path.relative_to(folder)).replace(f"-{time}/", "/", 1): path.read_bytes() for path in paths}
 
 
+@pytest.mark.slow
 def test_every_format_is_changed(tmp_path: Path) -> None:
     workers.write_seeds(tmp_path)
     files = {
