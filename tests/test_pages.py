@@ -80,8 +80,10 @@ def test_readme_can_be_followed(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     follow([("", f"mtl-search check my.yaml {SMALL}\n")], monkeypatch)
 
 
-@pytest.mark.parametrize(("name", "number"), [("tutorial-python", n) for n in range(4)] + [("kinds", 0)])
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [*(pytest.param("tutorial-python", number, marks=pytest.mark.slow) for number in range(4)), ("kinds", 0)],
+)
 def test_python_block_runs(name: str, number: int, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = blocks(page(f"docs/{name}.md"), "python")
     assert number < len(found) <= 4
