@@ -43,6 +43,7 @@ HOMES = {
     "plotly": "reporting.figures",
     "yaml": "internal.yaml_text",
     "jinja2": "reporting.search_page",
+    "tensorboardX": "searching.tensorboard",
     "typer": "cli",
     "moocore": "metrics.pareto",
     "scipy.special": "metrics.intervals",

@@ -13,6 +13,7 @@
     architectures/<trial>.training.json          the training values of the trial, where the search chooses some
     checkpoints/<trial>/weights.safetensors      of the trials on the front
     checkpoints/<trial>/training.safetensors     of the trials under way: what they go on from
+    tensorboard/trial-<number>/                  events for TensorBoard, where the experiment wants these
     dataset/<digest>.npz, .json                  the data, where they were in memory
     .lock                while a process works in it
 

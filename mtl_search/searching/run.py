@@ -30,11 +30,13 @@ from mtl_search.runs.provenance import begin_environment, grown, resumed_environ
 from mtl_search.runs.status import hours_spent
 from mtl_search.runs.writer import RunWriter, make_folder
 from mtl_search.samplers.study import Study
+from mtl_search.searching.callbacks import Callback, Callbacks
 from mtl_search.searching.confirmation import confirm, searching_part
 from mtl_search.searching.loop import SearchLoop
 from mtl_search.searching.preparation import prepare, worker_count
 from mtl_search.searching.progress import Progress
 from mtl_search.searching.request import default_folder, experiment_name, requested_experiment
+from mtl_search.searching.tensorboard import TensorBoard
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING
 from mtl_search.spaces.settings import Training
@@ -55,6 +57,7 @@ def search(
     out: str | Path | None = None,
     address: str | None = None,
     show_progress: bool = False,
+    callbacks: Sequence[Callback] = (),
     evaluate: Evaluate = evaluate_by_epoch,
 ) -> Run:
     """Search a space: train candidates, keep the Pareto front.
@@ -74,6 +77,7 @@ def search(
     :param out: Folder for the run, new or empty; ``results/<name>-<time>`` if left out.
     :param address: Address of a running Ray cluster to join; a local one is started otherwise.
     :param show_progress: Whether to show progress on standard error.
+    :param callbacks: What is told how the search goes, in this process; an error in one does not end the search.
     :param evaluate: Does the training of a candidate; for tests, and for methods of your own.
     :returns: The finished run. Trials that failed are in it, with their reasons.
     :raises UserError: If something given is wrong; nothing is written then.
@@ -88,6 +92,7 @@ def search(
     data = None if dataset is None or dataset.loadable else saving(dataset, folder / DATA)
     dataset = dataset if data is None else data.dataset
     experiment = requested_experiment(space, name, dataset, settings, training, epochs)
+    told = _callbacks(callbacks, experiment)
     if address is None:
         check_here(experiment.search, changeable=True)
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
@@ -103,7 +108,9 @@ def search(
                     writer.begin(experiment, data)
                     study = _study(experiment, dataset, folder)
                 progress = _progress(experiment, dataset, show_progress)
-                _conduct(SearchLoop(searching_part(experiment), dataset, writer, study, progress), run_jobs)
+                part = searching_part(experiment)
+                with _telling(told, experiment, writer.path):
+                    _conduct(SearchLoop(part, dataset, writer, study, progress, callbacks=told), run_jobs)
     return load_run(folder)
 
 
@@ -117,6 +124,7 @@ def resume(
     address: str | None = None,
     allow_changes: bool = False,
     show_progress: bool = False,
+    callbacks: Sequence[Callback] = (),
     evaluate: Evaluate = evaluate_by_epoch,
 ) -> Run:
     """Go on with a search that was cut off, whatever by, or that is to have a larger budget.
@@ -132,6 +140,7 @@ def resume(
     :param address: Address of a running Ray cluster to join; a local one is started otherwise.
     :param allow_changes: Whether to go on though the experiment, the data, the source or a library has changed.
     :param show_progress: Whether to show progress on standard error.
+    :param callbacks: What is told how the search goes, as in :func:`search`.
     :param evaluate: Does the training of a candidate, as in :func:`search`.
     :raises ChangedError: If one of them has changed and changes are not allowed; nothing is written then.
     :raises RunFolderError: If it is not the folder of a run, or another process works in it.
@@ -142,6 +151,7 @@ def resume(
     with signals_interrupt(), alone_in(Path(path)), _an_interruption_says(_before_a_trial(path)):
         run = load_run(path)
         experiment = grown(run, trials, hours, workers)
+        told = _callbacks(callbacks, experiment)
         if address is None:
             check_here(experiment.search, changeable=False)
         dataset = prepare(experiment, dataset).without("test")
@@ -158,8 +168,9 @@ def resume(
             study = _study(experiment, dataset, run.path)
             progress = _progress(experiment, dataset, show_progress)
             part = searching_part(experiment)
-            loop = SearchLoop(part, dataset, writer, study, progress, hours_spent(run))
-            _conduct(loop, run_jobs, run)
+            loop = SearchLoop(part, dataset, writer, study, progress, hours_spent(run), told)
+            with _telling(told, experiment, run.path.absolute()):
+                _conduct(loop, run_jobs, run)
     return load_run(path)
 
 
@@ -216,7 +227,24 @@ def _study(experiment: Experiment, dataset: Dataset, folder: Path) -> Study:
         folder / JOURNAL,
         [space.point(answers) for answers in settings.points],
         experiment.constraints.limits(),
+        about={"experiment": experiment.name, "dataset": experiment.dataset.title, "sampler": settings.sampler},
     )
+
+
+def _callbacks(given: Sequence[Callback], experiment: Experiment) -> Callbacks:
+    """What is told how the search goes: what the user gave, and what the experiment asks for."""
+    return Callbacks([*given, *([TensorBoard()] if experiment.search.track == "tensorboard" else [])])
+
+
+@contextmanager
+def _telling(callbacks: Callbacks, experiment: Experiment, folder: Path) -> Iterator[None]:
+    """Tell the callbacks of the begin of a search, and of its end whatever that is."""
+    callbacks.call("on_begin", experiment, folder)
+    try:
+        yield
+    finally:
+        if callbacks.callbacks:
+            callbacks.call("on_end", load_run(folder))
 
 
 def _progress(experiment: Experiment, dataset: Dataset, shown: bool) -> Progress:
