@@ -2,13 +2,14 @@
 
 import logging
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mtl_search.errors import FieldError, reason_of
 from mtl_search.runs.epochs import EpochRow
-from mtl_search.runs.folder import Run
+from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.trial import Trial
 from mtl_search.spaces.experiment import Experiment
 
@@ -82,6 +83,20 @@ class Callbacks:
             except Exception as error:
                 self.callbacks.remove(one)
                 logger.warning("%s", _sentence(one, method, error))
+
+    @contextmanager
+    def telling(self, experiment: Experiment, folder: Path) -> Iterator[None]:
+        """Tell them of the begin of a search, and of its end whatever that is.
+
+        :param experiment: What is searched, every default filled in.
+        :param folder: The folder of the run.
+        """
+        self.call("on_begin", experiment, folder.absolute())
+        try:
+            yield
+        finally:
+            if self.callbacks:
+                self.call("on_end", load_run(folder))
 
 
 def _sentence(callback: Callback, method: str, error: Exception) -> str:

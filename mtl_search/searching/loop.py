@@ -162,7 +162,7 @@ class SearchLoop:
         if report.epoch <= running.start:
             running.start = 0
             self._say_it_begins_again(number)
-        self.progress.epoch(number, report.epoch)
+        self.progress.epoch(row)
         if report.epoch < self.experiment.training.epochs:
             self._note(running, row, report.checkpoint)
             self._record(row, running.trial)

@@ -24,19 +24,20 @@ from mtl_search.execution.jobs import Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import DATA, JOURNAL
 from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
+from mtl_search.internal.streams import say_on_terminal
 from mtl_search.metrics.scores import WORST_TASK, headline_word
 from mtl_search.runs.folder import Run, check_free, load_run
 from mtl_search.runs.provenance import begin_environment, grown, resumed_environment
 from mtl_search.runs.status import hours_spent
 from mtl_search.runs.writer import RunWriter, make_folder
 from mtl_search.samplers.study import Study
-from mtl_search.searching.callbacks import Callback, Callbacks
+from mtl_search.searching.callbacks import Callback
 from mtl_search.searching.confirmation import confirm, searching_part
 from mtl_search.searching.loop import SearchLoop
 from mtl_search.searching.preparation import prepare, worker_count
 from mtl_search.searching.progress import Progress
 from mtl_search.searching.request import default_folder, experiment_name, requested_experiment
-from mtl_search.searching.tensorboard import TensorBoard
+from mtl_search.searching.tensorboard import callbacks_of
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING
 from mtl_search.spaces.settings import Training
@@ -92,15 +93,18 @@ def search(
     data = None if dataset is None or dataset.loadable else saving(dataset, folder / DATA)
     dataset = dataset if data is None else data.dataset
     experiment = requested_experiment(space, name, dataset, settings, training, epochs)
-    told = _callbacks(callbacks, experiment)
+    told = callbacks_of(experiment, callbacks)
     if address is None:
         check_here(experiment.search, changeable=True)
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
+        say_on_terminal(f"loading dataset {experiment.dataset.title} ...", show_progress)
         dataset = prepare(experiment, dataset).without("test")
         if address is None:
             check_memory(first_banks(experiment), dataset)
+        say_on_terminal("starting workers ...", show_progress)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             make_folder(folder)
+            say_on_terminal(f"run: {folder}", show_progress)
             advise(f"go on with: mtl-search resume {folder}")
             with alone_in(folder), _an_interruption_says(_before_a_trial(folder)):
                 writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
@@ -109,7 +113,7 @@ def search(
                     study = _study(experiment, dataset, folder)
                 progress = _progress(experiment, dataset, show_progress)
                 part = searching_part(experiment)
-                with _telling(told, experiment, writer.path):
+                with told.telling(experiment, writer.path):
                     _conduct(SearchLoop(part, dataset, writer, study, progress, callbacks=told), run_jobs)
     return load_run(folder)
 
@@ -151,9 +155,10 @@ def resume(
     with signals_interrupt(), alone_in(Path(path)), _an_interruption_says(_before_a_trial(path)):
         run = load_run(path)
         experiment = grown(run, trials, hours, workers)
-        told = _callbacks(callbacks, experiment)
+        told = callbacks_of(experiment, callbacks)
         if address is None:
             check_here(experiment.search, changeable=False)
+        say_on_terminal(f"loading dataset {experiment.dataset.title} ...", show_progress)
         dataset = prepare(experiment, dataset).without("test")
         if address is None:
             check_memory(first_banks(experiment), dataset)
@@ -162,6 +167,7 @@ def resume(
             _say_what_is_overridden(environment["sessions"][-1]["changes"])
             for remark in run.remarks:
                 _say(remark)
+        say_on_terminal("starting workers ...", show_progress)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
@@ -169,7 +175,7 @@ def resume(
             progress = _progress(experiment, dataset, show_progress)
             part = searching_part(experiment)
             loop = SearchLoop(part, dataset, writer, study, progress, hours_spent(run), told)
-            with _telling(told, experiment, run.path.absolute()):
+            with told.telling(experiment, run.path):
                 _conduct(loop, run_jobs, run)
     return load_run(path)
 
@@ -229,22 +235,6 @@ def _study(experiment: Experiment, dataset: Dataset, folder: Path) -> Study:
         experiment.constraints.limits(),
         about={"experiment": experiment.name, "dataset": experiment.dataset.title, "sampler": settings.sampler},
     )
-
-
-def _callbacks(given: Sequence[Callback], experiment: Experiment) -> Callbacks:
-    """What is told how the search goes: what the user gave, and what the experiment asks for."""
-    return Callbacks([*given, *([TensorBoard()] if experiment.search.track == "tensorboard" else [])])
-
-
-@contextmanager
-def _telling(callbacks: Callbacks, experiment: Experiment, folder: Path) -> Iterator[None]:
-    """Tell the callbacks of the begin of a search, and of its end whatever that is."""
-    callbacks.call("on_begin", experiment, folder)
-    try:
-        yield
-    finally:
-        if callbacks.callbacks:
-            callbacks.call("on_end", load_run(folder))
 
 
 def _progress(experiment: Experiment, dataset: Dataset, shown: bool) -> Progress:

@@ -1,5 +1,6 @@
 """A search as event files for TensorBoard: a folder per trial, with its curves, its choices and its costs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -10,7 +11,7 @@ from mtl_search.metrics.pareto import COSTS
 from mtl_search.runs.epochs import EpochRow
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import State, Trial
-from mtl_search.searching.callbacks import Callback
+from mtl_search.searching.callbacks import Callback, Callbacks
 from mtl_search.spaces.experiment import Experiment
 
 
@@ -61,3 +62,11 @@ class TensorBoard(Callback):
         found = {"accuracy": trial.accuracy, **costs}
         for summary in hparams(self.space.answers(trial.proposal), found):
             writer.file_writer.add_summary(summary)
+
+
+def callbacks_of(experiment: Experiment, given: Sequence[Callback]) -> Callbacks:
+    """What is told how a search goes: what the user gave, and what the experiment asks for.
+
+    :raises FieldError: If something given is no callback.
+    """
+    return Callbacks([*given, *([TensorBoard()] if experiment.search.track == "tensorboard" else [])])
