@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mtl_search.networks.network import build_model as build_model
     from mtl_search.reporting.search_page import write_report as write_report
     from mtl_search.reporting.show import show as show
+    from mtl_search.reporting.watching import watch as watch
     from mtl_search.runs.folder import load_run as load_run
     from mtl_search.runs.status import status as status
     from mtl_search.searching.callbacks import Callback as Callback
@@ -55,6 +56,7 @@ _HOMES = {
     "compare": "comparison.compare",
     "train": "comparison.train",
     "show": "reporting.show",
+    "watch": "reporting.watching",
     "status": "runs.status",
     "check": "searching.check",
     "Callback": "searching.callbacks",

@@ -38,7 +38,7 @@ class Callback:
         An epoch that is trained again after the death of a worker is told again.
 
         :param trial: The trial, under way: its number, architecture, training values and costs.
-        :param row: Its ``epoch``, from 1, its training ``loss`` and ``seconds``; ``accuracy`` and ``scores`` where the
+        :param row: What was noted: ``epoch``, from 1, the training ``loss`` and ``seconds``; ``accuracy`` and ``scores`` where the
             epoch was scored: the last one, those at which trials are stopped early, and with
             ``search.learning_curves`` all.
         """
@@ -46,7 +46,7 @@ class Callback:
     def on_trial(self, trial: Trial) -> None:
         """A trial has ended.
 
-        :param trial: Its ``state`` says how: complete, stopped early, failed with an ``error``, or infeasible, which
+        :param trial: The trial, whose ``state`` says how: complete, stopped early, failed with an ``error``, or infeasible, which
             was not trained.
         """
 
