@@ -1,6 +1,6 @@
 """What a run that another process may be writing looks like now: the figures of its page, and what is under way."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def figures_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
     :param data: Data of the page, from :func:`live_data`.
     """
-    draw = {
+    draw: dict[str, Callable[[Any], Any]] = {
         "pareto": pareto_figure,
         "loss": curves_figure,
         "accuracy": curves_figure,

@@ -38,16 +38,16 @@ class Callback:
         An epoch that is trained again after the death of a worker is told again.
 
         :param trial: The trial, under way: its number, architecture, training values and costs.
-        :param row: What was noted: ``epoch``, from 1, the training ``loss`` and ``seconds``; ``accuracy`` and ``scores`` where the
-            epoch was scored: the last one, those at which trials are stopped early, and with
+        :param row: What was noted: ``epoch``, from 1, the training ``loss`` and ``seconds``; ``accuracy`` and
+            ``scores`` where the epoch was scored: the last one, those at which trials are stopped early, and with
             ``search.learning_curves`` all.
         """
 
     def on_trial(self, trial: Trial) -> None:
         """A trial has ended.
 
-        :param trial: The trial, whose ``state`` says how: complete, stopped early, failed with an ``error``, or infeasible, which
-            was not trained.
+        :param trial: The trial, whose ``state`` says how: complete, stopped early, failed with an ``error``, or
+            infeasible, which was not trained.
         """
 
     def on_end(self, run: Run) -> None:
