@@ -101,7 +101,7 @@ def search(
         dataset = prepare(experiment, dataset).without("test")
         if address is None:
             check_memory(first_banks(experiment), dataset)
-        say_on_terminal("starting workers ...", show_progress)
+        say_on_terminal("starting workers ...", show_progress and experiment.search.workers != 0)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             make_folder(folder)
             say_on_terminal(f"run: {folder}", show_progress)
@@ -167,7 +167,7 @@ def resume(
             _say_what_is_overridden(environment["sessions"][-1]["changes"])
             for remark in run.remarks:
                 _say(remark)
-        say_on_terminal("starting workers ...", show_progress)
+        say_on_terminal("starting workers ...", show_progress and experiment.search.workers != 0)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
