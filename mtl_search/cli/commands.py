@@ -26,6 +26,7 @@ from mtl_search.cli.targets import (
     loaded,
     names_in,
 )
+from mtl_search.cli.watching import watch
 from mtl_search.errors import (
     ClusterError,
     MTLSearchError,
@@ -34,7 +35,7 @@ from mtl_search.errors import (
     shown_path,
 )
 from mtl_search.internal.signals import INTERRUPTED, caught, end_on_signals, interrupted
-from mtl_search.internal.streams import open_streams
+from mtl_search.internal.streams import open_streams, say_on_terminal
 
 if TYPE_CHECKING:
     from mtl_search.runs.folder import Run
@@ -94,6 +95,7 @@ def search(
     no_code: NoCodeOption = False,
 ) -> None:
     """Search a space: train candidates on Ray Tune workers, keep the Pareto front, draw it."""
+    say_on_terminal(f"reading experiment {experiment} ...")
     from mtl_search.spaces.experiment import load_experiment
 
     options = {
@@ -106,6 +108,7 @@ def search(
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     checked = load_experiment(experiment, [*(changes or []), *given])
     _check_dataset(checked)
+    say_on_terminal("loading torch and Ray ...")
 
     from mtl_search.reporting.search_page import write_report
     from mtl_search.searching.run import search as run_search
@@ -133,6 +136,7 @@ def resume(
 
     Trials that ended stay; those that were under way go on from their last checkpoint.
     """
+    say_on_terminal("loading torch and Ray ...")
     from mtl_search.reporting.search_page import write_report
     from mtl_search.searching.run import resume as go_on
 
@@ -162,6 +166,9 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
         print_json(status_of(found).to_dict())
     else:
         print_run(found)
+
+
+app.command()(watch)
 
 
 @app.command()
