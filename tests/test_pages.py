@@ -26,6 +26,7 @@ ELSEWHERE = {
     "docs/own-data.md": "test_own_data_page.py",
     "docs/predict.md": "test_predict.py",
     "docs/tables.md": "test_tables_page.py",
+    "docs/tracking.md": "test_tracking_page.py",
     "docs/architecture.md": "test_architecture_page.py",
 }
 """Page -> the file of the tests that follow it."""
