@@ -3,7 +3,6 @@
 The pages are functions of the JSON, and the JSON of the run's folder.
 """
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from markupsafe import Markup
 from mtl_search.comparison.results import load_comparison
 from mtl_search.errors import StorageError
 from mtl_search.internal.files import write_json, write_text
-from mtl_search.metrics.scores import headlines, is_share
+from mtl_search.metrics.scores import is_share
 from mtl_search.reporting.comparison_page import comparison_data
 from mtl_search.reporting.drawing_svg import svg_drawing
 from mtl_search.reporting.figures import (
@@ -28,25 +27,19 @@ from mtl_search.reporting.figures import (
     pareto_data,
     pareto_figure,
     paths_figure,
-    run_reference,
     shares_figure,
     short_number,
     standings_figure,
 )
 from mtl_search.reporting.how_made import how_made
-from mtl_search.reporting.layer_table import layer_table
 from mtl_search.reporting.library import shared_library
+from mtl_search.reporting.numbers import exact, signed, written
 from mtl_search.reporting.search_answer import caption, summary
-from mtl_search.reporting.text import (
-    count,
-    rounded,
-    score_text,
-    signed,
-    without_machine_paths,
-)
+from mtl_search.reporting.search_rows import front_row, not_complete_row, score_columns, trial_row
+from mtl_search.reporting.text import rounded, score_text, score_title, without_machine_paths
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.picks import means_text
-from mtl_search.runs.trial import State, Trial
+from mtl_search.runs.trial import State
 from mtl_search.spaces.architecture import Architecture
 
 PAGE = "pareto.html"
@@ -90,7 +83,7 @@ def report_data(run: Run) -> dict[str, Any]:
 
     :raises RunFolderError: If a file of the comparison cannot be read.
     """
-    pareto, comparison = pareto_data(run), load_comparison(run.path)
+    pareto, comparison, shown = pareto_data(run), load_comparison(run.path), score_columns(run)
     data = {
         "name": run.experiment.name,
         "description": run.experiment.description,
@@ -99,12 +92,13 @@ def report_data(run: Run) -> dict[str, Any]:
         "pareto": pareto,
         "mean_name": run.mean_name,
         "tasks": run.task_names,
-        "score_columns": _score_columns(run),
-        "front": [_front_row(run, trial) for trial in run.front],
+        "score_columns": shown,
+        "trials": [trial_row(run, trial, shown) for trial in run.trials],
+        "front": [front_row(run, trial) for trial in run.front],
         "means": means_text(run) if run.front else "",
         "confirmations": [asdict(one) for one in run.confirmations],
-        "not_complete": [_not_complete(trial) for trial in run.trials if trial.state is not State.COMPLETE],
-        "made": how_made(run, _score_columns(run)),
+        "not_complete": [not_complete_row(trial) for trial in run.trials if trial.state is not State.COMPLETE],
+        "made": how_made(run, shown),
         "comparison": comparison_data(run, comparison) if comparison else None,
     }
     shortened: dict[str, Any] = rounded(without_machine_paths(data))
@@ -145,7 +139,13 @@ def _templates() -> Environment:
         loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        score=score_text, thousands=lambda number: f"{number:,.0f}", signed=signed, short=short_number
+        score=score_text,
+        title_of=score_title,
+        thousands=lambda number: f"{number:,.0f}",
+        signed=signed,
+        short=short_number,
+        written=written,
+        exact=exact,
     )
     environment.tests["share"] = is_share
     return environment
@@ -176,70 +176,3 @@ def _comparison_figures(comparison: Mapping[str, Any]) -> dict[str, Any]:
 
 def _drawing(architecture: Mapping[str, Any], tasks: Sequence[str]) -> Markup:
     return Markup(svg_drawing(Architecture.from_dict(architecture), tasks))
-
-
-# The tables
-
-
-def _score_columns(run: Run) -> list[str]:
-    """The scores to show: the headline of every task, and what the search had as an objective."""
-    names = dict.fromkeys(name for trial in run.complete for name in trial.scores)
-    shown = {*headlines(names), *run.experiment.objectives}
-    return [name for name in names if name in shown]
-
-
-def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
-    return {
-        "trial": trial.number,
-        "knee": trial is run.knee,
-        "mark": "" if trial is not run.pick else "knee" if run.knee else "best",
-        "accuracy": trial.accuracy,
-        **_believed(run, trial),
-        "worst_task": trial.worst_task,
-        "delta_m": trial.delta_m,
-        "scores": dict(trial.scores),
-        "learnable_parameters": trial.learnable_parameters,
-        "fixed_parameters": trial.fixed_parameters,
-        "macs": trial.macs,
-        "seconds": trial.seconds,
-        "seed": trial.seed,
-        "training": dict(trial.training),
-        "id": trial.architecture.id,
-        "summary": str(trial.proposal),
-        "architecture": trial.architecture.to_dict(),
-        "layers": [asdict(row) for row in layer_table(trial.architecture)],
-        "commands": _commands(run, trial),
-    }
-
-
-def _believed(run: Run, trial: Trial) -> dict[str, Any]:
-    """What is believed of the mean quality of a trial over seeds, and how likely it is truly the best, or the knee."""
-    estimate = run.beliefs.of("accuracy").estimates[trial.number]
-    chances = run.chances
-    return {
-        "mean": estimate.mean,
-        "error": estimate.error,
-        "bar": estimate.bar,
-        "trainings": estimate.trainings,
-        "chance_best": chances.best[trial.number] if chances else None,
-        "chance_knee": chances.knee[trial.number] if chances else None,
-        "chance_front": chances.front[trial.number] if chances else None,
-    }
-
-
-def _commands(run: Run, trial: Trial) -> list[dict[str, str]]:
-    """What to type to see a trial and to train its architecture again."""
-    target = shlex.quote(f"{run_reference(run.path)}:{trial.number}")
-    return [
-        {"does": "Show it", "command": f"mtl-search show {target}"},
-        {
-            "does": "Train it again, three seeds, measured on the test split",
-            "command": f"mtl-search train {target} --seeds 3",
-        },
-    ]
-
-
-def _not_complete(trial: Trial) -> dict[str, Any]:
-    reason = trial.error or f"stopped after {count(trial.epochs, 'epoch', 'epochs')}"
-    summary = str(trial.proposal)
-    return {"trial": trial.number, "state": trial.state.value, "reason": reason, "architecture": summary}
