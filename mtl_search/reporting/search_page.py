@@ -20,20 +20,26 @@ from mtl_search.reporting.drawing_svg import svg_drawing
 from mtl_search.reporting.figures import (
     conflicts_figure,
     cosines_figure,
+    curves_data,
+    curves_figure,
+    curves_planes,
     differences_figure,
     figure_html,
     hypervolume_figure,
     importance_figure,
     pareto_data,
     pareto_figure,
+    pareto_planes,
     paths_figure,
     shares_figure,
     short_number,
     standings_figure,
+    standings_planes,
 )
 from mtl_search.reporting.how_made import how_made
 from mtl_search.reporting.library import shared_library
 from mtl_search.reporting.numbers import exact, signed, written
+from mtl_search.reporting.packed import packed
 from mtl_search.reporting.search_answer import caption, summary
 from mtl_search.reporting.search_rows import front_row, not_complete_row, score_columns, trial_row
 from mtl_search.reporting.text import rounded, score_text, score_title, without_machine_paths
@@ -94,6 +100,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "tasks": run.task_names,
         "score_columns": shown,
         "trials": [trial_row(run, trial, shown) for trial in run.trials],
+        "curves": curves_data(run, shown),
         "front": [front_row(run, trial) for trial in run.front],
         "means": means_text(run) if run.front else "",
         "confirmations": [asdict(one) for one in run.confirmations],
@@ -112,8 +119,23 @@ def report_page(data: Mapping[str, Any], library: bool | str = True) -> str:
     :param library: Address of plotly.js, from the page; ``True`` to have it in the page, which loads nothing then.
     """
     drawings = {row["trial"]: _drawing(row["architecture"], data["tasks"]) for row in data["front"]}
-    plot = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot", library)) if data["front"] else ""
-    return _templates().get_template(PAGE).render(data, plot=plot, drawings=drawings, many=MANY)
+    figures: dict[str, Any] = dict.fromkeys(["plot", "curves_plot", "planes", "curves_planes"], "")
+    if data["front"]:
+        figures["plot"] = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot", library))
+        figures["planes"] = pareto_planes(data["pareto"], data["score_columns"])
+    if data["curves"]:
+        figures["curves_plot"] = Markup(
+            figure_html(curves_figure(data["curves"]), "curves-plot", library if not data["front"] else False)
+        )
+        figures["curves_planes"] = curves_planes(data["curves"])
+    others = packed(
+        {
+            str(trial["trial"]): _drawing(trial["architecture"], data["tasks"])
+            for trial in data["trials"]
+            if trial["trial"] not in drawings
+        }
+    )
+    return _templates().get_template(PAGE).render(data, **figures, drawings=drawings, others=others, many=MANY)
 
 
 def comparison_page(data: Mapping[str, Any], library: bool | str = True) -> str:
@@ -130,7 +152,10 @@ def comparison_page(data: Mapping[str, Any], library: bool | str = True) -> str:
         for number, (name, figure) in enumerate(figures.items())
     }
     page = _templates().get_template(COMPARISON_PAGE)
-    return page.render(comparison, name=data["name"], description=data["description"], plots=plots, drawings=drawings)
+    planes = standings_planes(comparison) if "standings" in figures else None
+    return page.render(
+        comparison, planes=planes, name=data["name"], description=data["description"], plots=plots, drawings=drawings
+    )
 
 
 def _templates() -> Environment:

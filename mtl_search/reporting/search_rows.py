@@ -44,6 +44,7 @@ def trial_row(run: Run, trial: Trial, shown: Sequence[str]) -> dict[str, Any]:
         "epochs": trial.epochs,
         "seconds": trial.seconds,
         "summary": str(trial.proposal),
+        "architecture": trial.architecture.to_dict(),
     }
 
 
@@ -57,7 +58,6 @@ def front_row(run: Run, trial: Trial) -> dict[str, Any]:
         "seed": trial.seed,
         "training": dict(trial.training),
         "id": trial.architecture.id,
-        "architecture": trial.architecture.to_dict(),
         "layers": [asdict(row) for row in layer_table(trial.architecture)],
         "commands": _commands(run, trial),
     }

@@ -4,6 +4,9 @@ from mtl_search.reporting.figures._intervals import interval_data as interval_da
 from mtl_search.reporting.figures._style import figure_html as figure_html
 from mtl_search.reporting.figures._style import plotly_js as plotly_js
 from mtl_search.reporting.figures._style import short_number as short_number
+from mtl_search.reporting.figures.curves import curves_data as curves_data
+from mtl_search.reporting.figures.curves import curves_figure as curves_figure
+from mtl_search.reporting.figures.curves import curves_planes as curves_planes
 from mtl_search.reporting.figures.diagnostics import branch_points_data as branch_points_data
 from mtl_search.reporting.figures.diagnostics import conflicts_figure as conflicts_figure
 from mtl_search.reporting.figures.diagnostics import cosines_data as cosines_data
@@ -18,9 +21,11 @@ from mtl_search.reporting.figures.pareto import objective_label as objective_lab
 from mtl_search.reporting.figures.pareto import pareto_data as pareto_data
 from mtl_search.reporting.figures.pareto import pareto_figure as pareto_figure
 from mtl_search.reporting.figures.pareto import run_reference as run_reference
+from mtl_search.reporting.figures.pareto_axes import pareto_planes as pareto_planes
 from mtl_search.reporting.figures.search import hypervolume_data as hypervolume_data
 from mtl_search.reporting.figures.search import hypervolume_figure as hypervolume_figure
 from mtl_search.reporting.figures.search import importance_data as importance_data
 from mtl_search.reporting.figures.search import importance_figure as importance_figure
 from mtl_search.reporting.figures.standings import standings_data as standings_data
 from mtl_search.reporting.figures.standings import standings_figure as standings_figure
+from mtl_search.reporting.figures.standings_axes import standings_planes as standings_planes

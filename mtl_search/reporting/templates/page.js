@@ -134,11 +134,134 @@ function equip(table) {
 
 document.querySelectorAll("table[data-name]").forEach(equip);
 
-// A link to an architecture opens it
+// Figures: the axes chosen from lists, a point that leads to what the page tells of it, SVG to take along
 
-function openTarget() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+function turned(trace, planes, x, y) {
+  const places = trace.customdata.map((key) => planes.keys.indexOf(key));
+  const pair = `${x.name}|${y.name}`;
+  const moved = planes.moved?.[pair] ?? {};
+  const made = { ...trace, x: places.map((at) => moved[planes.keys[at]] ?? x.values[at]), y: places.map((at) => y.values[at]) };
+  if (trace.error_y) {
+    const bars = places.map((at) => y.bars[at] ?? [null, null]);
+    made.error_y = { ...trace.error_y, array: bars.map((bar) => bar[0]), arrayminus: bars.map((bar) => bar[1]), visible: y.bars.length > 0, symmetric: false };
+  }
+  if (planes.labels && trace.text) {
+    const labels = planes.labels[pair];
+    made.text = trace.customdata.map((key) => labels[key]?.[0] ?? "");
+    made.textposition = trace.customdata.map((key) => labels[key]?.[1] ?? "top left");
+  }
+  return made;
+}
+
+function bestLine(planes, x, y) {
+  const places = planes.lines[`${x.name}|${y.name}`].map((key) => planes.keys.indexOf(key));
+  const line = { shape: "hv", dash: "dot", width: 1.5, color: "#808890" };
+  return { x: places.map((at) => x.values[at]), y: places.map((at) => y.values[at]), mode: "lines", line, name: "best here", hoverinfo: "skip" };
+}
+
+function note(made, planes, x, y) {
+  const at = planes.keys.indexOf(planes.knee);
+  const side = x.sides[at];
+  return { ...made, x: x.log ? Math.log10(x.values[at]) : x.values[at], y: y.values[at], ax: 32 * side, ay: 32 * side * y.up,
+    xanchor: side < 0 ? "right" : "left", align: side < 0 ? "right" : "left" };
+}
+
+function turn(plot, planes, made, x, y) {
+  const first = x === planes.x[0] && y === planes.y[0];
+  let data = first ? made.data : made.data.map((trace) => turned(trace, planes, x, y));
+  const layout = { ...made.layout, ...y.layout, ...x.layout };
+  if (first) Object.assign(layout, made.layout);
+  else if (planes.lines) {
+    data = data.map((trace) => ({ ...trace, mode: "markers" })).concat(bestLine(planes, x, y));
+    layout.annotations = (made.layout.annotations ?? []).map((one) => note(one, planes, x, y));
+  }
+  Plotly.react(plot, data, layout, made.config);
+}
+
+function choices(label, axes) {
+  const list = element("select", {}, ...axes.map((axis, at) => element("option", { value: at }, axis.label)));
+  return axes.length > 1 ? [list, element("label", {}, `${label} `, list)] : [list];
+}
+
+function equipPlanes(plot, tools) {
+  const text = document.querySelector(`script[data-planes="${plot.id}"]`)?.textContent;
+  if (!text) return;
+  const planes = JSON.parse(text);
+  const made = { data: plot.data.map((trace) => ({ ...trace })), layout: structuredClone(plot.layout), config: plot._context };
+  const [up, upLabel] = choices("up:", planes.y);
+  const [across, acrossLabel] = choices("across:", planes.x);
+  for (const list of [up, across]) list.addEventListener("change", () => turn(plot, planes, made, planes.x[across.value], planes.y[up.value]));
+  tools.prepend(...[upLabel, acrossLabel].filter(Boolean));
+  plot.on("plotly_click", (event) => {
+    const at = planes.keys.indexOf(event.points[0].customdata);
+    if (at >= 0) goTo(planes.targets[at]);
+  });
+}
+
+async function downloadFigure(plot) {
+  const ink = { ...plot.layout.font, color: "#000" };
+  const { offsetWidth: width, offsetHeight: height } = plot;
+  const url = await Plotly.toImage({ data: plot.data, layout: { ...plot.layout, font: ink } }, { format: "svg", width, height });
+  download(`${plot.id}.svg`, "image/svg+xml", decodeURIComponent(url.slice(url.indexOf(",") + 1)));
+}
+
+function svgButton(act) {
+  const button = element("button", { type: "button", title: "Download the figure as SVG" }, "SVG");
+  button.addEventListener("click", act);
+  return button;
+}
+
+for (const plot of document.querySelectorAll(".plotly-graph-div")) {
+  const tools = element("div", { className: "tools" }, svgButton(() => downloadFigure(plot)));
+  plot.closest(".plot").before(tools);
+  equipPlanes(plot, tools);
+}
+
+function equipDrawing(drawing) {
+  const name = drawing.dataset.name;
+  const act = () => download(`${name}.svg`, "image/svg+xml", new XMLSerializer().serializeToString(drawing.querySelector("svg")));
+  drawing.before(element("div", { className: "tools" }, svgButton(act)));
+}
+document.querySelectorAll(".drawing").forEach(equipDrawing);
+
+// What a link or a point leads to: an architecture is opened, and drawn where the page holds it packed
+
+async function unpacked() {
+  const text = document.getElementById("drawings").textContent.trim();
+  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+async function drawn(id) {
+  const number = /^trial-(\d+)$/.exec(id)?.[1];
+  if (!number || !document.getElementById("drawings")) return null;
+  const svg = (await unpacked())[number];
+  if (!svg) return null;
+  const drawing = element("div", { className: "drawing", innerHTML: svg }); // made by this program, its texts escaped
+  drawing.dataset.name = id;
+  const made = element("details", { id }, element("summary", {}, element("b", {}, `Trial ${number}`), " not on the front"),
+    element("div", { className: "inside" }, drawing));
+  document.getElementById("architectures").append(made);
+  equipDrawing(drawing);
+  return made;
+}
+
+async function openTarget() {
+  const id = decodeURIComponent(location.hash.slice(1));
+  const target = document.getElementById(id) ?? (await drawn(id));
   if (target instanceof HTMLDetailsElement) target.open = true;
+  target?.scrollIntoView({ block: "start" });
+}
+
+function goTo(id) {
+  if (location.hash === `#${id}`) openTarget();
+  else location.hash = id;
+}
+
+for (const cell of document.getElementById("drawings") ? document.querySelectorAll("tr[data-trial] .first") : []) {
+  const trial = cell.parentElement.dataset.trial;
+  if (!cell.querySelector("a")) cell.replaceChildren(element("a", { href: `#trial-${trial}` }, trial));
 }
 addEventListener("hashchange", openTarget);
 openTarget();
