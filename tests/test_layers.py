@@ -42,7 +42,7 @@ HOMES = {
     "optuna": "samplers",
     "plotly": "reporting.figures",
     "yaml": "internal.yaml_text",
-    "jinja2": "reporting.search_page",
+    "jinja2": "reporting.pages",
     "typer": "cli",
     "moocore": "metrics.pareto",
     "scipy.special": "metrics.intervals",

@@ -34,11 +34,15 @@ class Page(HTMLParser):
         return [name for name, _ in self.tags].count(tag)
 
 
+OTHER_PAGES = ("pareto.html", "report.html")
+
+
 def assert_loads_nothing(page: Page) -> None:
     for tag, attributes in page.tags:
         assert tag not in {"link", "iframe", "img", "object", "embed", "base"}
         for name in ("src", "href", "xlink:href", "action", "data"):
-            assert (attributes.get(name) or "#").startswith("#"), (tag, attributes)
+            address = attributes.get(name) or "#"
+            assert address.startswith("#") or (tag == "a" and address in OTHER_PAGES), (tag, attributes)
 
 
 @pytest.fixture

@@ -8,15 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mtl_search.comparison.results import load_comparison
 from mtl_search.errors import StorageError
 from mtl_search.internal.files import write_json, write_text
-from mtl_search.metrics.scores import is_share
 from mtl_search.reporting.comparison_page import comparison_data
-from mtl_search.reporting.drawing_svg import svg_drawing
 from mtl_search.reporting.figures import (
     conflicts_figure,
     cosines_figure,
@@ -32,24 +29,21 @@ from mtl_search.reporting.figures import (
     pareto_planes,
     paths_figure,
     shares_figure,
-    short_number,
     standings_figure,
     standings_planes,
 )
 from mtl_search.reporting.how_made import how_made
 from mtl_search.reporting.library import shared_library
-from mtl_search.reporting.numbers import exact, signed, written
+from mtl_search.reporting.links import COMPARISON_PAGE, PAGE, Link, links_of
 from mtl_search.reporting.packed import packed
+from mtl_search.reporting.pages import drawing, rendered
 from mtl_search.reporting.search_answer import caption, summary
 from mtl_search.reporting.search_rows import front_row, not_complete_row, score_columns, trial_row
-from mtl_search.reporting.text import rounded, score_text, score_title, without_machine_paths
+from mtl_search.reporting.text import rounded, without_machine_paths
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.picks import means_text
 from mtl_search.runs.trial import State
-from mtl_search.spaces.architecture import Architecture
 
-PAGE = "pareto.html"
-COMPARISON_PAGE = "report.html"
 DATA = "report.json"
 
 MANY = 6
@@ -70,9 +64,10 @@ def write_report(run: Run | str | Path, plotly: str | Path | None = None) -> Pat
     run = run if isinstance(run, Run) else load_run(run)
     data = report_data(run)
     library = True if plotly is None else shared_library(Path(plotly), run.path)
-    pages = {PAGE: report_page(data, library)}
-    if data["comparison"] is not None:
-        pages[COMPARISON_PAGE] = comparison_page(data, library)
+    compared = data["comparison"] is not None
+    pages = {PAGE: report_page(data, library, links_of(run, PAGE, compared))}
+    if compared:
+        pages[COMPARISON_PAGE] = comparison_page(data, library, links_of(run, COMPARISON_PAGE, compared))
     try:
         write_json(run.path / DATA, data)
         for name, text in pages.items():
@@ -112,68 +107,62 @@ def report_data(run: Run) -> dict[str, Any]:
     return shortened
 
 
-def report_page(data: Mapping[str, Any], library: bool | str = True) -> str:
+def report_page(data: Mapping[str, Any], library: bool | str = True, links: Sequence[Link] = ()) -> str:
     """The page of the search, as HTML.
 
     :param data: Data of the page, from :func:`report_data`.
     :param library: Address of plotly.js, from the page; ``True`` to have it in the page, which loads nothing then.
+    :param links: The other pages to lead to.
     """
-    drawings = {row["trial"]: _drawing(row["architecture"], data["tasks"]) for row in data["front"]}
-    figures: dict[str, Any] = dict.fromkeys(["plot", "curves_plot", "planes", "curves_planes"], "")
-    if data["front"]:
-        figures["plot"] = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot", library))
-        figures["planes"] = pareto_planes(data["pareto"], data["score_columns"])
+    drawings = {row["trial"]: drawing(row["architecture"], data["tasks"]) for row in data["front"]}
+    others = {
+        str(row["trial"]): drawing(row["architecture"], data["tasks"])
+        for row in data["trials"]
+        if row["trial"] not in drawings
+    }
+    figures = {"plot": pareto_figure(data["pareto"])} if data["front"] else {}
+    planes = {"plot": pareto_planes(data["pareto"], data["score_columns"])} if data["front"] else {}
     if data["curves"]:
-        figures["curves_plot"] = Markup(
-            figure_html(curves_figure(data["curves"]), "curves-plot", library if not data["front"] else False)
-        )
-        figures["curves_planes"] = curves_planes(data["curves"])
-    others = packed(
-        {
-            str(trial["trial"]): _drawing(trial["architecture"], data["tasks"])
-            for trial in data["trials"]
-            if trial["trial"] not in drawings
-        }
+        figures["curves"], planes["curves"] = curves_figure(data["curves"]), curves_planes(data["curves"])
+    return rendered(
+        PAGE,
+        **data,
+        plots=_in_page(figures, {"plot": "pareto-plot", "curves": "curves-plot"}, library),
+        planes=planes,
+        links=links,
+        drawings=drawings,
+        others=packed(others) if others else "",
+        many=MANY,
     )
-    return _templates().get_template(PAGE).render(data, **figures, drawings=drawings, others=others, many=MANY)
 
 
-def comparison_page(data: Mapping[str, Any], library: bool | str = True) -> str:
+def comparison_page(data: Mapping[str, Any], library: bool | str = True, links: Sequence[Link] = ()) -> str:
     """The page of the comparison, as HTML.
 
     :param data: Data of the page, from :func:`report_data`, with a comparison.
     :param library: Address of plotly.js, as for :func:`report_page`.
+    :param links: The other pages to lead to.
     """
     comparison = data["comparison"]
-    drawings = {pick["trial"]: _drawing(pick["architecture"], pick["tasks"]) for pick in comparison["picks"]}
     figures = _comparison_figures(comparison)
-    plots = {
-        name: Markup(figure_html(figure, f"plot-{name}", library if number == 0 else False))
+    return rendered(
+        COMPARISON_PAGE,
+        **comparison,
+        name=data["name"],
+        description=data["description"],
+        plots=_in_page(figures, {name: f"plot-{name}" for name in figures}, library),
+        planes=standings_planes(comparison) if "standings" in figures else None,
+        links=links,
+        drawings={pick["trial"]: drawing(pick["architecture"], pick["tasks"]) for pick in comparison["picks"]},
+    )
+
+
+def _in_page(figures: Mapping[str, Any], names: Mapping[str, str], library: bool | str) -> dict[str, Markup]:
+    """Figures as pieces of a page, each with its ``id``; the first brings plotly.js for all."""
+    return {
+        name: Markup(figure_html(figure, names[name], library if number == 0 else False))
         for number, (name, figure) in enumerate(figures.items())
     }
-    page = _templates().get_template(COMPARISON_PAGE)
-    planes = standings_planes(comparison) if "standings" in figures else None
-    return page.render(
-        comparison, planes=planes, name=data["name"], description=data["description"], plots=plots, drawings=drawings
-    )
-
-
-def _templates() -> Environment:
-    templates = FileSystemLoader(Path(__file__).parent / "templates")
-    environment = Environment(
-        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        score=score_text,
-        title_of=score_title,
-        thousands=lambda number: f"{number:,.0f}",
-        signed=signed,
-        short=short_number,
-        written=written,
-        exact=exact,
-    )
-    environment.tests["share"] = is_share
-    return environment
 
 
 def _comparison_figures(comparison: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +186,3 @@ def _comparison_figures(comparison: Mapping[str, Any]) -> dict[str, Any]:
     if comparison["importance"]:
         figures["importance"] = importance_figure(comparison["importance"])
     return figures
-
-
-def _drawing(architecture: Mapping[str, Any], tasks: Sequence[str]) -> Markup:
-    return Markup(svg_drawing(Architecture.from_dict(architecture), tasks))

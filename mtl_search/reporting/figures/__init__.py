@@ -16,6 +16,8 @@ from mtl_search.reporting.figures.diagnostics import shares_data as shares_data
 from mtl_search.reporting.figures.diagnostics import shares_figure as shares_figure
 from mtl_search.reporting.figures.differences import differences_data as differences_data
 from mtl_search.reporting.figures.differences import differences_figure as differences_figure
+from mtl_search.reporting.figures.fronts import fronts_figure as fronts_figure
+from mtl_search.reporting.figures.fronts import fronts_planes as fronts_planes
 from mtl_search.reporting.figures.pareto import is_percent as is_percent
 from mtl_search.reporting.figures.pareto import objective_label as objective_label
 from mtl_search.reporting.figures.pareto import pareto_data as pareto_data
