@@ -218,7 +218,7 @@ def test_nothing_is_wider_than_the_window(run: Run, page: Page) -> None:
         page.goto((run.path / name).as_uri())
         for width in (1440, 1280, 500):
             page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.wait_for_function("width => document.documentElement.scrollWidth <= width", arg=width)
             scroll = page.evaluate(
                 "[...document.querySelectorAll('.wide')].map(box => { box.scrollLeft = 9999;"
                 " const first = box.querySelector('tbody .first');"
