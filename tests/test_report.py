@@ -118,7 +118,8 @@ def test_names_and_errors_are_escaped(tmp_path: Path) -> None:
     experiment = made_experiment()
     trials = [*made_trials(experiment, 4, [evil.replace("/", ""), "b"]), ended(4, State.FAILED, evil, experiment)]
     page = Page(write_report(write_run(tmp_path / "run", experiment, trials)))
-    plain = Page(write_report(made_run(tmp_path / "plain", 4)))
+    others = [*made_trials(experiment, 4), ended(4, State.FAILED, "no luck", experiment)]
+    plain = Page(write_report(write_run(tmp_path / "plain", experiment, others)))
     assert page.count("script") == plain.count("script")
     assert evil in page.text
 
