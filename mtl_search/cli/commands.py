@@ -173,15 +173,29 @@ app.command()(watch)
 
 @app.command()
 def report(
-    run: RunArgument,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folder of a run; of several, with --out.")],
     plotly: Annotated[
         Path | None, typer.Option(help="Share plotly.js with other pages in this file, instead of one in each.")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write one page of all these runs to this .html file, and none of theirs.")
+    ] = None,
 ) -> None:
-    """Render the pages and report.json again from the folder."""
+    """Render the pages and report.json again from the folder.
+
+    With --out instead one page of all the runs that are named: their fronts in one plot, and tables.
+    """
+    if out is not None:
+        from mtl_search.reporting.runs_page import write_runs_report
+
+        say(write_runs_report(runs, out, plotly))
+        return
+    if len(runs) > 1:
+        raise UserError(f"report: {len(runs)} runs go on one page; name its file with --out, such as --out runs.html.")
+
     from mtl_search.reporting.search_page import write_report
 
-    say(write_report(run, plotly))
+    say(write_report(runs[0], plotly))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mtl_search.execution.display import duration
 from mtl_search.reporting.figures import hypervolume_data, hypervolume_figure, pareto_data, pareto_figure
-from mtl_search.reporting.figures.curves import curves_data, curves_figure
+from mtl_search.reporting.figures.live_curves import curves_data, curves_figure
 from mtl_search.reporting.search_answer import caption, summary
 from mtl_search.reporting.text import rounded, score_text, without_machine_paths
 from mtl_search.runs.folder import Run

@@ -13,7 +13,7 @@ from mtl_search.reporting.figures import (
     pareto_data,
     pareto_figure,
 )
-from mtl_search.reporting.figures.curves import curves_data, curves_figure
+from mtl_search.reporting.figures.live_curves import curves_data, curves_figure
 from mtl_search.reporting.front_svg import front_svg
 from mtl_search.reporting.search_answer import states_text, summary
 from mtl_search.reporting.text import score_text
