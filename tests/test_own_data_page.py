@@ -20,8 +20,8 @@ def test_every_way_has_an_example() -> None:
         assert f"name: {name}" in text or name == "my_package.module:function"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", EXAMPLES)
-@pytest.mark.thin(3)
 def test_example_runs(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

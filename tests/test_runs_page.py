@@ -109,6 +109,7 @@ def test_the_command_says_where_the_page_is_and_asks_for_its_name(
     assert "name its file with --out, such as --out runs.html" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_pages_of_a_run_and_its_controls_lead_to_each_other(tmp_path: Path) -> None:
     run, plotly = made_run(tmp_path / "run", 24), tmp_path / "plotly.min.js"
     alone = write_report(run, plotly)
