@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all help
+.PHONY: demo test test-all docs help
 
 demo: .venv/installed
 	$(BIN)/mtl-search search quickstart
@@ -17,6 +17,10 @@ test: .venv/installed-dev
 test-all: .venv/installed-dev
 	$(PYTEST) -m "not alone" --durations=40
 	$(BIN)/python -m pytest -m alone
+
+# Pages into site/; what is wrong with them, a link or a name that is not there, ends it.
+docs: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -q --strict
 
 help: .venv/installed
 	COLUMNS=80 $(BIN)/python -c "import sys; from mtl_search.cli.commands import main; sys.argv = ['mtl-search', '--help']; main()" > mtl_search/cli/help.txt

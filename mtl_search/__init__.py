@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from mtl_search.networks.network import build_model as build_model
     from mtl_search.reporting.search_page import write_report as write_report
     from mtl_search.reporting.show import show as show
+    from mtl_search.reporting.watching import watch as watch
     from mtl_search.runs.folder import load_run as load_run
     from mtl_search.runs.status import status as status
+    from mtl_search.searching.callbacks import Callback as Callback
     from mtl_search.searching.check import check as check
     from mtl_search.searching.run import resume as resume
     from mtl_search.searching.run import search as search
     from mtl_search.searching.starting import first_experiment as first_experiment
+    from mtl_search.searching.tensorboard import TensorBoard as TensorBoard
     from mtl_search.spaces.architecture import Architecture as Architecture
     from mtl_search.spaces.architecture import Backbone as Backbone
     from mtl_search.spaces.architecture import LayerChoice as LayerChoice
@@ -53,8 +56,11 @@ _HOMES = {
     "compare": "comparison.compare",
     "train": "comparison.train",
     "show": "reporting.show",
+    "watch": "reporting.watching",
     "status": "runs.status",
     "check": "searching.check",
+    "Callback": "searching.callbacks",
+    "TensorBoard": "searching.tensorboard",
     "Split": "datasets",
     "load_dataset": "datasets",
     "make_dataset": "datasets",

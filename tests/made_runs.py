@@ -27,6 +27,7 @@ PLAIN = (
     "space.training={}",
     "search.points=[]",
     "training.learning_rate=0.003",
+    "search.trials=24",
 )
 """Nothing of the training is chosen, and nothing is tried first."""
 

@@ -34,6 +34,7 @@ from mtl_search.reporting.figures import (
     paths_figure,
     shares_figure,
     standings_figure,
+    standings_planes,
 )
 from mtl_search.reporting.search_page import report_data, write_report
 from mtl_search.runs.folder import Run
@@ -329,8 +330,7 @@ def test_a_comparison_without_any_complete_training_gives_a_page(run: Run) -> No
 def test_without_single_task_there_is_no_delta_m(run: Run) -> None:
     data = comparison_data(run, made_comparison(run, baselines=["hard_sharing", "recon"]))
     assert {one["delta_m"] for one in data["entrants"]} == {None}
-    figure = standings_figure(data["standings"])
-    assert not figure.layout.updatemenus
+    assert [axis["name"] for axis in standings_planes(data)["y"]] == ["accuracy", "left/accuracy", "right/accuracy"]
     assert any("no Delta_m" in note for note in data["notes"])
 
 
@@ -351,12 +351,30 @@ def test_plot_shows_every_entrant_with_its_interval(data: dict[str, Any]) -> Non
     assert figure.layout.xaxis.type == "log"
 
 
-def test_switch_of_the_plot_fits_its_traces(data: dict[str, Any]) -> None:
-    figure = standings_figure(data["standings"])
-    accuracy, delta_m = (button.args[0] for button in figure.layout.updatemenus[0].buttons)
-    assert [list(heights) for heights in accuracy["y"]] == [list(trace.y) for trace in figure.data]
-    assert len(delta_m["y"]) == len(delta_m["error_y.array"]) == len(figure.data)
-    assert row(data, "recon")["delta_m"]["mean"] == pytest.approx(delta_m["y"][-1][0], abs=1e-3)
+def test_switch_of_the_plot_begins_with_what_is_drawn(data: dict[str, Any]) -> None:
+    figure, planes = standings_figure(data["standings"]), standings_planes(data)
+    across, up = planes["x"][0], planes["y"][0]
+    assert across["layout"]["xaxis"] == figure.layout.xaxis.to_plotly_json()
+    assert up["layout"]["yaxis"]["ticksuffix"] == figure.layout.yaxis.ticksuffix == " %"
+    assert up["layout"]["title"]["text"] == figure.layout.title.text
+    for trace in figure.data:
+        places = [planes["keys"].index(key) for key in trace.customdata]
+        assert list(trace.x) == [across["values"][place] for place in places]
+        assert list(trace.y) == [up["values"][place] for place in places]
+    recon = planes["keys"].index("recon")
+    assert [axis["name"] for axis in planes["x"]] == ["learnable_parameters", "macs", "training_macs"]
+    gain = next(axis for axis in planes["y"] if axis["name"] == "delta_m")
+    found = row(data, "recon")["delta_m"]
+    assert gain["values"][recon] == pytest.approx(found["mean"], abs=1e-3)
+    assert gain["bars"][recon] == pytest.approx((found["high"] - found["mean"], found["mean"] - found["low"]), abs=1e-3)
+
+
+def test_a_dozen_methods_have_a_mark_each(data: dict[str, Any]) -> None:
+    group = next(one for one in data["standings"]["groups"] if one["name"] == "recon")
+    figure = standings_figure({"word": "accuracy", "groups": [group] * 12})
+    assert len({trace.marker.symbol for trace in figure.data}) == 12
+    many = standings_figure({"word": "accuracy", "groups": [group] * 60})
+    assert len({(trace.marker.color, trace.marker.symbol) for trace in many.data}) == 60
 
 
 def test_a_curve_goes_through_what_differs_in_width_alone(data: dict[str, Any]) -> None:
@@ -426,10 +444,15 @@ def test_the_mean_over_tasks_is_called_quality_where_a_headline_is_none(tmp_path
     data = comparison_data(run, write_comparison(run, entrants, outcomes))
     assert data["word"] == "quality"
     assert "mean quality on the test split" in data["answer"][0]
-    assert standings_figure(data["standings"]).layout.updatemenus[0].buttons[0].label == "quality"
+    assert [axis["label"] for axis in standings_planes(data)["y"]] == [
+        "mean quality over tasks, in percent",
+        "Delta_m over single task, in percent",
+        "accuracy of task left, in percent",
+        "rmse of task right; lower is better",
+    ]
     assert "points of mean quality" in differences_figure(data["differences"]).layout.title.text.replace("<br>", " ")
     text = Page(write_report(run)).text
-    assert "Quality against learnable parameters" in text
+    assert "Quality against cost" in text
     assert "ean accuracy" not in text
 
 

@@ -1,24 +1,18 @@
 """Every example of CONTRIBUTING.md runs as a newcomer would run it: its files, then its commands, in this process."""
 
 import re
-import runpy
-import shlex
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from mtl_search.cli.commands import main
+from made_pages import follow, page, sections
 from mtl_search.internal import registry
 from mtl_search.internal.registry import PRIMITIVES
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SECTIONS = {
-    text.partition("\n")[0]: re.findall(r"```(python|yaml|)\n(.*?)```", text, flags=re.DOTALL)
-    for text in PAGE.partition("\n## Adding something\n")[2].split("\n## ")[1:]
-}
+PAGE = page("CONTRIBUTING.md")
+SECTIONS = sections(PAGE.partition("\n## Adding something\n")[2])
 LONGEST = 40
 """Lines of an example, with its files and its commands; empty ones are not counted."""
 LEAVES = {"A sampler": "", "A figure": "sharing.html"}
@@ -38,23 +32,9 @@ def test_an_example_is_short(title: str) -> None:
 
 @pytest.mark.parametrize("title", SECTIONS)
 @pytest.mark.thin(9)
-def test_example_runs(
-    title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_example_runs(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    commands = ""
-    for language, block in SECTIONS[title]:
-        name = re.match(r"# (\w+\.(py|yaml))\n", block)
-        if language:
-            assert name is not None
-            (tmp_path / name[1]).write_text(block, encoding="utf-8")
-            monkeypatch.setitem(sys.modules, name[1].removesuffix(".py"), None)  # forgotten again after the test
-            del sys.modules[name[1].removesuffix(".py")]
-        else:
-            commands += block
-    for line in commands.splitlines():
-        assert_succeeds(line, monkeypatch, capsys)
+    follow(SECTIONS[title], monkeypatch)
     if title in LEAVES:
         assert (tmp_path / LEAVES[title]).exists()
     else:
@@ -80,18 +60,3 @@ def test_an_entry_point_gives_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
     finally:
         monkeypatch.undo()
         registry._announced.cache_clear()
-
-
-def assert_succeeds(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A command line ends with status 0, run in this process."""
-    program, *arguments = shlex.split(line)
-    if program == "python":
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", arguments)
-            runpy.run_path(arguments[0], run_name="__main__")
-        return
-    assert program == "mtl-search"
-    monkeypatch.setattr(sys, "argv", ["mtl-search", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code in (0, None), f"{line}: {capsys.readouterr().err}"

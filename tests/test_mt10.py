@@ -117,6 +117,7 @@ def test_an_episode_follows_from_its_seed_alone(dataset: Dataset) -> None:
     assert not np.array_equal(other.observed[0], shown.observed[0])
 
 
+@pytest.mark.slow
 def test_the_contract_of_datasets(options: dict[str, Any]) -> None:
     check_dataset(DATASETS.get("mt10"), **options)
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +14,8 @@ import torch
 from PIL import Image
 
 from made_images import write_folder
+from made_pages import blocks, follow, page, status
 from mtl_search import export, load_experiment, load_model, load_run, make_task, search
-from mtl_search.cli.commands import main
 from mtl_search.errors import DatasetError, UserError
 from mtl_search.exporting.trained import load_trained
 from mtl_search.exporting.written import csv_text, write_predictions
@@ -25,9 +24,6 @@ from mtl_search.searching.preparation import prepare
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
-PAGE = (Path(__file__).parents[1] / "docs" / "predict.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(python|yaml|)\n(.*?)```", PAGE, flags=re.DOTALL)
-
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -35,26 +31,8 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("homes")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        for language, block in BLOCKS:
-            if language == "yaml":
-                name = re.match(r"# ([a-z]+\.yaml)\n", block)
-                assert name is not None
-                Path(name[1]).write_text(block, encoding="utf-8")
-            elif language == "python":
-                exec(compile(block, "page", "exec"), {})
-            else:
-                for line in block.splitlines():
-                    assert command(patched, *line.split()[1:]) in (0, None), line
+        follow(blocks(page("docs/predict.md")), patched)
     return folder
-
-
-def command(patched: pytest.MonkeyPatch, *arguments: str) -> Any:
-    """The exit status of a command, run in this process."""
-    patched.setattr(sys, "argv", ["mtl-search", *arguments])
-    patched.setattr(sys, "path", list(sys.path))
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code
 
 
 @pytest.fixture
@@ -153,6 +131,7 @@ def test_what_cannot_be_read_is_named(inside: Path, text: str, message: str) -> 
         load_model("results/homes").predict("wrong.csv")
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("format", ["torch", "onnx"])
 def test_an_exported_file_alone_says_the_same(inside: Path, tmp_path: Path, format: Any) -> None:
     expected = load_model("results/homes").predict("homes.csv")
@@ -217,7 +196,7 @@ def test_the_command_writes_a_row_for_each(
     np.testing.assert_allclose([float(row["rent"]) for row in rows], found["rent"], rtol=1e-9)
     assert list(rows[0])[:5] == ["kind", "kind/flat", "kind/house", "kind/loft", "rent"]
     capsys.readouterr()
-    assert command(monkeypatch, "predict", "results/homes:0", "offers.csv", "--json") in (0, None)
+    assert status(monkeypatch, "predict", "results/homes:0", "offers.csv", "--json") in (0, None)
     told = json.loads(capsys.readouterr().out)
     assert [row["kind"] for row in told] == found["kind"].tolist()
     before = Path("offers.csv").read_bytes()
@@ -227,7 +206,7 @@ def test_the_command_writes_a_row_for_each(
         (("results/homes", "offers.csv", "--out", "offers.csv"), "is the data itself"),
         (("results/homes", "offers.csv", "--out", "nowhere/x.csv"), "no such folder"),
     ):
-        assert command(monkeypatch, "predict", *arguments) == 2
+        assert status(monkeypatch, "predict", *arguments) == 2
         assert message in capsys.readouterr().err
     assert Path("offers.csv").read_bytes() == before
 

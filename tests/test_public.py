@@ -14,7 +14,7 @@ from mtl_search.comparison.compare import compare
 from mtl_search.errors import UserError
 from mtl_search.metrics.intervals import FEWEST
 
-COMMANDS = ("check", "compare", "export", "resume", "search", "show", "status", "train")
+COMMANDS = ("check", "compare", "export", "resume", "search", "show", "status", "train", "watch")
 SMALL = ["dataset.train=200", "dataset.val=100", "dataset.test=100", "training.epochs=1", "training.batch_size=50"]
 
 

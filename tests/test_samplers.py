@@ -5,8 +5,11 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.samplers import BaseGASampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from made_runs import made_experiment
@@ -293,3 +296,14 @@ def test_every_option_is_drawn_whatever_the_decimals(sampler: str, ratios: list[
     space = made_experiment([f"space.shared_ratio={ratios}"]).proposal_space
     found = proposed(made(space, sampler), 25)
     assert {layer.shared_ratio for proposal in found for layer in proposal.architecture.layers} == set(ratios)
+
+
+def test_a_journal_names_what_it_holds(space: ProposalSpace, tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    ended = proposed(Study(space, OBJECTIVES, cost_of, "tpe", 0, path, about={"experiment": "homes"}), 3)
+    study = optuna.load_study(study_name="search", storage=JournalStorage(JournalFileBackend(str(path))))
+    assert study.metric_names == list(OBJECTIVES)
+    assert study.user_attrs == {"experiment": "homes"}
+    after = made(space, "tpe", path)
+    assert after.remember(ended, []) == []
+    assert after.remarks == []

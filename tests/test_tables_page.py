@@ -44,6 +44,7 @@ def example(title: str, path: Path) -> str:
     return block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", [title for title in EXAMPLES if title != "Ray Tune"])
 def test_example_runs(title: str, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(example(title, path), title, "exec"), {})

@@ -249,6 +249,7 @@ def made_experiment(**changes: Any) -> Experiment:
     return parse_experiment({**settings, **changes}, "rows.yaml")
 
 
+@pytest.mark.slow
 def test_rows_are_searched_reported_and_exported(tmp_path: Path) -> None:
     run = search(made_experiment(), out=tmp_path / "run")
     assert len(run.complete) == 3

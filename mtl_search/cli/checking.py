@@ -35,6 +35,7 @@ def check_text(found: CheckedExperiment) -> str:
         *(_entry("embedding", f"{_range_text(found, 'embedding_parameters')}, besides") if _embeds(found) else ()),
         *_entry("search", f"{found.trials} trials of {found.epochs} epochs, {found.sampler}"),
     ]
+    lines += [line for text in found.remarks for line in _entry("remark", text)]
     for task in found.tasks:
         lines += ["", *_task_lines(task, found.samples)]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mtl_search.cli.application import OF_A_RUN, JsonOption, NoCodeOption, RunArgument, SetOption, app
-from mtl_search.cli.predict import predict
+from mtl_search.cli.models import export_model, predict
 from mtl_search.cli.printing import (
     end,
     exit_if_short,
@@ -23,12 +23,10 @@ from mtl_search.cli.printing import (
 )
 from mtl_search.cli.starting import init as init
 from mtl_search.cli.targets import (
-    divided,
     loaded,
     names_in,
-    say_entrant,
-    say_pick,
 )
+from mtl_search.cli.watching import watch
 from mtl_search.errors import (
     ClusterError,
     MTLSearchError,
@@ -37,7 +35,7 @@ from mtl_search.errors import (
     shown_path,
 )
 from mtl_search.internal.signals import INTERRUPTED, caught, end_on_signals, interrupted
-from mtl_search.internal.streams import open_streams
+from mtl_search.internal.streams import open_streams, say_on_terminal
 
 if TYPE_CHECKING:
     from mtl_search.runs.folder import Run
@@ -97,6 +95,7 @@ def search(
     no_code: NoCodeOption = False,
 ) -> None:
     """Search a space: train candidates on Ray Tune workers, keep the Pareto front, draw it."""
+    say_on_terminal(f"reading experiment {experiment} ...")
     from mtl_search.spaces.experiment import load_experiment
 
     options = {
@@ -109,6 +108,7 @@ def search(
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     checked = load_experiment(experiment, [*(changes or []), *given])
     _check_dataset(checked)
+    say_on_terminal("loading torch and Ray ...")
 
     from mtl_search.reporting.search_page import write_report
     from mtl_search.searching.run import search as run_search
@@ -136,6 +136,7 @@ def resume(
 
     Trials that ended stay; those that were under way go on from their last checkpoint.
     """
+    say_on_terminal("loading torch and Ray ...")
     from mtl_search.reporting.search_page import write_report
     from mtl_search.searching.run import resume as go_on
 
@@ -167,17 +168,34 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
         print_run(found)
 
 
+app.command()(watch)
+
+
 @app.command()
 def report(
-    run: RunArgument,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folder of a run; of several, with --out.")],
     plotly: Annotated[
         Path | None, typer.Option(help="Share plotly.js with other pages in this file, instead of one in each.")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write one page of all these runs to this .html file, and none of theirs.")
+    ] = None,
 ) -> None:
-    """Render the pages and report.json again from the folder."""
+    """Render the pages and report.json again from the folder.
+
+    With --out instead one page of all the runs that are named: their fronts in one plot, and tables.
+    """
+    if out is not None:
+        from mtl_search.reporting.runs_page import write_runs_report
+
+        say(write_runs_report(runs, out, plotly))
+        return
+    if len(runs) > 1:
+        raise UserError(f"report: {len(runs)} runs go on one page; name its file with --out, such as --out runs.html.")
+
     from mtl_search.reporting.search_page import write_report
 
-    say(write_report(run, plotly))
+    say(write_report(runs[0], plotly))
 
 
 @app.command()
@@ -300,38 +318,7 @@ def train(
     exit_if_trainings_are_missing(comparison)
 
 
-@app.command("export")
-def export_model(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN[:ID]", help=f"{OF_A_RUN} ID may be an entrant of the comparison, too: hard_sharing, trial-24."
-        ),
-    ],
-    format: Annotated[Literal["onnx", "torch"], typer.Option(help="onnx, or torch: for torch.export.load.")] = "onnx",
-    seed: Annotated[int | None, typer.Option(help="Which training of an entrant; the first one if left out.")] = None,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Put out probabilities of classes and labels instead of logits.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder to write into; RUN/exports/ID if left out.")] = None,
-    no_code: NoCodeOption = False,
-) -> None:
-    """Write a trained network as a model file that needs no mtl_search, checked, with a model card beside it."""
-    path, which = divided(target)
-    from mtl_search.exporting.export import export
-    from mtl_search.exporting.trained import chosen
-    from mtl_search.runs.folder import load_run
-
-    run = load_run(path)
-    found = chosen(run, which)
-    if isinstance(found, str):
-        say_entrant(run, found, seed)
-    else:
-        say_pick(run, found)
-    written = export(run, which, format=format, seed=seed, probabilities=probabilities, out=out)
-    say(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
-
-
+app.command("export")(export_model)
 app.command()(predict)
 
 

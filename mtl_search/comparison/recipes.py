@@ -52,6 +52,7 @@ class Variant(Section):
 class Recipe(Section):
     """A baseline, as its YAML file says it.
 
+    :param description: A line about it, which ``mtl-search list baselines`` shows.
     :param method: Name of a method.
     :param options: Option of the method -> value; an option that is left out has its default.
     :param balancing: How the tasks' losses become one step; as the experiment has it if left out.

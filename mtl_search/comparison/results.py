@@ -16,6 +16,7 @@ from typing import Any
 
 from mtl_search.internal.characters import printable
 from mtl_search.internal.files import write_json, write_text
+from mtl_search.internal.later import later
 from mtl_search.internal.layout import COMPARISON, CONTROL, DETAILS, FORMAT, OUTCOMES, TRAININGS, check_inside
 from mtl_search.metrics.relative_gain import delta_m
 from mtl_search.metrics.scores import headlines, is_error, is_optional
@@ -115,6 +116,10 @@ class Comparison:
     def entrants(self) -> list[str]:
         """Names of all entrants, in the order they were asked for."""
         return [entrant["key"] for entrant in self.request["entrants"]]
+
+    def dataframe(self) -> Any:
+        """The trainings that ended as a frame of pandas, a row each, by entrant and seed."""
+        return later("comparison.frames", "outcomes_frame")(self)
 
     @property
     def first_seed(self) -> int:

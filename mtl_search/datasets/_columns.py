@@ -1,8 +1,8 @@
 """Columns of the user's own tables as tasks with their targets.
 
 Where a task is declared without a kind it is found from the data: several columns of 0 and 1, or of words for no and
-yes, are ``multi_label``, several of other numbers ``regression``; one column of two values is ``binary``, of texts or
-of few whole numbers ``classification``, of other numbers ``regression``.
+yes, are ``multi_label``, several of other numbers ``regression``; one column of tags (``cat|bird``) is ``multi_label``,
+of two values ``binary``, of texts or of few whole numbers ``classification``, of other numbers ``regression``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,10 @@ from mtl_search.internal.arrays import Array
 from mtl_search.internal.registry import TASKS
 from mtl_search.tasks import Task
 
+BETWEEN = "|"
+"""What stands between the tags of a cell where nothing is said; a cell of it alone has none."""
+MOST_TAGS = 1_000
+"""Tags that are found in a column; the largest usual sets have some hundreds, and free text has thousands."""
 LISTED, SHOWN = 20, 5
 """Classes of a task that a message lists, of more it says how many they are; and names of classes that it shows to say
 what was found: enough to recognise the column by."""
@@ -69,6 +73,8 @@ def found_kind(declared: Declared, columns: Sequence[Column]) -> str:
         are_labels = all(not one.is_text and set(np.unique(one.present)) <= {0, 1} for one in columns)
         return "multi_label" if are_labels else "regression"
     column = columns[0]
+    if column.is_text and any(BETWEEN in text for text in column.texts[~column.missing]):
+        return "multi_label"
     column.check_categories(f"If they are classes, say `{declared.key}: classification`.")
     if not column.is_text and len(np.unique(column.present)) > FEW:
         return "regression"
@@ -174,6 +180,9 @@ def class_names(given: Any, key: str) -> list[str]:
 
 
 def _multi_label(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
+    texts = len(columns) == 1 and columns[0].is_text and columns[0].odd is None
+    if texts or {"between", "classes"} & {*declared.options}:
+        return _tags(declared, kind, columns)
     targets = np.full((len(columns[0]), len(columns)), -1, np.int64)
     rule = f"0 or 1 for `{declared.key}`, or yes or no, or nothing where it is missing"
     for number, column in enumerate(columns):
@@ -186,6 +195,30 @@ def _multi_label(declared: Declared, kind: str, columns: Sequence[Column]) -> tu
             raise column.wrong(int(outside[0]), rule)
         targets[~column.missing, number] = column.present.astype(np.int64)
     return declared.make(kind, {**declared.options, "labels": len(columns), "names": told(declared.columns)}), targets
+
+
+def _tags(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:
+    """A column whose cells are the names of labels, all that a row has: of an empty cell nothing is known."""
+    if len(columns) > 1:
+        rule = "must be one column of tags, or several of 0 and 1, without `between` and `classes`"
+        raise FieldError(f"{declared.key}.columns", rule, list(declared.columns))
+    column, options = columns[0], dict(declared.options)
+    between, given = options.pop("between", BETWEEN), options.pop("classes", None)
+    if not isinstance(between, str) or not between:
+        raise FieldError(f"{declared.key}.between", "must be the text between the tags of a cell", between)
+    tags = [{tag.strip() for tag in text.split(between)} - {""} for text in column.texts.astype(str)]
+    names = sorted(set().union(*tags)) if given is None else class_names(given, f"{declared.key}.classes")
+    for row, of_row in enumerate(tags):
+        if other := sorted(of_row - {*names}):
+            raise column.wrong(row, f"tags of `{declared.key}`, of {', '.join(names[:LISTED])}", found=shown(other[0]))
+    if given is None and len(names) > MOST_TAGS:
+        raise DatasetError(
+            f"{column.title}: holds {len(names):,} different tags, too many to be learned by so small a network: name "
+            f"those that count in `{declared.key}.classes`, and make the others empty."
+        )
+    targets = np.array([[name in of_row for name in names] for of_row in tags], np.int64).reshape(len(column), -1)
+    targets[column.missing] = -1
+    return declared.make(kind, {**options, "labels": len(names), "names": told(names)}), targets
 
 
 def _regression(declared: Declared, kind: str, columns: Sequence[Column]) -> tuple[Task, NDArray[Any]]:

@@ -14,7 +14,7 @@ from mtl_search.errors import DatasetError, FieldError, UserError, suggestion
 from mtl_search.internal.registry import TASKS
 from mtl_search.tasks import Task, make_task
 
-FOLLOW = ("name", "names", "labels", "size", "mean", "deviation")
+FOLLOW = ("name", "names", "labels", "size", "mean", "deviation", "weights")
 """Fields of tasks that are no options, for they follow from the columns."""
 
 

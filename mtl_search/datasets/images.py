@@ -45,8 +45,8 @@ class Images(DatasetSource):
     and 255 alone have two classes; ``values`` of a ``segmentation`` says which number is which class, ``{255: 1}``, or
     none, ``{0: null}``. An empty cell is a missing label. All is decoded once and kept in the cache.
 
-    :param root: The folder; no file outside of it is read.
-    :param table: CSV or Parquet, as for ``table``; its path from ``root``.
+    :param root: The folder; no picture and no map outside of it is read.
+    :param table: CSV or Parquet, as for ``table``; its path from ``root``, and it may lie outside.
     :param image: The column with the files of the images, their paths from ``root``.
     :param tasks: What is predicted: as for ``table``, and of every pixel a mapping of ``kind``, ``column`` and options
         of the kind.

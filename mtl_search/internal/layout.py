@@ -35,6 +35,7 @@ CONTROL = "control"
 TRAININGS = "comparison"
 DETAILS = "details.json"
 EXPORTS = "exports"
+TENSORBOARD = "tensorboard"
 DATA = "dataset"
 """Folder for a dataset that was in memory."""
 MODELS: Mapping[str, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
@@ -92,6 +93,7 @@ RUN = Layout(
     ),
     {
         ARCHITECTURES: Layout(rf"({NUMBER})(\.training)?\.json"),
+        TENSORBOARD: Layout(folders={rf"trial-({NUMBER})": Layout(r"events\.out\.tfevents\..*")}),
         DATA: Layout(r"[0-9a-f]{16}\.(npz|json)"),
         CHECKPOINTS: Layout(folders={NUMBER: Layout(_any_of(WEIGHTS, CHECKPOINT))}),
         TRAININGS: Layout(folders={ANY_NAME: Layout(folders={f"seed({NUMBER})": TRAINING})}, beside=True),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mtl_search.errors import StreamError
+from mtl_search.internal.characters import printable
 
 GONE = {errno.EPIPE, errno.EIO, errno.ENXIO}
 """What the system says when nobody reads any more: the end of a pipe, or a terminal that was closed."""
@@ -50,6 +51,17 @@ def open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
     sys.stdout = _opened(1, sys.stdout)
     sys.stderr = _opened(2, sys.stderr)
+
+
+def say_on_terminal(text: str, shown: bool = True) -> None:
+    """Write a line to standard error where that is a terminal: what is being done while there is nothing else to show.
+
+    Elsewhere nobody waits, and what is refused is told in one line.
+
+    :param shown: Whether the caller wants such lines at all.
+    """
+    if shown and sys.stderr.isatty():
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def say_last(text: str) -> None:

@@ -6,7 +6,8 @@ from mtl_search.comparison.results import Comparison
 from mtl_search.comparison.summary import HARD_SHARING, EntrantSummary, by_key, difference, nearest_in_size, single_task
 from mtl_search.metrics.intervals import MOST, Interval
 from mtl_search.reporting.figures import is_percent
-from mtl_search.reporting.text import capitalised, count, signed
+from mtl_search.reporting.numbers import signed
+from mtl_search.reporting.text import capitalised, count
 
 
 def question(entrants: Sequence[EntrantSummary]) -> str:

@@ -40,6 +40,7 @@ from mtl_search.reporting.figures import (
     shares_data,
     standings_data,
 )
+from mtl_search.reporting.numbers import signed
 from mtl_search.reporting.text import (
     as_pairs,
     augmentation_text,
@@ -49,7 +50,6 @@ from mtl_search.reporting.text import (
     rounded,
     score_text,
     share_text,
-    signed,
 )
 from mtl_search.runs.folder import Run
 

@@ -3,54 +3,47 @@
 The pages are functions of the JSON, and the JSON of the run's folder.
 """
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mtl_search.comparison.results import load_comparison
 from mtl_search.errors import StorageError
 from mtl_search.internal.files import write_json, write_text
-from mtl_search.metrics.scores import headlines, is_share
 from mtl_search.reporting.comparison_page import comparison_data
-from mtl_search.reporting.drawing_svg import svg_drawing
 from mtl_search.reporting.figures import (
     conflicts_figure,
     cosines_figure,
+    curves_data,
+    curves_figure,
+    curves_planes,
     differences_figure,
     figure_html,
     hypervolume_figure,
     importance_figure,
     pareto_data,
     pareto_figure,
+    pareto_planes,
     paths_figure,
-    run_reference,
     shares_figure,
-    short_number,
     standings_figure,
+    standings_planes,
 )
 from mtl_search.reporting.how_made import how_made
-from mtl_search.reporting.layer_table import layer_table
 from mtl_search.reporting.library import shared_library
+from mtl_search.reporting.links import COMPARISON_PAGE, PAGE, Link, links_of
+from mtl_search.reporting.packed import packed
+from mtl_search.reporting.pages import drawing, rendered
 from mtl_search.reporting.search_answer import caption, summary
-from mtl_search.reporting.text import (
-    count,
-    rounded,
-    score_text,
-    signed,
-    without_machine_paths,
-)
+from mtl_search.reporting.search_rows import front_row, not_complete_row, score_columns, trial_row
+from mtl_search.reporting.text import rounded, without_machine_paths
 from mtl_search.runs.folder import Run, load_run
 from mtl_search.runs.picks import means_text
-from mtl_search.runs.trial import State, Trial
-from mtl_search.spaces.architecture import Architecture
+from mtl_search.runs.trial import State
 
-PAGE = "pareto.html"
-COMPARISON_PAGE = "report.html"
 DATA = "report.json"
 
 MANY = 6
@@ -71,9 +64,10 @@ def write_report(run: Run | str | Path, plotly: str | Path | None = None) -> Pat
     run = run if isinstance(run, Run) else load_run(run)
     data = report_data(run)
     library = True if plotly is None else shared_library(Path(plotly), run.path)
-    pages = {PAGE: report_page(data, library)}
-    if data["comparison"] is not None:
-        pages[COMPARISON_PAGE] = comparison_page(data, library)
+    compared = data["comparison"] is not None
+    pages = {PAGE: report_page(data, library, links_of(run, PAGE, compared))}
+    if compared:
+        pages[COMPARISON_PAGE] = comparison_page(data, library, links_of(run, COMPARISON_PAGE, compared))
     try:
         write_json(run.path / DATA, data)
         for name, text in pages.items():
@@ -90,7 +84,7 @@ def report_data(run: Run) -> dict[str, Any]:
 
     :raises RunFolderError: If a file of the comparison cannot be read.
     """
-    pareto, comparison = pareto_data(run), load_comparison(run.path)
+    pareto, comparison, shown = pareto_data(run), load_comparison(run.path), score_columns(run)
     data = {
         "name": run.experiment.name,
         "description": run.experiment.description,
@@ -99,56 +93,76 @@ def report_data(run: Run) -> dict[str, Any]:
         "pareto": pareto,
         "mean_name": run.mean_name,
         "tasks": run.task_names,
-        "score_columns": _score_columns(run),
-        "front": [_front_row(run, trial) for trial in run.front],
+        "score_columns": shown,
+        "trials": [trial_row(run, trial, shown) for trial in run.trials],
+        "curves": curves_data(run, shown),
+        "front": [front_row(run, trial) for trial in run.front],
         "means": means_text(run) if run.front else "",
         "confirmations": [asdict(one) for one in run.confirmations],
-        "not_complete": [_not_complete(trial) for trial in run.trials if trial.state is not State.COMPLETE],
-        "made": how_made(run, _score_columns(run)),
+        "not_complete": [not_complete_row(trial) for trial in run.trials if trial.state is not State.COMPLETE],
+        "made": how_made(run, shown),
         "comparison": comparison_data(run, comparison) if comparison else None,
     }
     shortened: dict[str, Any] = rounded(without_machine_paths(data))
     return shortened
 
 
-def report_page(data: Mapping[str, Any], library: bool | str = True) -> str:
+def report_page(data: Mapping[str, Any], library: bool | str = True, links: Sequence[Link] = ()) -> str:
     """The page of the search, as HTML.
 
     :param data: Data of the page, from :func:`report_data`.
     :param library: Address of plotly.js, from the page; ``True`` to have it in the page, which loads nothing then.
+    :param links: The other pages to lead to.
     """
-    drawings = {row["trial"]: _drawing(row["architecture"], data["tasks"]) for row in data["front"]}
-    plot = Markup(figure_html(pareto_figure(data["pareto"]), "pareto-plot", library)) if data["front"] else ""
-    return _templates().get_template(PAGE).render(data, plot=plot, drawings=drawings, many=MANY)
+    drawings = {row["trial"]: drawing(row["architecture"], data["tasks"]) for row in data["front"]}
+    others = {
+        str(row["trial"]): drawing(row["architecture"], data["tasks"])
+        for row in data["trials"]
+        if row["trial"] not in drawings
+    }
+    figures = {"plot": pareto_figure(data["pareto"])} if data["front"] else {}
+    planes = {"plot": pareto_planes(data["pareto"], data["score_columns"])} if data["front"] else {}
+    if data["curves"]:
+        figures["curves"], planes["curves"] = curves_figure(data["curves"]), curves_planes(data["curves"])
+    return rendered(
+        PAGE,
+        **data,
+        plots=_in_page(figures, {"plot": "pareto-plot", "curves": "curves-plot"}, library),
+        planes=planes,
+        links=links,
+        drawings=drawings,
+        others=packed(others) if others else "",
+        many=MANY,
+    )
 
 
-def comparison_page(data: Mapping[str, Any], library: bool | str = True) -> str:
+def comparison_page(data: Mapping[str, Any], library: bool | str = True, links: Sequence[Link] = ()) -> str:
     """The page of the comparison, as HTML.
 
     :param data: Data of the page, from :func:`report_data`, with a comparison.
     :param library: Address of plotly.js, as for :func:`report_page`.
+    :param links: The other pages to lead to.
     """
     comparison = data["comparison"]
-    drawings = {pick["trial"]: _drawing(pick["architecture"], pick["tasks"]) for pick in comparison["picks"]}
     figures = _comparison_figures(comparison)
-    plots = {
-        name: Markup(figure_html(figure, f"plot-{name}", library if number == 0 else False))
+    return rendered(
+        COMPARISON_PAGE,
+        **comparison,
+        name=data["name"],
+        description=data["description"],
+        plots=_in_page(figures, {name: f"plot-{name}" for name in figures}, library),
+        planes=standings_planes(comparison) if "standings" in figures else None,
+        links=links,
+        drawings={pick["trial"]: drawing(pick["architecture"], pick["tasks"]) for pick in comparison["picks"]},
+    )
+
+
+def _in_page(figures: Mapping[str, Any], names: Mapping[str, str], library: bool | str) -> dict[str, Markup]:
+    """Figures as pieces of a page, each with its ``id``; the first brings plotly.js for all."""
+    return {
+        name: Markup(figure_html(figure, names[name], library if number == 0 else False))
         for number, (name, figure) in enumerate(figures.items())
     }
-    page = _templates().get_template(COMPARISON_PAGE)
-    return page.render(comparison, name=data["name"], description=data["description"], plots=plots, drawings=drawings)
-
-
-def _templates() -> Environment:
-    templates = FileSystemLoader(Path(__file__).parent / "templates")
-    environment = Environment(
-        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        score=score_text, thousands=lambda number: f"{number:,.0f}", signed=signed, short=short_number
-    )
-    environment.tests["share"] = is_share
-    return environment
 
 
 def _comparison_figures(comparison: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,74 +186,3 @@ def _comparison_figures(comparison: Mapping[str, Any]) -> dict[str, Any]:
     if comparison["importance"]:
         figures["importance"] = importance_figure(comparison["importance"])
     return figures
-
-
-def _drawing(architecture: Mapping[str, Any], tasks: Sequence[str]) -> Markup:
-    return Markup(svg_drawing(Architecture.from_dict(architecture), tasks))
-
-
-# The tables
-
-
-def _score_columns(run: Run) -> list[str]:
-    """The scores to show: the headline of every task, and what the search had as an objective."""
-    names = dict.fromkeys(name for trial in run.complete for name in trial.scores)
-    shown = {*headlines(names), *run.experiment.objectives}
-    return [name for name in names if name in shown]
-
-
-def _front_row(run: Run, trial: Trial) -> dict[str, Any]:
-    return {
-        "trial": trial.number,
-        "knee": trial is run.knee,
-        "mark": "" if trial is not run.pick else "knee" if run.knee else "best",
-        "accuracy": trial.accuracy,
-        **_believed(run, trial),
-        "worst_task": trial.worst_task,
-        "delta_m": trial.delta_m,
-        "scores": dict(trial.scores),
-        "learnable_parameters": trial.learnable_parameters,
-        "fixed_parameters": trial.fixed_parameters,
-        "macs": trial.macs,
-        "seconds": trial.seconds,
-        "seed": trial.seed,
-        "training": dict(trial.training),
-        "id": trial.architecture.id,
-        "summary": str(trial.proposal),
-        "architecture": trial.architecture.to_dict(),
-        "layers": [asdict(row) for row in layer_table(trial.architecture)],
-        "commands": _commands(run, trial),
-    }
-
-
-def _believed(run: Run, trial: Trial) -> dict[str, Any]:
-    """What is believed of the mean quality of a trial over seeds, and how likely it is truly the best, or the knee."""
-    estimate = run.beliefs.of("accuracy").estimates[trial.number]
-    chances = run.chances
-    return {
-        "mean": estimate.mean,
-        "error": estimate.error,
-        "bar": estimate.bar,
-        "trainings": estimate.trainings,
-        "chance_best": chances.best[trial.number] if chances else None,
-        "chance_knee": chances.knee[trial.number] if chances else None,
-        "chance_front": chances.front[trial.number] if chances else None,
-    }
-
-
-def _commands(run: Run, trial: Trial) -> list[dict[str, str]]:
-    """What to type to see a trial and to train its architecture again."""
-    target = shlex.quote(f"{run_reference(run.path)}:{trial.number}")
-    return [
-        {"does": "Show it", "command": f"mtl-search show {target}"},
-        {
-            "does": "Train it again, three seeds, measured on the test split",
-            "command": f"mtl-search train {target} --seeds 3",
-        },
-    ]
-
-
-def _not_complete(trial: Trial) -> dict[str, Any]:
-    reason = trial.error or f"stopped after {count(trial.epochs, 'epoch', 'epochs')}"
-    summary = str(trial.proposal)
-    return {"trial": trial.number, "state": trial.state.value, "reason": reason, "architecture": summary}

@@ -6,6 +6,7 @@ from typing import Any
 
 from mtl_search.metrics.scores import headline_word
 from mtl_search.reporting.figures import is_percent
+from mtl_search.reporting.numbers import written
 
 DIGITS = 9
 """Significant digits of a number in a page: what runs on two processors differ by is cut off, what is read is not."""
@@ -15,7 +16,13 @@ def score_text(value: float | None, name: str) -> str:
     """The value of a score for reading: accuracies in percent, a dash where there is none."""
     if value is None:
         return "\N{EN DASH}"
-    return f"{value * 100:.1f}\N{NO-BREAK SPACE}%" if is_percent(name) else f"{value:.4g}"
+    return f"{written(value * 100, '.1f')}\N{NO-BREAK SPACE}%" if is_percent(name) else written(value)
+
+
+def score_title(name: str) -> str:
+    """The head of a column of scores, with its unit: ``left accuracy in %``."""
+    task, _, metric = name.partition("/")
+    return f"{task} {metric.replace('_', ' ')}" + (" in %" if is_percent(name) else "")
 
 
 def quality_text(scores: Iterable[str]) -> str:
@@ -36,11 +43,6 @@ def cost_text(value: float, name: str) -> str:
 def share_text(share: float) -> str:
     """A part of a whole for reading: ``38 %``."""
     return f"{share * 100:.0f}\N{NO-BREAK SPACE}%"
-
-
-def signed(value: float, digits: int = 2) -> str:
-    """A difference for reading, with its sign: ``+1.20``, ``−0.30``."""
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def capitalised(sentence: str) -> str:

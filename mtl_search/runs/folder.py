@@ -13,6 +13,7 @@
     architectures/<trial>.training.json          the training values of the trial, where the search chooses some
     checkpoints/<trial>/weights.safetensors      of the trials on the front
     checkpoints/<trial>/training.safetensors     of the trials under way: what they go on from
+    tensorboard/trial-<number>/                  events for TensorBoard, where the experiment wants these
     dataset/<digest>.npz, .json                  the data, where they were in memory
     .lock                while a process works in it
 
@@ -29,6 +30,7 @@ from typing import Any
 from mtl_search.errors import RunFolderError, existing_folder, reason_of, shown_path
 from mtl_search.internal.characters import printable
 from mtl_search.internal.files import is_worked_in
+from mtl_search.internal.later import later
 from mtl_search.internal.layout import (
     CHECKPOINTS,
     CONFIRMATIONS,
@@ -200,6 +202,27 @@ class Run:
     def qualities(self) -> list[str]:
         """The objectives that are no costs; at least one."""
         return _qualities(self.experiment)
+
+    def trials_dataframe(self) -> Any:
+        """The trials that ended as a frame of pandas, a row each, by their numbers.
+
+        Columns are the state, whether it is on the front, accuracy, costs, epochs, seconds, what the search chose of
+        the training, every score ``<task>/<metric>``, and the architecture.
+        """
+        return later("runs.frames", "trials_frame")(self)
+
+    def figure(self, name: str = "pareto") -> Any:
+        """A figure of plotly, as the pages have it.
+
+        :param name: ``pareto``, ``hypervolume``, ``importance``, ``loss`` or ``accuracy``: the last two over epochs.
+        :raises UnknownNameError: If there is no figure of that name.
+        :raises UserError: If there is nothing to draw yet.
+        """
+        return later("reporting.notebook", "figure_of")(self, name)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the front as a picture and a table."""
+        return str(later("reporting.notebook", "run_html")(self))
 
     def trial(self, number: int) -> Trial:
         """The trial of that number.

@@ -17,7 +17,7 @@ from mtl_search.spaces.changes import PATHS
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import Proposal
 
-FREE = ("name", "description", "search.workers", "search.retries", "search.hours", "search.target")
+FREE = ("name", "description", "search.workers", "search.retries", "search.hours", "search.target", "search.track")
 """Keys of an experiment that change no number of any trial."""
 LIBRARIES = ("mtl_search", "torch", "optuna", "numpy")
 """Whose versions a number may depend on."""

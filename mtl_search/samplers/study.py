@@ -8,12 +8,14 @@ were proposed, and on what was told of them: not on the process that asks, so a 
 import functools
 import itertools
 import random
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from mtl_search.internal.layout import ARCHITECTURES, JOURNAL, TRIALS
@@ -50,6 +52,7 @@ class Study:
         sampler in ``benchmarks/search_quality.py``: early epochs say too little of candidates that come close to the
         front, and extrapolating from them misleads.
     :param pool: How many architectures ``bayesian`` draws from a large space to choose from.
+    :param about: What a new journal says of the search, for those who look at it with Optuna's tools.
     :raises StorageError: If the journal cannot be written; so do all methods that write.
     """
 
@@ -65,7 +68,9 @@ class Study:
         limits: Mapping[str, float] | None = None,
         stopped: Told = "nothing",
         pool: int = POOL,
+        about: Mapping[str, str] | None = None,
     ) -> None:
+        self.objectives, self.about = list(objectives), dict(about or {})
         self.space, self.seed, self.stopped = space, seed, stopped
         self.points = list(points)
         self.remarks: list[str] = []
@@ -204,7 +209,17 @@ class Study:
             self._journal.begin_anew()
         storage = None if self._journal is None else StudyStorage(self._journal)
         sampler = optuna_sampler(self._sampler, self.seed)
-        return optuna.create_study(storage=storage, sampler=sampler, study_name=STUDY, directions=self._directions)
+        study = optuna.create_study(storage=storage, sampler=sampler, study_name=STUDY, directions=self._directions)
+        self._name_what_it_holds(study)
+        return study
+
+    def _name_what_it_holds(self, study: optuna.Study) -> None:
+        """Names of the values and of the search, for dashboards; no decision depends on them."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # of a method that is there since Optuna 3.2
+            study.set_metric_names(self.objectives)
+        for name, text in self.about.items():
+            study.set_user_attr(name, text)
 
     def remember_values(self, proposal: Proposal, values: Sequence[float]) -> None:
         """What :meth:`tell` was told in an earlier process; in the same order."""

@@ -14,6 +14,7 @@ from mtl_search.execution.capacity import bank_note, check_here, first_banks
 from mtl_search.internal.arrays import Array, parts
 from mtl_search.searching.cost_range import cost_ends
 from mtl_search.searching.preparation import prepare
+from mtl_search.searching.remarks import remarks
 from mtl_search.spaces.experiment import Experiment, load_experiment
 from mtl_search.spaces.ranges import offer_text
 from mtl_search.tasks import Binary, Classification, Edges, MultiLabel, Saliency, Task, class_counts
@@ -38,6 +39,7 @@ class CheckedExperiment:
     :param epochs: Number of epochs of each trial.
     :param sampler: Name of the sampler.
     :param embedding_parameters: Least and most learnable parameters of embeddings, counted apart.
+    :param remarks: What may not be meant, each as a sentence.
     """
 
     name: str
@@ -54,7 +56,8 @@ class CheckedExperiment:
     trials: int
     epochs: int
     sampler: str
-    embedding_parameters: Sequence[int] = (0, 0)
+    embedding_parameters: Sequence[int]
+    remarks: Sequence[str]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as plain data for JSON."""
@@ -87,6 +90,7 @@ def check(experiment: Experiment | str | Path) -> CheckedExperiment:
         epochs=experiment.training.epochs,
         sampler=experiment.search.sampler,
         embedding_parameters=[ends.low.embedding_parameters, ends.high.embedding_parameters],
+        remarks=remarks(experiment, dataset),
     )
 
 

@@ -16,6 +16,7 @@ from mtl_search.runs.trial import State, Trial
 from mtl_search.runs.weights import load_checkpoint
 from mtl_search.runs.writer import RunWriter
 from mtl_search.samplers.study import Study
+from mtl_search.searching.callbacks import Callbacks
 from mtl_search.searching.early_stopping import SuccessiveHalving
 from mtl_search.searching.ended import EndedTrials
 from mtl_search.searching.progress import Progress
@@ -38,6 +39,7 @@ class SearchLoop:
     :param study: The study that proposes candidates and learns from their ends.
     :param progress: Shows trials and the front as they come.
     :param hours_spent: Hours that earlier calls took of the experiment's ``search.hours``.
+    :param callbacks: What the user wants to be told; none if left out.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class SearchLoop:
         study: Study,
         progress: Progress,
         hours_spent: float = 0.0,
+        callbacks: Callbacks | None = None,
     ) -> None:
         self.experiment, self.dataset, self.writer = experiment, dataset, writer
         self.study, self.progress = study, progress
+        self.callbacks = callbacks or Callbacks()
         self.ended_trials = EndedTrials(experiment, study)
         self.running: dict[int, RunningTrial] = {}
         self.again: list[int] = []
@@ -152,17 +156,15 @@ class SearchLoop:
         running = self.running[number]
         running.note(row)
         if report.done:
-            running.curve[row.epoch] = row
-            self.writer.add_epoch(row, None)
+            self._note(running, row, None)
             self._complete(number, row, report)
             return False
         if report.epoch <= running.start:
             running.start = 0
             self._say_it_begins_again(number)
-        self.progress.epoch(number, report.epoch)
+        self.progress.epoch(row)
         if report.epoch < self.experiment.training.epochs:
-            running.curve[row.epoch] = row
-            self.writer.add_epoch(row, report.checkpoint)
+            self._note(running, row, report.checkpoint)
             self._record(row, running.trial)
             if not self._passes(row):
                 self._stop(number, row)
@@ -203,6 +205,12 @@ class SearchLoop:
         what = entrant_of(trial.proposal) if trial.training else trial.architecture
         return Job(number, what, self.experiment.search.seed, options)
 
+    def _note(self, running: RunningTrial, row: EpochRow, checkpoint: Checkpoint | None) -> None:
+        """Write what is known of a trial after an epoch, and tell the callbacks."""
+        running.curve[row.epoch] = row
+        self.writer.add_epoch(row, checkpoint)
+        self.callbacks.call("on_epoch", running.trial, row)
+
     def _complete(self, number: int, row: EpochRow, report: Report) -> None:
         trial = scored(replace(self.running[number].trial, state=State.COMPLETE), row)
         if trial in self.ended_trials.near_with(trial):
@@ -233,6 +241,7 @@ class SearchLoop:
         if state is not State.INFEASIBLE:
             self._keep_checkpoints()
         self.progress.end(trial, self.ended_trials.front)
+        self.callbacks.call("on_trial", trial)
 
     def _record(self, row: EpochRow, trial: Trial) -> None:
         """Let the scheduler know of an epoch that was scored."""

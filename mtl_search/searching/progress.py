@@ -1,7 +1,7 @@
 """What a search shows while it runs: on a terminal its front, redrawn; elsewhere a line per trial."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -10,10 +10,14 @@ from rich.text import Text
 
 from mtl_search.execution.display import Display, duration
 from mtl_search.internal.characters import printable
+from mtl_search.metrics.scores import headlines, is_share
+from mtl_search.runs.epochs import EpochRow
 from mtl_search.runs.trial import State, Trial
 
 BAR = 30
-"""Characters of the bar: the counts stand beside it in a terminal of 80."""
+"""Characters of the bar: the counts and the time left stand beside it in a terminal of 80."""
+ROWS = 8
+"""Trials under way that have a line of their own: with the front they fit a terminal of 24 lines. More are counted."""
 
 
 class Progress(Display):
@@ -28,6 +32,9 @@ class Progress(Display):
         super().__init__(console)
         self.asked, self.epochs, self.word = asked, epochs, word
         self.running: dict[int, int] = {}
+        """Trial under way -> epochs that it has trained here."""
+        self.latest: dict[int, EpochRow] = {}
+        """Trial under way -> what was noted after its last epoch."""
         self.front: Sequence[Trial] = ()
         self.counts = dict.fromkeys(State, 0)
         self.epochs_done = self.epochs_ended = self.ended_here = 0
@@ -43,9 +50,10 @@ class Progress(Display):
         if self.console is not None:
             self.console.print(escape(remark), highlight=False, soft_wrap=True)
 
-    def epoch(self, number: int, epoch: int) -> None:
+    def epoch(self, row: EpochRow) -> None:
         """A trial has trained an epoch more."""
-        self.running[number] = epoch
+        self.running[row.trial] = row.epoch
+        self.latest[row.trial] = row
         self.epochs_done += 1
 
     def end(self, trial: Trial, front: Sequence[Trial], shown: bool = True) -> None:
@@ -54,6 +62,7 @@ class Progress(Display):
         :param shown: Whether it gets a line; one that ended in an earlier call does not.
         """
         self.running.pop(trial.number, None)
+        self.latest.pop(trial.number, None)
         self.front = front
         self.counts[trial.state] += 1
         if shown and trial.state is not State.INFEASIBLE:
@@ -97,6 +106,12 @@ class Progress(Display):
 
     def _draw(self) -> RenderableType:
         parts: list[RenderableType] = [self._summary()]
+        if counts := self._counts():
+            parts.append(Text(counts))
+        if self.running:
+            parts.append(self._under_way_table())
+        if len(self.running) > ROWS:
+            parts.append(Text(f"and {len(self.running) - ROWS} more under way"))
         if self.front:
             parts.append(self._front_table())
         return Group(*parts)
@@ -106,16 +121,30 @@ class Progress(Display):
         share = min(1.0, (done * self.epochs + sum(self.running.values())) / (self.asked * self.epochs))
         bar = "━" * round(BAR * share)
         text = Text.assemble((bar, "green"), ("━" * (BAR - len(bar)), "bright_black"), f" {done}/{self.asked} trials")
-        if self.running:
-            text.append(f", {len(self.running)} running")
-        for state in (State.STOPPED, State.FAILED, State.INFEASIBLE):
-            if self.counts[state]:
-                text.append(f", {self.counts[state]} {state.value.lower()}")
         if self.seconds_left is not None:
             text.append(f", {duration(self.seconds_left)} left")
         elif not done:
             text.append(", workers are starting" if not self.running else "")
         return text
+
+    def _counts(self) -> str:
+        """How many trials run, and ended in another way than complete."""
+        found = {"running": len(self.running)}
+        found |= {state.value.lower(): self.counts[state] for state in (State.STOPPED, State.FAILED, State.INFEASIBLE)}
+        return ", ".join(f"{count:,} {name}" for name, count in found.items() if count)
+
+    def _under_way_table(self) -> Table:
+        """The trials that have come farthest: epoch, loss, and each task's score where the epoch was scored."""
+        table = Table(title="under way", title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for name in ("trial", "epoch", "loss"):
+            table.add_column(name, justify="right", no_wrap=True)
+        scored = any(row.scores for row in self.latest.values())
+        table.add_column("scores" if scored else "", overflow="ellipsis", no_wrap=True)
+        for number, epochs in sorted(self.running.items(), key=lambda item: (-item[1], item[0]))[:ROWS]:
+            row = self.latest.get(number)
+            cells = ("", "") if row is None else (f"{row.loss:.4g}", _scores_text(row.scores))
+            table.add_row(str(number), f"{epochs}/{self.epochs}", *(escape(cell) for cell in cells))
+        return table
 
     def _front_table(self) -> Table:
         table = Table(title="front so far", title_justify="left", box=None, padding=(0, 2, 0, 0))
@@ -127,3 +156,10 @@ class Progress(Display):
             cells = (str(trial.number), accuracy, f"{trial.learnable_parameters:,}", str(trial.proposal))
             table.add_row(*(escape(cell) for cell in cells))
         return table
+
+
+def _scores_text(scores: Mapping[str, float]) -> str:
+    """The headline of each task: ``left 91.2%  right 90.4%``."""
+    found = {name.partition("/")[0]: (scores[name], is_share(name)) for name in headlines(scores)}
+    shown = (f"{task} {value:.1%}" if share else f"{task} {value:.4g}" for task, (value, share) in found.items())
+    return printable("  ".join(shown))

@@ -11,12 +11,7 @@ from rich.console import Console
 from mtl_search import cost
 from mtl_search.datasets import Dataset
 from mtl_search.datasets._saving import saving
-from mtl_search.errors import (
-    AllFailedError,
-    ClusterError,
-    SearchInterruptedError,
-    existing_folder,
-)
+from mtl_search.errors import AllFailedError, ClusterError, SearchInterruptedError, existing_folder
 from mtl_search.evaluation import Evaluate, evaluate_by_epoch
 from mtl_search.execution.capacity import check_here, check_memory, first_banks
 from mtl_search.execution.engine import RunJobs, engine
@@ -24,17 +19,21 @@ from mtl_search.execution.jobs import Work
 from mtl_search.internal.files import alone_in
 from mtl_search.internal.layout import DATA, JOURNAL
 from mtl_search.internal.signals import advise, signals_interrupt, uninterrupted
+from mtl_search.internal.streams import say_on_terminal
 from mtl_search.metrics.scores import WORST_TASK, headline_word
 from mtl_search.runs.folder import Run, check_free, load_run
 from mtl_search.runs.provenance import begin_environment, grown, resumed_environment
 from mtl_search.runs.status import hours_spent
 from mtl_search.runs.writer import RunWriter, make_folder
 from mtl_search.samplers.study import Study
+from mtl_search.searching.callbacks import Callback
 from mtl_search.searching.confirmation import confirm, searching_part
 from mtl_search.searching.loop import SearchLoop
 from mtl_search.searching.preparation import prepare, worker_count
 from mtl_search.searching.progress import Progress
+from mtl_search.searching.remarks import remarks
 from mtl_search.searching.request import default_folder, experiment_name, requested_experiment
+from mtl_search.searching.tensorboard import callbacks_of
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.proposal import TRAINING
 from mtl_search.spaces.settings import Training
@@ -55,6 +54,7 @@ def search(
     out: str | Path | None = None,
     address: str | None = None,
     show_progress: bool = False,
+    callbacks: Sequence[Callback] = (),
     evaluate: Evaluate = evaluate_by_epoch,
 ) -> Run:
     """Search a space: train candidates, keep the Pareto front.
@@ -74,6 +74,7 @@ def search(
     :param out: Folder for the run, new or empty; ``results/<name>-<time>`` if left out.
     :param address: Address of a running Ray cluster to join; a local one is started otherwise.
     :param show_progress: Whether to show progress on standard error.
+    :param callbacks: What is told how the search goes, in this process; an error in one does not end the search.
     :param evaluate: Does the training of a candidate; for tests, and for methods of your own.
     :returns: The finished run. Trials that failed are in it, with their reasons.
     :raises UserError: If something given is wrong; nothing is written then.
@@ -88,14 +89,18 @@ def search(
     data = None if dataset is None or dataset.loadable else saving(dataset, folder / DATA)
     dataset = dataset if data is None else data.dataset
     experiment = requested_experiment(space, name, dataset, settings, training, epochs)
+    told = callbacks_of(experiment, callbacks)
     if address is None:
         check_here(experiment.search, changeable=True)
     with signals_interrupt(), _an_interruption_says("interrupted before the search began"):
+        say_on_terminal(f"loading dataset {experiment.dataset.title} ...", show_progress)
         dataset = prepare(experiment, dataset).without("test")
         if address is None:
             check_memory(first_banks(experiment), dataset)
+        say_on_terminal("starting workers ...", show_progress and experiment.search.workers != 0)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             make_folder(folder)
+            say_on_terminal(f"run: {folder}", show_progress)
             advise(f"go on with: mtl-search resume {folder}")
             with alone_in(folder), _an_interruption_says(_before_a_trial(folder)):
                 writer = _writer(folder, begin_environment(experiment, dataset), experiment, dataset)
@@ -103,7 +108,11 @@ def search(
                     writer.begin(experiment, data)
                     study = _study(experiment, dataset, folder)
                 progress = _progress(experiment, dataset, show_progress)
-                _conduct(SearchLoop(searching_part(experiment), dataset, writer, study, progress), run_jobs)
+                for remark in remarks(experiment, dataset):
+                    progress.say(remark)
+                part = searching_part(experiment)
+                with told.telling(experiment, writer.path):
+                    _conduct(SearchLoop(part, dataset, writer, study, progress, callbacks=told), run_jobs)
     return load_run(folder)
 
 
@@ -117,6 +126,7 @@ def resume(
     address: str | None = None,
     allow_changes: bool = False,
     show_progress: bool = False,
+    callbacks: Sequence[Callback] = (),
     evaluate: Evaluate = evaluate_by_epoch,
 ) -> Run:
     """Go on with a search that was cut off, whatever by, or that is to have a larger budget.
@@ -132,6 +142,7 @@ def resume(
     :param address: Address of a running Ray cluster to join; a local one is started otherwise.
     :param allow_changes: Whether to go on though the experiment, the data, the source or a library has changed.
     :param show_progress: Whether to show progress on standard error.
+    :param callbacks: What is told how the search goes, as in :func:`search`.
     :param evaluate: Does the training of a candidate, as in :func:`search`.
     :raises ChangedError: If one of them has changed and changes are not allowed; nothing is written then.
     :raises RunFolderError: If it is not the folder of a run, or another process works in it.
@@ -142,8 +153,10 @@ def resume(
     with signals_interrupt(), alone_in(Path(path)), _an_interruption_says(_before_a_trial(path)):
         run = load_run(path)
         experiment = grown(run, trials, hours, workers)
+        told = callbacks_of(experiment, callbacks)
         if address is None:
             check_here(experiment.search, changeable=False)
+        say_on_terminal(f"loading dataset {experiment.dataset.title} ...", show_progress)
         dataset = prepare(experiment, dataset).without("test")
         if address is None:
             check_memory(first_banks(experiment), dataset)
@@ -152,14 +165,16 @@ def resume(
             _say_what_is_overridden(environment["sessions"][-1]["changes"])
             for remark in run.remarks:
                 _say(remark)
+        say_on_terminal("starting workers ...", show_progress and experiment.search.workers != 0)
         with _engine(experiment, dataset, address, evaluate) as run_jobs:
             writer = _writer(run.path, environment, experiment, dataset)
             writer.go_on(experiment)
             study = _study(experiment, dataset, run.path)
             progress = _progress(experiment, dataset, show_progress)
             part = searching_part(experiment)
-            loop = SearchLoop(part, dataset, writer, study, progress, hours_spent(run))
-            _conduct(loop, run_jobs, run)
+            loop = SearchLoop(part, dataset, writer, study, progress, hours_spent(run), told)
+            with told.telling(experiment, run.path):
+                _conduct(loop, run_jobs, run)
     return load_run(path)
 
 
@@ -216,6 +231,7 @@ def _study(experiment: Experiment, dataset: Dataset, folder: Path) -> Study:
         folder / JOURNAL,
         [space.point(answers) for answers in settings.points],
         experiment.constraints.limits(),
+        about={"experiment": experiment.name, "dataset": experiment.dataset.title, "sampler": settings.sampler},
     )
 
 

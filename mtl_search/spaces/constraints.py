@@ -32,6 +32,9 @@ class Constraints(Section):
     training: the front is of the trials that keep them, and of all where none does. ``worst_task: single_task`` asks
     that no task be worse than by a network of its own; only a comparison that trains these can tell, and does.
 
+    :param learnable_parameters: Numbers that training changes, of the whole network with its heads.
+    :param total_parameters: Learnable parameters, and those of the primitives, which are fixed.
+    :param macs: Multiply-accumulates of a forward pass for one sample, all tasks.
     :param latency_ms: Milliseconds of a forward pass for one sample on the machine that runs the search, measured; the
         others are computed.
     """

@@ -43,6 +43,14 @@ Weight = Annotated[float, Field(ge=0, le=MOST)]
 class Experiment(Section):
     """Everything a search needs, checked.
 
+    :param name: What the experiment is called, in reports and in the name of a run's folder; the file's if left out.
+    :param description: A line about it, which ``mtl-search list spaces`` shows.
+    :param dataset: What is learned from: the ``name`` of a dataset, and its options beside it.
+    :param backbone: The network without any sharing decided: how wide, how deep, where it strides.
+    :param space: What is left to choose, layer by layer or for all layers.
+    :param training: How each network is trained.
+    :param constraints: Limits on costs and on qualities.
+    :param search: How the space is searched, and for how long.
     :param objectives: Two or more of ``accuracy`` (the mean quality over tasks), ``worst_task`` (the quality of the
         task that is done worst), ``<task>/<metric>`` and the costs ``learnable_parameters``, ``fixed_parameters``,
         ``total_parameters``, ``macs``, ``latency_ms``; at least one quality and one cost.

@@ -79,6 +79,7 @@ class SearchSettings(Section):
     :param seed: Seed of the sampler and of every training.
     :param cpus: Processors, and threads, of each trial.
     :param gpus: GPUs of each trial; a fraction puts several trials on one.
+    :param track: Where else to write how trials go: ``tensorboard``, into the folder ``tensorboard`` of the run.
     """
 
     trials: int = Field(24, ge=1, le=MOST)
@@ -94,6 +95,7 @@ class SearchSettings(Section):
     seed: int = Field(0, ge=0, lt=2**SEED_BITS)
     cpus: int = Field(1, ge=1, le=MOST_MACHINES)
     gpus: float = Field(0, ge=0, le=MOST_MACHINES)
+    track: Literal["tensorboard"] | None = None
 
     @field_validator("workers", mode="before")
     @classmethod

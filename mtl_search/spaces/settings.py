@@ -12,7 +12,10 @@ from mtl_search.spaces.section import LONGEST_EPOCH, MOST, MOST_RATE, Section, b
 
 
 class DatasetSettings(BaseModel):
-    """A dataset by name; the other keys are options of that dataset."""
+    """A dataset by name; the other keys are options of that dataset.
+
+    :param name: One that comes with the package (``mtl-search list datasets``), or ``my_package.module:Name``.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
@@ -35,7 +38,10 @@ class DatasetSettings(BaseModel):
 
 
 class BalancingSettings(BaseModel):
-    """How the tasks are balanced, by name; the other keys are options of that balancing."""
+    """How the tasks are balanced, by name; the other keys are options of that balancing.
+
+    :param name: One that comes with the package (``mtl-search list balancings``), or ``my_package.module:Name``.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str = "equal"

@@ -1,7 +1,7 @@
 """Yes or no for each sample."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from mtl_search.metrics.scores import Metric
 from mtl_search.tasks._binary import binary_errors, binary_scores, confusion
 from mtl_search.tasks._elementwise import Elementwise
 from mtl_search.tasks._task import class_counts
+from mtl_search.tasks._weights import PositiveWeight, check_weights, of_yes, scaled_weights, weighed
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Binary(Elementwise):
     Targets are ``[samples]``, 0 or 1, or -1 where missing.
 
     :param names: What 0 and 1 stand for; none where they are these numbers.
+    :param positive_weight: Weight of yes in the loss against 1 for no, or ``balanced``, by which both count the same.
+        The two are scaled so that their mean over the training targets is 1.
+    :param weights: Learned from the data: the scaled weights of no and yes; none where both weigh the same.
     """
 
     kind = "binary"
@@ -34,11 +38,14 @@ class Binary(Elementwise):
     )
     output_means = "a logit: yes where above 0"
     names: tuple[str, ...] = ()
+    positive_weight: PositiveWeight = None
+    weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.names) not in (0, 2):
             raise FieldError("names", "must have 2 names or none", self.names)
+        check_weights("positive_weight", self.positive_weight)
 
     @property
     def outputs(self) -> int:
@@ -49,7 +56,7 @@ class Binary(Elementwise):
 
     @property
     def alike(self) -> Hashable:
-        return None
+        return self.weights
 
     @property
     def rule(self) -> str:
@@ -59,16 +66,19 @@ class Binary(Elementwise):
         return (targets < -1) | (targets > 1)
 
     def learned(self, targets: Array) -> Self:
-        for answer, count in enumerate(class_counts(targets, 2)):
+        counts = class_counts(targets, 2)
+        for answer, count in enumerate(counts):
             if not count:
                 name = repr(self.names[answer]) if self.names else answer
                 raise self.unusable(f"{name} is in none of its {len(targets):,} rows, so it cannot be learned")
-        return self
+        if self.positive_weight is None:
+            return self
+        return replace(self, weights=scaled_weights(of_yes(self.positive_weight), counts))
 
     @classmethod
     def errors(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """``[tasks, batch]``, from outputs ``[tasks, batch, 1]``."""
-        return binary_errors(outputs.squeeze(2), targets, label_smoothing)
+        return weighed(binary_errors(outputs.squeeze(2), targets, label_smoothing), targets, tasks[0].weights)
 
     @classmethod
     def sums(cls, tasks: Sequence[Self], outputs: Tensor, targets: Tensor, known: Tensor) -> Tensor:

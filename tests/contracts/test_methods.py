@@ -74,7 +74,7 @@ PINNED = {
 
 
 @every_method
-@pytest.mark.thin(3)
+@pytest.mark.thin(5)
 def test_the_contract(name: str) -> None:
     check_method(METHODS.get(name))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mtl_search.metrics.intervals import Interval
 from mtl_search.reporting.figures._style import DECIMALS
+from mtl_search.reporting.numbers import written
 
 
 def interval_data(interval: Interval | None) -> dict[str, Any] | None:
@@ -33,7 +34,9 @@ def _reach(interval: Mapping[str, Any] | None, end: str, factor: float) -> float
 
 
 def interval_text(interval: Mapping[str, Any], factor: float, sign: str = "") -> str:
-    mean = f"{interval['mean'] * factor:{sign}.2f}"
-    if interval["low"] is None:
-        return mean
-    return f"{mean} ({interval['low'] * factor:{sign}.2f} to {interval['high'] * factor:{sign}.2f})"
+    mean, low, high = (_end(interval[end], factor, sign) for end in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})" if interval["low"] is not None else mean
+
+
+def _end(value: float | None, factor: float, sign: str) -> str:
+    return "" if value is None else written(value * factor, f"{sign}.2f")

@@ -139,6 +139,11 @@ def on_axis(cost: float, costs: Sequence[float]) -> float:
     return math.log10(cost) if _is_logarithmic(costs) else cost
 
 
+def off_axis(place: float, costs: Sequence[float]) -> float:
+    """The cost at a coordinate, the inverse of :func:`on_axis`."""
+    return float(10**place) if _is_logarithmic(costs) else place
+
+
 def cost_range(costs: Sequence[float]) -> tuple[float, float]:
     """The ends of the axis in its coordinates, with room beside the outermost trials."""
     low, high = on_axis(min(costs), costs), on_axis(max(costs), costs)

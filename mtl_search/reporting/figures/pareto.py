@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from mtl_search.metrics.pareto import COSTS, direction_of
-from mtl_search.metrics.scores import WORST_TASK, is_share
+from mtl_search.metrics.scores import WORST_TASK, headlines, is_share
 from mtl_search.reporting.figures._style import (
     AXIS,
     DECIMALS,
@@ -18,10 +18,11 @@ from mtl_search.reporting.figures._style import (
     FRONT_COLOR,
     KNEE_COLOR,
     cost_axis,
-    cost_range,
     layout,
     on_axis,
 )
+from mtl_search.reporting.figures.planes import note_side, side_by_side
+from mtl_search.reporting.numbers import signed, written
 from mtl_search.runs.folder import Run
 from mtl_search.runs.trial import Trial
 
@@ -113,6 +114,7 @@ def _point(trial: Trial, quality: str, cost: str, on_front: bool, is_knee: bool)
         "learnable_parameters": trial.learnable_parameters,
         "fixed_parameters": trial.fixed_parameters,
         "macs": trial.macs,
+        "latency_ms": trial.latency_ms,
         "seconds": trial.seconds,
         "architecture": str(trial.proposal),
         "width_multiplier": trial.architecture.width_multiplier,
@@ -134,6 +136,8 @@ def pareto_figure(data: Mapping[str, Any]) -> go.Figure:
     :param data: Data of the figure, from :func:`pareto_data`.
     """
     costs = [point["cost"] for point in data["trials"]]
+    drawn = side_by_side(costs, [point["quality"] for point in data["trials"]])
+    data = {**data, "trials": [{**point, "x": x} for point, x in zip(data["trials"], drawn, strict=True)]}
     front = sorted((point for point in data["trials"] if point["on_front"]), key=lambda point: point["cost"])
     figure = go.Figure()
     figure.add_trace(_trials_trace([point for point in data["trials"] if not point["on_front"]], data))
@@ -185,7 +189,8 @@ def _scatter(
     lengths = [_shown(point["bar"] or 0.0, data["quality"]) for point in points] if bars else []
     return go.Scatter(
         error_y={"array": lengths, "thickness": 1, "width": 3} if any(lengths) else None,
-        x=[point["cost"] for point in points],
+        x=[point["x"] for point in points],
+        customdata=[point["trial"] for point in points],
         y=[_shown(point["quality"], data["quality"]) for point in points],
         hovertext=[_hover(point, data["mean_name"]) for point in points],
         hoverinfo="text",
@@ -205,12 +210,12 @@ def _hover(point: Mapping[str, Any], mean: str) -> str:
     """All that is known of a trial, a fact per line."""
     lines = [f"<b>trial {point['trial']}</b>" + (" (knee)" if point["is_knee"] else "")]
     if point["accuracy"] is not None:
-        lines.append(f"{mean} {point['accuracy']:.2%}")
+        lines.append(f"{mean} {_score('accuracy', point['accuracy'])}")
     if point["worst_task"] is not None:
-        lines.append(f"worst task {point['worst_task']:.2%}")
+        lines.append(f"worst task {_score(WORST_TASK, point['worst_task'])}")
     if point["delta_m"] is not None:
-        lines.append(f"delta_m {point['delta_m']:+.2f} %")
-    lines += [html.escape(f"{name} {_score(name, value)}") for name, value in point["scores"].items()]
+        lines.append(f"Delta_m {signed(point['delta_m'])} %")
+    lines += [html.escape(f"{name} {_score(name, point['scores'][name])}") for name in _told(point["scores"])]
     if point["bar"] is not None:
         lines[1:1] = [f"drawn at its mean over seeds, which is known to ±{_bar(point)}; as trained:"]
     lines.append(f"{point['learnable_parameters']:,} learnable parameters")
@@ -222,12 +227,20 @@ def _hover(point: Mapping[str, Any], mean: str) -> str:
     return "<br>".join(lines)
 
 
+MOST_SCORES = 8
+"""Scores that fit beside a point; of more the headline of each task is told."""
+
+
+def _told(scores: Mapping[str, float]) -> list[str]:
+    return list(scores) if len(scores) <= MOST_SCORES else headlines(scores)
+
+
 def _bar(point: Mapping[str, Any]) -> str:
     return f"{point['bar']:.2g}"
 
 
 def _score(name: str, value: float) -> str:
-    return f"{value:.2%}" if is_percent(name) else f"{value:.4g}"
+    return f"{written(value * 100, '.2f')} %" if is_percent(name) else written(value)
 
 
 NOTE_AWAY = 32
@@ -237,9 +250,7 @@ NOTE_AWAY = 32
 def _knee_note(knee: Mapping[str, Any], costs: Sequence[float], quality: Mapping[str, Any]) -> dict[str, Any]:
     """The note at the knee, on the side of it where no trial can be; near the left edge, on the other."""
     up = 1 if quality["direction"] == "maximize" else -1
-    low, high = cost_range(costs)
-    place = on_axis(knee["cost"], costs)
-    side = -1 if place > low + 0.3 * (high - low) else 1  # on a phone the note is a fourth of the axis long
+    place, side = on_axis(knee["cost"], costs), note_side(knee["cost"], costs)
     return {
         "x": place,
         "y": _shown(knee["quality"], quality),

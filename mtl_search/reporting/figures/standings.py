@@ -12,22 +12,23 @@ from mtl_search.reporting.figures._style import (
     AXIS,
     HEIGHT,
     KNEE_COLOR,
-    NOTE_COLOR,
-    SMALL,
     cost_axis,
     layout,
 )
+from mtl_search.reporting.figures.labels import Label, free_labels
+from mtl_search.reporting.figures.planes import side_by_side
 
 COLORS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#808890", "#8c6bb1", "#a6761d")
 """Of baselines; picks have the colour of the knee. To tell apart with any colour vision (Okabe & Ito), or by symbol."""
 
-SYMBOLS = ("circle", "square", "triangle-up", "x", "triangle-down", "cross", "pentagon", "star", "hexagon", "bowtie")
+SYMBOLS = (
+    *("circle", "square", "triangle-up", "x", "triangle-down", "cross", "pentagon", "star", "hexagon", "bowtie"),
+    *("hourglass", "triangle-left", "triangle-right"),
+)
+"""One more than a dozen, and no multiple of the colours: a colour comes back with another symbol."""
 
-UNITS = {
-    "accuracy": (100, "mean {word} over tasks, in percent"),
-    "delta_m": (1, "Delta_m over single task, in percent"),
-}
-"""What the plot can show -> factor, and what stands at the axis; ``{word}`` is what the mean over tasks is called."""
+ABOVE_LEGEND, LEGEND_ROW = 60, 11
+"""Pixels of the figure for its legend: for the first lines, and for each entry, as two stand in a line on a phone."""
 
 
 def standings_data(entrants: Sequence[EntrantSummary], word: str) -> dict[str, Any]:
@@ -45,9 +46,17 @@ def standings_data(entrants: Sequence[EntrantSummary], word: str) -> dict[str, A
     groups = [_group("picks from the front", "pick", picks, picks)] if picks else []
     for recipe in recipes:
         members = [one for one in baselines if one.about["recipe"] == recipe]
-        curve = _curve(members, baselines) if any(one.about["curve"] for one in members) else []
-        groups.append(_group(recipe.replace("_", " "), "baseline", members, curve))
+        if any(one.about["curve"] for one in members):
+            groups.append(_group(_named(recipe), "baseline", members, _curve(members, baselines)))
+        else:  # each is a method of its own
+            groups += [
+                _group(_named(recipe) if len(members) == 1 else one.label, "baseline", [one], []) for one in members
+            ]
     return {"word": word, "groups": groups}
+
+
+def _named(recipe: str) -> str:
+    return recipe.replace("_", " ")
 
 
 def _curve(members: Sequence[EntrantSummary], baselines: Sequence[EntrantSummary]) -> list[EntrantSummary]:
@@ -77,97 +86,94 @@ def _point(entrant: EntrantSummary) -> dict[str, Any]:
 
 
 def standings_figure(data: Mapping[str, Any]) -> go.Figure:
-    """Quality against learnable parameters, with intervals; a switch shows Delta_m instead.
+    """Quality against learnable parameters, with intervals; what has as many parameters stands side by side.
 
     :param data: Data of the figure, from :func:`standings_data`.
     """
+    points = {point["entrant"]: point for group in data["groups"] for point in (*group["line"], *group["points"])}
+    costs = [point["learnable_parameters"] for point in points.values()]
+    places = dict(zip(points, side_by_side(costs), strict=True))
+    words = free_labels(_labelled(data["groups"], places), costs)
     figure = go.Figure()
-    shown: dict[str, list[dict[str, Any]]] = {name: [] for name in UNITS}
     for number, group in enumerate(data["groups"]):
-        for points, style in _traces(group, number, data["word"]):
-            figure.add_trace(go.Scatter(**style, x=[point["learnable_parameters"] for point in points]))
-            for name in UNITS:
-                shown[name].append(_heights(points, name, with_bars="error_y" in style))
-    for trace, heights in zip(figure.data, shown["accuracy"], strict=True):
-        trace.update(heights)
-    height = HEIGHT + 60 + 11 * len(data["groups"])  # for the buttons, and the legend: two entries in a line
-    figure.update_layout(layout(_title("accuracy", data["word"]), height), yaxis={**AXIS, "nticks": 8})
-    points = [point for group in data["groups"] for point in group["points"]]
-    figure.update_xaxes(cost_axis([point["learnable_parameters"] for point in points], "learnable parameters"))
-    figure.update_yaxes(ticksuffix=" %")
-    if all(point["delta_m"] for point in points):
-        figure.update_layout(updatemenus=[_switch(shown, data["word"])], margin_t=92, title_y=1 - 62 / height)
+        figure.add_traces(_traces(group, number, data["word"], places, words))
+    figure.update_layout(layout(f"mean {data['word']} over tasks, in percent", standings_height(data)))
+    figure.update_xaxes(cost_axis(costs, "learnable parameters"))
+    figure.update_yaxes({**AXIS, "nticks": 8, "ticksuffix": " %"})
     return figure
 
 
-def _title(name: str, word: str) -> str:
-    return UNITS[name][1].format(word=word)
+def standings_height(data: Mapping[str, Any]) -> int:
+    """Height of the figure in pixels."""
+    return HEIGHT + ABOVE_LEGEND + LEGEND_ROW * len(data["groups"])
+
+
+def texts_of(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Entrant -> what is to stand at it: on a curve its variant."""
+    return {point["entrant"]: point["variant"] for group in groups if group["line"] for point in group["points"]}
+
+
+def _labelled(groups: Sequence[Mapping[str, Any]], places: Mapping[str, float]) -> list[Label]:
+    texts = texts_of(groups)
+    return [
+        Label(point["entrant"], places[point["entrant"]], point["accuracy"]["mean"], texts.get(point["entrant"], ""))
+        for group in groups
+        for point in group["points"]
+        if point["accuracy"]
+    ]
 
 
 def _traces(
-    group: Mapping[str, Any], number: int, word: str
-) -> list[tuple[Sequence[Mapping[str, Any]], dict[str, Any]]]:
-    """The traces of a group, each with its points: the line, if it has one, then the markers."""
+    group: Mapping[str, Any], number: int, word: str, places: Mapping[str, float], words: Mapping[str, tuple[str, str]]
+) -> list[go.Scatter]:
+    """The traces of a group: the line, if it has one, then the markers."""
     pick = group["kind"] == "pick"
     color = KNEE_COLOR if pick else COLORS[number % len(COLORS)]
-    marker = {
-        "color": color,
-        "size": 12 if pick else 9,
-        "symbol": "diamond" if pick else SYMBOLS[number % len(SYMBOLS)],
-    }
-    markers = {
+    markers: dict[str, Any] = {
         "name": html.escape(group["name"]),
-        "legendgroup": str(number),
         "mode": "markers+text" if group["line"] else "markers",
-        "text": [html.escape(point["variant"]) for point in group["points"]] if group["line"] else None,
-        "textposition": "top left",
+        "text": [html.escape(words[key][0]) if key in words else "" for key in _keys(group["points"])] or None,
+        "textposition": [words[key][1] if key in words else "top left" for key in _keys(group["points"])],
         "cliponaxis": False,
         "textfont": {"color": color, "size": 11},
-        "marker": marker,
-        "error_y": {"color": color, "thickness": 1.3, "width": 4},
+        "marker": {
+            "color": color,
+            "size": 12 if pick else 9,
+            "symbol": "diamond" if pick else SYMBOLS[number % len(SYMBOLS)],
+        },
+        "error_y": {
+            "color": color,
+            "thickness": 1.3,
+            "width": 4,
+            **bars([point["accuracy"] for point in group["points"]], 100),
+        },
         "hovertext": [_hover(point, word) for point in group["points"]],
         "hoverinfo": "text",
     }
-    line = {
+    line: dict[str, Any] = {
         "mode": "lines",
         "line": {"color": color, "width": 1.6},
-        "legendgroup": str(number),
         "showlegend": False,
         "hoverinfo": "skip",
     }
-    return [*([(group["line"], line)] if len(group["line"]) > 1 else []), (group["points"], markers)]
+    found = [(group["line"], line)] if len(group["line"]) > 1 else []
+    return [_trace(points, number, places, style) for points, style in [*found, (group["points"], markers)]]
 
 
-def _heights(points: Sequence[Mapping[str, Any]], name: str, with_bars: bool) -> dict[str, Any]:
-    """Where points stand, and how far their bars reach, in the unit of the axis."""
-    factor, intervals = UNITS[name][0], [point[name] for point in points]
-    found: dict[str, Any] = {"y": [times(interval, "mean", factor) for interval in intervals]}
-    if with_bars:
-        found["error_y"] = bars(intervals, factor)
-    return found
+def _keys(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [point["entrant"] for point in points]
 
 
-def _switch(shown: Mapping[str, Sequence[Mapping[str, Any]]], word: str) -> dict[str, Any]:
-    """Buttons for the mean over tasks and Delta_m."""
-    buttons = []
-    for name, label in (("accuracy", word), ("delta_m", "Delta_m")):
-        change: dict[str, list[Any]] = {"y": [heights["y"] for heights in shown[name]]}
-        for side in ("array", "arrayminus"):
-            change[f"error_y.{side}"] = [heights.get("error_y", {}).get(side) for heights in shown[name]]
-        buttons.append({"label": label, "method": "update", "args": [change, {"title.text": _title(name, word)}]})
-    return {
-        "type": "buttons",
-        "direction": "right",
-        "buttons": buttons,
-        "x": 0,
-        "xanchor": "left",
-        "y": 1.0,
-        "yanchor": "bottom",
-        "pad": {"b": 44, "l": 0},  # pixels above the plot: below them stands the title
-        "bgcolor": "rgba(128,136,144,0.16)",
-        "bordercolor": NOTE_COLOR,
-        "font": {"size": SMALL},
-    }
+def _trace(
+    points: Sequence[Mapping[str, Any]], number: int, places: Mapping[str, float], style: Mapping[str, Any]
+) -> go.Scatter:
+    return go.Scatter(
+        x=[places[key] for key in _keys(points)],
+        y=[times(point["accuracy"], "mean", 100) for point in points],
+        customdata=_keys(points),
+        legendgroup=str(number),
+        **style,
+    )
 
 
 def _hover(point: Mapping[str, Any], word: str) -> str:

@@ -1,8 +1,8 @@
-"""The command ``predict``: a trained network is asked about data, and its answers become a table and maps."""
+"""Commands for a trained network in use: it becomes a file, or is asked about data."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,37 @@ from mtl_search.errors import UserError, no_such_file, shown_path
 
 if TYPE_CHECKING:
     from mtl_search.exporting.model import Model
+
+
+def export_model(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN[:ID]", help=f"{OF_A_RUN} ID may be an entrant of the comparison, too: hard_sharing, trial-24."
+        ),
+    ],
+    format: Annotated[Literal["onnx", "torch"], typer.Option(help="onnx, or torch: for torch.export.load.")] = "onnx",
+    seed: Annotated[int | None, typer.Option(help="Which training of an entrant; the first one if left out.")] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Put out probabilities of classes and labels instead of logits.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder to write into; RUN/exports/ID if left out.")] = None,
+    no_code: NoCodeOption = False,
+) -> None:
+    """Write a trained network as a model file that needs no mtl_search, checked, with a model card beside it."""
+    path, which = divided(target)
+    from mtl_search.exporting.export import export
+    from mtl_search.exporting.trained import chosen
+    from mtl_search.runs.folder import load_run
+
+    run = load_run(path)
+    found = chosen(run, which)
+    if isinstance(found, str):
+        say_entrant(run, found, seed)
+    else:
+        say_pick(run, found)
+    written = export(run, which, format=format, seed=seed, probabilities=probabilities, out=out)
+    say(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
 
 
 def predict(
