@@ -81,7 +81,7 @@ def check_sequences(inputs: NDArray[Any], place: Callable[[int], str]) -> None:
     else:
         _refuse(inputs < -1, place, "tokens must be 0 or more, or -1 where padded")
     gone = padded(inputs)
-    followed: NDArray[np.bool_] = gone[:, :-1] & ~gone[:, 1:]
+    followed = np.logical_and(gone[:, :-1], ~gone[:, 1:])
     _refuse(followed, place, "padding must be at the end: nothing may follow it")
     _refuse(gone.all(axis=1)[:, None], place, "a sequence must have a position that is none of padding")
 
