@@ -81,9 +81,9 @@ def check_sequences(inputs: NDArray[Any], place: Callable[[int], str]) -> None:
     else:
         _refuse(inputs < -1, place, "tokens must be 0 or more, or -1 where padded")
     gone = padded(inputs)
-    followed = np.logical_and(gone[:, :-1], ~gone[:, 1:])
+    followed = gone[:, :-1] & ~gone[:, 1:]
     _refuse(followed, place, "padding must be at the end: nothing may follow it")
-    _refuse(gone.all(axis=1)[:, None], place, "a sequence must have a position that is none of padding")
+    _refuse(np.all(gone, axis=1, keepdims=True), place, "a sequence must have a position that is none of padding")
 
 
 def _refuse(wrong: NDArray[np.bool_], place: Callable[[int], str], rule: str) -> None:
