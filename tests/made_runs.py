@@ -27,14 +27,13 @@ PLAIN = (
     "space.training={}",
     "search.points=[]",
     "training.learning_rate=0.003",
-    "search.trials=24",
 )
 """Nothing of the training is chosen, and nothing is tried first."""
 
 
 def made_experiment(changes: Sequence[str] = ()) -> Experiment:
     """The quickstart experiment in a space of its own, with some keys changed, each ``dotted.key=value``."""
-    return load_experiment("quickstart", [*PLAIN, *changes])
+    return load_experiment("quickstart", [*PLAIN, "search.trials=24", *changes])
 
 
 def made_trial(number: int, architecture: Architecture, tasks: Sequence[str] = ("left", "right")) -> Trial:

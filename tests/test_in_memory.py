@@ -20,11 +20,11 @@ from mtl_search.errors import DatasetError
 from mtl_search.tasks import Binary, Classification, Regression
 
 COUNT = 60
-LOT = np.random.default_rng(0)
-X = LOT.normal(size=(COUNT, 3))
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(COUNT, 3))
 SIGN = (X[:, 0] > 0).astype(np.int64)
 ROWS = {"train": list(range(40)), "val": list(range(40, 50)), "test": list(range(50, COUNT))}
-PIXELS = LOT.integers(0, 256, (COUNT, 5, 6, 3), dtype=np.uint8)
+PIXELS = RNG.integers(0, 256, (COUNT, 5, 6, 3), dtype=np.uint8)
 
 
 def frame() -> pd.DataFrame:

@@ -42,7 +42,7 @@ HOMES = {
     "optuna": "samplers",
     "plotly": "reporting.figures",
     "yaml": "internal.yaml_text",
-    "jinja2": ("reporting.pages", "reporting.live"),
+    "jinja2": "reporting.pages",
     "tensorboardX": "searching.tensorboard",
     "typer": "cli",
     "moocore": "metrics.pareto",

@@ -20,6 +20,7 @@ from mtl_search.datasets._sequences import vocabulary
 from mtl_search.errors import DatasetError, UserError, suggestion
 from mtl_search.internal.arrays import Array, FileArray, joined
 from mtl_search.internal.characters import cut, printable
+from mtl_search.internal.layout import dataset_title
 from mtl_search.internal.options import build
 from mtl_search.internal.registry import DATASETS
 from mtl_search.tasks import Task
@@ -113,7 +114,7 @@ class Dataset:
     @property
     def title(self) -> str:
         """What it is called in reports: its name, or what it was called before it was written into a run's folder."""
-        return str(self.options.get("title", self.name)) if self.name == "saved" else self.name
+        return dataset_title(self.name, self.options)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

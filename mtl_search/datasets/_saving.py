@@ -19,11 +19,10 @@ from mtl_search.datasets import SPLITS, Dataset
 from mtl_search.errors import DatasetError
 from mtl_search.internal.arrays import Array, parts
 from mtl_search.internal.files import write_file, write_text
+from mtl_search.internal.layout import SAVED
 from mtl_search.internal.registry import TASKS
 from mtl_search.tasks import Task
 
-NAME = "saved"
-"""What such a dataset is loaded by."""
 ARRAYS, ABOUT = ".npz", ".json"
 """Endings of the two files."""
 FORMAT = 1
@@ -69,7 +68,7 @@ def saving(dataset: Dataset, folder: Path) -> Saving:
     arrays, about = _arrays(dataset), _about(dataset)
     path = folder.absolute() / f"{digest_of(about, arrays)}{ARRAYS}"
     options = {"file": str(path), "title": dataset.name}
-    return Saving(replace(dataset, name=NAME, options=options, loadable=True), arrays, about, path)
+    return Saving(replace(dataset, name=SAVED, options=options, loadable=True), arrays, about, path)
 
 
 def digest_of(about: str, arrays: Mapping[str, Array]) -> str:

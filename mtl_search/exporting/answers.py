@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtl_search.datasets._columns import BETWEEN
 from mtl_search.datasets._pictures import write_png
 from mtl_search.datasets._tables.frames import frame_of
 from mtl_search.tasks import Binary, Classification, MultiLabel, Task
 from mtl_search.tasks._maps import BinaryMap
 
-BETWEEN = "|"
-"""Between the labels that a sample has."""
 HALF = 0.5
 """The probability above which the answer is yes: a logit above 0."""
 MOST_CLASSES = 256

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mtl_search.errors import RunFolderError
 from mtl_search.internal.characters import printable
@@ -36,8 +37,8 @@ TRAININGS = "comparison"
 DETAILS = "details.json"
 EXPORTS = "exports"
 TENSORBOARD = "tensorboard"
-DATA = "dataset"
-"""Folder for a dataset that was in memory."""
+DATA, SAVED = "dataset", "saved"
+"""Folder for a dataset that was in memory, and the name by which it is loaded from there."""
 MODELS: Mapping[str, str] = {"onnx": "model.onnx", "torch": "model.pt2"}
 """Format -> file of an exported model."""
 CARD = "model_card.json"
@@ -176,3 +177,12 @@ def _wrong(path: Path, status: os.stat_result, is_file: bool) -> str:
 def _lives(process: int) -> bool:
     """Whether another process of that number runs on this machine."""
     return process != os.getpid() and Path(f"/proc/{process}").exists()
+
+
+def dataset_title(name: str, options: Mapping[str, Any]) -> str:
+    """What a dataset is called in reports: its name, or what it was called when it was in memory.
+
+    :param name: The name that it is loaded by.
+    :param options: What it is loaded with.
+    """
+    return str(options.get("title", name)) if name == SAVED else name

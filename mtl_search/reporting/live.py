@@ -1,16 +1,14 @@
 """What a run that another process may be writing looks like now: the figures of its page, and what is under way."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mtl_search.execution.display import duration
 from mtl_search.reporting.figures import hypervolume_data, hypervolume_figure, pareto_data, pareto_figure
 from mtl_search.reporting.figures.live_curves import curves_data, curves_figure
+from mtl_search.reporting.pages import rendered
 from mtl_search.reporting.search_answer import caption, summary
-from mtl_search.reporting.text import rounded, score_text, without_machine_paths
+from mtl_search.reporting.text import rounded, without_machine_paths
 from mtl_search.runs.folder import Run
 from mtl_search.runs.status import RunStatus, status
 from mtl_search.runs.trial import State
@@ -69,17 +67,7 @@ def live_text(data: Mapping[str, Any]) -> str:
 
     :param data: Data of the page, from :func:`live_data`.
     """
-    return template("live.html").render(data, most=MOST_ROWS)
-
-
-def template(name: str) -> Any:
-    """A template of the pages."""
-    templates = FileSystemLoader(Path(__file__).parent / "templates")
-    environment = Environment(
-        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(score=score_text, thousands=lambda number: f"{number:,.0f}")
-    return environment.get_template(name)
+    return rendered("live.html", **data, most=MOST_ROWS)
 
 
 def _headline(now: RunStatus) -> str:

@@ -21,7 +21,7 @@ def signed(value: float, digits: int = 2) -> str:
 def written(value: float, form: str = "#.4g") -> str:
     """A number for reading, by default with four significant digits, zeros too: ``−5.200e−05``, ``0.09140``, ``1638``.
 
-    :param form: As of :func:`format`.
+    :param form: A format of the kind that :func:`format` takes.
     """
     return readable(f"{value:{form}}".removesuffix("."))
 
@@ -29,7 +29,7 @@ def written(value: float, form: str = "#.4g") -> str:
 def exact(values: Iterable[Any], factor: float = 1) -> str:
     """What a cell stands for, as JSON: numbers with :data:`EXACT` digits, texts and ``null`` as they are.
 
-    :param factor: Of every number, as of those that are shown: 100 for percent.
+    :param factor: What every number is multiplied with, as those that are shown are: 100 for percent.
     """
     return json.dumps([_exact(value, factor) for value in values], separators=(",", ":"))
 

@@ -19,7 +19,8 @@ from mtl_search.errors import FieldError, UserError
 from mtl_search.internal.layout import CONFIRMATIONS, ENVIRONMENT, EPOCHS, EXPERIMENT, TRIALS
 from mtl_search.internal.reading import read_text
 from mtl_search.reporting.figures import plotly_js
-from mtl_search.reporting.live import figures_of, live_data, live_text, template
+from mtl_search.reporting.live import figures_of, live_data, live_text
+from mtl_search.reporting.pages import rendered
 from mtl_search.runs.folder import load_run
 
 LOOPBACK = "127.0.0.1"
@@ -126,7 +127,7 @@ Answer = Callable[[], tuple[str, str]]
 
 def _answers(watcher: Watcher) -> Mapping[str, Answer]:
     """Path -> what makes its answer. There is nothing else, and no path names a file."""
-    page = template("watch.html").render(name=watcher.name)
+    page = rendered("watch.html", name=watcher.name)
     script = read_text(Path(__file__).parent / "templates" / "watch.js")
     library = plotly_js()
     return {

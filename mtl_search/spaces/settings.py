@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mtl_search.errors import UserError
+from mtl_search.internal.layout import dataset_title
 from mtl_search.internal.messages import explain
 from mtl_search.internal.registry import BALANCINGS, DATASETS
 from mtl_search.spaces.section import LONGEST_EPOCH, MOST, MOST_RATE, Section, by_name
@@ -34,7 +35,7 @@ class DatasetSettings(BaseModel):
     @property
     def title(self) -> str:
         """What it is called in reports: its name, or what it was called when it was in memory."""
-        return str(self.options.get("title", self.name)) if self.name == "saved" else self.name
+        return dataset_title(self.name, self.options)
 
 
 class BalancingSettings(BaseModel):

@@ -67,7 +67,7 @@ def _hover(row: Mapping[str, Any]) -> str:
 def fronts_planes(rows: Sequence[Mapping[str, Any]], scores: Sequence[str], word: str) -> dict[str, Any]:
     """What the plot shows on each pair of axes.
 
-    :param rows: As for :func:`fronts_figure`.
+    :param rows: The same runs as for :func:`fronts_figure`.
     :param scores: Names of the scores that all of them have.
     :returns: As :func:`~mtl_search.reporting.figures.planes.planes_data`.
     """

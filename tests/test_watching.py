@@ -17,7 +17,7 @@ from made_processes import driver
 from made_runs import ENVIRONMENT, ended, made_experiment, made_trials
 from mtl_search.errors import RunFolderError, UserError
 from mtl_search.internal.files import alone_in
-from mtl_search.reporting.figures import curves, hypervolume_data, pareto_data, pareto_figure
+from mtl_search.reporting.figures import hypervolume_data, live_curves, pareto_data, pareto_figure
 from mtl_search.reporting.search_page import report_data
 from mtl_search.reporting.watching import watching
 from mtl_search.runs.epochs import EpochRow
@@ -209,24 +209,24 @@ def test_nothing_but_reading_is_answered(page: Page) -> None:
 
 def test_curves_are_those_of_epochs_csv(folder: Path) -> None:
     run = load_run(folder)
-    data = curves.curves_data(run, "loss")
+    data = live_curves.curves_data(run, "loss")
     assert data is not None
     kinds = {curve["trial"]: curve["kind"] for curve in data["curves"]}
     assert {number for number, kind in kinds.items() if kind == "front"} == {trial.number for trial in run.front}
     assert {number for number, kind in kinds.items() if kind == "under way"} == {8, 9}
     assert next(curve["points"] for curve in data["curves"] if curve["trial"] == 8) == [[1, 2.0], [2, 1.0], [3, 2 / 3]]
-    figure = curves.curves_figure(data)
+    figure = live_curves.curves_figure(data)
     assert len(figure.data) == 10
     assert [trace.legendgroup for trace in figure.data][-2:] == ["under way", "under way"]
 
 
 def test_of_many_curves_those_that_matter_are_drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curves, "MOST_CURVES", 3)
-    data = curves.curves_data(load_run(folder), "accuracy")
+    monkeypatch.setattr(live_curves, "MOST_CURVES", 3)
+    data = live_curves.curves_data(load_run(folder), "accuracy")
     assert data is not None
     assert [curve["trial"] for curve in data["curves"]][-2:] == [8, 9]
     assert data["left_out"] == 7
-    assert "7 earlier trials are not drawn" in curves.curves_figure(data).layout.title.text.replace("<br>", " ")
+    assert "7 earlier trials are not drawn" in live_curves.curves_figure(data).layout.title.text.replace("<br>", " ")
 
 
 def test_a_port_that_is_taken_and_a_folder_of_no_run_are_refused(page: Page, folder: Path, tmp_path: Path) -> None:
