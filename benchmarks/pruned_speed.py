@@ -27,7 +27,7 @@ from measured import Table, add_option
 from mtl_search import cost
 from mtl_search.methods.interrogate import prune
 from mtl_search.networks.gated import GatedNetwork
-from mtl_search.spaces.architecture import Backbone, Kind, Stage
+from mtl_search.spaces.backbone import Backbone, Kind, Stage
 from mtl_search.tasks import Classification
 
 SHAPE = (1, 36, 36)

@@ -68,7 +68,8 @@ from mtl_search.networks.layer import State
 from mtl_search.networks.network import MultiTaskNetwork
 from mtl_search.networks.paths import PathNetwork
 from mtl_search.runs.environment import kernels
-from mtl_search.spaces.architecture import Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.tasks import Classification, TaskGroups
 
 SHAPE = (1, 36, 36)

@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from measured import Table, add_option
 from mtl_search import Architecture, build_model
 from mtl_search.networks.paths import PathNetwork
-from mtl_search.spaces.architecture import Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.tasks import Classification, TaskGroups
 
 FEATURES = 64

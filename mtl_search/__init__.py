@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from mtl_search.searching.starting import first_experiment as first_experiment
     from mtl_search.searching.tensorboard import TensorBoard as TensorBoard
     from mtl_search.spaces.architecture import Architecture as Architecture
-    from mtl_search.spaces.architecture import Backbone as Backbone
     from mtl_search.spaces.architecture import LayerChoice as LayerChoice
-    from mtl_search.spaces.architecture import Stage as Stage
+    from mtl_search.spaces.backbone import Backbone as Backbone
+    from mtl_search.spaces.backbone import Stage as Stage
     from mtl_search.spaces.experiment import load_experiment as load_experiment
     from mtl_search.spaces.experiment import load_space as load_space
     from mtl_search.spaces.layer_space import LayerSpace as LayerSpace

@@ -30,7 +30,8 @@ from mtl_search.primitives import (
     NonlinearVectorPrimitive,
     UnfoldedSequencePrimitive,
 )
-from mtl_search.spaces.architecture import Architecture, Backbone
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 from mtl_search.tasks import Task
 

@@ -16,7 +16,8 @@ from mtl_search.methods._candidate import Candidate
 from mtl_search.metrics.scores import is_optional
 from mtl_search.networks.geometry import check_tokens
 from mtl_search.runs.trial import State, Trial
-from mtl_search.spaces.architecture import Architecture, Backbone
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.spaces.proposal import Proposal
 from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Task

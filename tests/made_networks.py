@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from mtl_search.kernels import operations
 from mtl_search.networks.bank_inputs import banks_for
 from mtl_search.networks.network import Implementation, MultiTaskNetwork, build_model
-from mtl_search.spaces.architecture import DECODER, Architecture, Backbone, Kind, LayerChoice, Routing, Specific, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice, Routing, Specific
+from mtl_search.spaces.backbone import DECODER, Backbone, Kind, Stage
 from mtl_search.tasks import Classification, Task
 
 SHAPE = (3, 16, 18)

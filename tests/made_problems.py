@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from made_networks import made_tasks
 from mtl_search.datasets import Dataset, Split, make_dataset
 from mtl_search.methods import MethodContext
-from mtl_search.spaces.architecture import Backbone, Kind, Stage
+from mtl_search.spaces.backbone import Backbone, Kind, Stage
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Classification
 from mtl_search.testing._problems import Solved as Solved

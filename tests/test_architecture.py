@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mtl_search.errors import FieldError, UserError
-from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.experiment import load_space
 
 BACKBONE = Backbone((Stage(16), Stage(32, 1, 2)))

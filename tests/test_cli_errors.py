@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 import pytest
 
 from mtl_search.cli.commands import main
-from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 
 EXPERIMENT = """\
 dataset: {name: multi_mnist, train: 500}

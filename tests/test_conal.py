@@ -18,7 +18,7 @@ from mtl_search.methods._conflicts import resolve_conflicts
 from mtl_search.methods._search_log import SearchLog
 from mtl_search.methods.conal import CoNAL
 from mtl_search.networks.paths import Path
-from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Classification
 from mtl_search.training.held_out import divided

@@ -6,7 +6,8 @@ from made_runs import made_experiment
 from mtl_search.cost import estimate
 from mtl_search.searching import cost_range as module
 from mtl_search.searching.cost_range import cost_ends
-from mtl_search.spaces.architecture import Architecture, Backbone, Stage
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.layer_space import LayerSpace
 from mtl_search.spaces.space import SearchSpace
 from mtl_search.tasks import Binary

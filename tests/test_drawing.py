@@ -8,7 +8,8 @@ from mtl_search.networks.geometry import geometry, shared_width, specific_width
 from mtl_search.reporting.drawing_svg import svg_drawing
 from mtl_search.reporting.drawing_text import text_drawing
 from mtl_search.reporting.layer_table import layer_table
-from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 
 SVG = "{http://www.w3.org/2000/svg}"
 TWO = ["left", "right"]

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mtl_search.errors import ExperimentError
-from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.experiment import (
     Experiment,
     experiment_names,

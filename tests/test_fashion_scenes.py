@@ -14,7 +14,8 @@ from mtl_search.datasets._silhouettes import bulge, filled, spline_basis
 from mtl_search.datasets.fashion_scenes import CLASS_OF_GARMENT, edges_of
 from mtl_search.errors import DatasetError
 from mtl_search.evaluation import evaluate
-from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.settings import Training
 
 SIZES = {"train": 40, "val": 12, "test": 12}

@@ -21,7 +21,7 @@ from mtl_search.methods.single_task import SingleTask
 from mtl_search.networks.gated import GatedNetwork, Gates, open_gates
 from mtl_search.networks.paths import PathNetwork
 from mtl_search.networks.pruned import PrunedNetwork, kept_channels
-from mtl_search.spaces.architecture import Backbone, Kind
+from mtl_search.spaces.backbone import Backbone, Kind
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_threaded)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.internal.arrays import FileArray
 from mtl_search.training.batches import InFiles
 from mtl_search.datasets import Split, make_dataset

@@ -6,7 +6,7 @@ import pytest
 
 from mtl_search.comparison.recipes import load_baselines
 from mtl_search.errors import ExperimentError, UnknownNameError
-from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.ranges import Range
 from mtl_search.spaces.yaml_files import yaml_files
 

@@ -25,7 +25,8 @@ from mtl_search.searching.check import check
 from mtl_search.searching.preparation import check_experiment
 from mtl_search.searching.run import search
 from mtl_search.searching.starting import experiment_for
-from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.tasks import Classification
 from mtl_search.training.batches import DeviceSplit

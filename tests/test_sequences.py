@@ -29,7 +29,8 @@ from mtl_search.networks.vectors import check_independence
 from mtl_search.reporting.drawing_svg import svg_drawing
 from mtl_search.reporting.drawing_text import text_drawing
 from mtl_search.reporting.layer_table import layer_table
-from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.banks import BANKS
 from mtl_search.tasks import Classification
 

@@ -13,7 +13,7 @@ from mtl_search.errors import DatasetError
 from mtl_search.evaluation import Entrant, evaluate_by_epoch, mean_quality, missing_scores
 from mtl_search.methods import make_method
 from mtl_search.metrics.scores import headlines, is_optional, is_share, shown
-from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Regression
 from mtl_search.training.scoring import simulated_scores

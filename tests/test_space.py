@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from mtl_search.errors import FieldError, UnknownNameError
-from mtl_search.spaces.architecture import Architecture, Backbone, Stage
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.experiment import load_space
 from mtl_search.spaces.layer_space import LayerSpace
 from mtl_search.spaces.space import Granularity, SearchSpace

@@ -18,7 +18,8 @@ from mtl_search.methods.mtan import MTAN, Attention
 from mtl_search.methods.recon import ConflictCounter, Recon, conflicting_pairs, worst
 from mtl_search.methods.single_task import SingleTask
 from mtl_search.networks.paths import Path, PathNetwork, stage_places
-from mtl_search.spaces.architecture import Architecture, Backbone, Kind, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice
+from mtl_search.spaces.backbone import Backbone, Kind, Stage
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.training.trainer import Trainer
 

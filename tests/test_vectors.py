@@ -38,7 +38,8 @@ from mtl_search.reporting.layer_table import layer_table
 from mtl_search.reporting.search_page import write_report
 from mtl_search.searching.preparation import check_experiment
 from mtl_search.searching.run import search
-from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.experiment import Experiment, parse_experiment
 from mtl_search.tasks import Classification, Regression
 

@@ -21,7 +21,7 @@ from mtl_search.networks.bank_inputs import banks_for
 from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import NOMINAL, nominal
 from mtl_search.runs.folder import load_run
-from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.banks import BANKS
 from mtl_search.spaces.experiment import load_experiment
 from mtl_search.tasks import Classification

@@ -16,7 +16,7 @@ from mtl_search.comparison.recipes import Recipe
 from mtl_search.datasets._declared import FOLLOW
 from mtl_search.internal.registry import BALANCINGS, DATASETS, METHODS, TASKS
 from mtl_search.searching.early_stopping import SuccessiveHalving
-from mtl_search.spaces.architecture import Backbone, Stage
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.experiment import Experiment
 from mtl_search.spaces.layer_space import LayerSpace
 from mtl_search.spaces.space import SearchSpace

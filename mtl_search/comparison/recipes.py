@@ -20,7 +20,8 @@ from mtl_search.internal.messages import explain
 from mtl_search.internal.options import build
 from mtl_search.internal.registry import METHODS
 from mtl_search.methods import Method, make_method
-from mtl_search.spaces.architecture import LEAST_MULTIPLIER, MOST_MULTIPLIER, Backbone
+from mtl_search.spaces.architecture import LEAST_MULTIPLIER, MOST_MULTIPLIER
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.spaces.layer_space import MOST_OPTIONS
 from mtl_search.spaces.ranges import Offer, Range
 from mtl_search.spaces.section import LONGEST_TEXT, Section, by_name

@@ -18,7 +18,7 @@ from mtl_search.datasets import Dataset
 from mtl_search.internal.options import build
 from mtl_search.internal.registry import METHODS
 from mtl_search.networks.paths import ModuleShape, Path, PathNetwork, module_shapes
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.spaces.section import MOST
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Task

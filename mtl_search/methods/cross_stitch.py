@@ -12,7 +12,7 @@ from mtl_search.methods import DECIMALS, Method, MethodContext, TrainedModel
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.inputs import opened
 from mtl_search.networks.paths import PathNetwork, stage_places
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.tasks import Task
 from mtl_search.training.optimiser import Group
 from mtl_search.training.trainer import Epoch

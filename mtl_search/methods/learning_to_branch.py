@@ -14,7 +14,7 @@ from mtl_search.methods import DECIMALS, Epochs, Method, MethodContext, TrainedM
 from mtl_search.methods._phase import PhaseTrainer
 from mtl_search.networks.inputs import opened
 from mtl_search.networks.paths import Path, PathNetwork
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.tasks import Targets, Task
 from mtl_search.training.optimiser import Group

@@ -14,7 +14,7 @@ from mtl_search.networks.inputs import Mask, opened
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.paths import ConvModule, ModuleShape, Path, PathNetwork, stage_places
 from mtl_search.networks.pointwise import make_convolution
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.tasks import Task
 
 

@@ -14,7 +14,7 @@ from mtl_search.primitives import (
     Primitive,
     UnfoldedSequencePrimitive,
 )
-from mtl_search.spaces.architecture import Reads
+from mtl_search.spaces.backbone import Reads
 from mtl_search.spaces.banks import CONVOLUTION, bank_names, primitives_of
 
 TAPS = 3

@@ -22,7 +22,7 @@ from mtl_search.internal.seeds import generator
 from mtl_search.networks.heads import TaskHeads
 from mtl_search.networks.inputs import Mask, opened
 from mtl_search.networks.paths import ConvModule, EmbeddingModule, ModuleShape, make_module, module_shapes, taps_of
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.tasks import Task
 
 SPREAD = 1.0

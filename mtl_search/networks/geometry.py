@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mtl_search.errors import FieldError, UserError
-from mtl_search.spaces.architecture import EXPANSION, Architecture, Backbone, LayerChoice, Reads, Stage, scaled
+from mtl_search.spaces.architecture import Architecture, LayerChoice, scaled
+from mtl_search.spaces.backbone import EXPANSION, Backbone, Reads, Stage
 
 POINTWISE = "identity"
 """The bank of a 1x1 convolution."""

@@ -9,7 +9,8 @@ from mtl_search.internal.seeds import generator
 from mtl_search.networks.decoder import Decoder
 from mtl_search.networks.geometry import Features
 from mtl_search.networks.inputs import Mask, mask_of, pooled
-from mtl_search.spaces.architecture import Backbone, scaled
+from mtl_search.spaces.architecture import scaled
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.tasks import Task
 
 

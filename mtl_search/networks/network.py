@@ -19,7 +19,8 @@ from mtl_search.networks.layer import ETRLayer, LazyState, State, carry
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.reference import reference_decoder, reference_layer
 from mtl_search.networks.stem import Stem, make_stem
-from mtl_search.spaces.architecture import Architecture, Backbone
+from mtl_search.spaces.architecture import Architecture
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.tasks import Task
 
 Implementation = Literal["fused", "reference", "deploy"]

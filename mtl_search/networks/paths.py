@@ -20,7 +20,8 @@ from mtl_search.networks.inputs import Mask, TokenEmbedding, opened
 from mtl_search.networks.layer import carry
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.pointwise import make_convolution
-from mtl_search.spaces.architecture import EXPANSION, Backbone, scaled
+from mtl_search.spaces.architecture import scaled
+from mtl_search.spaces.backbone import EXPANSION, Backbone
 from mtl_search.tasks import Task
 
 Path = tuple[int, ...]

@@ -17,7 +17,7 @@ from mtl_search.networks.inputs import Mask, opened, without_padding
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.paths import ConvModule, EmbeddingModule, ModuleShape, module_shapes, taps_of
 from mtl_search.networks.pointwise import make_convolution
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.tasks import Task
 
 

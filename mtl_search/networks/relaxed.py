@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from mtl_search.networks.inputs import opened
 from mtl_search.networks.paths import Path, PathModules
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.tasks import Task
 
 Place = tuple[int, int]

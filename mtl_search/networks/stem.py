@@ -8,7 +8,7 @@ from mtl_search.networks.geometry import image_shape
 from mtl_search.networks.inputs import Mask
 from mtl_search.networks.norm import Norm
 from mtl_search.networks.pointwise import make_convolution
-from mtl_search.spaces.architecture import Backbone
+from mtl_search.spaces.backbone import Backbone
 
 
 class Stem(nn.Sequential):

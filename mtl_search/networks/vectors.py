@@ -27,7 +27,7 @@ from mtl_search.networks.operators import Operator, make_operator
 from mtl_search.networks.pointwise import pointwise
 from mtl_search.networks.sequences import make_sequence_operator
 from mtl_search.primitives import LinearVectorPrimitive, NonlinearVectorPrimitive, Primitive
-from mtl_search.spaces.architecture import Reads
+from mtl_search.spaces.backbone import Reads
 from mtl_search.spaces.banks import CONVOLUTION, primitives_of
 
 NOMINAL = 64

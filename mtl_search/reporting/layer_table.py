@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtl_search.networks.geometry import BlockGeometry, geometry
-from mtl_search.spaces.architecture import EXPANSION, Architecture, scaled
+from mtl_search.spaces.architecture import Architecture, scaled
+from mtl_search.spaces.backbone import EXPANSION
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mtl_search.errors import FieldError, UnknownNameError
-from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Routing, Specific
+from mtl_search.spaces.architecture import Architecture, LayerChoice, Routing, Specific
+from mtl_search.spaces.backbone import Backbone
 from mtl_search.spaces.layer_space import Choose, LayerSpace, adjacent, ask, check_options
 
 Granularity = Literal["layer", "stage", "network"]

@@ -5,19 +5,15 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator
 
 from mtl_search.errors import UnknownNameError, UserError
-from mtl_search.spaces.architecture import (
+from mtl_search.spaces.architecture import LEAST_MULTIPLIER, MOST_DEPTH, MOST_MULTIPLIER, Routing, Specific
+from mtl_search.spaces.backbone import (
     DECODER,
-    LEAST_MULTIPLIER,
     MOST_CHANNELS,
-    MOST_DEPTH,
     MOST_LAYERS,
-    MOST_MULTIPLIER,
     MOST_POOL,
     MOST_STRIDE,
     Backbone,
     Kind,
-    Routing,
-    Specific,
     Stage,
 )
 from mtl_search.spaces.banks import check_bank, default_bank
@@ -49,7 +45,7 @@ NUMBERS = ("learning_rate", "weight_decay", "label_smoothing")
 
 
 class StageSettings(Section):
-    """One stage: as :class:`~mtl_search.spaces.architecture.Stage`."""
+    """One stage: as :class:`~mtl_search.spaces.backbone.Stage`."""
 
     width: int = Field(ge=1, le=MOST_CHANNELS)
     depth: int = Field(1, ge=1, le=MOST_LAYERS)
@@ -58,7 +54,7 @@ class StageSettings(Section):
 
 
 class BackboneSettings(Section):
-    """As :class:`~mtl_search.spaces.architecture.Backbone`."""
+    """As :class:`~mtl_search.spaces.backbone.Backbone`."""
 
     kind: Kind = "plain"
     stem: int = Field(0, ge=0, le=MOST_CHANNELS)

@@ -14,7 +14,8 @@ from mtl_search.balancing import Balancing, LossBalancing, make_balancing
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.networks.network import build_model
 from mtl_search.networks.paths import PathNetwork
-from mtl_search.spaces.architecture import Architecture, Backbone, LayerChoice, Stage
+from mtl_search.spaces.architecture import Architecture, LayerChoice
+from mtl_search.spaces.backbone import Backbone, Stage
 from mtl_search.spaces.settings import BalancingSettings, Training
 from mtl_search.tasks import Classification
 from mtl_search.testing._rules import seeded

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtl_search.datasets import Split, make_dataset
 from mtl_search.methods import Method, MethodContext, TrainedModel
-from mtl_search.spaces.architecture import Backbone, Kind, Stage
+from mtl_search.spaces.backbone import Backbone, Kind, Stage
 from mtl_search.spaces.settings import Training
 from mtl_search.tasks import Classification, Depth, Normals, Segmentation, Task
 from mtl_search.testing._rules import seeded

@@ -18,7 +18,7 @@ from mtl_search.internal.own_code import is_dataset_function
 from mtl_search.internal.registry import DATASETS
 from mtl_search.methods import MethodContext
 from mtl_search.methods.hard_sharing import HardSharing
-from mtl_search.spaces.architecture import Backbone, Kind, Stage
+from mtl_search.spaces.backbone import Backbone, Kind, Stage
 from mtl_search.spaces.settings import Training
 from mtl_search.testing._problems import solve
 from mtl_search.testing._rules import check_rules, one_thread, require

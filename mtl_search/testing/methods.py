@@ -13,7 +13,7 @@ from mtl_search import cost
 from mtl_search.exporting.formats import quiet_exporter
 from mtl_search.methods import Method, MethodContext, TrainedModel
 from mtl_search.networks.deployment import deployed
-from mtl_search.spaces.architecture import Kind
+from mtl_search.spaces.backbone import Kind
 from mtl_search.spaces.settings import BalancingSettings
 from mtl_search.testing._budget import budget_of_all, recorded, require_ordinary_weights_in_the_first_group
 from mtl_search.testing._networks import (

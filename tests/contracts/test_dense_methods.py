@@ -20,7 +20,7 @@ from mtl_search.networks.gated import GatedNetwork
 from mtl_search.networks.paths import PathNetwork, module_shapes, taps_of
 from mtl_search.networks.pruned import PrunedNetwork, kept_channels
 from mtl_search.networks.relaxed import RelaxedNetwork
-from mtl_search.spaces.architecture import Backbone, Kind, Stage
+from mtl_search.spaces.backbone import Backbone, Kind, Stage
 from mtl_search.spaces.experiment import parse_experiment
 from mtl_search.tasks import Task
 

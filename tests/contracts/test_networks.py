@@ -28,7 +28,8 @@ from made_networks import (
 )
 from mtl_search.errors import FieldError
 from mtl_search.networks.network import MultiTaskNetwork, build_model
-from mtl_search.spaces.architecture import Architecture, Kind, LayerChoice, Routing, Specific
+from mtl_search.spaces.architecture import Architecture, LayerChoice, Routing, Specific
+from mtl_search.spaces.backbone import Kind
 from mtl_search.tasks import Classification
 
 OUTPUTS = {torch.float32: 1e-5, torch.float64: 1e-10}
