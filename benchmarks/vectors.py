@@ -61,7 +61,7 @@ def main() -> None:
         tasks = [Classification(f"task{number}") for number in range(count)]
         models = made_models(bank, width, tasks)
         folded, reference, hard = (
-            1000 * found for found in step_times(models, tasks, arguments.batch, arguments.steps)
+            1000 * found for found in step_times(models, tasks, torch.randn(arguments.batch, FEATURES), arguments.steps)
         )
         learnable = [sum(parameter.numel() for parameter in models[kind].parameters()) for kind in KINDS]
         table.add(bank, width, count, folded, reference / folded, folded / hard, learnable[0] / learnable[2])
@@ -78,17 +78,19 @@ def made_models(bank: str, width: int, tasks: Sequence[Classification]) -> dict[
     }
 
 
-def step_times(models: dict[str, nn.Module], tasks: Sequence[Classification], batch: int, steps: int) -> list[float]:
-    """Median seconds of a training step of each kind; the first steps do not count."""
+def step_times(
+    models: dict[str, nn.Module], tasks: Sequence[Classification], inputs: Tensor, steps: int
+) -> list[float]:
+    """Median seconds of a training step of each model, in turn; the first steps do not count."""
     optimisers = {kind: torch.optim.AdamW(model.parameters(), fused=True) for kind, model in models.items()}
-    inputs, target = torch.randn(batch, FEATURES), torch.randint(0, 10, (batch,))
-    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    target = torch.randint(0, 10, (len(inputs),))
+    times: dict[str, list[float]] = {kind: [] for kind in models}
     for _ in range(steps + 3):
-        for kind in KINDS:
+        for kind in models:
             start = time.process_time()
             step(models[kind], tasks, optimisers[kind], inputs, target)
             times[kind].append(time.process_time() - start)
-    return [statistics.median(times[kind][3:]) for kind in KINDS]
+    return [statistics.median(found[3:]) for found in times.values()]
 
 
 def step(

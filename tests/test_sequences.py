@@ -23,7 +23,9 @@ from made_networks import (
 from mtl_search import cost
 from mtl_search.cost import Cost
 from mtl_search.errors import FieldError, UserError
+from mtl_search.methods.interrogate import prune
 from mtl_search.networks.deployment import deployed
+from mtl_search.networks.gated import GatedNetwork
 from mtl_search.networks.network import build_model
 from mtl_search.networks.vectors import check_independence
 from mtl_search.reporting.drawing_svg import svg_drawing
@@ -174,6 +176,25 @@ def test_the_plain_network_computes_the_same_for_any_length(bank: str, entry: st
     with torch.no_grad():
         for batch in (x, x[:1], x[:3, :4]):
             assert_equal(dict(plain(batch)), network(batch), 1e-9)
+
+
+@pytest.mark.parametrize("entry", ["embedding", "stem"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 1.0])
+def test_gates_that_are_fixed_leave_the_same_network(entry: str, share: float) -> None:
+    """Pruned equals masked, padding or none; one task alone, too."""
+    architecture, rng = sequence_architecture("conv", 1, **{entry: 6}), torch.Generator().manual_seed(3)
+    model = GatedNetwork(architecture.backbone, made_tasks(3), SEQUENCE, 0).double()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if not name.startswith("gates"):
+                value.add_(0.3 * torch.rand(value.shape, generator=rng, dtype=torch.float64))
+        for alpha in model.gates:
+            alpha.copy_(torch.where(torch.rand(alpha.shape, generator=rng) < share, 1.0, -1.0))
+    pruned, x = prune(model.eval()), made_sequences(architecture)
+    with torch.no_grad():
+        assert_equal(pruned(x), model(x), 1e-9)
+        assert_equal(pruned(x, ["b"]), model(x, ["b"]), 1e-9)
+    assert cost.count_macs(pruned, SEQUENCE) <= cost.count_macs(model, SEQUENCE)
 
 
 def test_dependent_kernels_are_refused() -> None:

@@ -53,7 +53,7 @@ def _embeds(found: CheckedExperiment) -> bool:
 
 def _range_text(found: CheckedExperiment, name: str) -> str:
     low, high = getattr(found, name)
-    return f"{'about ' if found.costs_are_about else ''}{low:,} to {high:,}"
+    return f"{'about ' if found.costs_are_about else ''}{low:,}{f' to {high:,}' if high > low else ''}"
 
 
 def _inputs_text(inputs: Mapping[str, Any]) -> str:
