@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from made_images import write_folder
 from mtl_search.datasets._looking import look_at
 from mtl_search.errors import UserError
 from mtl_search.searching.check import check
@@ -120,3 +122,77 @@ def test_excluded_columns_and_patterns_of_tasks_in_an_experiment(plants: Path, t
         with pytest.raises(UserError) as refused:
             check(load_experiment(str(tmp_path / "my.yaml"), [change]))
         assert message in str(refused.value)
+
+
+# Folders of pictures
+
+
+def test_a_table_in_a_folder_names_its_pictures(tmp_path: Path) -> None:
+    """And its maps; what counts the rows is no task, and the splits are those of the table."""
+    write_folder(tmp_path / "shapes", 48)
+    path = first_experiment(tmp_path / "shapes")
+    options = load_experiment(str(path)).dataset.options
+    kinds = {"shape": "binary", "dark": "binary", "mask": "segmentation", "depth": "depth"}
+    assert options["tasks"] == {**kinds, "normals": "normals", "edges": "edges"}
+    assert (options["image"], options["split"], options["table"]) == ("image", "split", "labels.csv")
+    assert "size" not in options
+    assert not path.with_suffix(".csv").exists()
+    assert check(str(path)).inputs["shape"][0] in (1, 3)
+    with pytest.raises(UserError, match=r"labels.csv: has no `mas` to be predicted. Did you mean `mask`\?"):
+        first_experiment(tmp_path / "shapes", ["mas"], tmp_path / "other.yaml")
+
+
+def pictures(folder: Path, number: int, side: int = 20) -> np.ndarray:
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(number).integers(0, 256, (side, side), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / f"{number}.png")
+    return pixels
+
+
+def test_a_folder_for_each_class(tmp_path: Path) -> None:
+    """A table is written beside the experiment; one task has nothing to share."""
+    for number in range(60):
+        pictures(tmp_path / "birds" / ("owl", "wren", "kite")[number % 3], number)
+    (tmp_path / "birds" / ".hidden").mkdir()
+    path = first_experiment(tmp_path / "birds")
+    experiment = load_experiment(str(path))
+    assert experiment.dataset.options["tasks"] == {"class": "classification"}
+    assert (tmp_path / "birds.csv").read_text(encoding="utf-8").startswith("image,class\nkite/11.png,kite\n")
+    assert {choice.shared_ratio for choice in experiment.search_space.layers} == {(1.0,)}
+    assert check(str(path)).samples == {"train": 42, "val": 9, "test": 9}
+    path.unlink()
+    with pytest.raises(UserError, match=r"birds.csv: is there already; give another name by `--out`"):
+        first_experiment(tmp_path / "birds")
+
+
+def test_folders_of_splits_hold_folders_of_classes(tmp_path: Path) -> None:
+    for number in range(60):
+        part = ("train", "train", "valid", "test")[number % 4]
+        pictures(tmp_path / "birds" / part / ("owl", "wren")[number % 2 ^ number // 4 % 2], number)
+    assert check(str(first_experiment(tmp_path / "birds"))).samples == {"train": 30, "val": 15, "test": 15}
+
+
+def test_maps_beside_pictures_are_tasks_and_large_ones_are_resized(tmp_path: Path) -> None:
+    for number in range(40):
+        side = 150 if number else 160
+        pixels = pictures(tmp_path / "rooms" / "images", number, side)
+        for folder, values in (("mask", np.uint8(255) * (pixels > 99)), ("far", 1000 + np.uint16(9) * pixels)):
+            (tmp_path / "rooms" / folder).mkdir(exist_ok=True)
+            if number != 7 or folder != "mask":
+                Image.fromarray(values).save(tmp_path / "rooms" / folder / f"{number}.png")
+    path = first_experiment(tmp_path / "rooms")
+    options = load_experiment(str(path)).dataset.options
+    assert options["tasks"] == {"far": "depth", "mask": "segmentation"}
+    assert options["size"] == [64, 64]
+    assert "\nimages/7.png,far/7.png,\n" in (tmp_path / "rooms.csv").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_is_none_of_these_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    pictures(tmp_path / "plain", 1)
+    with pytest.raises(UserError, match=r"plain: must hold a table that names pictures \(as labels.csv\), pictures in"):
+        first_experiment(tmp_path / "plain")
+    write_csv(tmp_path / "plain" / "labels.csv", "a,b", ["1,2", "2,3"])
+    with pytest.raises(UserError, match=r"labels.csv: must have a column that names pictures in .*plain"):
+        first_experiment(tmp_path / "plain")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain"]

@@ -11,13 +11,13 @@ from mtl_search.cli.printing import say
 
 @app.command()
 def init(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A table (CSV, JSON lines, Parquet) or an npz file.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A table, an npz file or a folder of pictures.")],
     tasks: Annotated[
         str, typer.Option(metavar="NAME,...", help="Columns to be predicted: species,price or 'label_*'.")
     ] = "",
     out: Annotated[Path | None, typer.Option(help="The YAML file; beside the data if left out.")] = None,
 ) -> None:
-    """Look at a table or arrays, and write an experiment that searches on them."""
+    """Look at a table, arrays or pictures, and write an experiment that searches on them."""
     from mtl_search.searching.starting import first_experiment
 
     written = first_experiment(data, [name.strip() for name in tasks.split(",") if name.strip()], out)

@@ -25,16 +25,18 @@ SPLITS = {"train", "val", "test"}
 class Looked:
     """What an experiment is to say of the data.
 
-    :param name: Name of the dataset that reads it: ``table`` or ``arrays``.
-    :param options: Other keys of the section ``dataset`` but for the file.
+    :param name: Name of the dataset that reads it: ``table``, ``arrays`` or ``images``.
+    :param options: Other keys of the section ``dataset`` but for the file or the folder.
     :param guessed: Whether the tasks were chosen here, for none were named.
     :param remarks: Key of the section -> why it says what it says.
+    :param table: A table of pictures, as CSV, that is to be written beside the experiment; empty if there is one.
     """
 
     name: str
     options: dict[str, Any]
     guessed: bool
     remarks: dict[str, str] = field(default_factory=dict)
+    table: str = ""
 
 
 def look_at(path: Path, tasks: Sequence[str] = ()) -> Looked:
@@ -49,8 +51,8 @@ def look_at(path: Path, tasks: Sequence[str] = ()) -> Looked:
 
 def _look_at_table(path: Path, tasks: Sequence[str]) -> Looked:
     table = read_table(path)
-    names = _named(tasks, table.columns, path) or _by_name(table.columns) or [table.columns[-1]]
-    split = _split_column(table, names)
+    names = named(tasks, table.columns, path) or _by_name(table.columns) or [table.columns[-1]]
+    split = split_column(table, names)
     others = [name for name in table.columns if name not in {*names, split, *table.index}]
     left_out, empty = _no_inputs(table, others)
     if len(left_out) == len(others):
@@ -71,7 +73,7 @@ def _look_at_table(path: Path, tasks: Sequence[str]) -> Looked:
 
 def _look_at_arrays(path: Path, tasks: Sequence[str]) -> Looked:
     archive = open_archive(path)
-    names = _named(tasks, archive.columns, path)
+    names = named(tasks, archive.columns, path)
     left = [name for name in archive.columns if name not in names]
     lowered = {name.lower(): name for name in reversed(left)}
     inputs = next((lowered[name] for name in INPUT_NAMES if name in lowered), left[0] if left else None)
@@ -81,7 +83,7 @@ def _look_at_arrays(path: Path, tasks: Sequence[str]) -> Looked:
     return Looked("arrays", {"inputs": inputs, "tasks": names}, not tasks)
 
 
-def _named(tasks: Sequence[str], columns: Sequence[str], path: Path) -> list[str]:
+def named(tasks: Sequence[str], columns: Sequence[str], path: Path) -> list[str]:
     """The columns that were named, or that patterns stand for."""
     names = list(expanded(list(tasks), columns, path))
     for name in names:
@@ -96,15 +98,20 @@ def _by_name(columns: Sequence[str]) -> list[str]:
     return found if len(found) < len(columns) else []
 
 
-def _split_column(table: Table, tasks: Sequence[str]) -> str | None:
+def split_column(table: Table, tasks: Sequence[str]) -> str | None:
     """The column that says which split a row is of."""
     for name in table.columns:
-        if name not in tasks and (column := _column(table, name)) and column.is_text and set(column.present) == SPLITS:
+        if (
+            name not in tasks
+            and (column := column_or_none(table, name))
+            and column.is_text
+            and set(column.present) == SPLITS
+        ):
             return name
     return None
 
 
-def _column(table: Table, name: str) -> Column | None:
+def column_or_none(table: Table, name: str) -> Column | None:
     """The column, or ``None`` where it holds neither numbers nor texts."""
     try:
         return table.column(name, "dataset.inputs")
@@ -116,7 +123,7 @@ def _no_inputs(table: Table, names: Sequence[str]) -> tuple[dict[str, str], list
     """Columns that are no inputs -> why, and those of the others that have empty cells."""
     left_out, empty = {}, []
     for name in names:
-        column = _column(table, name)
+        column = column_or_none(table, name)
         if reason := _why_left_out(name, column):
             left_out[name] = reason
         elif column is not None and column.missing.any():

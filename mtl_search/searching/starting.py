@@ -2,12 +2,14 @@
 
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mtl_search.datasets import Dataset, load_dataset
 from mtl_search.datasets._looking import Looked, look_at
+from mtl_search.datasets._looking_at_pictures import look_into
 from mtl_search.errors import UserError, existing_file, shown_path
 from mtl_search.internal.files import write_text
 from mtl_search.internal.yaml_text import as_yaml, parse_yaml
@@ -37,26 +39,50 @@ BANKS = {
 
 
 def first_experiment(data: str | Path, tasks: Sequence[str] = (), out: str | Path | None = None) -> Path:
-    """Look at a table or arrays, and write an experiment that searches on them.
+    """Look at a table, arrays or pictures, and write an experiment that searches on them.
 
     Kinds of tasks, what is left out, a backbone for the inputs, batch and epochs for the number of samples follow from
     the data; each line says why. Nothing is written before the experiment was checked on the data.
 
-    :param data: A table (CSV, JSON lines, Parquet, Feather), or an ``.npz`` file: inputs and an array for each task.
-    :param tasks: Columns or arrays to be predicted, or patterns of them (``label_*``); chosen by their names if empty.
+    :param data: A table (CSV, JSON lines, Parquet, Feather), or an ``.npz`` file: inputs and an array for each task. Or
+        a folder of pictures: with a table that names them; one for each class; or ``images`` and a folder of maps for
+        each task. Where there is no table one is written beside the experiment.
+    :param tasks: Columns, arrays or folders to be predicted, or patterns of them (``label_*``); chosen by their names
+        if empty.
     :param out: The YAML file; beside the data, under its name, if left out.
     :returns: The path of what was written.
     :raises UserError: If the data cannot be read or is too small to be searched on, a task is not there, or a file of
         that name is.
     """
-    path = existing_file(data)
-    target = Path(out) if out is not None else path.with_suffix(".yaml")
-    if os.path.lexists(target):
-        raise UserError(f"{shown_path(target)}: is there already; give another name by `--out`.")
-    looked = look_at(path, tasks)
-    dataset = load_dataset(looked.name, file=str(path), **looked.options)
-    text = "\n".join(_lines(path, os.path.relpath(path, target.parent), looked, dataset)) + "\n"
+    if not os.path.isdir(data):
+        return _written(existing_file(data), tasks, out, Path(data).with_suffix(".yaml"))
+    folder = Path(data) if Path(data).name not in ("", "..") else Path(data).resolve()
+    return _written(folder, tasks, out, folder.with_name(f"{folder.name}.yaml"))
+
+
+def _written(path: Path, tasks: Sequence[str], out: str | Path | None, beside: Path) -> Path:
+    """The experiment for what is at ``path``."""
+    target = Path(out) if out is not None else beside
+    looked = look_into(path, tasks) if path.is_dir() else look_at(path, tasks)
+    table = target.with_suffix(".csv") if looked.table else None
+    for file in filter(None, (target, table)):
+        if os.path.lexists(file):
+            raise UserError(f"{shown_path(file)}: is there already; give another name by `--out`.")
+    place = os.path.relpath(path, target.parent)
+    if looked.name != "images":
+        dataset = load_dataset(looked.name, file=str(path), **looked.options)
+    elif table is None:
+        dataset = load_dataset(looked.name, root=str(path), **looked.options)
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            read = Path(scratch, table.name)
+            read.write_text(looked.table, encoding="utf-8")
+            dataset = load_dataset(looked.name, root=str(path), table=str(read), **looked.options)
+        looked.options["table"] = os.path.relpath(table, path)
+    text = "\n".join(_lines(path, place, looked, dataset)) + "\n"
     check_experiment(parse_experiment({"name": target.stem, **parse_yaml(text)}, str(target)), dataset)
+    if table is not None:
+        write_text(table, looked.table)
     write_text(target, text)
     return target
 
@@ -98,9 +124,11 @@ def _choice_lines(dataset: Dataset) -> Iterator[str]:
 
 def _dataset_lines(place: str, looked: Looked, tasks: Sequence[Task]) -> Iterator[str]:
     yield "dataset:"
-    for key, value in {"name": looked.name, "file": place, **looked.options}.items():
+    at = "root" if looked.name == "images" else "file"
+    for key, value in {"name": looked.name, at: place, **looked.options}.items():
         if key == "tasks":
-            why = "guessed: say which by --tasks" if looked.guessed else "kinds: `mtl-search list tasks`"
+            guessed = "; ".join(["guessed: say which by --tasks", *filter(None, [looked.remarks.get("tasks", "")])])
+            why = guessed if looked.guessed else "kinds: `mtl-search list tasks`"
             yield _line("  tasks:", why)
             for task in tasks:
                 yield _line(f"    {_flow(task.name, task.kind)}", _about(task))
@@ -148,8 +176,11 @@ def _space_lines(dataset: Dataset) -> Iterator[str]:
     yield "space:"
     banks = BANKS[len(dataset.input_shape)]
     yield _line(f"  bank: {banks}", f"primitives; conv: an ordinary {'linear layer' if vector else 'convolution'}")
-    yield _line("  shared_ratio: [1.0, 0.75, 0.5, 0.25]", "shared channels / all channels, layer by layer")
-    yield _line("  branch_depth: [1, 2]", "layers of the branch of each task")
+    if len(dataset.tasks) == 1:
+        yield _line("  shared_ratio: 1.0", "one task has nothing to share: its size and its banks are searched")
+    else:
+        yield _line("  shared_ratio: [1.0, 0.75, 0.5, 0.25]", "shared channels / all channels, layer by layer")
+        yield _line("  branch_depth: [1, 2]", "layers of the branch of each task")
     yield "  width_multiplier: [0.5, 1.0, 2.0]"
     yield "  training:"
     yield _line("    learning_rate: {low: 0.002, high: 0.1, log: true}", "searched, too")
