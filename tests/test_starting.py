@@ -68,15 +68,17 @@ def test_without_a_name_that_says_so_the_last_column_is_the_task(tmp_path: Path)
 
 def test_arrays_of_pictures(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (300, 32, 32), dtype=np.uint8)
-    np.savez(tmp_path / "seen.npz", digit=np.arange(300) % 10, images=pictures, angle=rng.random(300, np.float32))
+    pixels = rng.integers(0, 256, (300, 32, 32), dtype=np.uint8)
+    parts = np.array(["train", "train", "val", "test"] * 75)
+    angle = rng.random(300, np.float32)
+    np.savez(tmp_path / "seen.npz", digit=np.arange(300) % 10, part=parts, images=pixels, angle=angle)
     path = first_experiment(tmp_path / "seen.npz")
     experiment = load_experiment(str(path))
-    assert experiment.dataset.options["inputs"] == "images"
+    assert (experiment.dataset.options["inputs"], experiment.dataset.options["split"]) == ("images", "part")
     assert experiment.dataset.options["tasks"] == {"digit": "classification", "angle": "regression"}
     assert experiment.backbone.kind == "plain"
     assert [stage.stride for stage in experiment.backbone.build().stages] == [1, 2, 2]
-    assert check(str(path)).trials == 40
+    assert check(str(path)).samples == {"train": 150, "val": 75, "test": 75}
 
 
 def test_a_file_of_that_name_is_left_alone(plants: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl_search.datasets._archives import open_archive
+from mtl_search.datasets._archives import Archive, open_archive
 from mtl_search.datasets._declared import expanded
 from mtl_search.datasets._features import counts_rows
 from mtl_search.datasets._tables import FEW, Column, Table, read_table
@@ -74,13 +74,21 @@ def _look_at_table(path: Path, tasks: Sequence[str]) -> Looked:
 def _look_at_arrays(path: Path, tasks: Sequence[str]) -> Looked:
     archive = open_archive(path)
     names = named(tasks, archive.columns, path)
-    left = [name for name in archive.columns if name not in names]
+    split = next((name for name in archive.columns if name not in names and _are_splits(archive, name)), None)
+    left = [name for name in archive.columns if name not in (*names, split)]
     lowered = {name.lower(): name for name in reversed(left)}
     inputs = next((lowered[name] for name in INPUT_NAMES if name in lowered), left[0] if left else None)
     if inputs is None or len(archive.columns) < 2:
         raise DatasetError(f"{path}: must hold an array of inputs and one for each task, but has {archive.columns}.")
     names = names or [name for name in left if name != inputs]
-    return Looked("arrays", {"inputs": inputs, "tasks": names}, not tasks)
+    options = {"inputs": inputs, "tasks": names, **({"split": split} if split else {})}
+    return Looked("arrays", options, not tasks)
+
+
+def _are_splits(archive: Archive, name: str) -> bool:
+    """Whether an array says which split a sample is of."""
+    values = archive.rows_of(name, "dataset.split")
+    return values.ndim == 1 and values.dtype.kind == "U" and set(np.asarray(values).tolist()) == SPLITS
 
 
 def named(tasks: Sequence[str], columns: Sequence[str], path: Path) -> list[str]:

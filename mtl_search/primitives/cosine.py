@@ -24,7 +24,8 @@ class Cosine(UnfoldedSequencePrimitive):
         places = torch.arange(x.shape[2], device=x.device)
         if mask is None:
             return _transform(places, torch.tensor([x.shape[2]], device=x.device), x.dtype) @ x
-        return _transform(places, mask.sum(dim=(1, 2)), x.dtype) @ x
+        waves = _transform(places, mask.sum(dim=(1, 2)), x.dtype)
+        return torch.einsum("blm,sbmc->sblc", waves, x)  # one product for each sample, over the channels of all streams
 
     def products(self, channels: int, length: int) -> int:
         return length**2 * channels

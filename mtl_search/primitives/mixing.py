@@ -24,15 +24,20 @@ class Mixing(UnfoldedSequencePrimitive):
 
     def respond(self, x: Tensor, mask: Tensor | None, drawn: Tensor) -> Tensor:
         places = torch.arange(x.shape[2], device=x.device)
-        weights = drawn[:, None, places[:, None], places]  # a slice would tie an exported graph to one length
+        weights = drawn[:, places[:, None], places]  # a slice would tie an exported graph to one length
         if mask is None:
-            return (weights / weights.sum(dim=3, keepdim=True)) @ x
+            return _mixed(weights / weights.sum(dim=2, keepdim=True), x)
         last = mask.sum(dim=(1, 2)) - 1
-        sums = weights[:, 0].cumsum(dim=2)[:, :, last].transpose(1, 2)
-        return (weights @ x) / sums[..., None]
+        sums = weights.cumsum(dim=2)[:, :, last].transpose(1, 2)
+        return _mixed(weights, x) / sums[..., None]
 
     def values(self, channels: int, length: int) -> int:
         return length**2
 
     def products(self, channels: int, length: int) -> int:
         return length**2 * channels
+
+
+def _mixed(weights: Tensor, x: Tensor) -> Tensor:
+    """One product for each stream, over the channels of all samples; ``@`` would copy the weights for each sample."""
+    return torch.einsum("slm,sbmc->sblc", weights, x)
