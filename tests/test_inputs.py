@@ -114,7 +114,7 @@ def test_numbers_that_are_not_finite_are_refused_with_their_place(
         (made_table().astype(np.float64), None, ["`train`", "tables must be float32", "got float64"]),
         (made_bytes()[:, :, 0, 0], None, ["tables must be float32", "got uint8"]),
         (made_bytes().astype(np.int64), None, ["images must be uint8 or uint16 or float32", "got int64"]),
-        (made_bytes()[:, 0], None, ["tables", "images", "got the shape (50, 5, 6)"]),
+        (made_bytes()[:, 0], None, ["sequences `[samples, length", "images `[samples, channels", "got uint8"]),
         (made_table()[:, 0], None, ["got the shape (50,)"]),
         (made_table()[:, :0], None, ["at least one number", "(50, 0)"]),
         (made_table(), made_table()[:0], ["`val`", "at least one number", "(0, 4)"]),

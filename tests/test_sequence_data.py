@@ -126,7 +126,7 @@ def test_splits_of_ones_own_are_checked_alike() -> None:
                 "val": Split(wrong, targets),
             },
         )
-    with pytest.raises(DatasetError, match=r"inputs that are tables or tokens must be float32 or int16 or int32"):
+    with pytest.raises(DatasetError, match=r"tables must be float32, and tokens int16 or int32, but got int64"):
         make_dataset("own", (Classification("even", 2),), {"train": Split(TOKENS, targets)})
 
 

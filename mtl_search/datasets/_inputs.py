@@ -12,6 +12,12 @@ from mtl_search.internal.arrays import AT_ONCE, Array, moments, parts
 
 TYPES = {2: ("float32", *TOKENS), 3: ("float32",), 4: ("uint8", "uint16", "float32")}
 """Dimensions of the inputs -> what their numbers may be."""
+RULES = {
+    2: "tables must be float32, and tokens int16 or int32",
+    3: "sequences `[samples, length, channels]` must be float32, and images `[samples, channels, height, width]`",
+    4: "images must be uint8 or uint16 or float32",
+}
+"""The same in words, for messages."""
 ROUNDING = 2.0**-10
 """Of the distance between a feature's quartiles: where float32 moves a number by more, that is a distance the network
 may be asked to see. Numbers around 1,000 times as large as they are apart are moved by 0.0001 of it."""
@@ -31,11 +37,8 @@ def check_inputs(inputs: Array, sample: tuple[int, ...], split: str) -> None:
             f"{where}: inputs must be tables `[samples, features]`, sequences `[samples, length, channels]` or images "
             f"`[samples, channels, height, width]`, but got the shape {inputs.shape}."
         )
-    types = TYPES[inputs.ndim]
-    if str(inputs.dtype) not in types:
-        kind = {2: "tables or tokens", 3: "sequences", 4: "images"}[inputs.ndim]
-        allowed = " or ".join(types)
-        raise DatasetError(f"{where}: inputs that are {kind} must be {allowed}, but got {inputs.dtype}.")
+    if str(inputs.dtype) not in TYPES[inputs.ndim]:
+        raise DatasetError(f"{where}: inputs that are {RULES[inputs.ndim]}, but got {inputs.dtype}.")
     if inputs.size == 0:
         raise DatasetError(f"{where}: inputs must hold at least one number, but got the shape {inputs.shape}.")
     if inputs.shape[1:] != sample:

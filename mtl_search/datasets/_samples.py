@@ -37,7 +37,7 @@ class Reading:
 
     :param dataset: Name of the dataset.
     :param options: The options that it was loaded with, besides the defaults.
-    :param input_shape: As :attr:`~mtl_search.datasets.Dataset.input_shape`.
+    :param input_shape: Shape of a sample, see :attr:`~mtl_search.datasets.Dataset.input_shape`.
     :param stored: Type of the numbers of its inputs: ``uint8``, ``uint16`` or ``float32``, of tokens ``int16`` or
         ``int32``.
     :param exact: Whether inputs are to be float64, for float32 makes one of several numbers.

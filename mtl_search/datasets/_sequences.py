@@ -87,7 +87,7 @@ def check_sequences(inputs: NDArray[Any], place: Callable[[int], str]) -> None:
 
 
 def _refuse(wrong: NDArray[np.bool_], place: Callable[[int], str], rule: str) -> None:
-    """:param wrong: ``[samples, positions]``"""
+    """:param wrong: Which positions break the rule, ``[samples, positions]``"""
     if wrong.any():
         row, position = map(int, np.argwhere(wrong)[0])
         raise DatasetError(f"{place(row)}, position {position}: {rule}.")

@@ -231,7 +231,7 @@ def geometry(architecture: Architecture, tasks: int, input_shape: tuple[int, ...
     """Walk through an architecture and note the features at every layer.
 
     :param tasks: Number of tasks, of which each may have a branch.
-    :param input_shape: As of :class:`Geometry`.
+    :param input_shape: Shape of a sample, written as in :class:`Geometry`.
     :raises FieldError: If the backbone is not for such inputs.
     """
     backbone = architecture.backbone

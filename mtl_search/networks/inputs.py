@@ -111,7 +111,7 @@ def example(
 
     :param input_shape: ``(channels, height, width)`` of an image, ``(features,)`` of a row of a table, ``(length,
         channels)`` of a sequence, with the number of different tokens in place of channels.
-    :param batch: Number of samples.
+    :param batch: Number of samples that are made.
     :param input_type: Type of the numbers; that of the network's parameters if left out, of tokens always int64.
     """
     first = next(network.parameters())

@@ -96,7 +96,7 @@ class Operator(nn.Module, ABC):
 
         :param x: ``[batch, channels, height, width]``
         :param channels: Which channels of the operator these are.
-        :param mask: As of :meth:`features`.
+        :param mask: Which positions of sequences are none of padding.
         """
         return [self.response(place, x, stride, channels, mask) for place in range(self.taps)]
 

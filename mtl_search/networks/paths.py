@@ -41,7 +41,7 @@ class ModuleShape:
     :param dilation: Distance of the taps of these.
     :param hidden: Channels of the 3x3 convolution between the two 1x1 ones of a bottleneck; 0 where it is none.
     :param height: Height of the kernels where it is another one: 1 in a backbone for sequences.
-    :param tokens: Of an embedding, which has no convolution: number of different tokens.
+    :param tokens: Number of different tokens where it is an embedding, which has no convolution; else 0.
     """
 
     name: str

@@ -28,7 +28,7 @@ def make_stem(backbone: Backbone, input_shape: tuple[int, ...], outputs: int, we
     """The stem of a backbone, its weights drawn as He et al. (ICCV 2015) do.
 
     :param input_shape: Shape of a sample, see :class:`~mtl_search.networks.geometry.Geometry`.
-    :param outputs: Its channels, scaled.
+    :param outputs: Channels that it makes, the width multiplier applied.
     """
     inputs, _, _ = image_shape(input_shape)
     size, height = backbone.kernel_size, backbone.kernel_height

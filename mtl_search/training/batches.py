@@ -70,7 +70,7 @@ class DeviceSplit:
 
         :param moves: How these samples are moved, before they are normalised; none if left out.
         """
-        return self._made(self._taken(samples, self._longest(samples)), moves)
+        return self._made(self._taken(samples), moves)
 
     def batches(self, order: Tensor, size: int, moves: Moves | None = None) -> Iterator[Batch]:
         """One batch after the other; where the split is not held on the device each is copied there ahead of time.
@@ -79,25 +79,21 @@ class DeviceSplit:
         :param size: Samples of a batch; the last one takes what is left.
         :param moves: How the samples are moved, in this order.
         """
-        longest = [self._longest(part) for part in order.split(size)]
-        parts = order.to(self.held.place).split(size)
+        parts = (order if self.lengths is not None else order.to(self.held.place)).split(size)
         moved = [None] * len(parts) if moves is None else moves.to(self.device).split(size)
-        taken = map(self._taken, parts, longest)
-        return map(self._made, taken if self.resident else one_ahead(taken, self.device), moved)
+        if self.resident:
+            return map(self.batch, parts, moved)
+        return map(self._made, one_ahead(map(self._taken, parts), self.device), moved)
 
-    def _longest(self, samples: Tensor | slice) -> int | None:
-        """Positions of the longest of some sequences; ``None`` where nothing is cut."""
-        if self.lengths is None:
-            return None
-        return int(self.lengths[samples.cpu() if isinstance(samples, Tensor) else samples].max())
+    def _taken(self, samples: Tensor | slice) -> Batch:
+        """Samples as they are held, on the device; sequences cut to the longest of them.
 
-    def _taken(self, samples: Tensor | slice, longest: int | None) -> Batch:
-        """Samples as they are held, on the device.
-
-        :param longest: Positions that are taken of sequences; all if ``None``.
+        :param samples: Numbers of the samples; of sequences on the processor, where the lengths are.
         """
-        inputs, targets = self.held.take(samples)
-        inputs = inputs if longest is None else inputs[:, :longest]
+        on_place = samples.to(self.held.place) if isinstance(samples, Tensor) else samples
+        inputs, targets = self.held.take(on_place)
+        if self.lengths is not None:
+            inputs = inputs[:, : int(self.lengths[samples].max())]
         return (inputs, targets) if self.resident else (self._sent(inputs), targets.map(self._sent))
 
     def _sent(self, held: Tensor) -> Tensor:

@@ -73,7 +73,10 @@ BROKEN: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing": (lambda: None, "A dataset loads with its options"),
     "two splits": (lambda: whole().without("test"), "There are the splits train, val and test"),
     "lengths": (lambda: with_inputs(lambda x: x[:70]), "with a target of every sample for every task"),
-    "types": (lambda: with_inputs(lambda x: x.astype(np.float64)), "Inputs are images .* must be float32, but got"),
+    "types": (
+        lambda: with_inputs(lambda x: x.astype(np.float64)),
+        "Inputs are images .* must be float32, and tokens",
+    ),
     "finite": (lambda: with_inputs(lambda x: np.where(x > 2, np.nan, x).astype(np.float32)), "Inputs are images"),
     "targets": (lambda: with_targets(mixed_up), "of the type, the shape and the values of its kind"),
     "no targets": (lambda: with_targets(lambda found: {"rising": found["rising"]}), "Every task has a name of its own"),
