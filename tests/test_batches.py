@@ -167,6 +167,7 @@ def test_a_batch_is_begun_before_the_one_ahead_of_it_is_given_out(dataset: Datas
     assert list(one_ahead(iter([]), CPU)) == []
 
 
+@pytest.mark.slow
 def test_where_samples_are_held_changes_no_training(
     dataset: Dataset, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -218,6 +219,7 @@ class Narrow(nn.Module):
         return self.model(x)
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("error", [OUT_OF_MEMORY, *map(RuntimeError, COUNTED_IN_32_BITS)])
 def test_the_batch_is_halved_until_it_fits_and_stays_so(
     error: RuntimeError, dataset: Dataset, monkeypatch: pytest.MonkeyPatch

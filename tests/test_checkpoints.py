@@ -49,7 +49,7 @@ def assert_same_end(first: Report, second: Report) -> None:
 
 
 @pytest.mark.parametrize("balancing", BALANCINGS.names())
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 def test_a_training_goes_on_bit_for_bit(balancing: str, dataset: Dataset, tmp_path: Path) -> None:
     """With every balancing, each of which remembers something else; from every epoch, through a file."""
     settings = BalancingSettings(name=balancing, **OPTIONS.get(balancing, {}))

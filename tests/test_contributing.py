@@ -31,7 +31,7 @@ def test_an_example_is_short(title: str) -> None:
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-@pytest.mark.thin(9)
+@pytest.mark.slow
 def test_example_runs(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     follow(SECTIONS[title], monkeypatch)

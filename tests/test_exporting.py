@@ -246,6 +246,7 @@ def test_the_card_says_what_it_was_measured_on_and_how_it_was_made(run: Run) -> 
     assert card["made_from"]["trained_on"] == "the training and validation splits"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_exported_is_said(run: Run) -> None:
     with pytest.raises(UserError, match="there is no trial 17"):
         export(run, 17)

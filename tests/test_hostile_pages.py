@@ -132,6 +132,7 @@ def test_markup_in_the_files_of_a_run_is_text_in_its_pages(whole: Path, tmp_path
         assert "<script>document.title=1" in after[name].text
 
 
+@pytest.mark.slow
 def test_markup_in_a_figure_is_text(whole: Path, tmp_path: Path) -> None:
     """plotly knows some elements of HTML in its texts: what is escaped it shows as it is."""
     data = report_data(load_run(infected(whole, tmp_path / "run")))

@@ -67,6 +67,7 @@ def test_images_and_targets_are_what_the_files_hold(root: Path) -> None:
         np.testing.assert_allclose(targets["normals"], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_they_are_decoded_once(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
     monkeypatch.setattr(
@@ -115,6 +116,7 @@ def test_classes_may_be_named(root: Path) -> None:
         load_dataset("images", root=str(root), tasks={"mask": named})
 
 
+@pytest.mark.slow
 def test_images_of_several_sizes_are_resized(root: Path) -> None:
     picture, mask = draw(0)
     Image.fromarray(picture).resize((30, 20)).save(root / "pictures/0.png")
@@ -202,6 +204,7 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.slow
 def test_from_files_to_a_reported_result(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ def drawn(count: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 @pytest.mark.parametrize("count", [24, 60, 120])
-@pytest.mark.thin(2)
+@pytest.mark.thin(3)
 def test_means_are_closer_to_the_truth_than_trainings_and_bars_hold_it(count: int) -> None:
     closer, held = [], []
     for seed in range(10):
@@ -63,6 +63,7 @@ def test_draws_have_the_means_and_deviations_that_are_told() -> None:
     assert (found.draws(seed=0, count=5) == found.draws(seed=0, count=5)).all()
 
 
+@pytest.mark.slow
 def test_noise_alone_is_not_explained() -> None:
     rng = np.random.default_rng(0)
     shares = [

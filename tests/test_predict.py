@@ -131,7 +131,7 @@ def test_what_cannot_be_read_is_named(inside: Path, text: str, message: str) -> 
         load_model("results/homes").predict("wrong.csv")
 
 
-@pytest.mark.thin(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["torch", "onnx"])
 def test_an_exported_file_alone_says_the_same(inside: Path, tmp_path: Path, format: Any) -> None:
     expected = load_model("results/homes").predict("homes.csv")

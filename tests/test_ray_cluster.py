@@ -115,6 +115,7 @@ def listening() -> set[tuple[str, int]]:
     return {(address, int(port, 16)) for address, port in found}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux tells who listens")
 def test_it_listens_on_the_loopback_alone(cluster: Cluster) -> None:
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}

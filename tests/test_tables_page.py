@@ -59,6 +59,7 @@ def test_example_of_ray_runs(path: Path, tmp_path: Path) -> None:
     assert float(done.stdout.split()[-1]) == pytest.approx(best)
 
 
+@pytest.mark.slow
 def test_numbers_are_the_same_whenever_they_are_written(path: Path) -> None:
     first, second = (page.written(PAGE, [load_table(path)]) for _ in range(2))
     assert first == second == page.written(first, [load_table(path)])

@@ -167,6 +167,7 @@ def test_names_and_reasons_are_text(page: Page) -> None:
     assert state.tags <= {"p", "h2", "div", "table", "thead", "tbody", "tr", "th", "td", "br", "span"}
 
 
+@pytest.mark.thin(4)
 @pytest.mark.parametrize(
     "host",
     [
@@ -187,6 +188,7 @@ def test_both_names_of_the_loopback_are_answered(page: Page) -> None:
     assert page.get("/state", host=f"localhost:{page.port}")[0] == 200
 
 
+@pytest.mark.thin(5)
 @pytest.mark.parametrize(
     "path",
     [
@@ -248,6 +250,7 @@ def test_ctrl_c_ends_the_command_with_one_line_and_status_0(folder: Path) -> Non
         assert command.end(60) == (0, "no longer watching\n")
 
 
+@pytest.mark.slow
 def test_the_hypervolume_is_that_of_the_report(page: Page, folder: Path) -> None:
     found = hypervolume_data(load_run(folder))
     assert found is not None

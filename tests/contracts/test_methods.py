@@ -74,7 +74,7 @@ PINNED = {
 
 
 @every_method
-@pytest.mark.thin(5)
+@pytest.mark.thin(9)
 def test_the_contract(name: str) -> None:
     check_method(METHODS.get(name))
 
