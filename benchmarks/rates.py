@@ -7,6 +7,8 @@ interval. What is done stands in a file, a line each, so that the same command g
 
     python benchmarks/rates.py EXPERIMENT [--out FILE] [--factors 0.5,1,2] [--seeds 3] [--pick RUN:7]
                                [--set training.epochs=3]...
+
+``results/rates.csv``: Multi-Fashion at the rate that it ships with, at half and at twice that, three seeds.
 """
 
 import argparse
