@@ -189,6 +189,7 @@ def test_imports_inside_functions_are_the_command_lines_only() -> None:
     assert deferred <= {
         "cli.application",
         "cli.commands",
+        "cli.comparing",
         "cli.launch",
         "cli.printing",
         "cli.models",

@@ -5,27 +5,23 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtl_search.cli.application import OF_A_RUN, JsonOption, NoCodeOption, RunArgument, SetOption, app
+from mtl_search.cli.application import OF_A_RUN, JsonOption, NoCodeOption, QuietOption, RunArgument, SetOption, app
+from mtl_search.cli.comparing import compare, train
 from mtl_search.cli.models import export_model, predict
 from mtl_search.cli.printing import (
     end,
     exit_if_short,
-    exit_if_trainings_are_missing,
-    print_comparison,
     print_cost,
     print_json,
     print_run,
     say,
 )
 from mtl_search.cli.starting import init as init
-from mtl_search.cli.targets import (
-    loaded,
-    names_in,
-)
+from mtl_search.cli.targets import loaded
 from mtl_search.cli.watching import watch
 from mtl_search.errors import (
     ClusterError,
@@ -92,10 +88,12 @@ def search(
     out: Annotated[Path | None, typer.Option(help="Folder for the run, new or empty.")] = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
     changes: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
     no_code: NoCodeOption = False,
 ) -> None:
     """Search a space: train candidates on Ray Tune workers, keep the Pareto front, draw it."""
-    say_on_terminal(f"reading experiment {experiment} ...")
+    say_on_terminal(f"reading experiment {experiment} ...", shown=not quiet)
     from mtl_search.spaces.experiment import load_experiment
 
     options = {
@@ -108,16 +106,13 @@ def search(
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     checked = load_experiment(experiment, [*(changes or []), *given])
     _check_dataset(checked)
-    say_on_terminal("loading torch and Ray ...")
+    say_on_terminal("loading torch and Ray ...", shown=not quiet)
 
     from mtl_search.reporting.search_page import write_report
     from mtl_search.searching.run import search as run_search
 
-    run = run_search(checked, out=out, address=address, show_progress=True)
-    page = write_report(run)
-    print_run(run)
-    say(f"\nrun:  {run.path}\npage: {page}")
-    exit_if_short(run)
+    run = run_search(checked, out=out, address=address, show_progress=not quiet)
+    _tell(run, write_report(run), as_json)
 
 
 @app.command()
@@ -130,13 +125,15 @@ def resume(
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Go on though source, data, libraries or the experiment changed.")
     ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
     no_code: NoCodeOption = False,
 ) -> None:
     """Go on with a search that was cut off, whatever by, or that is to have a larger budget.
 
     Trials that ended stay; those that were under way go on from their last checkpoint.
     """
-    say_on_terminal("loading torch and Ray ...")
+    say_on_terminal("loading torch and Ray ...", shown=not quiet)
     from mtl_search.reporting.search_page import write_report
     from mtl_search.searching.run import resume as go_on
 
@@ -147,12 +144,21 @@ def resume(
         workers=workers,
         address=address,
         allow_changes=allow_changes,
-        show_progress=True,
+        show_progress=not quiet,
     )
-    page = write_report(resumed)
-    print_run(resumed)
-    say(f"\nrun:  {resumed.path}\npage: {page}")
-    exit_if_short(resumed)
+    _tell(resumed, write_report(resumed), as_json)
+
+
+def _tell(run: "Run", page: Path, as_json: bool) -> None:
+    """What came out of a search; status 1 where it is short of what was asked for."""
+    if as_json:
+        from mtl_search.runs.status import status as status_of
+
+        print_json({**status_of(run).to_dict(), "page": str(page)})
+    else:
+        print_run(run)
+        say(f"\nrun:  {run.path}\npage: {page}")
+    exit_if_short(run)
 
 
 @app.command()
@@ -180,6 +186,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Write one page of all these runs to this .html file, and none of theirs.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Render the pages and report.json again from the folder.
 
@@ -188,14 +195,21 @@ def report(
     if out is not None:
         from mtl_search.reporting.runs_page import write_runs_report
 
-        say(write_runs_report(runs, out, plotly))
+        _tell_page(write_runs_report(runs, out, plotly), as_json)
         return
     if len(runs) > 1:
         raise UserError(f"report: {len(runs)} runs go on one page; name its file with --out, such as --out runs.html.")
 
     from mtl_search.reporting.search_page import write_report
 
-    say(write_report(runs[0], plotly))
+    _tell_page(write_report(runs[0], plotly), as_json)
+
+
+def _tell_page(page: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"page": str(page)})
+    else:
+        say(page)
 
 
 @app.command()
@@ -223,101 +237,8 @@ def show(
         print_cost(found.pick.trial if found.pick else None, len(found.tasks))
 
 
-@app.command()
-def compare(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run.")] = None,
-    baselines: Annotated[
-        str, typer.Option(help="Names (see `list baselines`), NAME@VARIANT or YAML files, with commas; all; none.")
-    ] = "all",
-    pick: Annotated[
-        str | None,
-        typer.Option(help="knee, best, smallest, matched:BASELINE or numbers of trials, with commas; none."),
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 3,  # comparison.SEEDS
-    tune: Annotated[
-        int | None, typer.Option(help="Before that, trainings of each to choose its own learning rate and options.")
-    ] = None,
-    budget: Annotated[
-        str, typer.Option(help="epochs; macs: each once more, with the compute of hard sharing; macs:2: twice that.")
-    ] = "epochs",
-    control: Annotated[
-        bool, typer.Option("--control", help="Search again without primitives, and hard sharing alone; compare them.")
-    ] = False,
-    workers: Annotated[int | None, typer.Option(help="Trainings at the same time; 0: in this process.")] = None,
-    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at this address.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Without a run: on this dataset, and its backbone.")] = None,
-    like: Annotated[str | None, typer.Option(help="Without a run: on this experiment's data and backbone.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Without a run: epochs of each training.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Without a run: folder, new or empty.")] = None,
-    no_code: NoCodeOption = False,
-) -> None:
-    """Train picks of the front and baselines from scratch, at equal budget, over seeds; measure on the test split.
-
-    The same command again goes on where it stopped, and trains again what failed.
-    """
-    from mtl_search.comparison.compare import compare as run_comparison
-    from mtl_search.comparison.train import experiment_for
-    from mtl_search.runs.folder import load_run
-
-    if run is not None:
-        without = {"--dataset": dataset, "--like": like, "--epochs": epochs, "--out": out}
-        for option, value in without.items():
-            if value is not None:
-                raise UserError(f"{option} is for a comparison without a run; {run} brings its own.")
-        subject: Run | Experiment = load_run(run)
-    else:
-        subject = experiment_for(dataset, like, epochs)
-
-    from mtl_search.reporting.search_page import write_report
-
-    comparison = run_comparison(
-        subject,
-        baselines=names_in(baselines),
-        picks=None if pick is None else names_in(pick),
-        seeds=seeds,
-        tune=tune,
-        budget=budget,
-        control=control,
-        workers=workers,
-        out=out,
-        address=address,
-        show_progress=True,
-    )
-    print_comparison(comparison)
-    page = write_report(comparison.path)
-    say(f"\npage: {page.with_name('report.html')}")
-    exit_if_trainings_are_missing(comparison)
-
-
-@app.command()
-def train(
-    target: Annotated[
-        str,
-        typer.Argument(metavar="ARCHITECTURE.json|RUN[:ID]|BASELINE", help=OF_A_RUN),
-    ],
-    dataset: Annotated[str | None, typer.Option(help="Dataset by name, with its default options.")] = None,
-    like: Annotated[str | None, typer.Option(help="Take dataset, backbone and training from this experiment.")] = None,
-    seeds: Annotated[int, typer.Option(help="Number of trainings.")] = 1,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each training.")] = None,
-    split: Annotated[
-        Literal["test", "val"],
-        typer.Option(help="test: train on training and validation samples, measure on the test split."),
-    ] = "test",
-    out: Annotated[Path | None, typer.Option(help="Write weights and scores here, a new or empty folder.")] = None,
-    no_code: NoCodeOption = False,
-) -> None:
-    """Train an architecture or a baseline from scratch and measure it. Data and settings of a RUN are its own."""
-    from mtl_search.comparison.train import train as run_training
-
-    comparison = run_training(
-        *loaded(target), dataset=dataset, like=like, seeds=seeds, epochs=epochs, split=split, out=out
-    )
-    print_comparison(comparison)
-    if out is not None:
-        say(f"\nfolder: {out}")
-    exit_if_trainings_are_missing(comparison)
-
-
+app.command()(compare)
+app.command()(train)
 app.command("export")(export_model)
 app.command()(predict)
 

@@ -28,6 +28,7 @@ def export_model(
         bool, typer.Option("--probabilities", help="Put out probabilities of classes and labels instead of logits.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write into; RUN/exports/ID if left out.")] = None,
+    as_json: JsonOption = False,
     no_code: NoCodeOption = False,
 ) -> None:
     """Write a trained network as a model file that needs no mtl_search, checked, with a model card beside it."""
@@ -43,7 +44,11 @@ def export_model(
     else:
         say_pick(run, found)
     written = export(run, which, format=format, seed=seed, probabilities=probabilities, out=out)
-    say(f"model: {written}\ncard:  {written.with_name('MODEL_CARD.md')}")
+    card = written.with_name("MODEL_CARD.md")
+    if as_json:
+        print_json({"model": str(written), "card": str(card)})
+    else:
+        say(f"model: {written}\ncard:  {card}")
 
 
 def predict(

@@ -68,14 +68,29 @@ def _print_successes(found: "Sequence[Outcome]", width: int) -> None:
         say(f"{'':{width}}  success in simulation {sum(rates.values()) / len(rates):.1%}: {each}")
 
 
-def exit_if_trainings_are_missing(comparison: "Comparison") -> None:
-    """Status 1 where trainings failed, each named."""
+def comparison_data(comparison: "Comparison") -> dict[str, object]:
+    """A comparison as plain data for JSON: what was asked for, a row for each training, and what is missing."""
+    from dataclasses import asdict
+
+    return {
+        "path": str(comparison.path),
+        "request": dict(comparison.request),
+        "outcomes": [asdict(one) for one in comparison.outcomes],
+        "missing": [list(one) for one in comparison.missing],
+    }
+
+
+def exit_if_trainings_are_missing(comparison: "Comparison", as_json: bool = False) -> None:
+    """Status 1 where trainings failed, each named.
+
+    :param as_json: Whether standard output is to hold nothing else than JSON.
+    """
     for one in comparison.failed:
-        say(f"{one.entrant}, seed {one.seed} FAILED: {printable(one.error)}")
+        say(f"{one.entrant}, seed {one.seed} FAILED: {printable(one.error)}", sys.stderr if as_json else None)
     missing, now = comparison.missing, comparison.missing_now
     if len(missing) > len(now):
         others = sorted({key for key, _ in missing} - {key for key, _ in now})
-        say(f"asked for earlier and not complete: {', '.join(others)}")
+        say(f"asked for earlier and not complete: {', '.join(others)}", sys.stderr if as_json else None)
     if now:
         names = ", ".join(f"{key} (seed {seed})" for key, seed in now)
         end(f"not complete: {names}; the same command trains them again", 1)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mtl_search.cli.application import app
-from mtl_search.cli.printing import say
+from mtl_search.cli.application import JsonOption, app
+from mtl_search.cli.printing import print_json, say
 
 
 @app.command()
@@ -16,9 +16,13 @@ def init(
         str, typer.Option(metavar="NAME,...", help="Columns to be predicted: species,price or 'label_*'.")
     ] = "",
     out: Annotated[Path | None, typer.Option(help="The YAML file; beside the data if left out.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Look at a table, arrays or pictures, and write an experiment that searches on them."""
     from mtl_search.searching.starting import first_experiment
 
     written = first_experiment(data, [name.strip() for name in tasks.split(",") if name.strip()], out)
+    if as_json:
+        print_json({"experiment": str(written)})
+        return
     say(f"{written}\n\nlook at it, then: mtl-search check {written}\n                  mtl-search search {written}")
