@@ -104,6 +104,20 @@ def test_types_of_a_frame_say_what_its_columns_are() -> None:
     assert whole(found)[:, 3:].argmax(axis=1).tolist() == (np.arange(COUNT) % 4).tolist()
 
 
+def test_columns_of_a_frame_may_be_named_by_patterns_and_left_out() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 4)), columns=["id", "note a", "width", "label_a"])
+    frame["label_b"] = pd.Categorical(np.where(frame.width > 0, "wide", "slim"))
+    frame["town"] = pd.Categorical(np.where(frame.id > 0, "here", "there"))
+    made = dataset_from(frame, tasks=["label_*"], exclude=["id", "note*", "town"])
+    assert [task.name for task in made.tasks] == ["label_a", "label_b"]
+    assert made.input_shape == (1,)
+    with pytest.raises(DatasetError, match=r"no column `idd` for `exclude`. Did you mean `id`\?"):
+        dataset_from(frame, tasks=["label_*"], exclude=["idd"])
+    with pytest.raises(DatasetError, match=r"no column that `lable_\*` of `tasks` fits"):
+        dataset_from(frame, tasks=["lable_*"])
+
+
 def test_arrays_are_read_as_from_a_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", inputs=X, sign=SIGN, height=X[:, 1])
     wanted = load_dataset("arrays", file=str(tmp_path / "rows.npz"), inputs="inputs", tasks=["sign", "height"])

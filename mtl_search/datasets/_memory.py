@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mtl_search.datasets import SPLITS, Dataset
 from mtl_search.datasets._archives import Archive
 from mtl_search.datasets._collecting import as_array, collected
-from mtl_search.datasets._declared import FOLLOW
+from mtl_search.datasets._declared import FOLLOW, expanded, matching
 from mtl_search.datasets._saving import kind_name
 from mtl_search.datasets._splits import split_columns
 from mtl_search.datasets._tables.frames import category_order, is_frame, joined_frames, table_of
@@ -37,6 +37,7 @@ def dataset_from(
     split: Any = None,
     missing_inputs: str | None = None,
     categories: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     channels: str | None = None,
     layout: str | None = None,
     name: str = "data",
@@ -50,15 +51,16 @@ def dataset_from(
         features]`` or images, with ``targets``; or a ``torch.utils.data.Dataset``, or any iterable, of ``(input, {task:
         target})``. Or a mapping of ``train``, ``val`` and ``test`` to such ones, each frames or datasets.
     :param targets: Name -> array, ``[samples, ...]``, beside an array of inputs.
-    :param tasks: Names of columns or targets; or a mapping from the name of a task to its kind, to a mapping of
-        ``kind`` and options, or to a task of :func:`~mtl_search.make_task`; or a list of such tasks. All targets if
-        left out; a frame needs it.
+    :param tasks: Names of columns or targets, or patterns of a frame's columns (``label_*``); or a mapping from the
+        name of a task to its kind, to a mapping of ``kind`` and options, or to a task of
+        :func:`~mtl_search.make_task`; or a list of such tasks. All targets if left out; a frame needs it.
     :param inputs: Columns of a frame that are inputs; all that are no task and no split if left out.
     :param split: Which rows are which, as an experiment says it: name of a column of ``train``, ``val`` and ``test``,
         rows ``{train: [0, 1], ...}``, or ``{val: 0.15, test: 0.15, seed: 0, stratify: task, group: column}`` to draw
         them, which is done if it is left out.
     :param missing_inputs: What fills empty inputs of a frame: the training ``mean``, or ``zero``; refused if left out.
     :param categories: Columns of a frame whose numbers are names, beside those of the type ``category``.
+    :param exclude: Columns of a frame, or patterns of them, that are no inputs.
     :param channels: Which axis of images the channels are, ``first`` or ``last``; found from its size if left out.
     :param layout: ``sequence`` for an array of sequences: whole numbers ``[samples, length]`` are tokens, -1 where
         padded; others are ``[samples, length, channels]``, NaN where padded. Padding is at the end.
@@ -70,7 +72,7 @@ def dataset_from(
             _check_splits(data, targets, split)
             data, targets, split = _joined(data)
         if is_frame(data):
-            made = _of_frame(data, targets, tasks, inputs, split, missing_inputs, categories)
+            made = _of_frame(data, targets, tasks, inputs, split, missing_inputs, categories, exclude)
         else:
             if targets is None:
                 _check_samples(data)
@@ -134,6 +136,7 @@ def _of_frame(
     split: Any,
     missing_inputs: str | None,
     categories: Sequence[str],
+    exclude: Sequence[str],
 ) -> Dataset:
     if targets is not None:
         raise DatasetError(
@@ -141,18 +144,25 @@ def _of_frame(
         )
     if tasks is None:
         raise DatasetError("say which columns are to be predicted: `tasks=[...]`.")
-    declared = _declarations(tasks)
+    columns = [str(column) for column in frame.columns]
+    declared = _declarations(expanded(tasks, columns, TITLE) if _are_names(tasks) else tasks)
     orders = category_order(frame)
     declared = {task: _in_order(task, one, orders) for task, one in declared.items()}
     of_tasks = {column for task, one in declared.items() for column in _columns(task, one)}
     used = {*(inputs or ()), *of_tasks, *split_columns(split, list(frame.columns))}
     table = table_of(frame, TITLE, used if inputs is not None and used <= {*frame.columns} else None)
     outside = of_tasks | split_columns(split, table.columns)
+    outside |= {name for given in exclude for name in matching(given, table.columns, "dataset.exclude", TITLE)}
     names = [column for column in (table.columns if inputs is None else inputs) if column not in outside]
     typed = [column for column in names if column in orders and column not in categories]
     options = {"split": split, "missing_inputs": missing_inputs, "inputs": inputs if inputs is None else [*inputs]}
-    options |= {"tasks": declared, "categories": (*categories, *typed), "file": TITLE}
+    options |= {"tasks": declared, "categories": (*categories, *typed), "exclude": tuple(exclude), "file": TITLE}
     return build(TableFile, options, "dataset", TITLE).of(table)
+
+
+def _are_names(tasks: Tasks) -> bool:
+    """Whether tasks are a list of the names of columns alone, of which some may be patterns."""
+    return not isinstance(tasks, str | Mapping) and all(isinstance(one, str) for one in tasks)
 
 
 def _columns(task: str, declared: Any) -> list[str]:
