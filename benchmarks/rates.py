@@ -2,11 +2,11 @@
 
 Hard sharing, single-task networks, the fixed ETR-NLP network and picks of runs are each trained at every rate with
 every seed on the training samples, and scored on the validation samples; the test split is not read. Prints their mean
-qualities, the rate at which the mean over all is best, and what every other rate changes, seed by seed, with an
+qualities, the rate at which the mean over all is best, and what every other rate changes, seed by seed, with a 95 %
 interval. What is done stands in a file, a line each, so that the same command goes on where it stopped.
 
     python benchmarks/rates.py EXPERIMENT [--out FILE] [--factors 0.5,1,2] [--seeds 3] [--pick RUN:7]
-                               [--set training.epochs=3]...
+                               [--set training.epochs=3]... [--csv FOLDER]
 
 ``results/rates.csv``: Multi-Fashion at the rate that it ships with, at half and at twice that, three seeds.
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from measured import Table, add_option
 from mtl_search import load_experiment
 from mtl_search.datasets import Dataset
 from mtl_search.evaluation import Entrant, entrant_of, evaluate_by_epoch, mean_quality
@@ -35,6 +36,7 @@ METHODS = ("hard_sharing", "single_task", "etr_nlp")
 FACTORS = "0.25,1,4,8,16"
 """Of the rate that the experiment has."""
 Line = dict[str, Any]
+COLUMNS = {"method": "", "rate": "", "validation quality, %": ".2f", "change to the best rate, points": ""}
 
 
 class Trainings:
@@ -75,11 +77,11 @@ class Trainings:
         print(json.dumps(line), flush=True)
 
 
-Table = dict[str, dict[float, list[float]]]
+Qualities = dict[str, dict[float, list[float]]]
 """Name -> rate -> quality with each seed."""
 
 
-def table(trainings: Trainings, names: Sequence[str], rates: Sequence[float], seeds: int) -> Table:
+def trained(trainings: Trainings, names: Sequence[str], rates: Sequence[float], seeds: int) -> Qualities:
     """What came out; trained seed by seed, so that a first answer comes early."""
     for seed in range(seeds):
         for name in names:
@@ -90,19 +92,16 @@ def table(trainings: Trainings, names: Sequence[str], rates: Sequence[float], se
     }
 
 
-def print_table(found: Table, rates: Sequence[float]) -> None:
+def write(table: Table, found: Qualities, rates: Sequence[float]) -> None:
     """Means in percent, and what each rate changes to the best one, in points."""
-    print(f"{'rate':36}" + "".join(f"{rate:>10g}" for rate in rates))
     means = {name: {rate: statistics.fmean(of_rate[rate]) for rate in rates} for name, of_rate in found.items()}
-    for name, of_rate in means.items():
-        print(f"{name:36}" + "".join(f"{100 * of_rate[rate]:10.2f}" for rate in rates))
     best = max(rates, key=lambda rate: statistics.fmean(of_rate[rate] for of_rate in means.values()))
-    print(f"best for the mean of all: {best:g}")
     for name, qualities in found.items():
         for rate in rates:
             points = paired_difference(qualities[rate], qualities[best]).scaled(100)
             ends = "" if points.low is None else f" ({points.low:+.2f} to {points.high:+.2f})"
-            print(f"{name} at {rate:g} minus at {best:g}: {points.mean:+.2f} points{ends}")
+            change = "the best for all" if rate == best else f"{points.mean:+.2f}{ends}"
+            table.add(name, f"{rate:g}", 100 * means[name][rate], change)
 
 
 def main() -> None:
@@ -114,15 +113,15 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--pick", action="append", default=[], metavar="RUN:ID")
     parser.add_argument("--set", action="append", default=[], dest="changes")
+    add_option(parser)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     experiment = load_experiment(asked.experiment, asked.changes)
     own = experiment.training.learning_rate
     rates = [float(f"{own * float(factor):.3g}") for factor in asked.factors.split(",")]
     names = [*asked.methods.split(","), *asked.pick]
-    found = table(Trainings(experiment, asked.out), names, rates, asked.seeds)
-    print(f"\n{experiment.name}, validation quality in percent, mean of {asked.seeds} seeds")
-    print_table(found, rates)
+    found = trained(Trainings(experiment, asked.out), names, rates, asked.seeds)
+    write(Table(COLUMNS, asked.csv, same={"experiment": experiment.name, "seeds": asked.seeds}), found, rates)
 
 
 if __name__ == "__main__":
