@@ -13,8 +13,6 @@ timed by the process: other work on the machine counts little.
   layer with its norm and skip, without a perceptron after it.
 
     python benchmarks/sequences.py [--batch N] [--steps N] [--csv FOLDER]
-
-``results/sequences.csv``: torch 2.13.0, half of the channels shared.
 """
 
 import argparse
