@@ -132,14 +132,18 @@ def _no_inputs(table: Table, names: Sequence[str]) -> tuple[dict[str, str], list
     left_out, empty = {}, []
     for name in names:
         column = column_or_none(table, name)
-        if reason := _why_left_out(name, column):
+        if reason := why_left_out(name, column):
             left_out[name] = reason
         elif column is not None and column.missing.any():
             empty.append(name)
     return left_out, empty
 
 
-def _why_left_out(name: str, column: Column | None) -> str:
+def why_left_out(name: str, column: Column | None) -> str:
+    """Why a column is neither an input nor a task, as far as nobody named it; empty if it may be one.
+
+    :param column: What it holds; ``None`` if neither numbers nor texts.
+    """
     if not name:
         return "one without a name"
     if column is None:

@@ -12,10 +12,7 @@ from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import Any
 
-import numpy as np
-
-from mtl_search.datasets._features import counts_rows
-from mtl_search.datasets._looking import INPUT_NAMES, SPLITS, Looked, column_or_none, named, split_column
+from mtl_search.datasets._looking import INPUT_NAMES, SPLITS, Looked, column_or_none, named, split_column, why_left_out
 from mtl_search.datasets._maps import read_array
 from mtl_search.datasets._pictures import GREY_16, opened, picture_header
 from mtl_search.datasets._tables import Column, read_table
@@ -109,9 +106,8 @@ def _look_at_table(folder: Path, at: PurePosixPath, tasks: Sequence[str]) -> Loo
         )
     split = split_column(table, chosen)
     others = [name for name in columns if name not in (image, split)]
-    left_out = (
-        {} if chosen else {name: why for name in others if (why := _why_no_task(columns[name], name in of_files))}
-    )
+    reasons = {name: "" if chosen or name in of_files else why_left_out(name, columns[name]) for name in others}
+    left_out = {name: why for name, why in reasons.items() if why}
     names = chosen or [name for name in others if name not in left_out]
     if not names:
         raise DatasetError(f"{folder / at}: has no column that is left to be predicted besides `{image}`.")
@@ -140,19 +136,6 @@ def _names_files(folder: Path, column: Column) -> bool:
         return False
     cells = [cell.replace("\\", "/") for cell in column.texts if cell][:LOOKED_AT]
     return all(Path(cell).suffix.lower() in MAPS and os.path.isfile(folder / cell) for cell in cells) and bool(cells)
-
-
-def _why_no_task(column: Column | None, of_files: bool) -> str:
-    if column is None:
-        return "neither numbers nor texts"
-    if of_files:
-        return ""
-    if counts_rows(column):
-        return "counts the rows"
-    different = len(np.unique(column.present.astype(str)))
-    if different < 2:
-        return "the same in all rows"
-    return "texts that are different in most rows" if column.is_text and 2 * different > len(column) else ""
 
 
 # Folders without a table
